@@ -1,0 +1,3 @@
+//! What a developer repeats: `cargo xtask <task>`.
+
+fn main() {}
