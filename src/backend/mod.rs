@@ -1,0 +1,141 @@
+//! What a bucket can do, whoever keeps it.
+//!
+//! Two object-safe traits: [`Buckets`] makes, opens and lists buckets, [`Backend`] is one bucket.
+//! Few methods and no defaults, so that a backend cannot forget one; everything that can be said
+//! in terms of these (typed values, listings, `update_with`, live values, locks) is written once
+//! above them, in [`crate::kv`].
+//!
+//! What reaches a backend has been checked: keys, filters, options and settings are valid.
+
+use std::{fmt::Debug, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use futures::{Stream, future::BoxFuture, stream::BoxStream};
+use tokio::sync::watch;
+
+use crate::{
+    client::ConnectionStatus,
+    kv::{
+        BucketConfig, BucketError, BucketName, BucketStatus, Deliver, Entry, Key, KeyFilter,
+        KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
+    },
+};
+
+/// The buckets of one service.
+pub trait Buckets: Debug + Send + Sync + 'static {
+    /// Makes a bucket, or changes an existing one, as `mode` says.
+    fn create<'a>(
+        &'a self,
+        config: &'a BucketConfig,
+        mode: CreateMode,
+    ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>>;
+
+    /// Opens a bucket that exists.
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+    ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>>;
+
+    /// Deletes a bucket and all that is in it.
+    fn delete<'a>(&'a self, bucket: &'a BucketName) -> BoxFuture<'a, Result<(), BucketError>>;
+
+    /// The names of all buckets.
+    fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>>;
+
+    /// The state of the connection. A service without a connection is always connected.
+    fn connection(&self) -> watch::Receiver<ConnectionStatus>;
+
+    /// Sends what is still to be sent, and closes.
+    fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>>;
+}
+
+/// What to do about a bucket that exists already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CreateMode {
+    /// Take it if its settings are the same, and say which differ if they are not.
+    Create,
+    /// Give it the new settings.
+    CreateOrUpdate,
+}
+
+/// One bucket.
+pub trait Backend: Debug + Send + Sync + 'static {
+    /// Its name.
+    fn bucket(&self) -> &BucketName;
+
+    /// The last revision of a key, or one revision by its number, removals included. `None` where
+    /// the key was never written, or that revision is gone or is of another key.
+    fn get<'a>(
+        &'a self,
+        key: &'a Key,
+        revision: Option<u64>,
+        read: Read,
+    ) -> BoxFuture<'a, Result<Option<Entry>, KvReadError>>;
+
+    /// The last revision of every key that passes a filter, removals included, in no certain order
+    /// and each key once. `keys` may be of any number; a backend pages as it needs to.
+    fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
+
+    /// Writes a value and answers its revision.
+    fn put<'a>(
+        &'a self,
+        key: &'a Key,
+        value: Bytes,
+        options: PutOptions,
+    ) -> BoxFuture<'a, Result<u64, KvWriteError>>;
+
+    /// Removes a key and answers the revision of the removal.
+    fn remove<'a>(
+        &'a self,
+        key: &'a Key,
+        options: RemoveOptions,
+    ) -> BoxFuture<'a, Result<u64, KvWriteError>>;
+
+    /// Follows the keys that pass one of the filters. When this is answered, every later change
+    /// will be seen.
+    fn watch<'a>(
+        &'a self,
+        filters: &'a [KeyFilter],
+        request: WatchRequest,
+    ) -> BoxFuture<'a, Result<RawWatch, KvReadError>>;
+
+    /// Removes every revision of one key that is older than `before`. Never touches `before` or
+    /// anything newer, so a write that comes in between is safe.
+    fn compact<'a>(&'a self, key: &'a Key, before: u64) -> BoxFuture<'a, Result<(), KvWriteError>>;
+
+    /// Settings and state.
+    fn status(&self) -> BoxFuture<'_, Result<BucketStatus, BucketError>>;
+
+    /// The state of the connection below.
+    fn connection(&self) -> watch::Receiver<ConnectionStatus>;
+}
+
+/// What a backend needs to know of a watch.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchRequest {
+    /// What comes first.
+    pub deliver: Deliver,
+    /// Leaves values out.
+    pub metadata_only: bool,
+    /// Ends after the initial entries and their [`WatchEvent::Current`]: a listing, not a watch.
+    pub once: bool,
+}
+
+/// What a watch sees.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WatchEvent<E = Entry> {
+    /// An entry.
+    Entry(E),
+    /// Everything that was there when the watch began, or came back, has been delivered. Comes
+    /// exactly once after the start, on an empty bucket too, and once after every interruption.
+    Current,
+    /// The connection to the data was lost; entries may come late now. What was missed follows,
+    /// then `Current`. Nothing is lost and nothing is repeated.
+    Interrupted,
+}
+
+/// The events of a watch. An error is final: the stream ends after it. Dropping the watch ends it
+/// on the server too.
+pub type RawWatch = Pin<Box<dyn Stream<Item = Result<WatchEvent, ServiceError>> + Send>>;

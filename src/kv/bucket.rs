@@ -1,0 +1,245 @@
+//! What a bucket is made of: its settings and its state.
+
+use std::{collections::BTreeMap, time::Duration, time::SystemTime};
+
+use super::{
+    error::InvalidOption,
+    key::{BucketName, InvalidKey},
+    options::check_ttl,
+};
+
+/// Where a bucket keeps its data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In the server's memory, gone when it stops.
+    Memory,
+}
+
+/// Which servers may hold a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The cluster's name; `None` for any.
+    pub cluster: Option<String>,
+    /// Tags that a server must carry.
+    pub tags: Vec<String>,
+}
+
+/// Where a bucket publishes what is written to it once more, as plain messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Republish {
+    /// Which subjects, as `$KV.<bucket>.…`; empty for all.
+    pub source: String,
+    /// Where to.
+    pub destination: String,
+    /// Leaves the values out.
+    pub headers_only: bool,
+}
+
+/// Another bucket whose data this one takes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The other bucket.
+    pub bucket: BucketName,
+    /// The JetStream domain it lies in; `None` for this one.
+    pub domain: Option<String>,
+}
+
+/// A bucket's settings.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::BucketConfig;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// let mut config = BucketConfig::new("sessions");
+/// config.history = 5;
+/// config.description = "who is logged in".into();
+/// let store = client.create_bucket(config).await?;
+/// assert_eq!(store.status().await?.config.history, 5);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BucketConfig {
+    /// The name; checked when the bucket is made.
+    pub name: String,
+    /// A note for people, at most 4096 bytes.
+    pub description: String,
+    /// How many revisions of a key are kept, 1 to 64.
+    pub history: u8,
+    /// How long a revision lives; `None` for ever.
+    pub max_age: Option<Duration>,
+    /// For how long a marker stands where the server removed a value that had outlived its time:
+    /// whole seconds, one at least. `None` turns limit markers off, and with them time to live
+    /// per key and all locks.
+    ///
+    /// The default is 1 s where the server is 2.11 or newer, and off on older ones.
+    pub limit_markers: LimitMarkers,
+    /// The size of the largest value, in bytes; `None` for the server's own limit.
+    pub max_value_size: Option<u32>,
+    /// The size of the bucket, in bytes; `None` for no limit. A full bucket refuses writes.
+    pub max_bytes: Option<u64>,
+    /// Where the data lies.
+    pub storage: Storage,
+    /// How many servers hold a copy, 1 to 5.
+    pub replicas: u8,
+    /// Compresses data on disk (S2).
+    pub compression: bool,
+    /// Which servers may hold the bucket.
+    pub placement: Option<Placement>,
+    /// Publishes writes once more elsewhere.
+    pub republish: Option<Republish>,
+    /// Makes this bucket a read-only copy of another.
+    pub mirror: Option<Source>,
+    /// Takes in the data of other buckets.
+    pub sources: Vec<Source>,
+    /// Notes for programs. Names that begin with `_nats.` belong to the server.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Whether, and for how long, a server leaves markers in place of expired values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitMarkers {
+    /// One second where the server can do it (2.11 and newer), off elsewhere.
+    #[default]
+    Auto,
+    /// Off.
+    Off,
+    /// Markers stand for this long: whole seconds, one at least. Refused by older servers.
+    For(Duration),
+}
+
+impl LimitMarkers {
+    /// What `Auto` stands for on servers that can do it.
+    pub(crate) const AUTO: Duration = Duration::from_secs(1);
+
+    /// The marker time on a server that supports markers.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Auto => Some(Self::AUTO),
+            Self::Off => None,
+            Self::For(ttl) => Some(ttl),
+        }
+    }
+}
+
+impl BucketConfig {
+    /// One revision a key, no limits, limit markers where the server has them, on disk, one copy.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            history: 1,
+            max_age: None,
+            limit_markers: LimitMarkers::Auto,
+            max_value_size: None,
+            max_bytes: None,
+            storage: Storage::File,
+            replicas: 1,
+            compression: false,
+            placement: None,
+            republish: None,
+            mirror: None,
+            sources: Vec::new(),
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// The name, checked.
+    pub(crate) fn bucket(&self) -> Result<BucketName, InvalidKey> {
+        BucketName::new(self.name.as_str())
+    }
+
+    /// Checks everything that can be checked without asking a server.
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
+        if !(1..=64).contains(&self.history) {
+            return Err(InvalidOption::new(
+                "history",
+                format!("{} is not within 1 to 64", self.history),
+            ));
+        }
+        if !(1..=5).contains(&self.replicas) {
+            return Err(InvalidOption::new(
+                "replicas",
+                format!("{} is not within 1 to 5", self.replicas),
+            ));
+        }
+        if self.description.len() > 4096 {
+            return Err(InvalidOption::new(
+                "description",
+                format!("{} bytes are more than 4096", self.description.len()),
+            ));
+        }
+        if let Some(age) = self.max_age
+            && (age < Duration::from_millis(100) || age.as_nanos() > i64::MAX as u128)
+        {
+            return Err(InvalidOption::new(
+                "max_age",
+                format!("{age:?} is not within 100 ms to 292 years"),
+            ));
+        }
+        if let LimitMarkers::For(ttl) = self.limit_markers {
+            check_ttl("limit_markers", ttl)?;
+        }
+        if self.max_value_size == Some(0) || self.max_bytes == Some(0) {
+            return Err(InvalidOption::new(
+                "size limit",
+                "0 would let nothing in; None means no limit",
+            ));
+        }
+        if self.mirror.is_some() && !self.sources.is_empty() {
+            return Err(InvalidOption::new(
+                "mirror",
+                "a mirror cannot have sources too",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl From<&str> for BucketConfig {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for BucketConfig {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
+/// A bucket's settings and state, as the service reports them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BucketStatus {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// Its settings. `limit_markers` is never `Auto` here.
+    pub config: BucketConfig,
+    /// How many revisions and markers it holds.
+    pub values: u64,
+    /// How many keys have a revision or marker.
+    pub keys: u64,
+    /// How much it holds, in bytes as the server counts them.
+    pub bytes: u64,
+    /// The first revision that is still there; 0 where the bucket was never written.
+    pub first_revision: u64,
+    /// The last revision; 0 where the bucket was never written.
+    pub last_revision: u64,
+    /// When it was made.
+    pub created: SystemTime,
+}
+
+impl BucketStatus {
+    /// Whether keys can have a time to live, and locks work.
+    pub fn has_limit_markers(&self) -> bool {
+        matches!(self.config.limit_markers, LimitMarkers::For(_))
+    }
+}

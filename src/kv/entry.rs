@@ -1,0 +1,90 @@
+//! One revision of one key.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::key::{BucketName, Key};
+use crate::headers::Headers;
+
+/// One revision of a key: a value, or the note that it was removed.
+///
+/// A store's own methods give `Entry<Bytes>`; typed reads and watches give `Entry<T>`.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let revision = store.put("color", "blue").await?;
+/// let entry = store.entry("color").await?.expect("it was just written");
+/// assert_eq!(entry.revision, revision);
+/// assert_eq!(entry.value.as_deref(), Some(&b"blue"[..]));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<T = Bytes> {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: Key,
+    /// The value: `None` for a removal, and where only metadata was asked for.
+    pub value: Option<T>,
+    /// The bucket-wide sequence number of this revision, growing with every write to any key.
+    pub revision: u64,
+    /// When the server stored it (its clock, UTC).
+    pub created: SystemTime,
+    /// What happened.
+    pub operation: Operation,
+    /// How many more entries the server had to send after this one when it sent it, in a watch,
+    /// listing or history; 0 elsewhere.
+    pub delta: u64,
+    /// The headers that the writer set, without those of the KV protocol itself.
+    pub headers: Headers,
+}
+
+/// What happened at a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// A value was written.
+    Put,
+    /// The key was deleted; older revisions stay in its history.
+    Delete,
+    /// The key and its history were removed.
+    Purge,
+    /// The value outlived its time to live, and the server left a marker (server 2.11 and newer,
+    /// on buckets with limit markers).
+    Expire,
+    /// The key is gone and nothing in the stream says when or how: a watch was interrupted, and
+    /// the marker itself was removed before the watch came back. `revision` is then the latest
+    /// revision of the bucket at which the key is known to be absent.
+    Vanish,
+}
+
+impl Operation {
+    /// Whether the key has no value after this: everything but [`Operation::Put`].
+    pub const fn is_removal(self) -> bool {
+        !matches!(self, Self::Put)
+    }
+}
+
+impl<T> Entry<T> {
+    /// Whether this is a removal.
+    pub const fn is_removal(&self) -> bool {
+        self.operation.is_removal()
+    }
+
+    /// The same entry around another value.
+    pub(crate) fn with_value<U>(self, value: Option<U>) -> Entry<U> {
+        Entry {
+            bucket: self.bucket,
+            key: self.key,
+            value,
+            revision: self.revision,
+            created: self.created,
+            operation: self.operation,
+            delta: self.delta,
+            headers: self.headers,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What can go wrong, by what the caller can do about it.
+//!
+//! Reads fail with [`KvReadError`], writes with [`KvWriteError`], work on whole buckets with
+//! [`BucketError`]. What the service behind them did or failed to do is a [`ServiceError`] in all
+//! three.
+
+use std::time::Duration;
+
+use super::{
+    key::{BucketName, InvalidKey, Key},
+    options::Expect,
+};
+
+/// The source of an error that came from elsewhere.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// A read, listing or watch that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KvReadError {
+    /// The key or filter is not one. Nothing was sent.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// An option is out of range, or options contradict each other. Nothing was sent.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// The stored value is not a value of the type asked for.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The service refused or did not answer.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// A write that failed.
+///
+/// Every variant but [`OutcomeUnknown`](KvWriteError::OutcomeUnknown) means that nothing was
+/// written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KvWriteError {
+    /// The key is not one, or belongs to the library. Nothing was sent.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// An option is out of range, or options contradict each other. Nothing was sent.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// The value could not be turned into bytes. Nothing was sent.
+    #[error("cannot encode {type_name} for key {key}: {source}")]
+    Encode {
+        /// The key it was meant for.
+        key: Key,
+        /// The Rust type.
+        type_name: &'static str,
+        /// What the codec said.
+        source: BoxError,
+    },
+    /// Somebody else was first: the key is not at the revision that this write was conditional
+    /// on.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The message would be larger than the server or the bucket accepts.
+    #[error("the value for key {key} makes a message of {size} bytes, and {limit} are accepted")]
+    TooLarge {
+        /// The key it was meant for.
+        key: Key,
+        /// Value and headers, in bytes; 0 where only the server knows.
+        size: usize,
+        /// The limit, in bytes; 0 where the server does not say it.
+        limit: usize,
+    },
+    /// The write was sent, and no answer came: it may have happened or not, and may still happen.
+    /// It is never sent again by the library. Read the key to learn what became of it.
+    #[error("it is unknown whether the write to key {key} happened: {source}")]
+    OutcomeUnknown {
+        /// The key.
+        key: Key,
+        /// Why there was no answer.
+        source: ServiceError,
+    },
+    /// An update loop lost its race as many times as it was allowed to.
+    #[error("gave up on key {} after {attempts} lost races", .last.key)]
+    Contention {
+        /// How many times it tried.
+        attempts: usize,
+        /// The last race that was lost.
+        last: Conflict,
+    },
+    /// An update loop had to read the current value, and could not.
+    #[error("cannot read the value to update: {0}")]
+    Read(#[source] Box<KvReadError>),
+    /// The service refused or could not be reached.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl KvWriteError {
+    /// The lost race, where that is what happened.
+    pub fn conflict(&self) -> Option<&Conflict> {
+        match self {
+            Self::Conflict(conflict) | Self::Contention { last: conflict, .. } => Some(conflict),
+            _ => None,
+        }
+    }
+}
+
+/// A lost race: the key is not at the revision that a write was conditional on.
+///
+/// Servers report it with two codes: 10071, and 10164 where another write to the key was still
+/// under way. Both are this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key {key} is not as expected: {expected}{}", match .actual {
+    Some(revision) => format!(", but its last revision is {revision}"),
+    None => String::new(),
+})]
+#[non_exhaustive]
+pub struct Conflict {
+    /// The key.
+    pub key: Key,
+    /// What the write was conditional on.
+    pub expected: Expect,
+    /// The key's last revision, where the server says it. It may be the revision of a removal.
+    pub actual: Option<u64>,
+}
+
+/// A stored value that is not a value of the type asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("revision {revision} of key {key} in bucket {bucket} is not a {type_name}: {source}")]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: Key,
+    /// The revision that does not decode.
+    pub revision: u64,
+    /// The Rust type that was asked for.
+    pub type_name: &'static str,
+    /// What the codec said.
+    pub source: BoxError,
+}
+
+/// An option that is out of range. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {option}: {reason}")]
+#[non_exhaustive]
+pub struct InvalidOption {
+    /// The option.
+    pub option: &'static str,
+    /// What is wrong with it, and what is allowed.
+    pub reason: String,
+}
+
+impl InvalidOption {
+    pub(crate) fn new(option: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            option,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Work on a whole bucket (create, open, delete, list) that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BucketError {
+    /// The name is not one. Nothing was sent.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidKey),
+    /// A setting is out of range. Nothing was sent.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// The bucket exists with other settings.
+    #[error("bucket {bucket} exists with other settings: {}", list(.differences))]
+    Mismatch {
+        /// The bucket.
+        bucket: BucketName,
+        /// Every setting that differs.
+        differences: Vec<Difference>,
+    },
+    /// The service refused or did not answer.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// A setting in which an existing bucket differs from what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is {actual}, not {wanted}")]
+#[non_exhaustive]
+pub struct Difference {
+    /// The setting's name, as in [`BucketConfig`](super::BucketConfig).
+    pub setting: &'static str,
+    /// What was asked for.
+    pub wanted: String,
+    /// What the bucket has.
+    pub actual: String,
+}
+
+fn list(differences: &[Difference]) -> String {
+    let mut text = String::new();
+    for difference in differences {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(&difference.to_string());
+    }
+    text
+}
+
+/// What the service behind a bucket refused, or failed to answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// There is no such bucket.
+    #[error("there is no bucket {bucket}")]
+    BucketNotFound {
+        /// The bucket.
+        bucket: BucketName,
+    },
+    /// JetStream is off on the server or for this account.
+    #[error("JetStream is not available: {detail}")]
+    JetStreamUnavailable {
+        /// What the server said, or that nobody answered.
+        detail: String,
+    },
+    /// This user may not send to, or listen on, a subject.
+    #[error("no permission for {subject}")]
+    PermissionDenied {
+        /// The subject, or what the server said of it.
+        subject: String,
+    },
+    /// The server, or the bucket's settings, cannot do this.
+    #[error("{feature} is not supported here: {remedy}")]
+    Unsupported {
+        /// What was asked for.
+        feature: &'static str,
+        /// What would make it work.
+        remedy: String,
+    },
+    /// No answer within the deadline.
+    #[error("no answer to {operation} within {after:?}")]
+    Timeout {
+        /// What was asked.
+        operation: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The connection was lost, or is not there.
+    #[error("not connected: {detail}")]
+    Disconnected {
+        /// What is known of it.
+        detail: String,
+    },
+    /// The client was closed, or dropped.
+    #[error("the client is closed")]
+    Closed,
+    /// The server refused for a reason of its own.
+    #[error("the server refused ({status}, code {code}): {description}")]
+    Refused {
+        /// The HTTP-like status.
+        status: u16,
+        /// The JetStream error code, or 0.
+        code: u64,
+        /// The server's words.
+        description: String,
+    },
+    /// An answer that is not one by the protocol.
+    #[error("cannot understand the answer to {operation}: {source}")]
+    Malformed {
+        /// What was asked.
+        operation: String,
+        /// What is wrong with the answer.
+        source: BoxError,
+    },
+    /// A background task is needed, and there is no async runtime to run it.
+    #[error("no async runtime: call this from within a tokio runtime")]
+    NoRuntime,
+}
+
+impl ServiceError {
+    /// Whether the same call may succeed later without anybody changing anything: after a
+    /// time-out, a lost connection, or a server that is short of something.
+    ///
+    /// A write that may have happened is not retryable whatever this says: see
+    /// [`KvWriteError::OutcomeUnknown`].
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Disconnected { .. } => true,
+            Self::Refused { status, code, .. } => {
+                matches!(status, 429 | 503) || matches!(code, 10008 | 10023 | 10047 | 10167)
+            }
+            _ => false,
+        }
+    }
+}

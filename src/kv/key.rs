@@ -1,0 +1,452 @@
+//! Keys, filters and bucket names: checked once, at the door, so that everything behind it can
+//! trust them.
+
+use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
+
+use bytestring::ByteString;
+
+/// The longest key or filter, in bytes.
+///
+/// A server reads at most 4096 bytes of a protocol line (`max_control_line`), and a key stands in
+/// one beside the bucket's name twice; this leaves room for both.
+pub const MAX_KEY_LEN: usize = 2048;
+
+/// The longest bucket name, in bytes: a stream name may have 255, and `KV_` stands before it.
+pub const MAX_BUCKET_LEN: usize = 252;
+
+/// Keys that belong to this library start so; see [`Key::is_reserved`].
+pub(crate) const RESERVED_PREFIX: &str = "_lock.";
+
+/// A key, filter or bucket name that breaks the rules, found before anything was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {kind} {text:?}: {reason}")]
+pub struct InvalidKey {
+    /// What it was meant to be.
+    pub kind: NameKind,
+    /// The text as it was given, cut to 64 characters.
+    pub text: String,
+    /// The rule that it breaks.
+    pub reason: InvalidReason,
+}
+
+/// What a name was meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameKind {
+    /// A key.
+    Key,
+    /// A filter over keys.
+    Filter,
+    /// A bucket's name.
+    Bucket,
+    /// The name of a lock, semaphore or election.
+    Lock,
+}
+
+impl fmt::Display for NameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Filter => "filter",
+            Self::Bucket => "bucket name",
+            Self::Lock => "lock name",
+        })
+    }
+}
+
+/// The rule that a name breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidReason {
+    /// Nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// Too many bytes.
+    #[error("it is {len} bytes long, and {max} are allowed")]
+    TooLong {
+        /// How long it is.
+        len: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// A character outside of what this kind of name may contain.
+    #[error("{found:?} at byte {at} is not allowed (allowed: {allowed})")]
+    Character {
+        /// The character.
+        found: char,
+        /// Where it stands.
+        at: usize,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A dot at the start, at the end, or next to another: an empty token.
+    #[error(
+        "it has an empty token: dots separate tokens, so none may lead, trail or follow another"
+    )]
+    EmptyToken,
+    /// `*` beside other characters in a token, or `>` elsewhere than as the last token.
+    #[error("`*` must be a whole token, and `>` the whole last token")]
+    Wildcard,
+    /// The key belongs to the library's locks.
+    #[error("keys under `_lock.` belong to locks")]
+    Reserved,
+}
+
+const KEY_CHARACTERS: &str = "A-Z a-z 0-9 - / _ = .";
+const FILTER_CHARACTERS: &str = "A-Z a-z 0-9 - / _ = . * >";
+const BUCKET_CHARACTERS: &str = "A-Z a-z 0-9 - _";
+
+fn refuse(kind: NameKind, text: &str, reason: InvalidReason) -> InvalidKey {
+    InvalidKey {
+        kind,
+        text: text.chars().take(64).collect(),
+        reason,
+    }
+}
+
+fn check_length(kind: NameKind, text: &str, max: usize) -> Result<(), InvalidKey> {
+    match text.len() {
+        0 => Err(refuse(kind, text, InvalidReason::Empty)),
+        len if len > max => Err(refuse(kind, text, InvalidReason::TooLong { len, max })),
+        _ => Ok(()),
+    }
+}
+
+fn check_characters(
+    kind: NameKind,
+    text: &str,
+    allowed: &'static str,
+    ok: fn(u8) -> bool,
+) -> Result<(), InvalidKey> {
+    // Every allowed character is ASCII, so the first byte that is refused starts a character.
+    let Some(at) = text.bytes().position(|byte| !ok(byte)) else {
+        return Ok(());
+    };
+    let found = text[at..].chars().next().unwrap_or('\u{fffd}');
+    Err(refuse(
+        kind,
+        text,
+        InvalidReason::Character { found, at, allowed },
+    ))
+}
+
+fn check_tokens(kind: NameKind, text: &str) -> Result<(), InvalidKey> {
+    if text.split('.').any(str::is_empty) {
+        return Err(refuse(kind, text, InvalidReason::EmptyToken));
+    }
+    Ok(())
+}
+
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'=' | b'.')
+}
+
+fn check_key(kind: NameKind, text: &str) -> Result<(), InvalidKey> {
+    check_length(kind, text, MAX_KEY_LEN)?;
+    check_characters(kind, text, KEY_CHARACTERS, is_key_byte)?;
+    check_tokens(kind, text)
+}
+
+fn check_filter(text: &str) -> Result<(), InvalidKey> {
+    let kind = NameKind::Filter;
+    check_length(kind, text, MAX_KEY_LEN)?;
+    check_characters(kind, text, FILTER_CHARACTERS, |byte| {
+        is_key_byte(byte) || matches!(byte, b'*' | b'>')
+    })?;
+    check_tokens(kind, text)?;
+    let mut tokens = text.split('.').peekable();
+    while let Some(token) = tokens.next() {
+        let last = tokens.peek().is_none();
+        let misplaced = (token.contains('*') && token != "*")
+            || (token.contains('>') && (token != ">" || !last));
+        if misplaced {
+            return Err(refuse(kind, text, InvalidReason::Wildcard));
+        }
+    }
+    Ok(())
+}
+
+fn check_bucket(text: &str) -> Result<(), InvalidKey> {
+    let kind = NameKind::Bucket;
+    check_length(kind, text, MAX_BUCKET_LEN)?;
+    check_characters(kind, text, BUCKET_CHARACTERS, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+    })
+}
+
+/// Defines a name type: text that has passed `$check`.
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(ByteString);
+
+        impl $name {
+            /// Checks the text.
+            ///
+            /// # Errors
+            /// [`InvalidKey`] says which rule it breaks.
+            pub fn new(text: impl Into<ByteString>) -> Result<Self, InvalidKey> {
+                let text = text.into();
+                $check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.as_str() == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.as_str() == *other
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidKey;
+            fn from_str(text: &str) -> Result<Self, InvalidKey> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidKey;
+            fn try_from(text: &str) -> Result<Self, InvalidKey> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = InvalidKey;
+            fn try_from(text: &String) -> Result<Self, InvalidKey> {
+                Self::new(text.as_str())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidKey;
+            fn try_from(text: String) -> Result<Self, InvalidKey> {
+                Self::new(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(name: &$name) -> Self {
+                name.clone()
+            }
+        }
+    };
+}
+
+name_type! {
+    /// A key: one to 2048 bytes of `A-Z a-z 0-9 - / _ = .`, where dots separate tokens and no
+    /// token is empty (ADR-8).
+    ///
+    /// Cheap to clone. Every method that takes a key also takes text, and refuses bad text before
+    /// it sends anything.
+    ///
+    /// ```
+    /// use shizuku::kv::Key;
+    ///
+    /// assert!(Key::new("app.config").is_ok());
+    /// assert!(Key::new("app..config").is_err());
+    /// assert!(Key::new("app.*").is_err());
+    /// ```
+    Key, |text: &str| check_key(NameKind::Key, text)
+}
+
+name_type! {
+    /// A filter over keys: a key in which `*` may stand for a token and `>` for all the tokens
+    /// from there on.
+    ///
+    /// ```
+    /// use shizuku::kv::{Key, KeyFilter};
+    ///
+    /// let filter = KeyFilter::new("app.*.url")?;
+    /// assert!(filter.matches("app.db.url"));
+    /// assert!(!filter.matches("app.url"));
+    /// assert!(KeyFilter::all().matches("anything"));
+    /// # Ok::<(), shizuku::kv::InvalidKey>(())
+    /// ```
+    KeyFilter, check_filter
+}
+
+name_type! {
+    /// A bucket's name: one to 252 bytes of `A-Z a-z 0-9 - _` (ADR-8).
+    ///
+    /// ```
+    /// use shizuku::kv::BucketName;
+    ///
+    /// assert!(BucketName::new("app-config").is_ok());
+    /// assert!(BucketName::new("app.config").is_err());
+    /// ```
+    BucketName, check_bucket
+}
+
+impl Key {
+    /// Whether the key lies under `_lock.`, where the library's locks live. Puts there are
+    /// refused, and listings and watches leave such keys out unless asked.
+    pub fn is_reserved(&self) -> bool {
+        self.starts_with(RESERVED_PREFIX)
+    }
+
+    /// Refuses keys that belong to the library.
+    pub(crate) fn check_writable(&self) -> Result<(), InvalidKey> {
+        if self.is_reserved() {
+            return Err(refuse(NameKind::Key, self, InvalidReason::Reserved));
+        }
+        Ok(())
+    }
+
+    /// A copy that shares no memory with whatever this key was cut from. A key from the wire is a
+    /// slice of a read buffer and keeps all of it alive, so what is kept for long is copied.
+    pub(crate) fn detached(&self) -> Self {
+        Self(ByteString::from(self.as_str()))
+    }
+}
+
+impl KeyFilter {
+    /// The filter that every key passes (`>`).
+    pub fn all() -> Self {
+        Self(ByteString::from_static(">"))
+    }
+
+    /// Whether a key passes.
+    pub fn matches(&self, key: &str) -> bool {
+        let mut tokens = key.split('.');
+        for wanted in self.split('.') {
+            match (wanted, tokens.next()) {
+                (">", Some(_)) => return true,
+                (_, None) => return false,
+                ("*", Some(_)) => {}
+                (wanted, Some(token)) if wanted == token => {}
+                _ => return false,
+            }
+        }
+        tokens.next().is_none()
+    }
+
+    /// Whether this filter asks for keys of the library by name, so that they are not left out.
+    pub(crate) fn names_reserved(&self) -> bool {
+        self.starts_with(RESERVED_PREFIX)
+    }
+}
+
+impl From<Key> for KeyFilter {
+    fn from(key: Key) -> Self {
+        Self(key.0)
+    }
+}
+
+impl From<&Key> for KeyFilter {
+    fn from(key: &Key) -> Self {
+        Self(key.0.clone())
+    }
+}
+
+// Lets `impl TryInto<Key>` take a `Key` too.
+impl From<std::convert::Infallible> for InvalidKey {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// What can name a key: a [`Key`], or text that is checked.
+pub trait IntoKey {
+    /// The key.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] where the text is not a key.
+    fn into_key(self) -> Result<Key, InvalidKey>;
+}
+
+impl<T> IntoKey for T
+where
+    T: TryInto<Key>,
+    InvalidKey: From<T::Error>,
+{
+    fn into_key(self) -> Result<Key, InvalidKey> {
+        Ok(self.try_into()?)
+    }
+}
+
+/// What can name the keys that a watch or listing is about: one filter, or many.
+///
+/// ```
+/// # async fn f(store: &shizuku::Store) -> Result<(), Box<dyn std::error::Error>> {
+/// store.watch("app.*").await?;
+/// store.watch(["app.db.>", "app.cache.>"]).await?;
+/// # Ok(()) }
+/// ```
+pub trait IntoFilters {
+    /// The filters.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] where a text is not a filter.
+    fn into_filters(self) -> Result<Vec<KeyFilter>, InvalidKey>;
+}
+
+macro_rules! one_filter {
+    ($($one:ty),*) => {$(
+        impl IntoFilters for $one {
+            fn into_filters(self) -> Result<Vec<KeyFilter>, InvalidKey> {
+                Ok(vec![KeyFilter::try_from(self)?])
+            }
+        }
+    )*};
+}
+one_filter!(&str, String, &String, KeyFilter, &KeyFilter, Key, &Key);
+
+macro_rules! many_filters {
+    ($([$($generics:tt)*] $many:ty),*) => {$(
+        impl<T: IntoFilters + Clone, $($generics)*> IntoFilters for $many {
+            fn into_filters(self) -> Result<Vec<KeyFilter>, InvalidKey> {
+                let mut filters = Vec::with_capacity(self.len());
+                for filter in self.iter().cloned() {
+                    filters.extend(filter.into_filters()?);
+                }
+                Ok(filters)
+            }
+        }
+    )*};
+}
+many_filters!([] &[T], [] Vec<T>, [const N: usize] [T; N], [const N: usize] &[T; N]);

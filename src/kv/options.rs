@@ -1,0 +1,317 @@
+//! How to read, write and watch, beyond the plain calls.
+
+use std::{fmt, time::Duration};
+
+use super::error::InvalidOption;
+use crate::headers::Headers;
+
+/// Which copy of the data answers a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Read {
+    /// Any replica or mirror (direct get): fast, and perhaps a moment behind the last write.
+    #[default]
+    Any,
+    /// The stream's leader: sees every write that was acknowledged before the read.
+    Leader,
+}
+
+/// What a write is conditional on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expect {
+    /// Nothing: the last writer wins.
+    #[default]
+    Any,
+    /// The key has no value: it was never written, or its last revision is a removal.
+    Absent,
+    /// The key's last revision is exactly this one. 0 means that the key has no revision at all,
+    /// not even a removal.
+    Revision(u64),
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any revision"),
+            Self::Absent => f.write_str("expected no value"),
+            Self::Revision(revision) => write!(f, "expected revision {revision}"),
+        }
+    }
+}
+
+/// How to put a value.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::PutOptions;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let options = PutOptions::new()
+///     .ttl(Duration::from_secs(60))
+///     .header("Trace-Id", "7f3a");
+/// store.put_with("session.1", "alice", options).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PutOptions {
+    pub(crate) expect: Expect,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) headers: Headers,
+}
+
+impl PutOptions {
+    /// Unconditional, without a time to live or headers.
+    pub const fn new() -> Self {
+        Self {
+            expect: Expect::Any,
+            ttl: None,
+            headers: Headers::new(),
+        }
+    }
+
+    /// Makes the write conditional.
+    #[must_use]
+    pub const fn expect(mut self, expect: Expect) -> Self {
+        self.expect = expect;
+        self
+    }
+
+    /// Removes the value after this time: whole seconds, at least one.
+    ///
+    /// Needs a bucket with [limit markers](super::BucketConfig::limit_markers) (server 2.11 and
+    /// newer). A later write without a time to live makes the key permanent again. With a history
+    /// of more than one revision a server raises the time to that of the bucket's markers.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Adds a header. Names that begin with `Nats-` or `KV-` belong to the protocol and are
+    /// refused when the value is put.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Checks everything that can be checked without asking a server.
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
+        if let Some(ttl) = self.ttl {
+            check_ttl("ttl", ttl)?;
+        }
+        for (name, value) in self.headers.iter() {
+            check_header(name, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a key goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Removal {
+    /// Leaves the older revisions in the key's history.
+    #[default]
+    Delete,
+    /// Takes the history away too.
+    Purge,
+}
+
+/// How to remove a key.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::{Expect, RemoveOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let revision = store.put("job", "done").await?;
+/// let options = RemoveOptions::purge()
+///     .expect(Expect::Revision(revision))
+///     .marker_ttl(Duration::from_secs(60));
+/// store.remove_with("job", options).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RemoveOptions {
+    pub(crate) removal: Removal,
+    pub(crate) expect: Expect,
+    pub(crate) marker_ttl: Option<Duration>,
+}
+
+impl RemoveOptions {
+    /// Deletes: history stays.
+    pub const fn delete() -> Self {
+        Self {
+            removal: Removal::Delete,
+            expect: Expect::Any,
+            marker_ttl: None,
+        }
+    }
+
+    /// Purges: history goes.
+    pub const fn purge() -> Self {
+        Self {
+            removal: Removal::Purge,
+            expect: Expect::Any,
+            marker_ttl: None,
+        }
+    }
+
+    /// Makes the removal conditional. [`Expect::Absent`] makes no sense here and is refused.
+    #[must_use]
+    pub const fn expect(mut self, expect: Expect) -> Self {
+        self.expect = expect;
+        self
+    }
+
+    /// Lets the marker that the removal leaves behind go away by itself after this time: whole
+    /// seconds, at least one. Only with a purge, and only on a bucket with limit markers.
+    #[must_use]
+    pub const fn marker_ttl(mut self, ttl: Duration) -> Self {
+        self.marker_ttl = Some(ttl);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
+        if self.expect == Expect::Absent {
+            return Err(InvalidOption::new(
+                "expect",
+                "a removal cannot expect that there is nothing to remove",
+            ));
+        }
+        if let Some(ttl) = self.marker_ttl {
+            if self.removal == Removal::Delete {
+                return Err(InvalidOption::new(
+                    "marker_ttl",
+                    "only a purge can have one: when the marker of a delete went away, the older revisions would show again",
+                ));
+            }
+            check_ttl("marker_ttl", ttl)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a watch delivers before it follows the changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deliver {
+    /// The last revision of every key.
+    #[default]
+    Latest,
+    /// Every revision that the bucket still has.
+    History,
+    /// Nothing: changes from now on.
+    Updates,
+    /// Every revision from this one on that the bucket still has.
+    From(u64),
+}
+
+/// How to watch.
+///
+/// ```
+/// use shizuku::kv::{Deliver, WatchOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let changes = WatchOptions::new().deliver(Deliver::Updates).ignore_removals(true);
+/// let watch = store.watch_with("app.>", changes).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WatchOptions {
+    pub(crate) deliver: Deliver,
+    pub(crate) ignore_removals: bool,
+    pub(crate) metadata_only: bool,
+    pub(crate) include_reserved: bool,
+}
+
+impl WatchOptions {
+    /// The last revision of every key, then every change, with values and removals.
+    pub const fn new() -> Self {
+        Self {
+            deliver: Deliver::Latest,
+            ignore_removals: false,
+            metadata_only: false,
+            include_reserved: false,
+        }
+    }
+
+    /// What comes before the changes.
+    #[must_use]
+    pub const fn deliver(mut self, deliver: Deliver) -> Self {
+        self.deliver = deliver;
+        self
+    }
+
+    /// Leaves removals out.
+    #[must_use]
+    pub const fn ignore_removals(mut self, ignore: bool) -> Self {
+        self.ignore_removals = ignore;
+        self
+    }
+
+    /// Leaves values out: entries come with their metadata, and `value` is `None`.
+    #[must_use]
+    pub const fn metadata_only(mut self, only: bool) -> Self {
+        self.metadata_only = only;
+        self
+    }
+
+    /// Includes the keys under `_lock.`, which belong to the library's locks. They are also
+    /// included where a filter begins with `_lock.`.
+    #[must_use]
+    pub const fn include_reserved(mut self, include: bool) -> Self {
+        self.include_reserved = include;
+        self
+    }
+}
+
+/// A time to live on the wire is in whole seconds; anything else would be cut by the server.
+pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), InvalidOption> {
+    if ttl.subsec_nanos() != 0 || ttl.as_secs() == 0 {
+        return Err(InvalidOption::new(
+            option,
+            format!("{ttl:?} is not a whole number of seconds, one at least"),
+        ));
+    }
+    // Go keeps durations as nanoseconds in an i64, about 292 years.
+    if ttl.as_secs() > i64::MAX as u64 / 1_000_000_000 {
+        return Err(InvalidOption::new(
+            option,
+            format!("{ttl:?} is longer than the 292 years that a server can count"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_header(name: &str, value: &str) -> Result<(), InvalidOption> {
+    let refuse = |why: &str| {
+        Err(InvalidOption::new(
+            "header",
+            format!("{:?}: {why}", name.chars().take(64).collect::<String>()),
+        ))
+    };
+    let name_ok = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    if name.is_empty() || !name.bytes().all(name_ok) {
+        return refuse("a name is made of visible ASCII characters other than a colon");
+    }
+    let starts = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    if starts("Nats-") || starts("KV-") {
+        return refuse("names that begin with Nats- or KV- belong to the protocol");
+    }
+    if value.contains(['\r', '\n']) {
+        return refuse("a value cannot contain a line break");
+    }
+    if value.trim() != value {
+        return refuse("a value cannot begin or end with white space, which the protocol drops");
+    }
+    Ok(())
+}

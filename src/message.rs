@@ -1,0 +1,55 @@
+//! What travels over core NATS: a message in, a message out. Both the protocol and the transports
+//! speak in these, so neither needs to know the other.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::headers::Headers;
+
+/// A message that arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Where it was sent to.
+    pub subject: ByteString,
+    /// Where an answer is expected.
+    pub reply: Option<ByteString>,
+    /// Its headers; empty where it had none.
+    pub headers: Headers,
+    /// The status line's code (`NATS/1.0 503`), which marks messages that servers make themselves.
+    pub status: Option<u16>,
+    /// The status line's text.
+    pub description: Option<String>,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// Where to.
+    pub subject: ByteString,
+    /// Where the answer goes; a transport's `request` sets it itself.
+    pub reply: Option<ByteString>,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+impl Outbound {
+    /// A message with a body and nothing else.
+    pub fn new(subject: impl Into<ByteString>, payload: impl Into<Bytes>) -> Self {
+        Self {
+            subject: subject.into(),
+            payload: payload.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same message with a header more.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+}

@@ -1,0 +1,31 @@
+//! The one file that knows the platform: how to start a task, how to wait, what time it is, and
+//! which transports there are. `target_arch` stands nowhere else under `src/`.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::kv::ServiceError;
+
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "wasm32")] {
+        compile_error!("the web platform is not here yet");
+    } else {
+        pub(crate) use std::time::{Instant, SystemTime};
+
+        /// Starts a task that runs by itself until it ends.
+        pub(crate) fn spawn(
+            task: impl Future<Output = ()> + Send + 'static,
+        ) -> Result<(), ServiceError> {
+            // `tokio::spawn` would panic outside of a runtime.
+            let runtime = tokio::runtime::Handle::try_current().map_err(|_| ServiceError::NoRuntime)?;
+            runtime.spawn(task);
+            Ok(())
+        }
+
+        /// Waits.
+        pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(tokio::time::sleep(duration))
+        }
+    }
+}
