@@ -4,6 +4,7 @@ mod bucket;
 mod entry;
 mod error;
 mod key;
+pub mod lock;
 mod options;
 
 pub use bucket::{BucketConfig, BucketStatus, LimitMarkers, Placement, Republish, Source, Storage};
