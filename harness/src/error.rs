@@ -11,7 +11,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error(String);
 
 impl Error {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// An error with this text.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
