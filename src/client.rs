@@ -1,4 +1,239 @@
-//! The way in: a client holds a connection and makes and opens buckets.
+//! The way in: a client holds a connection and makes, opens and lists buckets.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+
+use crate::{
+    backend::{Buckets, CreateMode},
+    kv::{BoxError, BucketConfig, BucketError, BucketName, InvalidOption, ServiceError, Store},
+    options::ConnectOptions,
+};
+
+/// A connection to the service that keeps the buckets. Cheap to clone; all clones share it.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// let store = client.create_bucket("settings").await?;
+/// store.put("color", "blue").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    buckets: Arc<dyn Buckets>,
+}
+
+impl Client {
+    /// A client over a service of your own.
+    pub fn new(buckets: Arc<dyn Buckets>) -> Self {
+        Self { buckets }
+    }
+
+    /// Makes a bucket, or opens the one that exists with the same settings.
+    ///
+    /// Takes a [`BucketConfig`] or just a name.
+    ///
+    /// # Errors
+    /// [`BucketError::Mismatch`] lists the settings in which an existing bucket differs.
+    pub async fn create_bucket(
+        &self,
+        config: impl Into<BucketConfig>,
+    ) -> Result<Store, BucketError> {
+        self.create(config.into(), CreateMode::Create).await
+    }
+
+    /// Makes a bucket, or gives an existing one these settings.
+    ///
+    /// # Errors
+    /// [`ServiceError::Refused`] where the server cannot change a setting of an existing bucket,
+    /// as its storage.
+    pub async fn create_or_update_bucket(
+        &self,
+        config: impl Into<BucketConfig>,
+    ) -> Result<Store, BucketError> {
+        self.create(config.into(), CreateMode::CreateOrUpdate).await
+    }
+
+    async fn create(&self, config: BucketConfig, mode: CreateMode) -> Result<Store, BucketError> {
+        config.bucket()?;
+        config.check()?;
+        Ok(Store::new(self.buckets.create(&config, mode).await?))
+    }
+
+    /// Opens a bucket that exists.
+    ///
+    /// # Errors
+    /// [`ServiceError::BucketNotFound`] where it does not.
+    pub async fn open_bucket(&self, name: impl AsRef<str>) -> Result<Store, BucketError> {
+        let bucket = BucketName::new(name.as_ref())?;
+        Ok(Store::new(self.buckets.open(&bucket).await?))
+    }
+
+    /// Deletes a bucket and everything in it.
+    ///
+    /// # Errors
+    /// [`ServiceError::BucketNotFound`] where there is none.
+    pub async fn delete_bucket(&self, name: impl AsRef<str>) -> Result<(), BucketError> {
+        let bucket = BucketName::new(name.as_ref())?;
+        self.buckets.delete(&bucket).await
+    }
+
+    /// The names of all buckets, as a stream: a service may have many.
+    pub fn bucket_names(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
+        self.buckets.list()
+    }
+
+    /// The state of the connection, now and as it changes.
+    pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+        self.buckets.connection()
+    }
+
+    /// Sends what is still to be sent, and closes. Later calls fail with
+    /// [`ServiceError::Closed`], in all clones and stores.
+    ///
+    /// # Errors
+    /// [`ServiceError`] where the connection is lost before everything is sent.
+    pub async fn close(&self) -> Result<(), ServiceError> {
+        self.buckets.close().await
+    }
+}
+
+/// Connects to the service at an address.
+///
+/// | address | what it is |
+/// | --- | --- |
+/// | `memory:` | a fresh embedded service inside this process (feature `memory`) |
+/// | `nats://host:4222` | JetStream (feature `native`); no scheme means this one |
+/// | `tls://host:4222` | the same over TLS |
+/// | `ws://host:80`, `wss://host:443` | the same over WebSocket, in browsers the only way (feature `web`) |
+///
+/// Several servers of one cluster are separated by commas. A user and password may stand in the
+/// address.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`ConnectError`] says what is wrong with the address, or why the server could not be reached.
+pub async fn connect(url: impl AsRef<str>) -> Result<Client, ConnectError> {
+    ConnectOptions::new().connect(url).await
+}
+
+/// Picks the service by the address.
+pub(crate) async fn open(url: &str, options: ConnectOptions) -> Result<Client, ConnectError> {
+    let first = url.split(',').next().unwrap_or_default().trim();
+    let scheme = match first.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") || scheme == "memory" => scheme,
+        // Without a scheme it is a host, perhaps with a port.
+        _ if !first.is_empty() => "nats",
+        _ => return Err(ConnectError::invalid(url, "it is empty")),
+    };
+    match scheme {
+        #[cfg(feature = "memory")]
+        "memory" => {
+            if url != "memory:" {
+                return Err(ConnectError::invalid(url, "nothing may follow `memory:`"));
+            }
+            let buckets = crate::backend::memory::MemoryBuckets::new();
+            Ok(Client::new(Arc::new(buckets)))
+        }
+        #[cfg(not(feature = "memory"))]
+        "memory" => Err(ConnectError::no_feature(url, "memory")),
+        #[cfg(any(feature = "native", feature = "web"))]
+        "nats" | "tls" | "ws" | "wss" => {
+            let transport = crate::platform::dial(scheme, url, &options).await?;
+            drop(transport);
+            Err(ConnectError::invalid(url, "not here yet"))
+        }
+        #[cfg(not(any(feature = "native", feature = "web")))]
+        "nats" | "tls" | "ws" | "wss" => Err(ConnectError::no_feature(url, "native` or `web")),
+        _ => Err(ConnectError::invalid(
+            url,
+            "its scheme is none of memory, nats, tls, ws, wss",
+        )),
+    }
+}
+
+/// A connect that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address is not one. Nothing was sent.
+    #[error("invalid address {url:?}: {reason}")]
+    InvalidUrl {
+        /// The address, without user and password.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An option is out of range. Nothing was sent.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// This build cannot speak to such an address.
+    #[error("{url:?} needs the cargo feature `{feature}` on this platform")]
+    MissingFeature {
+        /// The address, without user and password.
+        url: String,
+        /// What to build with.
+        feature: &'static str,
+    },
+    /// The server does not accept the credentials, or they cannot be had.
+    #[error("the credentials were not accepted: {source}")]
+    Authentication {
+        /// What the server or the provider said.
+        source: BoxError,
+    },
+    /// No server answered.
+    #[error("cannot reach {url:?}: {source}")]
+    Unreachable {
+        /// The address, without user and password.
+        url: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// TLS could not be set up.
+    #[error("TLS failed: {source}")]
+    Tls {
+        /// Why.
+        source: BoxError,
+    },
+    /// There is no async runtime.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl ConnectError {
+    pub(crate) fn invalid(url: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidUrl {
+            url: without_secrets(url),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn no_feature(url: &str, feature: &'static str) -> Self {
+        Self::MissingFeature {
+            url: without_secrets(url),
+            feature,
+        }
+    }
+}
+
+/// The address without what stands between `//` and `@`: errors end up in logs.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let server = |server: &str| match (server.find("//"), server.rfind('@')) {
+        (Some(start), Some(end)) if start + 2 <= end => {
+            format!("{}…{}", &server[..start + 2], &server[end..])
+        }
+        (None, Some(end)) => format!("…{}", &server[end..]),
+        _ => server.to_owned(),
+    };
+    url.split(',').map(server).collect::<Vec<_>>().join(",")
+}
 
 /// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +246,12 @@ pub struct ConnectionStatus {
     pub epoch: u64,
 }
 
+impl ConnectionStatus {
+    pub(crate) const fn new(state: ConnectionState, epoch: u64) -> Self {
+        Self { state, epoch }
+    }
+}
+
 /// Whether there is a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,4 +262,21 @@ pub enum ConnectionState {
     Disconnected,
     /// Closed for good.
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn an_address_in_an_error_has_no_password() {
+        for (url, shown) in [
+            ("nats://u:p@h:4222,tls://u:p@i", "nats://…@h:4222,tls://…@i"),
+            ("u:p@h", "…@h"),
+            ("nats://h", "nats://h"),
+            ("nats://u:a@b@h", "nats://…@h"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 }

@@ -8,37 +8,37 @@ use crate::headers::Headers;
 
 /// A message that arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Where it was sent to.
-    pub subject: ByteString,
+    pub(crate) subject: ByteString,
     /// Where an answer is expected.
-    pub reply: Option<ByteString>,
+    pub(crate) reply: Option<ByteString>,
     /// Its headers; empty where it had none.
-    pub headers: Headers,
+    pub(crate) headers: Headers,
     /// The status line's code (`NATS/1.0 503`), which marks messages that servers make themselves.
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// The status line's text.
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Its body.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outbound {
+pub(crate) struct Outbound {
     /// Where to.
-    pub subject: ByteString,
+    pub(crate) subject: ByteString,
     /// Where the answer goes; a transport's `request` sets it itself.
-    pub reply: Option<ByteString>,
+    pub(crate) reply: Option<ByteString>,
     /// Its headers.
-    pub headers: Headers,
+    pub(crate) headers: Headers,
     /// Its body.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 impl Outbound {
     /// A message with a body and nothing else.
-    pub fn new(subject: impl Into<ByteString>, payload: impl Into<Bytes>) -> Self {
+    pub(crate) fn new(subject: impl Into<ByteString>, payload: impl Into<Bytes>) -> Self {
         Self {
             subject: subject.into(),
             payload: payload.into(),
@@ -48,7 +48,7 @@ impl Outbound {
 
     /// The same message with a header more.
     #[must_use]
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.append(name, value);
         self
     }

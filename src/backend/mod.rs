@@ -7,6 +7,9 @@
 //!
 //! What reaches a backend has been checked: keys, filters, options and settings are valid.
 
+#[cfg(feature = "memory")]
+pub mod memory;
+
 use std::{fmt::Debug, pin::Pin, sync::Arc};
 
 use bytes::Bytes;

@@ -3,6 +3,11 @@
 //! Native programs get it from async-nats, browsers from the protocol in [`crate::protocol`]. The
 //! rules of the KV store stand above this, once.
 
+#[cfg(feature = "native")]
+crate::platform::native_only! {
+    pub(crate) mod native;
+}
+
 use std::{
     fmt::Debug,
     pin::Pin,

@@ -1,3 +1,54 @@
 //! What a developer repeats: `cargo xtask <task>`.
 
-fn main() {}
+mod bench;
+mod browser;
+mod ci;
+mod hack;
+mod run;
+mod server;
+mod test;
+mod wasm;
+
+use std::env;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  test [part] [-- ...]   install what the tests need and run them: all (default), native, browser,
+                         locks or js; what follows -- goes to cargo test (or npm test)
+  ci                     the checks of CI other than the tests: format, lints, documentation
+  bench <name>           run a benchmark and write <target>/bench/<name>.json: native
+  hack                   check every combination of features, natively and for browsers
+  server [--version V] [--ws]
+                         run a nats-server with JetStream until Ctrl-C
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> run::Result {
+    let Some((task, rest)) = arguments.split_first() else {
+        return Err(format!("which task?\n\n{HELP}").into());
+    };
+    match task.as_str() {
+        "test" => test::test(rest),
+        "ci" => ci::ci(),
+        "bench" => bench::bench(rest),
+        "hack" => hack::hack(),
+        "server" => server::server(rest),
+        "help" | "--help" | "-h" => {
+            eprint!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("no such task: {task}\n\n{HELP}").into()),
+    }
+}

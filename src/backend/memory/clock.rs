@@ -1,0 +1,138 @@
+//! What time it is for the embedded backend: the system's clock, or one that tests turn by hand.
+
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::platform::{self, SystemTime as PlatformTime};
+
+/// The time by which values grow old.
+///
+/// Time must not go backwards; where it does, the backend goes on with the latest time that it
+/// has seen.
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> SystemTime;
+
+    /// Waits until [`now`](Clock::now) is `deadline` or later; not at all where it is already.
+    ///
+    /// Dropping the future ends the wait and leaves nothing behind.
+    fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()>;
+}
+
+/// The system's clock, read once: from there on the monotonic clock counts, so that somebody who
+/// sets the time neither kills values early nor keeps them for ever.
+///
+/// Waiting needs a tokio runtime with timers, as everywhere in the library.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    started: SystemTime,
+    since: platform::Instant,
+}
+
+impl SystemClock {
+    /// Starts from the system's time.
+    pub fn new() -> Self {
+        // By way of the epoch, because the platform's own type may be another than `std`'s.
+        let started = PlatformTime::now().duration_since(PlatformTime::UNIX_EPOCH);
+        Self {
+            started: UNIX_EPOCH + started.unwrap_or_default(),
+            since: platform::Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        let elapsed = self.since.elapsed();
+        self.started.checked_add(elapsed).unwrap_or(self.started)
+    }
+
+    fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()> {
+        /// Timers count in milliseconds and cannot count to the end of time.
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        let clock = self.clone();
+        Box::pin(async move {
+            while let Ok(left) = deadline.duration_since(clock.now())
+                && !left.is_zero()
+            {
+                platform::sleep(left.min(LONGEST)).await;
+            }
+        })
+    }
+}
+
+/// A clock that stands still until it is told to go on: with it, a test of what happens after an
+/// hour takes no time, and happens the same way each time.
+///
+/// Clones are the same clock.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use shizuku::backend::memory::{ManualClock, MemoryBuckets};
+///
+/// let clock = ManualClock::new();
+/// let buckets = MemoryBuckets::with_clock(Arc::new(clock.clone()));
+/// // … put a value that lives for a minute …
+/// clock.advance(Duration::from_secs(60)); // and it is gone
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    now: Arc<watch::Sender<SystemTime>>,
+}
+
+impl ManualClock {
+    /// Starts on 1 January 2020, to be the same in each run.
+    pub fn new() -> Self {
+        Self::starting_at(UNIX_EPOCH + Duration::from_secs(1_577_836_800))
+    }
+
+    /// Starts at a time.
+    pub fn starting_at(now: SystemTime) -> Self {
+        Self {
+            now: Arc::new(watch::Sender::new(now)),
+        }
+    }
+
+    /// Goes on by a while, and wakes all who waited for a time within it. At the end of time the
+    /// clock stands still.
+    pub fn advance(&self, by: Duration) {
+        self.now.send_modify(|now| {
+            if let Some(later) = now.checked_add(by) {
+                *now = later;
+            }
+        });
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        *self.now.borrow()
+    }
+
+    fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()> {
+        // Holding the clock keeps the channel open, so this wait can only end with the deadline.
+        let clock = self.now.clone();
+        Box::pin(async move {
+            let mut now = clock.subscribe();
+            let _ = now.wait_for(|now| *now >= deadline).await;
+        })
+    }
+}

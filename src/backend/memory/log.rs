@@ -1,0 +1,376 @@
+//! The log of one bucket: all its revisions in one order, and the rules by which they go.
+//!
+//! Nothing here waits, locks or reads a clock: the time is an argument, and never goes back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+
+use super::size;
+use crate::{
+    headers::Headers,
+    kv::{BucketConfig, BucketName, Key, KeyFilter, Operation},
+};
+
+/// One revision, and its neighbours among the revisions of its key.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) key: Key,
+    pub(super) value: Bytes,
+    pub(super) headers: Headers,
+    pub(super) operation: Operation,
+    pub(super) created: SystemTime,
+    /// The next older revision of the key that is still there; 0 for none.
+    pub(super) previous: u64,
+    /// The next newer one; 0 for none.
+    pub(super) next: u64,
+    ttl: Option<Duration>,
+    deadline: Option<SystemTime>,
+    size: u64,
+}
+
+/// Which revisions a key has: the ends of the chain, and its length.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    first: u64,
+    last: u64,
+    len: u64,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) key: Key,
+    pub(super) value: Bytes,
+    pub(super) headers: Headers,
+    pub(super) operation: Operation,
+    pub(super) ttl: Option<Duration>,
+    /// The length of the header block, in bytes.
+    pub(super) header_block: usize,
+}
+
+/// The bucket has no room.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+#[derive(Debug)]
+pub(super) struct Log {
+    bucket: BucketName,
+    config: BucketConfig,
+    entries: BTreeMap<u64, Stored>,
+    keys: BTreeMap<Key, Chain>,
+    /// What goes by itself, and when.
+    deadlines: BTreeSet<(SystemTime, u64)>,
+    last: u64,
+    bytes: u64,
+    now: SystemTime,
+    /// How many revisions have gone so far, for whatever reason.
+    removals: u64,
+}
+
+impl Log {
+    /// An empty log. The configuration's limit markers are settled: on or off.
+    pub(super) fn new(bucket: BucketName, config: BucketConfig) -> Self {
+        Self {
+            bucket,
+            config,
+            entries: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            last: 0,
+            bytes: 0,
+            now: UNIX_EPOCH,
+            removals: 0,
+        }
+    }
+
+    pub(super) fn config(&self) -> &BucketConfig {
+        &self.config
+    }
+
+    /// The last revision that was ever written.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The first revision that is still there; one after the last where none is.
+    pub(super) fn first(&self) -> u64 {
+        match self.entries.first_key_value() {
+            Some((first, _)) => *first,
+            None if self.last == 0 => 0,
+            None => self.last + 1,
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    pub(super) fn keys(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// When the next revision goes by itself.
+    pub(super) fn next_deadline(&self) -> Option<SystemTime> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(super) fn get(&self, revision: u64) -> Option<&Stored> {
+        self.entries.get(&revision)
+    }
+
+    /// The last revision of a key, removals included; 0 where it has none.
+    pub(super) fn last_of(&self, key: &str) -> u64 {
+        self.keys.get(key).map_or(0, |chain| chain.last)
+    }
+
+    /// The first revision of a key after `cursor`.
+    pub(super) fn next_of(&self, key: &str, cursor: u64) -> Option<u64> {
+        let mut found = None;
+        let mut revision = self.last_of(key);
+        // From the end, because who follows a key is near the end; a chain has 64 links at most.
+        while revision > cursor {
+            found = Some(revision);
+            revision = self.get(revision)?.previous;
+        }
+        found
+    }
+
+    /// Every revision after `cursor`, in order.
+    pub(super) fn after(&self, cursor: u64) -> impl Iterator<Item = (u64, &Stored)> {
+        let range = (Bound::Excluded(cursor), Bound::Unbounded);
+        self.entries.range(range).map(|(seq, entry)| (*seq, entry))
+    }
+
+    /// The last revision of every key that passes a filter.
+    pub(super) fn last_matching(&self, filter: &KeyFilter) -> impl Iterator<Item = u64> {
+        // Keys are sorted, so only those that begin like the filter need a look.
+        let wildcard = filter.find(['*', '>']).unwrap_or(filter.len());
+        let prefix = &filter.as_str()[..wildcard];
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        self.keys
+            .range::<str, _>(range)
+            .take_while(move |(key, _)| key.starts_with(prefix))
+            .filter(move |(key, _)| filter.matches(key))
+            .map(|(_, chain)| chain.last)
+    }
+
+    /// Appends a revision and lets go what it replaces.
+    ///
+    /// A full bucket refuses, except where the revision that drops out of the key's history makes
+    /// enough room: that is how `discard: new` works on a server, where removals need room too.
+    pub(super) fn append(&mut self, write: Write) -> Result<u64, Full> {
+        let size = self.size(&write);
+        if let Some(max) = self.config.max_bytes
+            && self.bytes.saturating_add(size) > max
+            && self.makes_room(&write.key) < size
+        {
+            return Err(Full);
+        }
+        Ok(self.store(write, size, self.now))
+    }
+
+    /// Lets everything go whose time has come by `now`, and leaves markers as a server would.
+    /// Answers whether anything changed.
+    pub(super) fn advance(&mut self, now: SystemTime) -> bool {
+        self.now = self.now.max(now);
+        let mut changed = false;
+        while let Some(&(deadline, seq)) = self.deadlines.first()
+            && deadline <= self.now
+        {
+            changed = true;
+            self.expire(seq, deadline);
+        }
+        changed
+    }
+
+    /// Removes the revisions of a key that are older than `before`.
+    pub(super) fn compact(&mut self, key: &str, before: u64) {
+        while let Some(chain) = self.keys.get(key)
+            && chain.first < before
+        {
+            self.remove(chain.first);
+        }
+    }
+
+    /// Takes new settings. Limits on size bind later writes only, as on a server.
+    pub(super) fn configure(&mut self, config: BucketConfig) {
+        let shorter = config.history < self.config.history;
+        let aged = config.max_age != self.config.max_age;
+        self.config = config;
+        if shorter {
+            let keys: Vec<Key> = self.keys.keys().cloned().collect();
+            for key in keys {
+                self.trim(&key);
+            }
+        }
+        if aged {
+            self.deadlines.clear();
+            for (seq, entry) in &mut self.entries {
+                entry.deadline = deadline(&self.config, entry.created, entry.ttl);
+                self.deadlines.extend(entry.deadline.map(|at| (at, *seq)));
+            }
+        }
+    }
+
+    /// One revision's time has come. The last one of a key is replaced by a marker, unless it was
+    /// a marker itself.
+    fn expire(&mut self, seq: u64, at: SystemTime) {
+        let markers = self.config.limit_markers.duration();
+        let Some(entry) = self.remove(seq) else {
+            return;
+        };
+        let marker = matches!(entry.operation, Operation::Expire | Operation::Purge);
+        if let Some(ttl) = markers
+            && !marker
+            && !self.keys.contains_key(&entry.key)
+        {
+            let write = Write {
+                key: entry.key,
+                value: Bytes::new(),
+                headers: Headers::new(),
+                operation: Operation::Expire,
+                ttl: Some(ttl),
+                header_block: size::header_block(
+                    &Headers::new(),
+                    Operation::Expire,
+                    None,
+                    Some(ttl),
+                ),
+            };
+            // A server short of room keeps the expired value until there is some; here a marker
+            // always fits.
+            let size = self.size(&write);
+            self.store(write, size, at);
+        }
+    }
+
+    fn store(&mut self, write: Write, size: u64, created: SystemTime) -> u64 {
+        self.last += 1;
+        let seq = self.last;
+        // As a server does: a value that went before the marker of an earlier one of its key would
+        // go without a marker of its own.
+        let ttl = match (write.ttl, self.config.limit_markers.duration()) {
+            (Some(ttl), Some(least)) if self.config.history != 1 => Some(ttl.max(least)),
+            (ttl, _) => ttl,
+        };
+        let deadline = deadline(&self.config, created, ttl);
+        self.deadlines.extend(deadline.map(|at| (at, seq)));
+        let chain = self.keys.entry(write.key.clone()).or_insert(Chain {
+            first: seq,
+            last: 0,
+            len: 0,
+        });
+        let previous = chain.last;
+        chain.last = seq;
+        chain.len += 1;
+        if let Some(entry) = self.entries.get_mut(&previous) {
+            entry.next = seq;
+        }
+        self.bytes += size;
+        let rollup = matches!(write.operation, Operation::Purge | Operation::Expire);
+        let key = write.key.clone();
+        let entry = Stored {
+            key: write.key,
+            value: write.value,
+            headers: write.headers,
+            operation: write.operation,
+            created,
+            previous,
+            next: 0,
+            ttl,
+            deadline,
+            size,
+        };
+        self.entries.insert(seq, entry);
+        if rollup {
+            self.compact(&key, seq);
+        } else {
+            self.trim(&key);
+        }
+        seq
+    }
+
+    /// Drops what is beyond the key's history.
+    fn trim(&mut self, key: &str) {
+        while let Some(chain) = self.keys.get(key)
+            && chain.len > u64::from(self.config.history)
+        {
+            self.remove(chain.first);
+        }
+    }
+
+    /// Takes a revision out and joins its neighbours.
+    fn remove(&mut self, seq: u64) -> Option<Stored> {
+        let entry = self.entries.remove(&seq)?;
+        self.removals += 1;
+        self.bytes -= entry.size;
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.remove(&(deadline, seq));
+        }
+        if let Some(previous) = self.entries.get_mut(&entry.previous) {
+            previous.next = entry.next;
+        }
+        if let Some(next) = self.entries.get_mut(&entry.next) {
+            next.previous = entry.previous;
+        }
+        if let Some(chain) = self.keys.get_mut(&entry.key) {
+            chain.len -= 1;
+            if chain.first == seq {
+                chain.first = entry.next;
+            }
+            if chain.last == seq {
+                chain.last = entry.previous;
+            }
+            if chain.len == 0 {
+                self.keys.remove(&entry.key);
+            }
+        }
+        Some(entry)
+    }
+
+    fn size(&self, write: &Write) -> u64 {
+        size::stored(
+            self.config.storage,
+            &self.bucket,
+            &write.key,
+            write.header_block,
+            write.value.len(),
+        )
+    }
+
+    /// The size of the revision that drops out when another one of this key is written.
+    fn makes_room(&self, key: &str) -> u64 {
+        let full = |chain: &&Chain| chain.len >= u64::from(self.config.history);
+        let first = self.keys.get(key).filter(full).map(|chain| chain.first);
+        first
+            .and_then(|first| self.get(first))
+            .map_or(0, |entry| entry.size)
+    }
+}
+
+/// When a revision goes by itself: by its own time to live or the bucket's, whichever is shorter.
+/// A time beyond the end of the calendar never comes.
+fn deadline(
+    config: &BucketConfig,
+    created: SystemTime,
+    ttl: Option<Duration>,
+) -> Option<SystemTime> {
+    let life = match (ttl, config.max_age) {
+        (Some(ttl), Some(age)) => ttl.min(age),
+        (ttl, age) => ttl.or(age)?,
+    };
+    created.checked_add(life)
+}

@@ -1,0 +1,117 @@
+//! Buckets that live in this process: for tests, for tools that need no server, and for trying
+//! things out. `shizuku::connect("memory:")` gives one such service.
+//!
+//! They behave as buckets on a nats-server 2.11 or newer do, bucket-wide revisions, history, time
+//! to live, limit markers and conditional writes included, and the library's conformance suite
+//! holds them to it. What is different:
+//!
+//! - Data is gone with the last handle. [`Storage`](crate::kv::Storage) and compression are
+//!   accepted and change nothing but how sizes are counted.
+//! - There is one copy and no network: replicas, placement, republishing, mirrors and sources are
+//!   refused with [`ServiceError::Unsupported`], and every read sees every write before it.
+//! - A full bucket still takes the markers of expired values; a server keeps an expired value
+//!   until there is room for its marker.
+//! - What expires does so at its very time, where a server takes up to a second longer.
+
+mod bucket;
+mod clock;
+mod log;
+mod registry;
+mod settings;
+mod size;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt, future, future::BoxFuture, stream, stream::BoxStream};
+
+use self::{bucket::Handle, registry::Registry};
+use super::{Backend, Buckets, CreateMode};
+use crate::{
+    client::ConnectionStatus,
+    kv::{BucketConfig, BucketError, BucketName, ServiceError},
+};
+
+pub use self::clock::{Clock, ManualClock, SystemClock};
+
+/// An embedded service. Clones are the same service; each `new` is another one.
+#[derive(Clone, Debug)]
+pub struct MemoryBuckets {
+    registry: Arc<Registry>,
+}
+
+impl MemoryBuckets {
+    /// An empty service on the system's clock.
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock::new()))
+    }
+
+    /// An empty service on another clock; see [`ManualClock`].
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(clock)),
+        }
+    }
+
+    fn handle(&self, name: BucketName) -> Arc<dyn Backend> {
+        Arc::new(Handle {
+            name,
+            registry: self.registry.clone(),
+        })
+    }
+}
+
+impl Default for MemoryBuckets {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Buckets for MemoryBuckets {
+    fn create<'a>(
+        &'a self,
+        config: &'a BucketConfig,
+        mode: CreateMode,
+    ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>> {
+        let create = move || Ok(self.handle(self.registry.create(config, mode)?));
+        future::lazy(move |_| create()).boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+    ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>> {
+        let open = move || {
+            self.registry.find(bucket)?;
+            Ok(self.handle(bucket.clone()))
+        };
+        future::lazy(move |_| open()).boxed()
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a BucketName) -> BoxFuture<'a, Result<(), BucketError>> {
+        future::lazy(move |_| Ok(self.registry.delete(bucket)?)).boxed()
+    }
+
+    fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
+        let names = future::lazy(move |_| match self.registry.names() {
+            Ok(names) => stream::iter(names).map(Ok).left_stream(),
+            Err(error) => stream::once(future::ready(Err(error.into()))).right_stream(),
+        });
+        names.flatten_stream().boxed()
+    }
+
+    fn connection(&self) -> tokio::sync::watch::Receiver<ConnectionStatus> {
+        self.registry.connection()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
+        future::lazy(move |_| {
+            self.registry.close();
+            Ok(())
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,122 @@
+//! All the buckets of one embedded service, by name.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    bucket::{Bucket, Life},
+    clock::Clock,
+    settings,
+};
+use crate::{
+    backend::CreateMode,
+    client::{ConnectionState, ConnectionStatus},
+    kv::{BucketConfig, BucketError, BucketName, ServiceError},
+};
+
+#[derive(Debug)]
+pub(super) struct Registry {
+    clock: Arc<dyn Clock>,
+    buckets: Mutex<BTreeMap<BucketName, Arc<Bucket>>>,
+    status: watch::Sender<ConnectionStatus>,
+}
+
+impl Registry {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            buckets: Mutex::new(BTreeMap::new()),
+            status: watch::Sender::new(ConnectionStatus {
+                state: ConnectionState::Connected,
+                epoch: 1,
+            }),
+        }
+    }
+
+    pub(super) fn create(
+        &self,
+        config: &BucketConfig,
+        mode: CreateMode,
+    ) -> Result<BucketName, BucketError> {
+        let name = config.bucket()?;
+        let mut buckets = self.lock()?;
+        let Some(bucket) = buckets.get(&name) else {
+            let config = settings::accept(config)?;
+            let bucket = Bucket::new(name.clone(), config, self.clock.clone());
+            buckets.insert(name.clone(), Arc::new(bucket));
+            return Ok(name);
+        };
+        let actual = bucket.look(|log, _| log.config().clone())?;
+        match mode {
+            CreateMode::Create => {
+                let differences = config.differences(&actual);
+                if !differences.is_empty() {
+                    return Err(BucketError::Mismatch {
+                        bucket: name,
+                        differences,
+                    });
+                }
+            }
+            CreateMode::CreateOrUpdate => bucket.configure(settings::change(config, &actual)?)?,
+        }
+        Ok(name)
+    }
+
+    pub(super) fn find(&self, name: &BucketName) -> Result<Arc<Bucket>, ServiceError> {
+        let bucket = self.lock()?.get(name).cloned();
+        bucket.ok_or_else(|| ServiceError::BucketNotFound {
+            bucket: name.clone(),
+        })
+    }
+
+    pub(super) fn delete(&self, name: &BucketName) -> Result<(), ServiceError> {
+        let bucket = self.lock()?.remove(name);
+        let bucket = bucket.ok_or_else(|| ServiceError::BucketNotFound {
+            bucket: name.clone(),
+        })?;
+        bucket.end(Life::Deleted);
+        Ok(())
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<BucketName>, ServiceError> {
+        Ok(self.lock()?.keys().cloned().collect())
+    }
+
+    pub(super) fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn close(&self) {
+        let buckets = self.lock_any();
+        self.status
+            .send_modify(|status| status.state = ConnectionState::Closed);
+        for bucket in buckets.values() {
+            bucket.end(Life::Closed);
+        }
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, BTreeMap<BucketName, Arc<Bucket>>>, ServiceError> {
+        let buckets = self.lock_any();
+        if self.status.borrow().state == ConnectionState::Closed {
+            return Err(ServiceError::Closed);
+        }
+        Ok(buckets)
+    }
+
+    fn lock_any(&self) -> MutexGuard<'_, BTreeMap<BucketName, Arc<Bucket>>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registry {
+    /// The client and every store are gone. Watches may live on, and must not wait for ever.
+    fn drop(&mut self) {
+        for bucket in self.lock_any().values() {
+            bucket.end(Life::Abandoned);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Which settings the embedded backend takes, and which changes of them.
+
+use crate::kv::{BucketConfig, LimitMarkers, ServiceError};
+
+/// The settings of a new bucket, with the automatic ones settled.
+pub(super) fn accept(config: &BucketConfig) -> Result<BucketConfig, ServiceError> {
+    let asks_too_much = [
+        (config.replicas > 1, "more than one replica"),
+        (
+            config
+                .placement
+                .as_ref()
+                .is_some_and(|placement| placement.cluster.is_some() || !placement.tags.is_empty()),
+            "placement",
+        ),
+        (config.republish.is_some(), "republish"),
+        (config.mirror.is_some(), "a mirror"),
+        (!config.sources.is_empty(), "sources"),
+    ];
+    if let Some((_, feature)) = asks_too_much.iter().find(|(asked, _)| *asked) {
+        return Err(ServiceError::Unsupported {
+            feature,
+            remedy: format!(
+                "bucket {} is embedded in this process; connect to a nats-server for it",
+                config.name
+            ),
+        });
+    }
+    let mut config = config.clone();
+    config.limit_markers = match config.limit_markers.duration() {
+        Some(ttl) => LimitMarkers::For(ttl),
+        None => LimitMarkers::Off,
+    };
+    Ok(config)
+}
+
+/// The settings of a bucket that exists, changed to what is wanted; with a server's refusals of
+/// what it cannot change.
+pub(super) fn change(
+    wanted: &BucketConfig,
+    actual: &BucketConfig,
+) -> Result<BucketConfig, ServiceError> {
+    let mut config = accept(wanted)?;
+    if wanted.limit_markers == LimitMarkers::Auto {
+        config.limit_markers = actual.limit_markers;
+    }
+    let refused = if config.storage != actual.storage {
+        Some("stream configuration update can not change storage type")
+    } else if config.limit_markers == LimitMarkers::Off && actual.limit_markers != LimitMarkers::Off
+    {
+        Some("message TTL status can not be disabled")
+    } else {
+        None
+    };
+    match refused {
+        None => Ok(config),
+        Some(why) => Err(ServiceError::Refused {
+            status: 500,
+            code: 10052,
+            description: why.into(),
+        }),
+    }
+}

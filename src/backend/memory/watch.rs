@@ -1,0 +1,301 @@
+//! A watch: a cursor into the log.
+//!
+//! Nothing is queued for a watcher. It reads on from its cursor when it is polled, so one that is
+//! slow skips what was superseded meanwhile, as it would with a server, and costs no memory.
+
+use std::{pin::pin, sync::Arc, time::SystemTime};
+
+use futures::{
+    StreamExt,
+    future::{self, Either},
+    stream,
+};
+use tokio::sync::watch;
+
+use super::{
+    bucket::{Bucket, Life},
+    log::{Log, Stored},
+};
+use crate::{
+    backend::{RawWatch, WatchEvent, WatchRequest},
+    kv::{Deliver, KeyFilter, ServiceError},
+};
+
+/// How many revisions one look may pass over. Others get at the bucket in between.
+const STRIDE: usize = 4096;
+
+/// Up to how many revisions ahead the pending count is made good after removals.
+const RECOUNT: usize = 1024;
+
+/// Starts a watch: from here on every change is seen.
+pub(super) fn start(
+    bucket: Arc<Bucket>,
+    filters: &[KeyFilter],
+    request: WatchRequest,
+) -> Result<RawWatch, ServiceError> {
+    // First, so that a change right after the look below wakes the watch.
+    let changes = bucket.changes();
+    let filters = Filters::new(filters);
+    let cursor = bucket.look(|log, _| Cursor::new(log, filters, request))?;
+    let follower = Follower {
+        bucket,
+        changes,
+        cursor,
+    };
+    let events = stream::unfold(Some(follower), |follower| async {
+        let mut follower = follower?;
+        let event = follower.next().await?;
+        let goes_on = event.is_ok();
+        Some((event, goes_on.then_some(follower)))
+    });
+    Ok(events.boxed())
+}
+
+struct Follower {
+    bucket: Arc<Bucket>,
+    changes: watch::Receiver<()>,
+    cursor: Cursor,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Result<WatchEvent, ServiceError>> {
+        loop {
+            if self.cursor.ended {
+                return None;
+            }
+            // Seen now, so that what changes after the look ends the wait below.
+            self.changes.mark_unchanged();
+            let bucket = &self.bucket;
+            let look = bucket.look(|log, life| {
+                let step = self.cursor.step(log);
+                let event = match step {
+                    Step::Entry(revision) => {
+                        let delta = self.cursor.pending(log);
+                        let stored = log.get(revision)?;
+                        let mut entry = bucket.entry(revision, stored, delta);
+                        if self.cursor.metadata_only {
+                            entry.value = None;
+                        }
+                        Found::Event(WatchEvent::Entry(entry))
+                    }
+                    Step::Current => Found::Event(WatchEvent::Current),
+                    Step::Further => Found::Further,
+                    Step::Wait => Found::Nothing(life, log.next_deadline()),
+                };
+                Some(event)
+            });
+            let (life, deadline) = match look {
+                Ok(Some(Found::Event(event))) => return Some(Ok(event)),
+                Ok(Some(Found::Further) | None) => continue,
+                Ok(Some(Found::Nothing(life, deadline))) => (life, deadline),
+                Err(error) => return Some(Err(error)),
+            };
+            let changed = self.changes.changed();
+            match deadline {
+                Some(deadline) => {
+                    let expiry = self.bucket.clock.sleep_until(deadline);
+                    // Whichever it was, the next look tells.
+                    let (Either::Left(_) | Either::Right(_)) =
+                        future::select(pin!(changed), expiry).await;
+                }
+                // With nobody left to write and nothing to expire, nothing can come any more.
+                None if life == Life::Abandoned => return Some(Err(ServiceError::Closed)),
+                // The sender lives in the bucket that is held here, so this is a change.
+                None => drop(changed.await),
+            }
+        }
+    }
+}
+
+/// What a look at the log has found.
+enum Found {
+    Event(WatchEvent),
+    /// Nothing yet; there is more to look at.
+    Further,
+    /// Nothing, and nothing comes before a change or this deadline.
+    Nothing(Life, Option<SystemTime>),
+}
+
+/// Where a watch is in the log, and what it wants of it.
+#[derive(Debug)]
+struct Cursor {
+    filters: Filters,
+    metadata_only: bool,
+    once: bool,
+    /// The last revision that was delivered or passed over.
+    at: u64,
+    /// The last revision of the initial entries; `None` once they have been delivered.
+    initial: Option<u64>,
+    /// Of the initial entries, only the last of each key.
+    latest: bool,
+    ended: bool,
+    count: Count,
+}
+
+/// How many wanted revisions lie ahead.
+#[derive(Debug, Default)]
+struct Count {
+    pending: u64,
+    /// Up to which revision they were counted.
+    to: u64,
+    /// How many revisions had gone from the log by then.
+    removals: u64,
+}
+
+enum Step {
+    Entry(u64),
+    Current,
+    Further,
+    Wait,
+}
+
+impl Cursor {
+    fn new(log: &Log, filters: Filters, request: WatchRequest) -> Self {
+        let at = match request.deliver {
+            Deliver::Latest | Deliver::History => 0,
+            Deliver::Updates => log.last(),
+            Deliver::From(revision) => revision.saturating_sub(1),
+        };
+        Self {
+            filters,
+            metadata_only: request.metadata_only,
+            once: request.once,
+            at,
+            initial: Some(log.last()),
+            latest: request.deliver == Deliver::Latest,
+            ended: false,
+            count: Count {
+                to: at,
+                removals: log.removals(),
+                pending: 0,
+            },
+        }
+    }
+
+    /// Moves on to the next thing to deliver.
+    fn step(&mut self, log: &Log) -> Step {
+        let (found, reached) = match &self.filters {
+            Filters::Keys(keys) => {
+                let next = |key: &KeyFilter| self.next_of(log, key);
+                (keys.iter().filter_map(next).min(), log.last())
+            }
+            Filters::Many(_) => self.scan(log),
+        };
+        match (found, self.initial) {
+            (Some(revision), Some(end)) if revision > end => self.current(end),
+            (Some(revision), _) => {
+                self.at = revision;
+                Step::Entry(revision)
+            }
+            (None, Some(end)) if reached >= end => self.current(end),
+            (None, _) => {
+                self.at = self.at.max(reached);
+                if reached < log.last() {
+                    Step::Further
+                } else {
+                    // Whatever was counted has come, or was superseded.
+                    self.count.pending = 0;
+                    Step::Wait
+                }
+            }
+        }
+    }
+
+    /// The initial entries have been delivered.
+    fn current(&mut self, end: u64) -> Step {
+        self.at = self.at.max(end);
+        self.initial = None;
+        self.ended = self.once;
+        Step::Current
+    }
+
+    /// The next revision of one key.
+    fn next_of(&self, log: &Log, key: &str) -> Option<u64> {
+        let mut revision = log.next_of(key, self.at)?;
+        loop {
+            let stored = log.get(revision)?;
+            if self.wants_revision(revision, stored) {
+                return Some(revision);
+            }
+            revision = stored.next;
+        }
+    }
+
+    /// The next revision that passes a filter, or how far the look went without finding one.
+    fn scan(&self, log: &Log) -> (Option<u64>, u64) {
+        for (passed, (revision, stored)) in log.after(self.at).enumerate() {
+            if self.wants(revision, stored) {
+                return (Some(revision), revision);
+            }
+            if passed >= STRIDE {
+                return (None, revision);
+            }
+        }
+        (None, log.last())
+    }
+
+    fn wants(&self, revision: u64, stored: &Stored) -> bool {
+        self.wants_revision(revision, stored) && self.filters.matches(&stored.key)
+    }
+
+    fn wants_revision(&self, revision: u64, stored: &Stored) -> bool {
+        match self.initial {
+            Some(end) if self.latest && revision <= end => stored.next == 0 || stored.next > end,
+            _ => true,
+        }
+    }
+
+    /// How many more revisions are to be delivered after the one at the cursor. Exact, but for one
+    /// case: revisions go from the log while this watch is more than [`RECOUNT`] behind. Then it
+    /// may be too many, until the watch has come closer.
+    fn pending(&mut self, log: &Log) -> u64 {
+        let wanted = |from: u64| {
+            log.after(from)
+                .filter(|(revision, stored)| self.wants(*revision, stored))
+        };
+        let stale = self.count.removals != log.removals();
+        let near = || wanted(self.at).take(RECOUNT + 1).count();
+        let pending = match stale.then(near) {
+            Some(exact) if exact <= RECOUNT => {
+                self.count.removals = log.removals();
+                exact as u64
+            }
+            _ => {
+                // What was delivered was counted before, or lies beyond what was counted.
+                let counted = self.count.to >= self.at;
+                let before = self.count.pending.saturating_sub(u64::from(counted));
+                before + wanted(self.count.to.max(self.at)).count() as u64
+            }
+        };
+        self.count.pending = pending;
+        self.count.to = log.last();
+        pending
+    }
+}
+
+/// Which keys a watch is about.
+#[derive(Debug)]
+enum Filters {
+    /// A few certain keys, found by the index instead of a search through the log.
+    Keys(Vec<KeyFilter>),
+    Many(Vec<KeyFilter>),
+}
+
+impl Filters {
+    fn new(filters: &[KeyFilter]) -> Self {
+        /// With more, a step through the index costs more than a look at the next revision.
+        const FEW: usize = 16;
+        let certain = |filter: &KeyFilter| !filter.contains(['*', '>']);
+        let filters = filters.to_vec();
+        if filters.len() <= FEW && filters.iter().all(certain) {
+            Self::Keys(filters)
+        } else {
+            Self::Many(filters)
+        }
+    }
+
+    fn matches(&self, key: &str) -> bool {
+        let (Self::Keys(filters) | Self::Many(filters)) = self;
+        filters.iter().any(|filter| filter.matches(key))
+    }
+}

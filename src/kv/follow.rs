@@ -1,0 +1,209 @@
+//! What [`Live`](super::Live) and [`LiveMap`](super::LiveMap) share: a task that follows a watch
+//! and keeps a view current, and the handles that read the view.
+
+use std::{pin::pin, sync::Arc};
+
+use futures::future::{Either, select};
+use tokio::sync::watch;
+
+use super::{
+    entry::Entry,
+    error::{KvReadError, ServiceError},
+    key::{Key, KeyFilter},
+    options::WatchOptions,
+    store::Store,
+    typed::decode,
+    watch::Watch,
+};
+use crate::{backend::WatchEvent, codec::ByteDeserialize, platform};
+
+/// How a live value stands to the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LiveStatus {
+    /// It follows every change.
+    Current,
+    /// The connection is lost: the last known value stands, and what is missed will follow.
+    Interrupted,
+    /// It follows no more, because the bucket is gone, the client was closed or a permission is
+    /// missing: `last_error` says which. The last known value stands.
+    Ended,
+}
+
+/// What entries are folded into.
+pub(super) trait View<T>: Default + Send + Sync + 'static {
+    /// Takes in a value or a removal; says whether the view changed.
+    fn apply(&mut self, entry: Entry<Arc<T>>) -> bool;
+}
+
+#[derive(Debug)]
+struct State<V> {
+    view: V,
+    status: LiveStatus,
+    last_error: Option<Arc<KvReadError>>,
+    /// How often the view changed or an error came.
+    changes: u64,
+}
+
+impl<V> State<V> {
+    /// Takes in what the watch delivered; says whether anything is to be told.
+    fn apply<T>(&mut self, event: Result<WatchEvent<Entry<T>>, KvReadError>) -> bool
+    where
+        V: View<T>,
+    {
+        match event {
+            Ok(WatchEvent::Entry(entry)) => {
+                self.forgive(&entry.key);
+                let changed = self.view.apply(keep(entry));
+                self.changes += u64::from(changed);
+                changed
+            }
+            Ok(WatchEvent::Current) => self.turn(LiveStatus::Current),
+            Ok(WatchEvent::Interrupted) => self.turn(LiveStatus::Interrupted),
+            Err(error) => {
+                if !matches!(error, KvReadError::Decode(_)) {
+                    self.status = LiveStatus::Ended;
+                }
+                tracing::warn!(%error, "a live value keeps its last good state");
+                self.last_error = Some(Arc::new(error));
+                self.changes += 1;
+                true
+            }
+        }
+    }
+
+    fn turn(&mut self, status: LiveStatus) -> bool {
+        std::mem::replace(&mut self.status, status) != status
+    }
+
+    /// A good value makes up for a bad one under the same key.
+    fn forgive(&mut self, key: &Key) {
+        if let Some(KvReadError::Decode(error)) = self.last_error.as_deref()
+            && error.key == *key
+        {
+            self.last_error = None;
+        }
+    }
+}
+
+/// The entry as it is kept: the value shared, the key free of the read buffer it was cut from.
+fn keep<T>(mut entry: Entry<T>) -> Entry<Arc<T>> {
+    entry.key = entry.key.detached();
+    let value = entry.value.take().map(Arc::new);
+    entry.with_value(value)
+}
+
+/// A handle on a followed view. The task behind it ends when the last handle is dropped.
+#[derive(Debug)]
+pub(super) struct Follower<V> {
+    state: watch::Receiver<State<V>>,
+    seen_changes: u64,
+    seen_status: LiveStatus,
+}
+
+impl<V> Clone for Follower<V> {
+    fn clone(&self) -> Self {
+        Self {
+            state: self.state.clone(),
+            seen_changes: self.seen_changes,
+            seen_status: self.seen_status,
+        }
+    }
+}
+
+impl<V> Follower<V> {
+    /// Waits for the initial entries, then follows in a task of its own.
+    pub(super) async fn open<T>(store: &Store, filters: Vec<KeyFilter>) -> Result<Self, KvReadError>
+    where
+        T: ByteDeserialize + Send + Sync + 'static,
+        V: View<T>,
+    {
+        let watch = Watch::open(store, filters, &WatchOptions::new(), decode::<T>).await?;
+        let mut state = State {
+            view: V::default(),
+            status: LiveStatus::Interrupted,
+            last_error: None,
+            changes: 0,
+        };
+        while state.status != LiveStatus::Current {
+            match watch.next_event().await {
+                Some(Err(error)) if !matches!(error, KvReadError::Decode(_)) => return Err(error),
+                Some(event) => _ = state.apply(event),
+                None => return Err(ServiceError::Closed.into()),
+            }
+        }
+        let (seen_changes, seen_status) = (state.changes, state.status);
+        let (sender, receiver) = watch::channel(state);
+        platform::spawn(follow(watch, sender))?;
+        Ok(Self {
+            state: receiver,
+            seen_changes,
+            seen_status,
+        })
+    }
+
+    /// Looks at the view. Keep it short: the view cannot change meanwhile.
+    pub(super) fn read<R>(&self, look: impl FnOnce(&V) -> R) -> R {
+        look(&self.state.borrow().view)
+    }
+
+    pub(super) fn status(&self) -> LiveStatus {
+        self.state.borrow().status
+    }
+
+    pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
+        self.state.borrow().last_error.clone()
+    }
+
+    /// Waits until the view has changed since this handle last waited.
+    pub(super) async fn changed(&mut self) -> Result<(), Arc<KvReadError>> {
+        let seen = self.seen_changes;
+        let news = self
+            .state
+            .wait_for(|state| state.changes != seen || state.status == LiveStatus::Ended)
+            .await;
+        let Ok(state) = news else {
+            return Err(closed());
+        };
+        if state.changes != seen && state.status != LiveStatus::Ended {
+            self.seen_changes = state.changes;
+            return Ok(());
+        }
+        Err(state.last_error.clone().unwrap_or_else(closed))
+    }
+
+    /// Waits until the status differs from what this handle last saw.
+    pub(super) async fn status_changed(&mut self) -> LiveStatus {
+        let seen = self.seen_status;
+        // An error means that the task is gone, and a task ends with an `Ended`.
+        let status = match self.state.wait_for(|state| state.status != seen).await {
+            Ok(state) => state.status,
+            Err(_) => LiveStatus::Ended,
+        };
+        self.seen_status = status;
+        status
+    }
+}
+
+fn closed() -> Arc<KvReadError> {
+    Arc::new(ServiceError::Closed.into())
+}
+
+/// Keeps a view current until nobody holds a handle, or the watch ends.
+async fn follow<T, V>(watch: Watch<T>, state: watch::Sender<State<V>>)
+where
+    V: View<T>,
+{
+    loop {
+        let next = pin!(watch.next_event());
+        let event = match select(next, pin!(state.closed())).await {
+            Either::Left((event, _)) => event,
+            Either::Right(_) => return,
+        };
+        let event = event.unwrap_or_else(|| Err(ServiceError::Closed.into()));
+        state.send_if_modified(|state| state.apply(event));
+        if state.borrow().status == LiveStatus::Ended {
+            return;
+        }
+    }
+}

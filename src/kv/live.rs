@@ -1,0 +1,132 @@
+//! A value that is always current.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    entry::Entry,
+    error::KvReadError,
+    follow::{Follower, LiveStatus, View},
+    key::{Key, KeyFilter},
+    store::Store,
+};
+use crate::codec::ByteDeserialize;
+
+/// The value of one key, kept current in memory: this is how a service reads its configuration.
+///
+/// Reading it asks nobody. It survives reconnects; while the connection is lost, and where a
+/// revision does not decode, the last good value stands, and [`status`](Live::status) and
+/// [`last_error`](Live::last_error) say so. Clones are cheap and share one watch, which ends with
+/// the last of them.
+///
+/// ```
+/// use shizuku::kv::KeyValueRead;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("greeting", "hello").await?;
+/// let mut greeting = String::live(&store, "greeting").await?;
+/// assert_eq!(*greeting.get().expect("it was written"), "hello");
+///
+/// store.put("greeting", "welcome").await?;
+/// greeting.changed().await?;
+/// assert_eq!(*greeting.get().expect("it was written"), "welcome");
+/// # Ok(()) }
+/// ```
+pub struct Live<T> {
+    key: Key,
+    follower: Follower<Latest<T>>,
+}
+
+/// The last entry of the key: a value or a removal, or nothing yet.
+struct Latest<T>(Option<Entry<Arc<T>>>);
+
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Send + Sync + 'static> View<T> for Latest<T> {
+    fn apply(&mut self, entry: Entry<Arc<T>>) -> bool {
+        // A removal of what was not there changes nothing that a reader can see.
+        let changed = !entry.is_removal() || self.0.as_ref().is_some_and(|last| !last.is_removal());
+        self.0 = Some(entry);
+        changed
+    }
+}
+
+impl<T: ByteDeserialize + Send + Sync + 'static> Live<T> {
+    pub(super) async fn open(store: &Store, key: Key) -> Result<Self, KvReadError> {
+        let filter = KeyFilter::from(&key);
+        Ok(Self {
+            key,
+            follower: Follower::open(store, vec![filter]).await?,
+        })
+    }
+}
+
+impl<T> Live<T> {
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The current value; `None` where the key has none. Takes some ten nanoseconds.
+    pub fn get(&self) -> Option<Arc<T>> {
+        self.follower
+            .read(|latest| latest.0.as_ref().and_then(|entry| entry.value.clone()))
+    }
+
+    /// The last revision with its metadata: a value or a removal.
+    pub fn entry(&self) -> Option<Entry<Arc<T>>> {
+        self.follower.read(|latest| latest.0.clone())
+    }
+
+    /// Waits until the value has changed since this handle was made or last waited, or a revision
+    /// came that does not decode, and answers the value. Changes that come faster than they are
+    /// waited for fall together.
+    ///
+    /// May be dropped at any time: nothing is lost.
+    ///
+    /// # Errors
+    /// The error that ended the watch, from then on.
+    pub async fn changed(&mut self) -> Result<Option<Arc<T>>, Arc<KvReadError>> {
+        self.follower.changed().await?;
+        Ok(self.get())
+    }
+
+    /// How it stands to the bucket.
+    pub fn status(&self) -> LiveStatus {
+        self.follower.status()
+    }
+
+    /// Waits until the status differs from what this handle last saw, and answers it. After
+    /// [`LiveStatus::Ended`] it never differs again.
+    pub async fn status_changed(&mut self) -> LiveStatus {
+        self.follower.status_changed().await
+    }
+
+    /// Why the value is not the last revision of the key, or why it is no longer followed. Cleared
+    /// by the next good value.
+    pub fn last_error(&self) -> Option<Arc<KvReadError>> {
+        self.follower.last_error()
+    }
+}
+
+impl<T> Clone for Live<T> {
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            follower: self.follower.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Live<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("key", &self.key)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+//! Many values that are always current.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::{
+    entry::Entry,
+    error::KvReadError,
+    follow::{Follower, LiveStatus, View},
+    key::{Key, KeyFilter},
+    store::Store,
+};
+use crate::codec::ByteDeserialize;
+
+/// The values of all keys that pass a filter, kept current in memory.
+///
+/// Everything that is said of [`Live`](super::Live) holds here too. Keys under `_lock.` are left
+/// out.
+///
+/// ```
+/// use shizuku::kv::KeyValueRead;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("flag.dark", "on").await?;
+/// store.put("flag.beta", "off").await?;
+/// let flags = String::live_map(&store, "flag.>").await?;
+/// assert_eq!(flags.len(), 2);
+/// assert_eq!(*flags.get("flag.dark").expect("it was written"), "on");
+/// # Ok(()) }
+/// ```
+pub struct LiveMap<T> {
+    follower: Follower<Values<T>>,
+}
+
+/// The keys that have a value.
+struct Values<T>(BTreeMap<Key, Entry<Arc<T>>>);
+
+impl<T> Default for Values<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T: Send + Sync + 'static> View<T> for Values<T> {
+    fn apply(&mut self, entry: Entry<Arc<T>>) -> bool {
+        if entry.is_removal() {
+            return self.0.remove(&entry.key).is_some();
+        }
+        self.0.insert(entry.key.clone(), entry);
+        true
+    }
+}
+
+impl<T: ByteDeserialize + Send + Sync + 'static> LiveMap<T> {
+    pub(super) async fn open(store: &Store, filters: Vec<KeyFilter>) -> Result<Self, KvReadError> {
+        Ok(Self {
+            follower: Follower::open(store, filters).await?,
+        })
+    }
+}
+
+impl<T> LiveMap<T> {
+    /// The current value of a key; `None` where it has none or does not pass the filter.
+    pub fn get(&self, key: &str) -> Option<Arc<T>> {
+        self.follower
+            .read(|values| values.0.get(key).and_then(|entry| entry.value.clone()))
+    }
+
+    /// The last revision of a key with its metadata.
+    pub fn entry(&self, key: &str) -> Option<Entry<Arc<T>>> {
+        self.follower.read(|values| values.0.get(key).cloned())
+    }
+
+    /// How many keys have a value.
+    pub fn len(&self) -> usize {
+        self.follower.read(|values| values.0.len())
+    }
+
+    /// Whether no key has a value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys that have a value, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        self.follower
+            .read(|values| values.0.keys().cloned().collect())
+    }
+
+    /// All keys and values of one moment, in order. The values are shared, not copied.
+    pub fn snapshot(&self) -> BTreeMap<Key, Arc<T>> {
+        self.follower.read(|values| {
+            values
+                .0
+                .iter()
+                .filter_map(|(key, entry)| Some((key.clone(), entry.value.clone()?)))
+                .collect()
+        })
+    }
+
+    /// Waits until a value has changed since this handle was made or last waited, or a revision
+    /// came that does not decode. Changes that come faster than they are waited for fall together.
+    ///
+    /// May be dropped at any time: nothing is lost.
+    ///
+    /// # Errors
+    /// The error that ended the watch, from then on.
+    pub async fn changed(&mut self) -> Result<(), Arc<KvReadError>> {
+        self.follower.changed().await
+    }
+
+    /// How it stands to the bucket.
+    pub fn status(&self) -> LiveStatus {
+        self.follower.status()
+    }
+
+    /// Waits until the status differs from what this handle last saw, and answers it. After
+    /// [`LiveStatus::Ended`] it never differs again.
+    pub async fn status_changed(&mut self) -> LiveStatus {
+        self.follower.status_changed().await
+    }
+
+    /// The last revision that did not decode and was not made up for since, or why the values are
+    /// no longer followed.
+    pub fn last_error(&self) -> Option<Arc<KvReadError>> {
+        self.follower.last_error()
+    }
+}
+
+impl<T> Clone for LiveMap<T> {
+    fn clone(&self) -> Self {
+        Self {
+            follower: self.follower.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for LiveMap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveMap")
+            .field("len", &self.len())
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,394 @@
+//! Types in a bucket: the traits that read, write and watch them.
+
+use std::any::type_name;
+
+use super::{
+    entry::Entry,
+    error::{DecodeError, KvReadError, KvWriteError},
+    key::{IntoFilters, IntoKey, Key},
+    live::Live,
+    live_map::LiveMap,
+    options::{Expect, PutOptions, Read, RemoveOptions, WatchOptions},
+    store::Store,
+    watch::Watch,
+};
+use crate::codec::{ByteDeserialize, ByteSerialize};
+
+/// A value that always lies under the same key, as configuration does.
+///
+/// ```
+/// use shizuku::kv::{KeyValue, StaticKeyIndexedValue};
+/// use serde::{Deserialize, Serialize};
+/// use shizuku::{JsonByteDes, JsonByteSer};
+///
+/// #[derive(Serialize, Deserialize, JsonByteSer, JsonByteDes)]
+/// struct Limits {
+///     cpu: u32,
+/// }
+///
+/// impl StaticKeyIndexedValue for Limits {
+///     fn key() -> String {
+///         "app.limits".to_string()
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// Limits { cpu: 4 }.write_to_anyway(&store).await?;
+/// let limits = Limits::read_from(&store, Limits::key()).await?;
+/// assert_eq!(limits.map(|limits| limits.cpu), Some(4));
+/// # Ok(()) }
+/// ```
+pub trait StaticKeyIndexedValue {
+    /// The key; always the same.
+    fn key() -> String;
+}
+
+/// A value that knows the key it lies under: of every
+/// [`StaticKeyIndexedValue`] that one key, of others as they say.
+///
+/// ```
+/// use shizuku::kv::KeyIndexedValue;
+///
+/// struct Session {
+///     user: String,
+/// }
+///
+/// impl KeyIndexedValue for Session {
+///     fn indexed_key(&self) -> String {
+///         format!("session.{}", self.user)
+///     }
+/// }
+/// ```
+// The method has another name than `StaticKeyIndexedValue::key`, so that `MyConfig::key()` means
+// one thing with both traits in scope.
+pub trait KeyIndexedValue {
+    /// The key of this value.
+    fn indexed_key(&self) -> String;
+}
+
+impl<T: StaticKeyIndexedValue> KeyIndexedValue for T {
+    fn indexed_key(&self) -> String {
+        T::key()
+    }
+}
+
+/// Reads, writes and deletes typed values. Every type has it; what a method needs is in its
+/// bounds: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, to write, a key
+/// ([`KeyIndexedValue`], [`StaticKeyIndexedValue`]).
+///
+/// Futures may be dropped at any time: a dropped read has no effect, a dropped write may or may
+/// not happen.
+pub trait KeyValue: Sized {
+    /// The value under a key; `None` where there is none, because it was never written, was
+    /// removed or has expired.
+    ///
+    /// # Errors
+    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    fn read_from(
+        store: &Store,
+        key: impl IntoKey,
+    ) -> impl Future<Output = Result<Option<Self>, KvReadError>> + Send
+    where
+        Self: ByteDeserialize + Send,
+    {
+        let key = key.into_key();
+        async move {
+            let entry = store.backend().get(&key?, None, Read::Any).await?;
+            Ok(match entry {
+                Some(entry) => decode(entry)?.value,
+                None => None,
+            })
+        }
+    }
+
+    /// Writes the value under its key, whatever was there, and answers the revision.
+    ///
+    /// # Errors
+    /// [`KvWriteError`]; where the outcome is unknown it says so.
+    fn write_to_anyway(
+        &self,
+        store: &Store,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send
+    where
+        Self: KeyIndexedValue + ByteSerialize,
+    {
+        write(self, store, PutOptions::new())
+    }
+
+    /// Writes the value where the key's last revision is `revision` (0: it has none), and answers
+    /// the new one.
+    ///
+    /// # Errors
+    /// [`KvWriteError::Conflict`] where somebody else was first.
+    fn write_to_atomically(
+        &self,
+        store: &Store,
+        revision: u64,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send
+    where
+        Self: KeyIndexedValue + ByteSerialize,
+    {
+        write(
+            self,
+            store,
+            PutOptions::new().expect(Expect::Revision(revision)),
+        )
+    }
+
+    /// Writes the value where there is none, and answers its revision.
+    ///
+    /// # Errors
+    /// [`KvWriteError::Conflict`] where there is one.
+    fn create_in(&self, store: &Store) -> impl Future<Output = Result<u64, KvWriteError>> + Send
+    where
+        Self: KeyIndexedValue + ByteSerialize,
+    {
+        write(self, store, PutOptions::new().expect(Expect::Absent))
+    }
+
+    /// Writes the value as the options say.
+    ///
+    /// # Errors
+    /// [`KvWriteError`].
+    fn write_to_with(
+        &self,
+        store: &Store,
+        options: PutOptions,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send
+    where
+        Self: KeyIndexedValue + ByteSerialize,
+    {
+        write(self, store, options)
+    }
+
+    /// Makes a new value out of the current one until no other write came in between, as
+    /// [`Store::update_with`] does, and answers its revision.
+    ///
+    /// # Errors
+    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::Read`] where the
+    /// current value is not a `Self`.
+    fn update_in(
+        store: &Store,
+        key: impl IntoKey,
+        mut update: impl FnMut(Option<Self>) -> Option<Self> + Send,
+    ) -> impl Future<Output = Result<Option<u64>, KvWriteError>> + Send
+    where
+        Self: ByteDeserialize + ByteSerialize + Send,
+    {
+        let key = key.into_key();
+        async move {
+            let key = key?;
+            store
+                .try_update_with(&key, |current| {
+                    let current = match current {
+                        Some(entry) => {
+                            decode(entry)
+                                .map_err(|error| KvWriteError::Read(Box::new(error)))?
+                                .value
+                        }
+                        None => None,
+                    };
+                    update(current)
+                        .map(|value| encode(&value, &key))
+                        .transpose()
+                })
+                .await
+        }
+    }
+
+    /// Deletes what lies under a key, whatever it is, and answers the revision of the removal.
+    ///
+    /// # Errors
+    /// [`KvWriteError`].
+    fn delete_anyway(
+        store: &Store,
+        key: impl IntoKey,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send {
+        let key = key.into_key();
+        async move { store.delete(key?).await }
+    }
+
+    /// Deletes what lies under a key where its last revision is `revision`, and answers the
+    /// revision of the removal.
+    ///
+    /// # Errors
+    /// [`KvWriteError::Conflict`] where somebody else was first.
+    fn delete_atomically(
+        store: &Store,
+        key: impl IntoKey,
+        revision: u64,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send {
+        let key = key.into_key();
+        async move {
+            let options = RemoveOptions::delete().expect(Expect::Revision(revision));
+            store.remove_with(key?, options).await
+        }
+    }
+}
+
+impl<T> KeyValue for T {}
+
+/// Follows typed values, and reads them with their metadata. Every type that can be decoded has
+/// it.
+pub trait KeyValueRead: ByteDeserialize + Send + 'static {
+    /// The last revision of a key with its metadata: a value, or the removal that it ended with.
+    /// `None` where nothing of it is left.
+    ///
+    /// # Errors
+    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    fn entry_from(
+        store: &Store,
+        key: impl IntoKey,
+    ) -> impl Future<Output = Result<Option<Entry<Self>>, KvReadError>> + Send {
+        let key = key.into_key();
+        async move {
+            let entry = store.backend().get(&key?, None, Read::Any).await?;
+            entry.map(decode).transpose()
+        }
+    }
+
+    /// Every revision of a key that is kept, oldest first. A revision that does not decode is an
+    /// error in its place.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    fn history_from(
+        store: &Store,
+        key: impl IntoKey,
+    ) -> impl Future<Output = Result<Vec<Result<Entry<Self>, KvReadError>>, KvReadError>> + Send
+    {
+        let key = key.into_key();
+        async move { Ok(store.history(key?).await?.into_iter().map(decode).collect()) }
+    }
+
+    /// The values of many keys, as [`Store::get_many`] reads them. A value that does not decode is
+    /// an error in its place.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    fn read_many(
+        store: &Store,
+        keys: impl IntoFilters,
+    ) -> impl Future<Output = Result<Vec<Result<Entry<Self>, KvReadError>>, KvReadError>> + Send
+    {
+        let filters = keys.into_filters();
+        async move {
+            Ok(store
+                .get_many(filters?)
+                .await?
+                .into_iter()
+                .map(decode)
+                .collect())
+        }
+    }
+
+    /// Follows a key, or all that pass a filter: their last revisions first, then every change.
+    ///
+    /// A removal comes as a removal. A value that does not decode comes as an error that names its
+    /// key and revision, and the watch goes on.
+    ///
+    /// ```
+    /// use shizuku::kv::KeyValueRead;
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// store.put("greeting", "hello").await?;
+    /// let watch = String::watch(&store, "greeting").await?;
+    /// let entry = watch.next().await.expect("a watch goes on")?;
+    /// assert_eq!(entry.value.as_deref(), Some("hello"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`KvReadError`]; a bad key or filter before anything is sent.
+    fn watch(
+        store: &Store,
+        keys: impl IntoFilters,
+    ) -> impl Future<Output = Result<Watch<Self>, KvReadError>> + Send {
+        Self::watch_with(store, keys, WatchOptions::new())
+    }
+
+    /// Follows keys as the options say.
+    ///
+    /// # Errors
+    /// [`KvReadError`]; bad filters before anything is sent.
+    fn watch_with(
+        store: &Store,
+        keys: impl IntoFilters,
+        options: WatchOptions,
+    ) -> impl Future<Output = Result<Watch<Self>, KvReadError>> + Send {
+        let filters = keys.into_filters();
+        async move { Watch::open(store, filters?, &options, decode).await }
+    }
+
+    /// The value of a key, kept current in memory; see [`Live`].
+    ///
+    /// # Errors
+    /// [`KvReadError`] where the watch below cannot be made.
+    fn live(
+        store: &Store,
+        key: impl IntoKey,
+    ) -> impl Future<Output = Result<Live<Self>, KvReadError>> + Send
+    where
+        Self: Sync,
+    {
+        let key = key.into_key();
+        async move { Live::open(store, key?).await }
+    }
+
+    /// The values of all keys that pass a filter, kept current in memory; see [`LiveMap`].
+    ///
+    /// # Errors
+    /// [`KvReadError`] where the watch below cannot be made.
+    fn live_map(
+        store: &Store,
+        keys: impl IntoFilters,
+    ) -> impl Future<Output = Result<LiveMap<Self>, KvReadError>> + Send
+    where
+        Self: Sync,
+    {
+        let filters = keys.into_filters();
+        async move { LiveMap::open(store, filters?).await }
+    }
+}
+
+impl<T: ByteDeserialize + Send + 'static> KeyValueRead for T {}
+
+/// Encodes before the first await, so that futures need not carry the value.
+fn write<'s, T: KeyIndexedValue + ByteSerialize>(
+    value: &T,
+    store: &'s Store,
+    options: PutOptions,
+) -> impl Future<Output = Result<u64, KvWriteError>> + Send + use<'s, T> {
+    let encoded = Key::new(value.indexed_key())
+        .map_err(KvWriteError::from)
+        .and_then(|key| Ok((encode(value, &key)?, key)));
+    async move {
+        let (bytes, key) = encoded?;
+        store.put_with(key, bytes, options).await
+    }
+}
+
+fn encode<T: ByteSerialize>(value: &T, key: &Key) -> Result<bytes::Bytes, KvWriteError> {
+    value.to_bytes().map_err(|source| KvWriteError::Encode {
+        key: key.clone(),
+        type_name: type_name::<T>(),
+        source,
+    })
+}
+
+/// Decodes a value; removals and bare metadata pass through.
+pub(super) fn decode<T: ByteDeserialize>(entry: Entry) -> Result<Entry<T>, KvReadError> {
+    let value = match &entry.value {
+        Some(bytes) => Some(T::parse_from_bytes(bytes).map_err(|source| DecodeError {
+            bucket: entry.bucket.clone(),
+            key: entry.key.clone(),
+            revision: entry.revision,
+            type_name: type_name::<T>(),
+            source,
+        })?),
+        None => None,
+    };
+    Ok(entry.with_value(value))
+}

@@ -1,0 +1,310 @@
+//! How to connect.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+
+use crate::{
+    client::{Client, ConnectError},
+    kv::{BoxError, InvalidOption},
+};
+
+/// How to prove who you are.
+///
+/// `Debug` shows the kind and nothing secret.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// A user's name and password.
+    UserPassword {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A token.
+    Token(String),
+    /// An NKey, given as its seed (`SU…`). The server's nonce is signed with it.
+    NKey {
+        /// The seed.
+        seed: String,
+    },
+    /// A user JWT, with the seed of the NKey that it names. Without a seed it is a bearer JWT.
+    Jwt {
+        /// The JWT.
+        jwt: String,
+        /// The seed.
+        seed: Option<String>,
+    },
+    /// The text of a `.creds` file: a JWT and a seed between their markers.
+    File(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserPassword { .. } => "UserPassword",
+            Self::Token(_) => "Token",
+            Self::NKey { .. } => "NKey",
+            Self::Jwt { .. } => "Jwt",
+            Self::File(_) => "File",
+        })
+    }
+}
+
+/// Answers the credentials of the moment; asked at every connect and reconnect.
+pub(crate) type CredentialsProvider =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Credentials, BoxError>> + Send + Sync>;
+
+/// Options for a connection; [`shizuku::connect`](crate::connect) uses the defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::ConnectOptions;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = ConnectOptions::new()
+///     .name("billing")
+///     .request_timeout(Duration::from_secs(2))
+///     .connect("memory:")
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct ConnectOptions {
+    pub(crate) name: Option<String>,
+    pub(crate) credentials: Option<CredentialsProvider>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) api_prefix: String,
+    pub(crate) inbox_prefix: String,
+    pub(crate) retry_first_connect: bool,
+    pub(crate) ignore_discovered_servers: bool,
+    pub(crate) tls_required: bool,
+    pub(crate) root_certificates: Vec<PathBuf>,
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            name: None,
+            credentials: None,
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(5),
+            api_prefix: "$JS.API".into(),
+            inbox_prefix: "_INBOX".into(),
+            retry_first_connect: false,
+            ignore_discovered_servers: false,
+            tls_required: false,
+            root_certificates: Vec::new(),
+            client_certificate: None,
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// The defaults: no credentials, 5 s for a connect and for a request, no JetStream domain.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A name for this client, shown by the server's monitoring.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Fixed credentials.
+    #[must_use]
+    pub fn credentials(self, credentials: Credentials) -> Self {
+        self.credentials_from(move || {
+            let credentials = credentials.clone();
+            async move { Ok(credentials) }
+        })
+    }
+
+    /// Credentials that are asked for at every connect and reconnect, for tokens that expire.
+    #[must_use]
+    pub fn credentials_from<F, Fut>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, BoxError>> + Send + 'static,
+    {
+        self.credentials = Some(Arc::new(move || Box::pin(provider())));
+        self
+    }
+
+    /// A user's name and password.
+    #[must_use]
+    pub fn user_and_password(self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials(Credentials::UserPassword {
+            user: user.into(),
+            password: password.into(),
+        })
+    }
+
+    /// A token.
+    #[must_use]
+    pub fn token(self, token: impl Into<String>) -> Self {
+        self.credentials(Credentials::Token(token.into()))
+    }
+
+    /// How long a connect may take, from the dial to the server's greeting. Default 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may take, including the wait for a connection that is being made
+    /// again. Default 5 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// The JetStream domain, as leaf nodes have them: requests go to `$JS.<domain>.API`.
+    #[must_use]
+    pub fn domain(self, domain: impl AsRef<str>) -> Self {
+        self.api_prefix(format!("$JS.{}.API", domain.as_ref()))
+    }
+
+    /// The prefix of JetStream's API, where an account imports it under another name. Default
+    /// `$JS.API`.
+    #[must_use]
+    pub fn api_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.api_prefix = prefix.into();
+        self
+    }
+
+    /// The prefix of the subjects on which this client gets its answers. Default `_INBOX`.
+    #[must_use]
+    pub fn inbox_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.inbox_prefix = prefix.into();
+        self
+    }
+
+    /// Keeps trying where the very first connect fails, in the background; calls wait for it
+    /// within their own deadline. Off by default, so that a wrong address is noticed at once.
+    #[must_use]
+    pub fn retry_first_connect(mut self, retry: bool) -> Self {
+        self.retry_first_connect = retry;
+        self
+    }
+
+    /// Stays with the servers that were given, and ignores those that they tell of.
+    #[must_use]
+    pub fn ignore_discovered_servers(mut self, ignore: bool) -> Self {
+        self.ignore_discovered_servers = ignore;
+        self
+    }
+
+    /// Refuses a connection without TLS. `tls://` and `wss://` imply it. In a browser the scheme
+    /// alone decides.
+    #[must_use]
+    pub fn require_tls(mut self, required: bool) -> Self {
+        self.tls_required = required;
+        self
+    }
+
+    /// Trusts the certificates in a PEM file, beside those of the system. Native only.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<PathBuf>) -> Self {
+        self.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Shows this certificate to the server; both are PEM files. Native only.
+    #[must_use]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.client_certificate = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// Connects; see [`shizuku::connect`](crate::connect) for the addresses.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what is wrong with the address or the options, or why the server
+    /// could not be reached.
+    pub async fn connect(self, url: impl AsRef<str>) -> Result<Client, ConnectError> {
+        self.check()?;
+        crate::client::open(url.as_ref(), self).await
+    }
+
+    fn check(&self) -> Result<(), InvalidOption> {
+        for (option, prefix) in [
+            ("api_prefix", &self.api_prefix),
+            ("inbox_prefix", &self.inbox_prefix),
+        ] {
+            let bad = |character: char| {
+                character.is_whitespace() || character.is_control() || "*>".contains(character)
+            };
+            if prefix.split('.').any(str::is_empty) || prefix.contains(bad) {
+                return Err(InvalidOption::new(
+                    option,
+                    format!("{prefix:?} is not a plain subject"),
+                ));
+            }
+        }
+        for (option, timeout) in [
+            ("connect_timeout", self.connect_timeout),
+            ("request_timeout", self.request_timeout),
+        ] {
+            if timeout.is_zero() {
+                return Err(InvalidOption::new(option, "0 would never let an answer in"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("name", &self.name)
+            .field("has_credentials", &self.credentials.is_some())
+            .field("connect_timeout", &self.connect_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("api_prefix", &self.api_prefix)
+            .field("inbox_prefix", &self.inbox_prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The JWT and the seed in the text of a `.creds` file: each stands alone on the line after its
+/// `BEGIN` marker.
+#[cfg(any(feature = "native", feature = "web"))]
+pub(crate) fn parse_creds(text: &str) -> Result<(String, String), BoxError> {
+    let after = |marker: &str| {
+        let mut lines = text.lines().map(str::trim);
+        lines.find(|line| line.contains("BEGIN") && line.contains(marker))?;
+        lines.find(|line| !line.is_empty()).map(str::to_owned)
+    };
+    match (after("USER JWT"), after("NKEY SEED")) {
+        (Some(jwt), Some(seed)) => Ok((jwt, seed)),
+        (None, _) => Err("the credentials text has no user JWT".into()),
+        (_, None) => Err("the credentials text has no NKey seed".into()),
+    }
+}
+
+#[cfg(all(test, any(feature = "native", feature = "web")))]
+mod tests {
+    use super::parse_creds;
+
+    #[test]
+    fn credentials_text_has_a_jwt_and_a_seed() -> Result<(), crate::kv::BoxError> {
+        let text = "-----BEGIN NATS USER JWT-----\neyJ0.e.s\n------END NATS USER JWT------\n\n\
+                    ****** IMPORTANT ******\n\n\
+                    -----BEGIN USER NKEY SEED-----\nSUAB\n------END USER NKEY SEED------\n";
+        assert_eq!(parse_creds(text)?, ("eyJ0.e.s".into(), "SUAB".into()));
+        assert!(parse_creds("nothing").is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Our options in async-nats' words.
+
+use std::sync::Arc;
+
+use async_nats::{Auth, AuthError, ConnectErrorKind, ServerAddr};
+
+use super::{Native, monitor::Monitor};
+use crate::{
+    client::{ConnectError, without_secrets},
+    kv::{BoxError, ServiceError},
+    options::{ConnectOptions, Credentials, CredentialsProvider},
+    platform,
+    transport::Transport,
+};
+
+/// Connects to one of the servers in a list separated by commas.
+pub(crate) async fn connect(
+    url: &str,
+    options: &ConnectOptions,
+) -> Result<Arc<dyn Transport>, ConnectError> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(ServiceError::NoRuntime.into());
+    }
+    let servers = url
+        .split(',')
+        .map(|server| server.trim().parse::<ServerAddr>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| ConnectError::invalid(url, error.to_string()))?;
+
+    let monitor = Monitor::new();
+    let events = monitor.clone();
+    let mut nats = match &options.credentials {
+        None => async_nats::ConnectOptions::new(),
+        Some(provider) => {
+            let provider = provider.clone();
+            async_nats::ConnectOptions::with_auth_callback(move |nonce| {
+                authenticate(provider.clone(), nonce)
+            })
+        }
+    };
+    nats = nats
+        .connection_timeout(options.connect_timeout)
+        .custom_inbox_prefix(&options.inbox_prefix)
+        .require_tls(options.tls_required)
+        .event_callback(move |event| {
+            events.on_event(&event);
+            std::future::ready(())
+        });
+    if let Some(name) = &options.name {
+        nats = nats.name(name);
+    }
+    if options.retry_first_connect {
+        nats = nats.retry_on_initial_connect();
+    }
+    if options.ignore_discovered_servers {
+        nats = nats.ignore_discovered_servers();
+    }
+    for pem in &options.root_certificates {
+        nats = nats.add_root_certificates(pem.clone());
+    }
+    if let Some((certificate, key)) = &options.client_certificate {
+        nats = nats.add_client_certificate(certificate.clone(), key.clone());
+    }
+
+    let client = nats
+        .connect(servers)
+        .await
+        .map_err(|error| explain(url, error))?;
+    if !options.retry_first_connect {
+        // The event of the first connect may still be on its way, and the first request would
+        // wait for it anyway; a caller that looks at the status would wonder.
+        _ = monitor
+            .status()
+            .wait_for(|status| status.epoch > 0)
+            .await;
+    }
+    Ok(Arc::new(Native { client, monitor }))
+}
+
+/// Takes over a connection that somebody else made.
+pub(crate) fn adopt(client: async_nats::Client) -> Result<Arc<dyn Transport>, ServiceError> {
+    let monitor = Monitor::new();
+    platform::spawn(monitor.clone().look_at(client.clone()))?;
+    Ok(Arc::new(Native { client, monitor }))
+}
+
+fn explain(url: &str, error: async_nats::ConnectError) -> ConnectError {
+    let kind = error.kind();
+    let source: BoxError = Box::new(error);
+    match kind {
+        ConnectErrorKind::ServerParse => ConnectError::invalid(url, source.to_string()),
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            ConnectError::Authentication { source }
+        }
+        ConnectErrorKind::Tls => ConnectError::Tls { source },
+        _ => ConnectError::Unreachable {
+            url: without_secrets(url),
+            source,
+        },
+    }
+}
+
+/// Asks for the credentials of the moment and answers the server's nonce with them.
+///
+/// async-nats wants a future that is `Sync`, which providers need not be: the handle of a task is.
+async fn authenticate(provider: CredentialsProvider, nonce: Vec<u8>) -> Result<Auth, AuthError> {
+    let credentials = tokio::spawn(async move { provider().await })
+        .await
+        .map_err(AuthError::new)?
+        .map_err(AuthError::new)?;
+    answer(credentials, &nonce).map_err(AuthError::new)
+}
+
+fn answer(credentials: Credentials, nonce: &[u8]) -> Result<Auth, BoxError> {
+    let mut auth = Auth::new();
+    match credentials {
+        Credentials::UserPassword { user, password } => {
+            auth.username = Some(user);
+            auth.password = Some(password);
+        }
+        Credentials::Token(token) => auth.token = Some(token),
+        Credentials::NKey { seed } => {
+            let pair = nkeys::KeyPair::from_seed(&seed)?;
+            auth.nkey = Some(pair.public_key());
+            auth.signature = Some(pair.sign(nonce)?);
+        }
+        Credentials::Jwt { jwt, seed } => {
+            auth.jwt = Some(jwt);
+            if let Some(seed) = seed {
+                auth.signature = Some(nkeys::KeyPair::from_seed(&seed)?.sign(nonce)?);
+            }
+        }
+        Credentials::File(text) => {
+            let (jwt, seed) = crate::options::parse_creds(&text)?;
+            return answer(
+                Credentials::Jwt {
+                    jwt,
+                    seed: Some(seed),
+                },
+                nonce,
+            );
+        }
+    }
+    Ok(auth)
+}

@@ -1,0 +1,228 @@
+//! Core NATS for native programs: async-nats makes and keeps the connection (TLS, credentials,
+//! server pool, reconnects); its JetStream layer is not used.
+
+mod connect;
+mod monitor;
+
+use std::{fmt, time::Duration};
+
+use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
+use bytestring::ByteString;
+use futures::{FutureExt, StreamExt, future::BoxFuture, pin_mut, select_biased};
+use tokio::sync::watch;
+
+pub(crate) use self::connect::{adopt, connect};
+use self::monitor::Monitor;
+use super::{Subscription, Transport, TransportError};
+use crate::{
+    client::{ConnectionState, ConnectionStatus},
+    headers::Headers,
+    message::{Message, Outbound},
+};
+
+/// A connection of async-nats.
+pub(crate) struct Native {
+    client: async_nats::Client,
+    monitor: Monitor,
+}
+
+impl fmt::Debug for Native {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Native")
+            .field("status", &*self.monitor.status().borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Native {
+    /// Waits for a connection, and answers its epoch. Nothing has been sent before that, so a
+    /// caller that gives up here knows that nothing happened.
+    async fn connected(
+        &self,
+        status: &mut watch::Receiver<ConnectionStatus>,
+    ) -> Result<u64, TransportError> {
+        let settled = status
+            .wait_for(|status| status.state != ConnectionState::Disconnected)
+            .await;
+        match settled.as_deref() {
+            Ok(status) if status.state == ConnectionState::Connected => Ok(status.epoch),
+            _ => Err(TransportError::Closed),
+        }
+    }
+
+    async fn ask(
+        &self,
+        message: Outbound,
+        timeout: Duration,
+    ) -> Result<Message, TransportError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut status = self.monitor.status();
+        let epoch = tokio::time::timeout_at(deadline, self.connected(&mut status))
+            .await
+            .map_err(|_| {
+                TransportError::NotConnected(format!("no connection within {timeout:?}"))
+            })??;
+        // Subscribed before the request goes out, or a refusal could be missed.
+        let mut refusals = self.monitor.refusals();
+
+        let request = async_nats::Request::new()
+            .payload(message.payload)
+            .timeout(None);
+        let request = match message.headers.is_empty() {
+            true => request,
+            false => request.headers(to_header_map(&message.headers)),
+        };
+        let answer = self
+            .client
+            .send_request(to_subject(&message.subject), request)
+            .fuse();
+        let lost = async {
+            // Only the loss of the very connection that took the request ends it.
+            _ = status
+                .wait_for(|now| now.epoch != epoch || now.state != ConnectionState::Connected)
+                .await;
+        }
+        .fuse();
+        let refused = refusals.of(&message.subject).fuse();
+        let expired = tokio::time::sleep_until(deadline).fuse();
+        pin_mut!(answer, lost, refused, expired);
+        // An answer that is there counts, whatever else has happened since.
+        select_biased! {
+            answer = answer => answer.map(from_nats).map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => TransportError::NoResponders,
+                RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
+                RequestErrorKind::MaxPayloadExceeded => self.too_large(0),
+                // The command channel is closed: the client's task is gone.
+                _ => TransportError::Closed,
+            }),
+            refusal = refused => Err(TransportError::PermissionDenied(refusal)),
+            () = lost => Err(TransportError::Lost),
+            () = expired => Err(TransportError::Timeout(timeout)),
+        }
+    }
+
+    async fn send(&self, message: Outbound) -> Result<(), TransportError> {
+        self.connected(&mut self.monitor.status()).await?;
+        let size = message.payload.len();
+        let subject = to_subject(&message.subject);
+        let sent = match (message.reply, message.headers.is_empty()) {
+            (None, true) => self.client.publish(subject, message.payload).await,
+            (None, false) => {
+                let headers = to_header_map(&message.headers);
+                self.client
+                    .publish_with_headers(subject, headers, message.payload)
+                    .await
+            }
+            (Some(reply), true) => {
+                self.client
+                    .publish_with_reply(subject, to_subject(&reply), message.payload)
+                    .await
+            }
+            (Some(reply), false) => {
+                let headers = to_header_map(&message.headers);
+                self.client
+                    .publish_with_reply_and_headers(
+                        subject,
+                        to_subject(&reply),
+                        headers,
+                        message.payload,
+                    )
+                    .await
+            }
+        };
+        sent.map_err(|error| match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => self.too_large(size),
+            _ => TransportError::Closed,
+        })
+    }
+
+    fn too_large(&self, size: usize) -> TransportError {
+        TransportError::TooLarge {
+            size,
+            limit: self.client.max_payload(),
+        }
+    }
+}
+
+impl Transport for Native {
+    fn request(
+        &self,
+        message: Outbound,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Message, TransportError>> {
+        Box::pin(self.ask(message, timeout))
+    }
+
+    fn publish(&self, message: Outbound) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(self.send(message))
+    }
+
+    fn subscribe(
+        &self,
+        subject: ByteString,
+    ) -> BoxFuture<'_, Result<Subscription, TransportError>> {
+        Box::pin(async move {
+            let messages = self
+                .client
+                .subscribe(to_subject(&subject))
+                .await
+                .map_err(|_| TransportError::Closed)?;
+            Ok(Subscription::new(messages.map(from_nats)))
+        })
+    }
+
+    fn new_inbox(&self) -> ByteString {
+        self.client.new_inbox().into()
+    }
+
+    fn status(&self) -> watch::Receiver<ConnectionStatus> {
+        self.monitor.status()
+    }
+
+    fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(async {
+            self.monitor.close();
+            self.client.drain().await.map_err(|_| TransportError::Closed)
+        })
+    }
+}
+
+fn to_subject(subject: &ByteString) -> async_nats::Subject {
+    async_nats::Subject::from(&**subject)
+}
+
+fn to_header_map(headers: &Headers) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers.iter() {
+        map.append(name, value);
+    }
+    map
+}
+
+fn from_nats(message: async_nats::Message) -> Message {
+    Message {
+        subject: ByteString::from(message.subject.as_str()),
+        reply: message.reply.map(|reply| ByteString::from(reply.as_str())),
+        headers: message.headers.as_ref().map(from_header_map).unwrap_or_default(),
+        status: message.status.map(|status| status.as_u16()),
+        description: message.description,
+        payload: message.payload,
+    }
+}
+
+/// The map has no order between names, so they are sorted: the same headers always look the same.
+fn from_header_map(map: &HeaderMap) -> Headers {
+    let mut fields: Vec<_> = map
+        .iter()
+        .flat_map(|(name, values)| {
+            let name: &str = name.as_ref();
+            values.iter().map(move |value| (name, value.as_str()))
+        })
+        .collect();
+    fields.sort_by_key(|(name, _)| *name); // stable: values keep their order
+    fields.into_iter().collect()
+}

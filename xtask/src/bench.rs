@@ -1,0 +1,41 @@
+//! `cargo xtask bench <name>`.
+
+use std::fs;
+
+use harness::{LATEST, install, workspace};
+
+use crate::run::{Result, cargo, run};
+
+/// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`.
+const NAMES: &[&str] = &["native"];
+
+pub(crate) fn bench(arguments: &[String]) -> Result {
+    let [name, extra @ ..] = arguments else {
+        return Err(format!("which benchmark? {}", NAMES.join(", ")).into());
+    };
+    if !NAMES.contains(&name.as_str()) {
+        return Err(format!("no such benchmark: {name} ({})", NAMES.join(", ")).into());
+    }
+    install::nats_server(LATEST)?;
+    let result = workspace::target_dir().join(format!("bench/{name}.json"));
+    // So that an old result is never taken for this run's.
+    if result.exists() {
+        fs::remove_file(&result)?;
+    }
+    run(cargo()
+        .args([
+            "bench",
+            "--package",
+            "shizuku-kv",
+            "--all-features",
+            "--bench",
+            name,
+        ])
+        .args(extra))?;
+    if result.is_file() {
+        eprintln!("wrote {}", result.display());
+        Ok(())
+    } else {
+        Err(format!("the benchmark wrote no {}", result.display()).into())
+    }
+}

@@ -1,0 +1,116 @@
+//! Chromium, and how tests drive it.
+
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::{env, fs};
+
+use harness::workspace;
+use serde_json::json;
+
+use crate::run::{Result, find, run};
+
+/// Headless; and silent towards the world, which no test needs and not every machine reaches.
+const ARGUMENTS: &[&str] = &[
+    "--headless",
+    // Chromium's sandbox refuses to run as root, as it must in containers; it loads our own pages only.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+];
+
+/// An installed browser with its driver, and a private folder for what they leave behind.
+pub(crate) struct Browser {
+    browser: PathBuf,
+    driver: PathBuf,
+    folder: PathBuf,
+}
+
+impl Browser {
+    /// From `CHROME` and `CHROMEDRIVER`, else from `PATH`, else from the system's packages.
+    pub(crate) fn find_or_install() -> Result<Self> {
+        let found = || {
+            let browser = env::var_os("CHROME").map(PathBuf::from);
+            let browser =
+                browser.or_else(|| ["chromium", "google-chrome"].into_iter().find_map(find))?;
+            let driver = env::var_os("CHROMEDRIVER")
+                .map(PathBuf::from)
+                .or_else(|| find("chromedriver"))?;
+            Some((browser, driver))
+        };
+        let (browser, driver) = match found() {
+            Some(both) => both,
+            None => {
+                install()?;
+                found().ok_or("chromium and chromedriver were installed, but are not in PATH")?
+            }
+        };
+        let folder = workspace::target_dir().join(format!("tmp/browser-{}", process::id()));
+        fs::create_dir_all(&folder)?;
+        Ok(Self {
+            browser,
+            driver,
+            folder,
+        })
+    }
+
+    /// Makes a command that runs wasm-bindgen's test runner, or tests of its own, use this browser.
+    pub(crate) fn drive(&self, command: &mut Command) -> Result {
+        let settings = self.folder.join("webdriver.json");
+        let options =
+            json!({ "goog:chromeOptions": { "binary": self.browser, "args": ARGUMENTS } });
+        fs::write(&settings, options.to_string())?;
+        command
+            .env("CHROME", &self.browser)
+            .env("CHROMEDRIVER", &self.driver)
+            .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", settings)
+            // For the whole binary; the default is 20 seconds.
+            .env("WASM_BINDGEN_TEST_TIMEOUT", "600")
+            .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "30")
+            // ChromeDriver leaves a profile behind at every run.
+            .env("TMPDIR", &self.folder);
+        Ok(())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // In the target folder anyway, so nothing is lost if Chromium still writes there.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn install() -> Result {
+    if find("apt-get").is_none() {
+        return Err("the browser tests need Chromium and ChromeDriver: install them, or name them in CHROME and CHROMEDRIVER".into());
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new(if is_root() { "apt-get" } else { "sudo" });
+        if !is_root() {
+            command.args(["--non-interactive", "apt-get"]);
+        }
+        run(command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[
+        "install",
+        "-y",
+        "-qq",
+        "--no-install-recommends",
+        "chromium",
+        "chromium-driver",
+    ])
+}
+
+/// Whether we own what root owns.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(Path::new("/proc/self")).is_ok_and(|me| me.uid() == 0)
+}

@@ -1,0 +1,133 @@
+//! `cargo xtask test`: from a fresh clone to tests that ran, in one command.
+
+use harness::control::Control;
+use harness::{VERSIONS, install, workspace};
+use std::process::Command;
+
+use crate::browser::Browser;
+use crate::run::{self, Result, cargo, run};
+use crate::wasm;
+
+#[derive(Clone, Copy)]
+enum Part {
+    Native,
+    Browser,
+    Locks,
+    Js,
+}
+
+/// What `all` runs, in this order. A part joins the list together with its first test; a part on the list
+/// that has no tests fails.
+const ALL: &[Part] = &[Part::Native];
+
+pub(crate) fn test(arguments: &[String]) -> Result {
+    let (part, rest) = match arguments.split_first() {
+        Some((first, rest)) if first != "--" => (first.as_str(), rest),
+        _ => ("all", arguments),
+    };
+    let parts = match part {
+        "all" => ALL,
+        "native" => &[Part::Native],
+        "browser" => &[Part::Browser],
+        "locks" => &[Part::Locks],
+        "js" => &[Part::Js],
+        _ => return Err(format!("no such part: {part} (all, native, browser, locks, js)").into()),
+    };
+    let extra = match rest.split_first() {
+        None => rest,
+        Some((first, extra)) if first == "--" => extra,
+        Some((first, _)) => {
+            return Err(format!("unexpected {first}: what is for cargo test goes after --").into());
+        }
+    };
+    parts.iter().try_for_each(|part| match part {
+        Part::Native => native(extra),
+        Part::Browser => browser(extra),
+        Part::Locks => locks(extra),
+        Part::Js => js(extra),
+    })
+}
+
+fn servers() -> Result {
+    for version in VERSIONS {
+        install::nats_server(version)?;
+    }
+    Ok(())
+}
+
+/// Everything that runs outside a browser, doc tests included.
+fn native(extra: &[String]) -> Result {
+    servers()?;
+    run(cargo()
+        .args(["test", "--workspace", "--all-features"])
+        .args(extra))
+}
+
+/// The locks alone, for those who work on them; `native` has them too.
+fn locks(extra: &[String]) -> Result {
+    servers()?;
+    run(cargo()
+        .args([
+            "test",
+            "--package",
+            "shizuku-kv",
+            "--all-features",
+            "--test",
+            "locks",
+        ])
+        .args(extra))
+}
+
+/// `tests/web.rs` in Chromium.
+fn browser(extra: &[String]) -> Result {
+    servers()?;
+    let tools = wasm::tools()?;
+    let browser = Browser::find_or_install()?;
+    let control = Control::start()?;
+    let mut command = cargo();
+    command
+        .args([
+            "test",
+            "--package",
+            "shizuku-kv",
+            "--all-features",
+            "--target",
+            wasm::TARGET,
+            "--test",
+            "web",
+        ])
+        .args(extra)
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
+            tools.join("wasm-bindgen-test-runner"),
+        )
+        // The test reads it with `option_env!`: a page has no environment.
+        .env("SHIZUKU_CONTROL", control.url())
+        // Debug information triples the time that the runner takes.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+    browser.drive(&mut command)?;
+    run(&mut command)
+}
+
+/// The npm package's own tests, in Node.js and Chromium.
+fn js(extra: &[String]) -> Result {
+    servers()?;
+    let tools = wasm::tools()?;
+    let browser = Browser::find_or_install()?;
+    let control = Control::start()?;
+    let folder = workspace::root().join("js");
+    let path = run::path_with(&tools)?;
+    run(Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(&folder))?;
+    let mut command = Command::new("npm");
+    command
+        .arg("test")
+        .arg("--")
+        .args(extra)
+        .current_dir(&folder)
+        .env("PATH", path);
+    command.env("SHIZUKU_CONTROL", control.url());
+    browser.drive(&mut command)?;
+    run(&mut command)
+}
