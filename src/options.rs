@@ -235,7 +235,7 @@ impl ConnectOptions {
     /// could not be reached.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<Client, ConnectError> {
         self.check()?;
-        crate::client::open(url.as_ref(), self).await
+        crate::client::open(url.as_ref(), &self).await
     }
 
     fn check(&self) -> Result<(), InvalidOption> {
