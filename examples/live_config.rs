@@ -14,6 +14,7 @@ use shizuku::{
     JsonByteDes, JsonByteSer, Store,
     kv::{BucketConfig, KeyValue, KeyValueRead, Live, StaticKeyIndexedValue},
 };
+use tokio::sync::watch;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
 struct Limits {
@@ -49,12 +50,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let live = Limits::live(&store, Limits::key()).await?;
     let limits = live.get().ok_or("the value was just written")?;
     println!("   the service starts with {limits:?}");
-    let service = tokio::spawn(serve(live));
+    let (seen, mut seen_by_service) = watch::channel(limits.max_connections);
+    let service = tokio::spawn(serve(live, seen));
 
     println!("\n3. two operators hold the same revision, and both write");
+    let (two, three) = (with_connections(200), with_connections(300));
     let (alice, bob) = tokio::join!(
-        with_connections(200).write_to_atomically(&store, revision),
-        with_connections(300).write_to_atomically(&store, revision),
+        two.write_to_atomically(&store, revision),
+        three.write_to_atomically(&store, revision),
     );
     for (name, outcome) in [("alice", alice), ("bob", bob)] {
         match outcome {
@@ -62,9 +65,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Err(error) => println!("   {name} was refused: {error}"),
         }
     }
+    seen_by_service.changed().await?;
+    let connections = *seen_by_service.borrow_and_update();
 
     println!("\n4. both count up at the same time; whoever loses a race tries again");
     tokio::try_join!(count_up(&store, "alice"), count_up(&store, "bob"))?;
+    seen_by_service
+        .wait_for(|seen| *seen == connections + 6)
+        .await?;
 
     println!("\n5. maintenance: the service sees it and stops");
     Limits::update_in(&store, Limits::key(), |limits| {
@@ -88,7 +96,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// A service that works by its limits until there is maintenance.
-async fn serve(mut live: Live<Limits>) -> Result<(), String> {
+async fn serve(mut live: Live<Limits>, seen: watch::Sender<u32>) -> Result<(), String> {
     loop {
         let limits = live.changed().await.map_err(|error| error.to_string())?;
         match limits.as_deref() {
@@ -96,7 +104,10 @@ async fn serve(mut live: Live<Limits>) -> Result<(), String> {
                 println!("   service: maintenance, bye");
                 return Ok(());
             }
-            Some(limits) => println!("   service: now {} connections", limits.max_connections),
+            Some(limits) => {
+                println!("   service: now {} connections", limits.max_connections);
+                seen.send_replace(limits.max_connections);
+            }
             None => println!("   service: the limits are gone"),
         }
     }
