@@ -1,6 +1,7 @@
 //! Typed key-value on a bucket: keys, entries, watches, live values.
 
 mod bucket;
+pub mod election;
 mod entry;
 mod error;
 mod follow;
@@ -8,7 +9,10 @@ mod key;
 mod live;
 mod live_map;
 pub mod lock;
+pub mod mutex;
 mod options;
+pub mod rw_lock;
+pub mod semaphore;
 mod store;
 mod typed;
 mod watch;

@@ -135,6 +135,11 @@ impl Machine {
         matches!(self.watch, Watch::Open { synced: true, .. })
     }
 
+    /// Whether the service refuses the watch for good.
+    pub fn is_refused(&self) -> bool {
+        self.watch == Watch::Refused
+    }
+
     /// Whether nothing is held, wanted or on its way out.
     pub fn is_idle(&self) -> bool {
         self.claims.is_empty() && self.leaving.is_empty()
@@ -158,6 +163,9 @@ impl Machine {
     pub fn observe(&mut self, now: Duration, observed: bool) {
         self.begin(now);
         self.observed = observed;
+        if observed {
+            self.ask_again();
+        }
         self.settle(now);
     }
 
@@ -175,10 +183,7 @@ impl Machine {
     /// A new claim.
     pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
         self.begin(now);
-        if self.watch == Watch::Refused {
-            // What was refused to others may be allowed by now.
-            self.watch = Watch::Closed;
-        }
+        self.ask_again();
         self.claims.insert(
             claim,
             Claim {
@@ -320,6 +325,13 @@ impl Machine {
     pub fn tick(&mut self, now: Duration) {
         self.begin(now);
         self.settle(now);
+    }
+
+    /// What was refused before may be allowed by now.
+    fn ask_again(&mut self) {
+        if self.watch == Watch::Refused {
+            self.watch = Watch::Closed;
+        }
     }
 
     fn begin(&mut self, now: Duration) {

@@ -9,8 +9,26 @@ pub mod entry;
 pub mod fold;
 #[doc(hidden)]
 pub mod machine;
+
+mod error;
+mod guard;
+mod hold;
+mod holders;
+mod options;
 mod own;
+mod participant;
+mod registry;
+mod task;
 mod trust;
+
+pub use entry::Mode;
+pub use error::{DistroRwLockError, LostReason, WithLockProcessError};
+pub use holders::Holder;
+pub use options::LockOptions;
+
+pub(crate) use guard::{Name, guard};
+pub(crate) use hold::Hold;
+pub(crate) use registry::{Ask, Registry};
 
 use std::time::Duration;
 
