@@ -31,7 +31,7 @@ impl ConnectOptions {
     /// [`ServiceError::NoRuntime`] outside of a tokio runtime.
     pub fn adopt(self, client: async_nats::Client) -> Result<Client, ServiceError> {
         Ok(Client::over(
-            crate::transport::native::adopt(client)?,
+            crate::transport::native::adopt(client, &self)?,
             &self,
         ))
     }
