@@ -60,17 +60,17 @@ macro_rules! on_server {
 }
 
 mod v2_10 {
-    conformance_cases!(on_server, V2_10);
+    crate::conformance_cases!(on_server, V2_10);
 }
 
 mod v2_11 {
-    conformance_cases!(on_server, V2_11);
+    crate::conformance_cases!(on_server, V2_11);
 }
 
 mod v2_12 {
-    conformance_cases!(on_server, V2_12);
+    crate::conformance_cases!(on_server, V2_12);
 }
 
 mod latest {
-    conformance_cases!(on_server, LATEST);
+    crate::conformance_cases!(on_server, LATEST);
 }

@@ -15,11 +15,14 @@ use crate::assert_refused;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Whether a reason is the right one.
+type IsRight = fn(&InvalidReason) -> bool;
+
 /// What is no key, and the rule that it breaks.
-fn bad_keys() -> Vec<(String, fn(&InvalidReason) -> bool)> {
-    let character: fn(&InvalidReason) -> bool = |r| matches!(r, InvalidReason::Character { .. });
-    let token: fn(&InvalidReason) -> bool = |r| matches!(r, InvalidReason::EmptyToken);
-    let mut keys: Vec<(String, fn(&InvalidReason) -> bool)> = vec![
+fn bad_keys() -> Vec<(String, IsRight)> {
+    let character: IsRight = |r| matches!(r, InvalidReason::Character { .. });
+    let token: IsRight = |r| matches!(r, InvalidReason::EmptyToken);
+    let mut keys: Vec<(String, IsRight)> = vec![
         (String::new(), |r| matches!(r, InvalidReason::Empty)),
         ("k".repeat(2049), |r| {
             matches!(
@@ -50,7 +53,7 @@ async fn untouched(store: &Store) {
 }
 
 /// The reason why a name was refused.
-fn reason(kind: NameKind, text: &str, error: InvalidKey) -> InvalidReason {
+fn reason(kind: NameKind, text: &str, error: &InvalidKey) -> InvalidReason {
     assert_eq!(error.kind, kind);
     let cut: String = text.chars().take(64).collect();
     assert_eq!(error.text, cut);
@@ -63,11 +66,11 @@ pub(crate) async fn bad_keys_are_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for (key, is_right) in bad_keys() {
         let read = |error| match error {
-            KvReadError::InvalidKey(error) => reason(NameKind::Key, &key, error),
+            KvReadError::InvalidKey(error) => reason(NameKind::Key, &key, &error),
             other => panic!("{key:?}: {other:?}"),
         };
         let write = |error| match error {
-            KvWriteError::InvalidKey(error) => reason(NameKind::Key, &key, error),
+            KvWriteError::InvalidKey(error) => reason(NameKind::Key, &key, &error),
             other => panic!("{key:?}: {other:?}"),
         };
         let reasons = [
@@ -92,7 +95,7 @@ pub(crate) async fn bad_keys_are_refused(env: Env) -> Outcome {
 
 pub(crate) async fn bad_filters_are_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
-    let wildcard: fn(&InvalidReason) -> bool = |r| matches!(r, InvalidReason::Wildcard);
+    let wildcard: IsRight = |r| matches!(r, InvalidReason::Wildcard);
     let mut filters = bad_keys();
     // What is bad in a key for its wildcards is good in a filter.
     filters.retain(|(text, _)| !text.contains(['*', '>']));
@@ -104,7 +107,7 @@ pub(crate) async fn bad_filters_are_refused(env: Env) -> Outcome {
     for (filter, is_right) in filters {
         let check = |error| match error {
             KvReadError::InvalidKey(error) => {
-                let reason = reason(NameKind::Filter, &filter, error);
+                let reason = reason(NameKind::Filter, &filter, &error);
                 assert!(is_right(&reason), "{filter:?}: {reason:?}");
             }
             other => panic!("{filter:?}: {other:?}"),
@@ -134,7 +137,7 @@ pub(crate) async fn bad_bucket_names_are_refused(env: Env) -> Outcome {
         ];
         for error in errors {
             match error {
-                BucketError::InvalidName(error) => _ = reason(NameKind::Bucket, name, error),
+                BucketError::InvalidName(error) => _ = reason(NameKind::Bucket, name, &error),
                 other => panic!("{name:?}: {other:?}"),
             }
         }
@@ -212,13 +215,14 @@ pub(crate) async fn bad_headers_are_refused(env: Env) -> Outcome {
 }
 
 pub(crate) async fn bad_settings_are_refused(env: Env) -> Outcome {
-    let bad: [(&str, fn(&mut BucketConfig)); 10] = [
+    type Change = fn(&mut BucketConfig);
+    let bad: [(&str, Change); 10] = [
         ("history", |config| config.history = 0),
         ("history", |config| config.history = 65),
         ("replicas", |config| config.replicas = 0),
         ("replicas", |config| config.replicas = 6),
         ("description", |config| {
-            config.description = "x".repeat(4097)
+            config.description = "x".repeat(4097);
         }),
         ("max_age", |config| config.max_age = Some(Duration::ZERO)),
         ("max_age", |config| {
