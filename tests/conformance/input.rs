@@ -120,6 +120,28 @@ pub(crate) async fn bad_filters_are_refused(env: Env) -> Outcome {
     Ok(())
 }
 
+pub(crate) async fn no_filter_at_all_is_refused(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    store.put("a", "1").await?;
+    // Whatever a program means by it, neither everything nor nothing for ever is a good guess.
+    let none: [&str; 0] = [];
+    assert_refused!(
+        store.watch(none).await,
+        KvReadError::InvalidOption(InvalidOption {
+            option: "filters",
+            ..
+        })
+    );
+    assert_refused!(
+        store.keys_matching(none).await.map(|_| ()),
+        KvReadError::InvalidOption(InvalidOption {
+            option: "filters",
+            ..
+        })
+    );
+    Ok(())
+}
+
 pub(crate) async fn bad_bucket_names_are_refused(env: Env) -> Outcome {
     let long = "b".repeat(253);
     for name in [

@@ -109,6 +109,7 @@ macro_rules! conformance_cases {
             input {
                 bad_keys_are_refused
                 bad_filters_are_refused
+                no_filter_at_all_is_refused
                 bad_bucket_names_are_refused
                 bad_times_to_live_are_refused
                 bad_headers_are_refused

@@ -139,7 +139,7 @@ pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
     let config = env.fresh_config(|config| {
         config.sources = sources.clone();
         config.republish = Some(Republish {
-            source: ">".into(),
+            source: String::new(),
             destination: format!("copy.{}.>", config.name),
             headers_only: true,
         });
