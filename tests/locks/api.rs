@@ -1,4 +1,4 @@
-//! Every promise of the API, on the embedded backend.
+//! Every promise of the API, on the embedded backend and on a server.
 
 use std::{
     convert::Infallible,
@@ -31,15 +31,77 @@ type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 const SOON: Duration = Duration::from_secs(2);
 const MOMENT: Duration = Duration::from_millis(50);
 
-async fn client() -> Result<Client> {
-    Ok(shizuku::connect("memory:").await?)
+/// Where a test runs: a service, and a bucket of its own in it.
+struct World {
+    url: String,
+    bucket: String,
 }
 
-/// Two handles on one bucket: two participants.
-async fn stores() -> Result<(Store, Store)> {
-    let client = client().await?;
-    let one = client.create_bucket("locks").await?;
-    Ok((one, client.open_bucket("locks").await?))
+impl World {
+    fn memory() -> Self {
+        Self {
+            url: "memory:".into(),
+            bucket: "locks".into(),
+        }
+    }
+
+    async fn server() -> Result<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            url: harness::shared(harness::LATEST).await?.url(),
+            bucket: format!("locks-{number}"),
+        })
+    }
+
+    async fn client(&self) -> Result<Client> {
+        Ok(shizuku::connect(&self.url).await?)
+    }
+
+    /// Two handles on one bucket: two participants.
+    async fn stores(&self) -> Result<(Store, Store)> {
+        let client = self.client().await?;
+        let one = client.create_bucket(self.bucket.as_str()).await?;
+        Ok((one, client.open_bucket(&self.bucket).await?))
+    }
+}
+
+/// Every test runs on the embedded backend and on a server.
+macro_rules! everywhere {
+    ($($test:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() -> super::Result {
+                super::$test(super::World::memory()).await
+            })*
+        }
+        mod server {
+            $(#[tokio::test]
+            async fn $test() -> super::Result {
+                super::$test(super::World::server().await?).await
+            })*
+        }
+    };
+}
+
+everywhere! {
+    readers_share_and_writers_go_first,
+    writers_are_served_in_order,
+    exclusion_under_load,
+    a_dropped_guard_releases,
+    a_dropped_acquire_withdraws_wherever_it_is_dropped,
+    deadlines_and_tries,
+    bad_input_is_refused_before_anything_is_sent,
+    a_bucket_without_limit_markers_is_refused,
+    a_removed_entry_is_a_lost_hold,
+    a_hold_is_renewed_for_as_long_as_it_lasts,
+    downgrading_lets_readers_in_and_no_writer_between,
+    holders_are_listed_and_followed,
+    a_processor_releases_however_it_ends,
+    mutexes_and_read_write_locks_of_one_name_are_one,
+    a_semaphore_counts,
+    an_election_has_one_leader_at_a_time,
+    a_dead_holder_is_waited_for_as_long_as_its_lease,
 }
 
 /// What is left in the log.
@@ -47,9 +109,9 @@ async fn entries(store: &Store) -> Result<usize> {
     Ok(store.get_many("_lock.>").await?.len())
 }
 
-/// Waits until the log is empty.
+/// Waits until the log is empty: probes expire by themselves.
 async fn nothing_left(store: &Store) -> Result {
-    for _ in 0..100 {
+    for _ in 0..300 {
         if entries(store).await? == 0 {
             return Ok(());
         }
@@ -58,9 +120,8 @@ async fn nothing_left(store: &Store) -> Result {
     panic!("{:?}", store.get_many("_lock.>").await?);
 }
 
-#[tokio::test]
-async fn readers_share_and_writers_go_first() -> Result {
-    let (a, b) = stores().await?;
+async fn readers_share_and_writers_go_first(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let (a, b) = (DistroRwLock::new(&a, "r")?, DistroRwLock::new(&b, "r")?);
     let (one, two) = (a.read().await?, b.read().await?);
     let writer = tokio::spawn({
@@ -89,9 +150,8 @@ async fn readers_share_and_writers_go_first() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn writers_are_served_in_order() -> Result {
-    let (a, b) = stores().await?;
+async fn writers_are_served_in_order(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let locks = [DistroRwLock::new(&a, "r")?, DistroRwLock::new(&b, "r")?];
     let first = locks[0].write().await?;
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -115,14 +175,13 @@ async fn writers_are_served_in_order() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn exclusion_under_load() -> Result {
-    let client = client().await?;
-    client.create_bucket("locks").await?;
+async fn exclusion_under_load(world: World) -> Result {
+    let client = world.client().await?;
+    client.create_bucket(world.bucket.as_str()).await?;
     let inside = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for number in 0..8 {
-        let store = client.open_bucket("locks").await?;
+        let store = client.open_bucket(&world.bucket).await?;
         let inside = inside.clone();
         tasks.push(tokio::spawn(async move {
             let lock = DistroRwLock::new(&store, "r").unwrap();
@@ -146,21 +205,19 @@ async fn exclusion_under_load() -> Result {
     for task in tasks {
         timeout(Duration::from_secs(60), task).await??;
     }
-    nothing_left(&client.open_bucket("locks").await?).await
+    nothing_left(&client.open_bucket(&world.bucket).await?).await
 }
 
-#[tokio::test]
-async fn a_dropped_guard_releases() -> Result {
-    let (a, b) = stores().await?;
+async fn a_dropped_guard_releases(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let guard = DistroRwLock::new(&a, "r")?.write().await?;
     drop(guard);
     timeout(SOON, DistroRwLock::new(&b, "r")?.write()).await??;
     nothing_left(&a).await
 }
 
-#[tokio::test]
-async fn a_dropped_acquire_withdraws_wherever_it_is_dropped() -> Result {
-    let (a, b) = stores().await?;
+async fn a_dropped_acquire_withdraws_wherever_it_is_dropped(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let mine = DistroRwLock::new(&a, "r")?;
     // An idle lock, and one that is taken: drop after every number of polls there can be.
     for taken in [false, true] {
@@ -186,9 +243,8 @@ async fn a_dropped_acquire_withdraws_wherever_it_is_dropped() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn deadlines_and_tries() -> Result {
-    let (a, b) = stores().await?;
+async fn deadlines_and_tries(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let held = DistroRwLock::new(&a, "r")?.write().await?;
     let options = LockOptions::new().timeout(MOMENT);
     let hasty = DistroRwLock::with_options(&b, "r", options)?;
@@ -214,10 +270,9 @@ async fn deadlines_and_tries() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn bad_input_is_refused_before_anything_is_sent() -> Result {
-    let client = client().await?;
-    let mut config = BucketConfig::new("locks");
+async fn bad_input_is_refused_before_anything_is_sent(world: World) -> Result {
+    let client = world.client().await?;
+    let mut config = BucketConfig::new(world.bucket.as_str());
     config.history = 5;
     config.limit_markers = LimitMarkers::For(Duration::from_secs(5));
     let store = client.create_bucket(config).await?;
@@ -267,18 +322,17 @@ async fn bad_input_is_refused_before_anything_is_sent() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_bucket_without_limit_markers_is_refused() -> Result {
-    let mut config = BucketConfig::new("plain");
+async fn a_bucket_without_limit_markers_is_refused(world: World) -> Result {
+    let mut config = BucketConfig::new(world.bucket.as_str());
     config.limit_markers = LimitMarkers::Off;
-    let client = client().await?;
+    let client = world.client().await?;
     let store = client.create_bucket(config.clone()).await?;
     let lock = DistroRwLock::new(&store, "r")?;
     let error = lock.write().await.unwrap_err();
     assert!(matches!(error, DistroRwLockError::NotSupported { .. }));
     let text = error.to_string();
     assert!(
-        text.contains("plain") && text.contains("limit_markers"),
+        text.contains(&world.bucket) && text.contains("limit_markers"),
         "{text}"
     );
     // The remedy works.
@@ -288,9 +342,8 @@ async fn a_bucket_without_limit_markers_is_refused() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_removed_entry_is_a_lost_hold() -> Result {
-    let (a, b) = stores().await?;
+async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let guard = DistroRwLock::new(&a, "r")?.write().await?;
     assert!(guard.lost().now_or_never().is_none());
     // An administrator takes the entry out.
@@ -334,9 +387,8 @@ async fn remove(store: &Store, key: &shizuku::kv::Key) -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_hold_is_renewed_for_as_long_as_it_lasts() -> Result {
-    let (a, b) = stores().await?;
+async fn a_hold_is_renewed_for_as_long_as_it_lasts(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let guard = DistroRwLock::with_options(&a, "r", options)?
         .write()
@@ -352,9 +404,8 @@ async fn a_hold_is_renewed_for_as_long_as_it_lasts() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn downgrading_lets_readers_in_and_no_writer_between() -> Result {
-    let (a, b) = stores().await?;
+async fn downgrading_lets_readers_in_and_no_writer_between(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let writer = DistroRwLock::new(&a, "r")?.write().await?;
     let token = writer.token();
     let other = DistroRwLock::new(&b, "r")?;
@@ -373,9 +424,8 @@ async fn downgrading_lets_readers_in_and_no_writer_between() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn holders_are_listed_and_followed() -> Result {
-    let (a, b) = stores().await?;
+async fn holders_are_listed_and_followed(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let named = |store, label: &str| {
         DistroRwLock::with_options(store, "r", LockOptions::new().label(label.to_owned()))
     };
@@ -420,9 +470,8 @@ where
     }
 }
 
-#[tokio::test]
-async fn a_processor_releases_however_it_ends() -> Result {
-    let (a, b) = stores().await?;
+async fn a_processor_releases_however_it_ends(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let other = DistroRwLock::new(&b, "r")?;
 
     let fails = Work(|| async { Err::<(), _>(std::fmt::Error) });
@@ -440,7 +489,7 @@ async fn a_processor_releases_however_it_ends() -> Result {
     assert!(join.unwrap_err().is_panic());
     timeout(SOON, other.write()).await??.release().await?;
 
-    let hangs = Work(|| std::future::pending::<Result<(), Infallible>>());
+    let hangs = Work(std::future::pending::<Result<(), Infallible>>);
     let hung = LockedResourceWriteProcessor::new(Arc::new(hangs), &a, "r");
     assert!(timeout(MOMENT, hung.process(())).await.is_err());
     timeout(SOON, other.write()).await??.release().await?;
@@ -479,9 +528,8 @@ async fn a_processor_releases_however_it_ends() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn mutexes_and_read_write_locks_of_one_name_are_one() -> Result {
-    let (a, b) = stores().await?;
+async fn mutexes_and_read_write_locks_of_one_name_are_one(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let guard = DistroMutex::new(&a, "r")?.lock().await?;
     assert!(DistroRwLock::new(&b, "r")?.try_read().await?.is_none());
     assert!(DistroMutex::new(&b, "r")?.try_lock().await?.is_none());
@@ -489,15 +537,14 @@ async fn mutexes_and_read_write_locks_of_one_name_are_one() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_semaphore_counts() -> Result {
-    let client = client().await?;
-    client.create_bucket("locks").await?;
+async fn a_semaphore_counts(world: World) -> Result {
+    let client = world.client().await?;
+    client.create_bucket(world.bucket.as_str()).await?;
     let inside = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for _ in 0..8 {
-        let store = client.open_bucket("locks").await?;
+        let store = client.open_bucket(&world.bucket).await?;
         let (inside, most) = (inside.clone(), most.clone());
         tasks.push(tokio::spawn(async move {
             let semaphore = DistroSemaphore::new(&store, "s", 3.try_into().unwrap()).unwrap();
@@ -515,7 +562,7 @@ async fn a_semaphore_counts() -> Result {
     }
     assert_eq!(most.load(Ordering::SeqCst), 3);
     // Those who think that there are fewer keep to their number, and so do the others then.
-    let store = client.open_bucket("locks").await?;
+    let store = client.open_bucket(&world.bucket).await?;
     let semaphore = |permits: u32| DistroSemaphore::new(&store, "s", permits.try_into().unwrap());
     let one = semaphore(1)?.try_acquire().await?.unwrap();
     assert!(semaphore(3)?.try_acquire().await?.is_none());
@@ -523,9 +570,8 @@ async fn a_semaphore_counts() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_election_has_one_leader_at_a_time() -> Result {
-    let (a, b) = stores().await?;
+async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let (here, there) = (Election::new(&a, "e")?, Election::new(&b, "e")?);
     let mut seen = Box::pin(there.observe()?);
     assert_eq!(timeout(SOON, seen.next()).await?.unwrap()?, None);
@@ -576,7 +622,7 @@ fn a_stopped_runtime_loses_its_holds() {
     let first = runtime();
     let (store, guard) = first
         .block_on(async {
-            let (store, _) = stores().await?;
+            let (store, _) = World::memory().stores().await?;
             let guard = DistroRwLock::new(&store, "r")?.write().await?;
             Ok::<_, BoxError>((store, guard))
         })
@@ -598,13 +644,12 @@ fn a_stopped_runtime_loses_its_holds() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_dead_holder_is_waited_for_as_long_as_its_lease() -> Result {
-    let (a, b) = stores().await?;
+async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Result {
+    let (a, b) = world.stores().await?;
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let lock = DistroRwLock::with_options(&a, "r", options)?;
     // Its runtime dies, and with it everything that would renew or release.
-    let died = std::thread::spawn(move || {
+    let died = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -615,8 +660,7 @@ async fn a_dead_holder_is_waited_for_as_long_as_its_lease() -> Result {
         std::mem::forget(guard);
         died
     })
-    .join()
-    .unwrap();
+    .await?;
     timeout(Duration::from_secs(10), DistroRwLock::new(&b, "r")?.write()).await??;
     let waited = died.elapsed();
     assert!(
