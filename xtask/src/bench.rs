@@ -7,7 +7,7 @@ use harness::{LATEST, install, workspace};
 use crate::run::{Result, cargo, run};
 
 /// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`.
-const NAMES: &[&str] = &["native"];
+const NAMES: &[&str] = &["native", "locks"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
     let [name, extra @ ..] = arguments else {
