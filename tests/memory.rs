@@ -4,10 +4,13 @@
 mod conformance;
 #[path = "conformance/reserved.rs"]
 mod reserved;
+#[path = "support/restless.rs"]
+mod restless;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use conformance::{Capabilities, Env, Outcome};
+use restless::Restless;
 use shizuku::{
     Client, Store,
     backend::{
@@ -21,7 +24,7 @@ use shizuku::{
 fn env(case: &str) -> Env {
     let clock = ManualClock::new();
     let buckets = MemoryBuckets::with_clock(Arc::new(clock.clone()));
-    let client = Client::new(Arc::new(buckets));
+    let client = Client::new(Arc::new(Restless(Arc::new(buckets))));
     let other = client.clone();
     Env {
         client,
