@@ -10,10 +10,12 @@ pub mod fold;
 #[doc(hidden)]
 pub mod machine;
 
+mod bell;
 mod error;
 mod guard;
 mod hold;
 mod holders;
+mod io;
 mod options;
 mod own;
 mod participant;
