@@ -15,7 +15,13 @@ cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
         compile_error!("the web platform is not here yet");
     } else {
-        pub(crate) use std::time::{Instant, SystemTime};
+        /// The time of day.
+        pub(crate) fn wall_clock() -> std::time::SystemTime {
+            std::time::SystemTime::now()
+        }
+
+        // Not std's, so that a paused runtime pauses us too.
+        pub(crate) use tokio::time::Instant;
 
         /// Starts a task that runs by itself until it ends.
         pub(crate) fn spawn(
