@@ -9,6 +9,8 @@ pub mod kv;
 mod message;
 mod options;
 mod platform;
+#[cfg(feature = "web")]
+mod protocol;
 #[cfg(any(feature = "native", feature = "web"))]
 mod transport;
 
@@ -30,3 +32,8 @@ pub mod __private {
     pub use crate::codec::{json_from_bytes, json_to_bytes};
     pub use serde;
 }
+
+/// What the fuzz targets drive.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use protocol::fuzzing;

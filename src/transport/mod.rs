@@ -100,6 +100,9 @@ pub(crate) enum TransportError {
     /// Not sent: larger than the server takes.
     #[error("{size} bytes are more than the {limit} that the server takes")]
     TooLarge { size: usize, limit: usize },
+    /// Not sent: it cannot be put on the wire as it is.
+    #[error("cannot be sent: {0}")]
+    Invalid(String),
     /// Closed on purpose.
     #[error("closed")]
     Closed,
