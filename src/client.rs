@@ -125,7 +125,7 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Client, ConnectError> {
 }
 
 /// Picks the service by the address.
-pub(crate) async fn open(url: &str, options: ConnectOptions) -> Result<Client, ConnectError> {
+pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, ConnectError> {
     let first = url.split(',').next().unwrap_or_default().trim();
     let scheme = match first.split_once(':') {
         Some((scheme, rest)) if rest.starts_with("//") || scheme == "memory" => scheme,
@@ -146,7 +146,7 @@ pub(crate) async fn open(url: &str, options: ConnectOptions) -> Result<Client, C
         "memory" => Err(ConnectError::no_feature(url, "memory")),
         #[cfg(any(feature = "native", feature = "web"))]
         "nats" | "tls" | "ws" | "wss" => {
-            let transport = crate::platform::dial(scheme, url, &options).await?;
+            let transport = crate::platform::dial(scheme, url, options).await?;
             drop(transport);
             Err(ConnectError::invalid(url, "not here yet"))
         }

@@ -1,18 +1,91 @@
-//! Typed key-value and locks on NATS JetStream.
-#![allow(dead_code)] // while the house is being built
+//! Typed key-value, live configuration and locks on NATS JetStream.
+//!
+//! A **bucket** holds keys; every write to a key makes a new **revision**. This library reads,
+//! writes and watches buckets with your own types. The same code runs on a JetStream server and on
+//! the embedded memory backend.
+//!
+//! # A tour
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use shizuku::kv::{KeyValue, KeyValueRead, StaticKeyIndexedValue};
+//! use shizuku::{JsonByteDes, JsonByteSer};
+//!
+//! // A type, how it becomes bytes, and the key it lies under.
+//! #[derive(Debug, PartialEq, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
+//! struct Database {
+//!     url: String,
+//!     max_connections: u32,
+//! }
+//!
+//! impl StaticKeyIndexedValue for Database {
+//!     fn key() -> String {
+//!         "config.database".to_string()
+//!     }
+//! }
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One way in: `memory:` here, `nats://127.0.0.1:4222` in production.
+//! let client = shizuku::connect("memory:").await?;
+//! let store = client.create_bucket("settings").await?;
+//!
+//! // Write it, read it.
+//! let database = Database { url: "db:5432".into(), max_connections: 10 };
+//! let revision = database.write_to_anyway(&store).await?;
+//! assert_eq!(Database::read_from(&store, Database::key()).await?, Some(database));
+//!
+//! // Follow it: reading a live value is a look into memory.
+//! let mut live = Database::live(&store, Database::key()).await?;
+//! assert_eq!(live.get().expect("written above").max_connections, 10);
+//!
+//! // Change it only if nobody else did.
+//! let changed = Database { url: "db:5432".into(), max_connections: 20 };
+//! changed.write_to_atomically(&store, revision).await?;
+//! assert_eq!(live.changed().await?.expect("not deleted").max_connections, 20);
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to go from here
+//!
+//! | to | see |
+//! | --- | --- |
+//! | connect, with credentials and TLS | [`connect`], [`ConnectOptions`], [`Client`] |
+//! | make a bucket with history, limits, replicas | [`kv::BucketConfig`] |
+//! | read and write typed values | [`kv::KeyValue`], [`kv::KeyValueRead`], [`ByteSerialize`] |
+//! | work with bytes, many keys, time to live | [`Store`], [`kv::PutOptions`] |
+//! | follow changes | [`Store::watch`], [`kv::Watch`], [`kv::WatchOptions`] |
+//! | read configuration in a service | [`kv::Live`], [`kv::LiveMap`] |
+//! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`] |
+//!
+//! # Cargo features
+//!
+//! `memory`, `native`, `json` and `derive` are on by default. `native` is JetStream through
+//! async-nats.
+//!
+//! # Runtime
+//!
+//! Native programs run it within a tokio runtime. Every future and handle is `Send` on every
+//! target. Dropping a future is always safe; what that means for a write is said at each method.
 
 pub mod backend;
 mod client;
 mod codec;
 mod headers;
 pub mod kv;
-mod message;
 mod options;
 mod platform;
+
+#[cfg(any(feature = "native", feature = "web"))]
+mod message;
 #[cfg(feature = "web")]
 mod protocol;
 #[cfg(any(feature = "native", feature = "web"))]
 mod transport;
+
+#[cfg(feature = "native")]
+platform::native_only! {
+    // mod interop; // with the JetStream backend
+}
 
 pub use bytes::Bytes;
 pub use client::{Client, ConnectError, ConnectionState, ConnectionStatus, connect};
@@ -37,3 +110,8 @@ pub mod __private {
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use protocol::fuzzing;
+
+/// The README's snippet, compiled and run.
+#[cfg(all(doctest, feature = "memory", feature = "derive"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,12 +24,12 @@ pub enum Credentials {
     },
     /// A token.
     Token(String),
-    /// An NKey, given as its seed (`SU…`). The server's nonce is signed with it.
+    /// An `NKey`, given as its seed (`SU…`). The server's nonce is signed with it.
     NKey {
         /// The seed.
         seed: String,
     },
-    /// A user JWT, with the seed of the NKey that it names. Without a seed it is a bearer JWT.
+    /// A user JWT, with the seed of the `NKey` that it names. Without a seed it is a bearer JWT.
     Jwt {
         /// The JWT.
         jwt: String,
@@ -235,7 +235,7 @@ impl ConnectOptions {
     /// could not be reached.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<Client, ConnectError> {
         self.check()?;
-        crate::client::open(url.as_ref(), self).await
+        crate::client::open(url.as_ref(), &self).await
     }
 
     fn check(&self) -> Result<(), InvalidOption> {

@@ -78,7 +78,7 @@ pub fn once(name: &str, program: &str, fill: impl FnOnce(&Path) -> Result<()>) -
     let unfinished = tools.join(format!("{name}.unfinished"));
     remove(&unfinished)?;
     remove(&folder)?;
-    fill(&unfinished)?;
+    fill(&unfinished).inspect_err(|_| drop(remove(&unfinished)))?;
     if !unfinished.join(program).is_file() {
         return Err(Error::new(format!(
             "the installation of {name} left no {program}"

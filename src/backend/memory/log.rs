@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::size;
+use super::{ghosts::Ghosts, size};
 use crate::{
     headers::Headers,
     kv::{BucketConfig, BucketName, Key, KeyFilter, Operation},
@@ -70,6 +70,8 @@ pub(super) struct Log {
     now: SystemTime,
     /// How many revisions have gone so far, for whatever reason.
     removals: u64,
+    /// What watches have yet to read though it is gone.
+    pub(super) ghosts: Ghosts,
 }
 
 impl Log {
@@ -85,6 +87,7 @@ impl Log {
             bytes: 0,
             now: UNIX_EPOCH,
             removals: 0,
+            ghosts: Ghosts::default(),
         }
     }
 
@@ -201,7 +204,10 @@ impl Log {
         while let Some(chain) = self.keys.get(key)
             && chain.first < before
         {
-            self.remove(chain.first);
+            let seq = chain.first;
+            if let Some(entry) = self.remove(seq) {
+                self.haunt(seq, entry);
+            }
         }
     }
 
@@ -254,12 +260,22 @@ impl Log {
             // always fits.
             let size = self.size(&write);
             self.store(write, size, at);
+        } else {
+            self.haunt(seq, entry);
+        }
+    }
+
+    /// Keeps a removal for watches that are behind, where nothing else tells them of it.
+    fn haunt(&mut self, seq: u64, entry: Stored) {
+        if entry.operation.is_removal() && !self.keys.contains_key(&entry.key) {
+            self.ghosts.keep(seq, entry);
         }
     }
 
     fn store(&mut self, write: Write, size: u64, created: SystemTime) -> u64 {
         self.last += 1;
         let seq = self.last;
+        self.ghosts.forget(&write.key);
         // As a server does: a value that went before the marker of an earlier one of its key would
         // go without a marker of its own.
         let ttl = match (write.ttl, self.config.limit_markers.duration()) {

@@ -15,6 +15,7 @@
 
 mod bucket;
 mod clock;
+mod ghosts;
 mod log;
 mod registry;
 mod settings;

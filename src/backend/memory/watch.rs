@@ -36,11 +36,15 @@ pub(super) fn start(
     // First, so that a change right after the look below wakes the watch.
     let changes = bucket.changes();
     let filters = Filters::new(filters);
-    let cursor = bucket.look(|log, _| Cursor::new(log, filters, request))?;
+    let (cursor, reader) = bucket.look(|log, _| {
+        let reader = log.ghosts.enter(log.last());
+        (Cursor::new(log, filters, request), reader)
+    })?;
     let follower = Follower {
         bucket,
         changes,
         cursor,
+        reader,
     };
     let events = stream::unfold(Some(follower), |follower| async {
         let mut follower = follower?;
@@ -55,6 +59,15 @@ struct Follower {
     bucket: Arc<Bucket>,
     changes: watch::Receiver<()>,
     cursor: Cursor,
+    /// By which number the log knows this watch.
+    reader: u64,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // A bucket that is gone needs no farewell.
+        let _ = self.bucket.look(|log, _| log.ghosts.leave(self.reader));
+    }
 }
 
 impl Follower {
@@ -71,7 +84,7 @@ impl Follower {
                 let event = match step {
                     Step::Entry(revision) => {
                         let delta = self.cursor.pending(log);
-                        let stored = log.get(revision)?;
+                        let stored = log.get(revision).or_else(|| log.ghosts.get(revision))?;
                         let mut entry = bucket.entry(revision, stored, delta);
                         if self.cursor.metadata_only {
                             entry.value = None;
@@ -82,6 +95,7 @@ impl Follower {
                     Step::Further => Found::Further,
                     Step::Wait => Found::Nothing(life, log.next_deadline()),
                 };
+                log.ghosts.read(self.reader, self.cursor.at);
                 Some(event)
             });
             let (life, deadline) = match look {
@@ -124,6 +138,8 @@ struct Cursor {
     once: bool,
     /// The last revision that was delivered or passed over.
     at: u64,
+    /// The last revision that there was when the watch began.
+    start: u64,
     /// The last revision of the initial entries; `None` once they have been delivered.
     initial: Option<u64>,
     /// Of the initial entries, only the last of each key.
@@ -161,6 +177,7 @@ impl Cursor {
             metadata_only: request.metadata_only,
             once: request.once,
             at,
+            start: log.last(),
             initial: Some(log.last()),
             latest: request.deliver == Deliver::Latest,
             ended: false,
@@ -181,6 +198,8 @@ impl Cursor {
             }
             Filters::Many(_) => self.scan(log),
         };
+        let gone = self.gone(log, found.unwrap_or(reached));
+        let found = gone.or(found);
         match (found, self.initial) {
             (Some(revision), Some(end)) if revision > end => self.current(end),
             (Some(revision), _) => {
@@ -234,6 +253,13 @@ impl Cursor {
         (None, log.last())
     }
 
+    /// The next removal that is no longer in the log and happened while this watch was there.
+    fn gone(&self, log: &Log, end: u64) -> Option<u64> {
+        let mut removals = log.ghosts.between(self.at.max(self.start), end);
+        let found = removals.find(|(_, removal)| self.filters.matches(&removal.key));
+        found.map(|(revision, _)| revision)
+    }
+
     fn wants(&self, revision: u64, stored: &Stored) -> bool {
         self.wants_revision(revision, stored) && self.filters.matches(&stored.key)
     }
@@ -245,9 +271,9 @@ impl Cursor {
         }
     }
 
-    /// How many more revisions are to be delivered after the one at the cursor. Exact, but for one
-    /// case: revisions go from the log while this watch is more than [`RECOUNT`] behind. Then it
-    /// may be too many, until the watch has come closer.
+    /// How many more revisions of the log are to be delivered after the one at the cursor. Exact,
+    /// but for one case: revisions go from the log while this watch is more than [`RECOUNT`]
+    /// behind. Then it may be too many, until the watch has come closer.
     fn pending(&mut self, log: &Log) -> u64 {
         let wanted = |from: u64| {
             log.after(from)

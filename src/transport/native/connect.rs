@@ -74,14 +74,25 @@ pub(crate) async fn connect(
             .wait_for(|status| status.epoch > 0)
             .await;
     }
-    Ok(Arc::new(Native { client, monitor }))
+    Ok(Arc::new(Native {
+        client,
+        monitor,
+        timeout: options.request_timeout,
+    }))
 }
 
 /// Takes over a connection that somebody else made.
-pub(crate) fn adopt(client: async_nats::Client) -> Result<Arc<dyn Transport>, ServiceError> {
+pub(crate) fn adopt(
+    client: async_nats::Client,
+    options: &ConnectOptions,
+) -> Result<Arc<dyn Transport>, ServiceError> {
     let monitor = Monitor::new();
     platform::spawn(monitor.clone().look_at(client.clone()))?;
-    Ok(Arc::new(Native { client, monitor }))
+    Ok(Arc::new(Native {
+        client,
+        monitor,
+        timeout: options.request_timeout,
+    }))
 }
 
 fn explain(url: &str, error: async_nats::ConnectError) -> ConnectError {

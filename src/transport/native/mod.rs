@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
 use bytestring::ByteString;
 use futures::{FutureExt, StreamExt, future::BoxFuture, pin_mut, select_biased};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub(crate) use self::connect::{adopt, connect};
 use self::monitor::Monitor;
@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct Native {
     client: async_nats::Client,
     monitor: Monitor,
+    /// How long a message waits for a connection.
+    timeout: Duration,
 }
 
 impl fmt::Debug for Native {
@@ -40,28 +42,27 @@ impl Native {
     async fn connected(
         &self,
         status: &mut watch::Receiver<ConnectionStatus>,
+        deadline: Instant,
     ) -> Result<u64, TransportError> {
-        let settled = status
-            .wait_for(|status| status.state != ConnectionState::Disconnected)
-            .await;
-        match settled.as_deref() {
-            Ok(status) if status.state == ConnectionState::Connected => Ok(status.epoch),
-            _ => Err(TransportError::Closed),
+        if status.borrow().state == ConnectionState::Disconnected {
+            let settled = status.wait_for(|now| now.state != ConnectionState::Disconnected);
+            // A time-out shows in the state, which is looked at below.
+            _ = tokio::time::timeout_at(deadline, settled).await;
+        }
+        let now = status.borrow_and_update();
+        match now.state {
+            ConnectionState::Connected => Ok(now.epoch),
+            ConnectionState::Closed => Err(TransportError::Closed),
+            ConnectionState::Disconnected => Err(TransportError::NotConnected(
+                "no server can be reached".into(),
+            )),
         }
     }
 
-    async fn ask(
-        &self,
-        message: Outbound,
-        timeout: Duration,
-    ) -> Result<Message, TransportError> {
-        let deadline = tokio::time::Instant::now() + timeout;
+    async fn ask(&self, message: Outbound, timeout: Duration) -> Result<Message, TransportError> {
+        let deadline = Instant::now() + timeout;
         let mut status = self.monitor.status();
-        let epoch = tokio::time::timeout_at(deadline, self.connected(&mut status))
-            .await
-            .map_err(|_| {
-                TransportError::NotConnected(format!("no connection within {timeout:?}"))
-            })??;
+        let epoch = self.connected(&mut status, deadline).await?;
         // Subscribed before the request goes out, or a refusal could be missed.
         let mut refusals = self.monitor.refusals();
 
@@ -102,7 +103,8 @@ impl Native {
     }
 
     async fn send(&self, message: Outbound) -> Result<(), TransportError> {
-        self.connected(&mut self.monitor.status()).await?;
+        let deadline = Instant::now() + self.timeout;
+        self.connected(&mut self.monitor.status(), deadline).await?;
         let size = message.payload.len();
         let subject = to_subject(&message.subject);
         let sent = match (message.reply, message.headers.is_empty()) {

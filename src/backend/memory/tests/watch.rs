@@ -1,0 +1,160 @@
+//! Watches.
+
+use super::*;
+
+#[test]
+fn a_watch_tells_values_then_current_then_changes() {
+    let fixture = with(|config| config.history = 3);
+    fixture.put("a", "1");
+    fixture.put("b", "2");
+    fixture.put("a", "3");
+    let mut latest = fixture.watch(&[">"], Deliver::Latest, false);
+    let mut history = fixture.watch(&[">"], Deliver::History, false);
+    let mut updates = fixture.watch(&[">"], Deliver::Updates, false);
+    let mut from = fixture.watch(&[">"], Deliver::From(2), false);
+    let mut listing = fixture.watch(&["a", ">"], Deliver::Latest, true);
+    assert_eq!(drain(&mut latest), ["b=2@2+1", "a=3@3+0", "|"]);
+    assert_eq!(drain(&mut history), ["a=1@1+2", "b=2@2+1", "a=3@3+0", "|"]);
+    assert_eq!(drain(&mut updates), ["|"]);
+    assert_eq!(drain(&mut from), ["b=2@2+1", "a=3@3+0", "|"]);
+    assert_eq!(drain(&mut listing), ["b=2@2+1", "a=3@3+0", "|", "end"]);
+    fixture.put("c", "4");
+    fixture.remove("b", RemoveOptions::delete()).unwrap();
+    for watch in [&mut latest, &mut history, &mut updates, &mut from] {
+        assert_eq!(drain(watch), ["c=4@4+1", "b!@5+0"]);
+    }
+}
+
+#[test]
+fn an_empty_watch_is_current_exactly_once() {
+    let fixture = plain();
+    fixture.put("other", "1");
+    for deliver in [
+        Deliver::Latest,
+        Deliver::History,
+        Deliver::Updates,
+        Deliver::From(9),
+    ] {
+        for filters in [&["none"][..], &["none.*"], &["none", "no.>"]] {
+            let mut watch = fixture.watch(filters, deliver, false);
+            assert_eq!(drain(&mut watch), ["|"]);
+            assert_eq!(drain(&mut watch), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn overlapping_filters_deliver_once() {
+    let fixture = plain();
+    fixture.put("a.x", "1");
+    let mut watch = fixture.watch(&["a.>", "a.*", "a.x"], Deliver::Latest, false);
+    assert_eq!(drain(&mut watch), ["a.x=1@1+0", "|"]);
+    fixture.put("a.x", "2");
+    assert_eq!(drain(&mut watch), ["a.x=2@2+0"]);
+}
+
+#[test]
+fn a_slow_watcher_skips_what_was_superseded() {
+    let fixture = plain();
+    let mut all = fixture.watch(&[">"], Deliver::Latest, false);
+    let mut one = fixture.watch(&["a"], Deliver::Latest, false);
+    for value in ["1", "2", "3"] {
+        fixture.put("a", value);
+        fixture.put("b", value);
+    }
+    assert_eq!(drain(&mut all), ["|", "a=3@5+1", "b=3@6+0"]);
+    assert_eq!(drain(&mut one), ["|", "a=3@5+0"]);
+}
+
+#[test]
+fn expiry_reaches_a_watch_that_waits() {
+    let fixture = plain();
+    fixture.put_with("a", "1", ttl(2)).unwrap();
+    let mut watch = fixture.watch(&["a"], Deliver::Latest, false);
+    assert_eq!(drain(&mut watch), ["a=1@1+0", "|"]);
+    fixture.clock.advance(SECOND);
+    assert_eq!(drain(&mut watch), [""; 0]);
+    fixture.clock.advance(SECOND);
+    assert_eq!(drain(&mut watch), ["a!@2+0"]);
+    fixture.clock.advance(SECOND);
+    assert_eq!(drain(&mut watch), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_sleeping_watch_is_woken_by_a_write_and_by_the_clock() {
+    let fixture = plain();
+    let mut watch = fixture.watch(&["a"], Deliver::Updates, false);
+    assert_eq!(drain(&mut watch), ["|"]);
+    let task = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            if let Some(Ok(WatchEvent::Entry(entry))) = watch.next().await {
+                seen.push(entry.operation);
+            }
+        }
+        seen
+    });
+    tokio::task::yield_now().await;
+    fixture.put_with("a", "1", ttl(60)).unwrap();
+    tokio::task::yield_now().await;
+    fixture.clock.advance(SECOND * 60);
+    assert_eq!(task.await.unwrap(), [Operation::Put, Operation::Expire]);
+}
+
+#[test]
+fn deleting_closing_and_abandoning_end_watches() {
+    let fixture = plain();
+    let mut watch = fixture.watch(&[">"], Deliver::Latest, false);
+    assert_eq!(drain(&mut watch), ["|"]);
+    now(fixture.buckets.delete(fixture.bucket.bucket())).unwrap();
+    assert_eq!(drain(&mut watch), ["there is no bucket b", "end"]);
+    let error = now(fixture.bucket.get(&key("a"), None, Read::Any)).unwrap_err();
+    assert!(matches!(
+        error,
+        KvReadError::Service(ServiceError::BucketNotFound { .. })
+    ));
+    // A handle names a bucket, so one that is made anew is its bucket again.
+    now(fixture
+        .buckets
+        .create(&BucketConfig::new("b"), CreateMode::Create))
+    .unwrap();
+    assert_eq!(fixture.put("a", "1"), 1);
+
+    let mut watch = fixture.watch(&[">"], Deliver::Latest, false);
+    now(fixture.buckets.close()).unwrap();
+    assert_eq!(drain(&mut watch), ["the client is closed", "end"]);
+    assert!(matches!(
+        fixture.put_with("a", "1", PutOptions::new()),
+        Err(KvWriteError::Service(ServiceError::Closed))
+    ));
+
+    let fixture = plain();
+    fixture.put_with("a", "1", ttl(1)).unwrap();
+    let mut watch = fixture.watch(&[">"], Deliver::Latest, false);
+    let clock = fixture.clock.clone();
+    drop(fixture);
+    assert_eq!(drain(&mut watch), ["a=1@1+0", "|"]);
+    clock.advance(SECOND);
+    assert_eq!(drain(&mut watch), ["a!@2+0"]);
+    clock.advance(SECOND);
+    assert_eq!(drain(&mut watch), ["the client is closed", "end"]);
+}
+
+#[test]
+fn a_watch_that_was_not_polled_still_learns_what_expired() {
+    let fixture = plain();
+    fixture.put_with("a", "1", ttl(1)).unwrap();
+    fixture.put_with("b", "1", ttl(1)).unwrap();
+    let mut behind = fixture.watch(&["*"], Deliver::Latest, false);
+    let mut unread = fixture.watch(&["a"], Deliver::Latest, false);
+    assert_eq!(drain(&mut behind), ["a=1@1+1", "b=1@2+0", "|"]);
+    // The values go, and after another second their markers.
+    fixture.clock.advance(SECOND * 60);
+    assert_eq!(now(fixture.bucket.status()).unwrap().values, 0);
+    fixture.put("b", "2");
+    let mut late = fixture.watch(&[">"], Deliver::Latest, false);
+    assert_eq!(drain(&mut late), ["b=2@5+0", "|"]);
+    assert_eq!(drain(&mut behind), ["a!@3+1", "b=2@5+0"]);
+    // Removals of what was never told are told too: they cost nothing and hide nothing.
+    assert_eq!(drain(&mut unread), ["|", "a!@3+0"]);
+}

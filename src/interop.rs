@@ -1,0 +1,56 @@
+//! Ways in for programs that hold a connection of async-nats already.
+
+use crate::{client::Client, kv::ServiceError, options::ConnectOptions};
+
+impl ConnectOptions {
+    /// A client over a connection that async-nats made. Of the options only those that concern
+    /// requests count: the JetStream domain or prefix, and the time-out.
+    ///
+    /// Such a connection does not tell of its events: a reconnect is noticed by looking, within a
+    /// quarter of a second, and a refused permission shows as a time-out. [`connect`](Self::connect)
+    /// knows both at once.
+    ///
+    /// A `jetstream::Context` has its connection in `context.client()`; a `kv::Store` does not
+    /// give it out, so open its bucket by `store.name`. Neither tells its prefix, so say a domain
+    /// or prefix here again.
+    ///
+    /// ```no_run
+    /// use shizuku::ConnectOptions;
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let nats = async_nats::connect("nats://127.0.0.1:4222").await?;
+    /// let context = async_nats::jetstream::new(nats);
+    /// let kv = context.get_key_value("settings").await?;
+    ///
+    /// let client = ConnectOptions::new().domain("hub").adopt(context.client())?;
+    /// let store = client.open_bucket(&kv.name).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ServiceError::NoRuntime`] outside of a tokio runtime.
+    pub fn adopt(self, client: async_nats::Client) -> Result<Client, ServiceError> {
+        Ok(Client::over(
+            crate::transport::native::adopt(client, &self)?,
+            &self,
+        ))
+    }
+}
+
+impl TryFrom<async_nats::Client> for Client {
+    type Error = ServiceError;
+
+    /// As [`ConnectOptions::adopt`], with the defaults.
+    fn try_from(client: async_nats::Client) -> Result<Self, ServiceError> {
+        ConnectOptions::new().adopt(client)
+    }
+}
+
+impl TryFrom<async_nats::jetstream::Context> for Client {
+    type Error = ServiceError;
+
+    /// As [`ConnectOptions::adopt`], with the defaults.
+    fn try_from(context: async_nats::jetstream::Context) -> Result<Self, ServiceError> {
+        ConnectOptions::new().adopt(context.client())
+    }
+}
