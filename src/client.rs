@@ -145,13 +145,15 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         #[cfg(not(feature = "memory"))]
         "memory" => Err(ConnectError::no_feature(url, "memory")),
         #[cfg(any(feature = "native", feature = "web"))]
-        "nats" | "tls" | "ws" | "wss" => {
+        "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
             let transport = crate::platform::dial(scheme, url, options).await?;
             drop(transport);
             Err(ConnectError::invalid(url, "not here yet"))
         }
         #[cfg(not(any(feature = "native", feature = "web")))]
-        "nats" | "tls" | "ws" | "wss" => Err(ConnectError::no_feature(url, "native` or `web")),
+        "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
+            Err(ConnectError::no_feature(url, "native` or `web"))
+        }
         _ => Err(ConnectError::invalid(
             url,
             "its scheme is none of memory, nats, tls, ws, wss",

@@ -17,6 +17,11 @@ cfg_if::cfg_if! {
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
 
+        /// What the clock on the wall says. The standard library's own panics here.
+        pub(crate) fn wall_clock() -> std::time::SystemTime {
+            web_time::web::SystemTimeExt::to_std(SystemTime::now())
+        }
+
         /// Starts a task that runs by itself until it ends.
         pub(crate) fn spawn(
             task: impl Future<Output = ()> + Send + 'static,
@@ -92,6 +97,11 @@ cfg_if::cfg_if! {
             task: impl Future<Output = ()> + Send + 'static,
         ) -> Result<(), ServiceError> {
             spawn(task)
+        }
+
+        /// What the clock on the wall says.
+        pub(crate) fn wall_clock() -> SystemTime {
+            SystemTime::now()
         }
 
         /// Starts a task that runs by itself until it ends.

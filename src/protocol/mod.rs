@@ -32,5 +32,5 @@ pub(crate) use info::ServerInfo;
 pub(crate) use parser::{ParseError, Parser, ServerOp};
 pub(crate) use pool::Pool;
 pub(crate) use random::Random;
-pub(crate) use requests::RequestId;
+pub(crate) use requests::{ById, RequestId};
 pub(crate) use url::ServerUrl;

@@ -14,10 +14,10 @@ use crate::{message::Outbound, platform::Instant, transport::TransportError};
 pub(crate) type RequestId = u64;
 
 /// A map by numbers that this client gives out itself, so they need no hashing.
-pub(super) type ById<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
+pub(crate) type ById<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
 
 #[derive(Default)]
-pub(super) struct Identity(u64);
+pub(crate) struct Identity(u64);
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {

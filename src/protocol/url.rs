@@ -24,6 +24,13 @@ pub(crate) struct InvalidUrl {
     reason: &'static str,
 }
 
+impl InvalidUrl {
+    /// What is wrong with it.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl ServerUrl {
     /// Reads an address. Without a scheme it is `wss`; without a port it is the scheme's own.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {

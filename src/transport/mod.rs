@@ -8,6 +8,9 @@ crate::platform::native_only! {
     pub(crate) mod native;
 }
 
+#[cfg(feature = "web")]
+pub(crate) mod web;
+
 use std::{
     fmt::Debug,
     pin::Pin,
