@@ -23,6 +23,8 @@ crate::platform::browser_only! {
 }
 crate::platform::native_only! {
     pub(crate) mod plain;
+    #[cfg(test)]
+    mod tests;
 }
 
 use std::{
