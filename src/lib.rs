@@ -84,7 +84,7 @@ mod transport;
 
 #[cfg(feature = "native")]
 platform::native_only! {
-    // mod interop; // with the JetStream backend
+    mod interop;
 }
 
 pub use bytes::Bytes;
