@@ -18,7 +18,7 @@ enum Part {
 
 /// What `all` runs, in this order. A part joins the list together with its first test; a part on the list
 /// that has no tests fails.
-const ALL: &[Part] = &[Part::Native];
+const ALL: &[Part] = &[Part::Native, Part::Browser];
 
 pub(crate) fn test(arguments: &[String]) -> Result {
     let (part, rest) = match arguments.split_first() {
