@@ -8,7 +8,7 @@ use crate::run::{Result, cargo, run};
 use crate::test;
 
 /// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`.
-const NAMES: &[&str] = &["native", "browser"];
+const NAMES: &[&str] = &["native", "locks", "browser"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
     let [name, extra @ ..] = arguments else {

@@ -1,0 +1,490 @@
+//! One handle's part in one lock: the state machine, and who waits for what in it.
+//!
+//! Callers talk to the machine directly, under a mutex that is never held across anything that
+//! waits. What the machine asks for is done by whoever is awake: a caller that waits, or the
+//! background task.
+
+use std::{
+    collections::HashMap,
+    fmt, mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, SystemTime},
+};
+
+use futures::FutureExt;
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    bell::{Bell, Place},
+    entry::Mode,
+    error::{DistroRwLockError, LostReason},
+    hold::{Hold, Status},
+    holders::Holder,
+    io::Io,
+    machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
+};
+use crate::{backend::Backend, kv::ServiceError, platform::Instant};
+
+type Granted = Result<Hold, DistroRwLockError>;
+type Answer = Result<(), DistroRwLockError>;
+
+/// Callers that are waited for by nobody but themselves.
+struct Core {
+    machine: Machine,
+    waiting: HashMap<ClaimId, oneshot::Sender<Granted>>,
+    held: HashMap<ClaimId, watch::Sender<Status>>,
+    releasing: HashMap<ClaimId, oneshot::Sender<Answer>>,
+    changing: HashMap<ClaimId, oneshot::Sender<Answer>>,
+    claims: u64,
+    observers: usize,
+    /// What the service said last, for those who give up.
+    error: Option<Arc<ServiceError>>,
+    /// The task has ended; nothing works any more.
+    stopped: bool,
+}
+
+/// See the [module](self).
+pub(crate) struct Participant {
+    pub(super) lock: Arc<str>,
+    began: Instant,
+    core: Mutex<Core>,
+    pub(super) bell: Arc<Bell>,
+    waker: Waker,
+    /// `None` once the background task has ended.
+    io: Mutex<Option<Io>>,
+    /// How many have asked for a look at the I/O since the one who is at it began.
+    asked: AtomicUsize,
+    /// When the machine wants to be woken.
+    wake_at: Mutex<Option<Duration>>,
+    /// Grows with everything that the watch says.
+    news: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Participant")
+            .field("lock", &self.lock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets others go on where a backend panics.
+struct Panic<'a>(&'a AtomicUsize);
+
+impl Drop for Panic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// What a caller waits for. While it waits, it does the participant's work.
+pub(super) struct Told<T> {
+    participant: Arc<Participant>,
+    place: Place,
+    answer: oneshot::Receiver<T>,
+    done: bool,
+}
+
+impl<T> Told<T> {
+    fn new(participant: &Arc<Participant>, answer: oneshot::Receiver<T>) -> Self {
+        Self {
+            place: Place::new(participant.bell.clone()),
+            participant: participant.clone(),
+            answer,
+            done: false,
+        }
+    }
+}
+
+impl<T> Future for Told<T> {
+    type Output = Option<T>;
+
+    /// `None` where the background task has ended.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.place.take(context.waker());
+        self.participant.pump();
+        let answer = self.answer.poll_unpin(context).map(Result::ok);
+        self.done = answer.is_ready();
+        answer
+    }
+}
+
+impl<T> Drop for Told<T> {
+    fn drop(&mut self) {
+        // What was begun here and is not done is done in the background.
+        if !self.done {
+            self.participant.bell.ring();
+        }
+    }
+}
+
+/// Something to be told to a caller, once the mutex is free: what is told may be dropped there and
+/// then, and come back to this participant.
+enum Tell {
+    Grant(oneshot::Sender<Granted>, Granted),
+    Answer(oneshot::Sender<Answer>, Answer),
+    Status(watch::Sender<Status>, Status),
+}
+
+impl Participant {
+    pub(super) fn new(lock: &str, session: &str, backend: Arc<dyn Backend>) -> Arc<Self> {
+        let bell = Arc::new(Bell::default());
+        Arc::new(Self {
+            waker: bell.clone().into(),
+            bell,
+            io: Mutex::new(Some(Io::new(lock, backend))),
+            asked: AtomicUsize::new(0),
+            wake_at: Mutex::new(None),
+            lock: lock.into(),
+            began: Instant::now(),
+            core: Mutex::new(Core {
+                machine: Machine::new(session, Mutant::None),
+                waiting: HashMap::new(),
+                held: HashMap::new(),
+                releasing: HashMap::new(),
+                changing: HashMap::new(),
+                claims: 0,
+                observers: 0,
+                error: None,
+                stopped: false,
+            }),
+            news: watch::Sender::new(0),
+        })
+    }
+
+    /// The local monotonic time.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // Nothing in here panics halfway through a change.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what there is to do, unless somebody is at it: then they look again.
+    pub(super) fn pump(self: &Arc<Self>) {
+        if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let _panic = Panic(&self.asked);
+        let mut context = Context::from_waker(&self.waker);
+        let mut asked = 1;
+        loop {
+            let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(io) = &mut *io {
+                let wake = io.poll(self, &mut context);
+                *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner) = wake;
+                self.bell.need(wake);
+            }
+            drop(io);
+            match self
+                .asked
+                .compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(more) => asked = more,
+            }
+        }
+    }
+
+    /// When the machine wants to be woken.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&self) {
+        self.core().machine.tick(self.now());
+    }
+
+    /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
+    /// claim.
+    pub(super) fn acquire(self: &Arc<Self>, request: Request) -> (ClaimId, Told<Granted>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut core = self.core();
+        core.claims += 1;
+        let claim = ClaimId(core.claims);
+        if !core.stopped {
+            core.waiting.insert(claim, sender);
+            core.machine.acquire(self.now(), claim, request);
+        }
+        drop(core);
+        (claim, Told::new(self, receiver))
+    }
+
+    /// Ends a claim in the background.
+    pub(super) fn drop_claim(&self, claim: ClaimId) {
+        let mut core = self.core();
+        let sender = core.waiting.remove(&claim);
+        core.machine.release(self.now(), claim);
+        drop(core);
+        drop(sender);
+        self.bell.ring();
+    }
+
+    /// Ends a held claim, and answers when it is out of the log. `None` where it was over already.
+    pub(super) fn release(self: &Arc<Self>, claim: ClaimId) -> Option<Told<Answer>> {
+        let mut core = self.core();
+        if core
+            .machine
+            .trusted_until(claim)
+            .is_none_or(|until| self.now() >= until)
+        {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        core.releasing.insert(claim, sender);
+        core.machine.release(self.now(), claim);
+        drop(core);
+        Some(Told::new(self, receiver))
+    }
+
+    /// Changes a held claim in place. `None` where it is over.
+    pub(super) fn change(
+        self: &Arc<Self>,
+        claim: ClaimId,
+        mode: Option<Mode>,
+        data: Option<Arc<str>>,
+    ) -> Option<Told<Answer>> {
+        let mut core = self.core();
+        core.machine.trusted_until(claim)?;
+        let (sender, receiver) = oneshot::channel();
+        core.changing.insert(claim, sender);
+        core.machine.change(self.now(), claim, mode, data);
+        drop(core);
+        Some(Told::new(self, receiver))
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let core = self.core();
+        core.machine.is_idle() && core.observers == 0
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.core().stopped
+    }
+
+    /// Keeps the watch open for as long as the observer lives.
+    pub(super) fn observe(self: &Arc<Self>) -> Observer {
+        let mut core = self.core();
+        core.observers += 1;
+        core.machine.observe(self.now(), true);
+        drop(core);
+        self.bell.ring();
+        Observer {
+            news: self.news.subscribe(),
+            participant: self.clone(),
+        }
+    }
+
+    /// Hands the machine to the task, and answers what it then asks the task to do, and when it
+    /// wants to be woken.
+    pub(super) fn drive(
+        self: &Arc<Self>,
+        feed: impl FnOnce(&mut Machine, Duration),
+    ) -> (Vec<Action>, Option<Duration>) {
+        let mut actions = Vec::new();
+        let mut tell = Vec::new();
+        let mut core = self.core();
+        feed(&mut core.machine, self.now());
+        while let Some(action) = core.machine.next_action() {
+            match action {
+                Action::Watch
+                | Action::Unwatch
+                | Action::Write { .. }
+                | Action::Probe { .. }
+                | Action::Purge { .. } => actions.push(action),
+                told => tell.extend(self.tell(&mut core, &told)),
+            }
+        }
+        let wake = core.machine.wake_at();
+        drop(core);
+        for told in tell {
+            told.tell();
+        }
+        (actions, wake)
+    }
+
+    /// What a caller is to be told.
+    fn tell(self: &Arc<Self>, core: &mut Core, action: &Action) -> Option<Tell> {
+        match *action {
+            Action::Granted {
+                claim,
+                token,
+                until,
+            } => {
+                let (sender, status) = watch::channel(Status::Held { until });
+                core.held.insert(claim, sender);
+                let hold = Hold::new(self.clone(), claim, token, status);
+                match core.waiting.remove(&claim) {
+                    Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
+                    // Not reached: a claim that nobody waits for has been released.
+                    None => Some(Tell::Grant(oneshot::channel().0, Ok(hold))),
+                }
+            }
+            Action::Extended { claim, until } => {
+                let status = core.held.get(&claim)?;
+                status.send_replace(Status::Held { until });
+                None
+            }
+            Action::Changed { claim } => {
+                let changing = core.changing.remove(&claim)?;
+                Some(Tell::Answer(changing, Ok(())))
+            }
+            Action::Lost { claim, why } => {
+                core.changing.remove(&claim);
+                let status = core.held.remove(&claim)?;
+                Some(Tell::Status(status, Status::Lost(why.into())))
+            }
+            Action::GaveUp { claim, why } => {
+                let waiting = core.waiting.remove(&claim)?;
+                let error = match why {
+                    GivenUp::WouldBlock => DistroRwLockError::WouldBlock {
+                        lock: self.lock.to_string(),
+                    },
+                    GivenUp::Fatal | GivenUp::Unreachable => {
+                        self.service_error(core.error.as_ref())
+                    }
+                };
+                Some(Tell::Grant(waiting, Err(error)))
+            }
+            Action::Released { claim } => {
+                core.held.remove(&claim);
+                let releasing = core.releasing.remove(&claim)?;
+                Some(Tell::Answer(releasing, Ok(())))
+            }
+            Action::ReleaseFailed { claim } => {
+                core.held.remove(&claim);
+                let releasing = core.releasing.remove(&claim)?;
+                let error = self.service_error(core.error.as_ref());
+                Some(Tell::Answer(releasing, Err(error)))
+            }
+            Action::Watch
+            | Action::Unwatch
+            | Action::Write { .. }
+            | Action::Probe { .. }
+            | Action::Purge { .. } => None,
+        }
+    }
+
+    fn service_error(&self, error: Option<&Arc<ServiceError>>) -> DistroRwLockError {
+        let source = error.cloned().unwrap_or_else(|| {
+            Arc::new(ServiceError::Disconnected {
+                detail: "the watch of the lock does not come back".into(),
+            })
+        });
+        DistroRwLockError::Service {
+            lock: self.lock.to_string(),
+            source,
+        }
+    }
+
+    /// Keeps what the service said, for those who will give up.
+    pub(super) fn set_error(&self, error: Option<ServiceError>) {
+        self.core().error = error.map(Arc::new);
+    }
+
+    /// The watch said something.
+    pub(super) fn tell_observers(&self) {
+        self.news.send_modify(|news| *news += 1);
+    }
+
+    /// The task has ended: whoever still waits learns it.
+    pub(super) fn stop(&self) {
+        let mut core = self.core();
+        core.stopped = true;
+        let waiting = mem::take(&mut core.waiting);
+        let held = mem::take(&mut core.held);
+        let releasing = mem::take(&mut core.releasing);
+        let changing = mem::take(&mut core.changing);
+        drop(core);
+        drop((waiting, releasing, changing));
+        let io = self
+            .io
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(io);
+        for status in held.into_values() {
+            status.send_replace(Status::Lost(LostReason::Stopped));
+        }
+        self.tell_observers();
+    }
+}
+
+impl Tell {
+    fn tell(self) {
+        match self {
+            // A receiver that is gone gives the hold back, and dropping it releases it.
+            Self::Grant(waiting, granted) => drop(waiting.send(granted)),
+            Self::Answer(waiting, answer) => drop(waiting.send(answer)),
+            Self::Status(sender, status) => drop(sender.send_replace(status)),
+        }
+    }
+}
+
+/// Looks at who holds and who waits.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    participant: Arc<Participant>,
+    news: watch::Receiver<u64>,
+}
+
+impl Observer {
+    /// Who holds and who waits; `None` while that is not known.
+    pub(super) fn holders(&mut self) -> Result<Option<Vec<Holder>>, DistroRwLockError> {
+        self.news.mark_unchanged();
+        let core = self.participant.core();
+        if core.stopped || core.machine.is_refused() {
+            return Err(self.participant.service_error(core.error.as_ref()));
+        }
+        if !core.machine.is_synced() {
+            return Ok(None);
+        }
+        let holder =
+            |(id, live, holds): (&super::entry::EntryId, &super::fold::Live, bool)| Holder {
+                id: id.to_string(),
+                mode: live.mode,
+                token: live.ticket,
+                holds,
+                since: SystemTime::UNIX_EPOCH + Duration::from_millis(live.since),
+                lease: live.lease,
+                label: live.label.clone(),
+                data: live.data.clone(),
+            };
+        Ok(Some(
+            core.machine
+                .fold()
+                .queue()
+                .into_iter()
+                .map(holder)
+                .collect(),
+        ))
+    }
+
+    /// Waits until there may be something new.
+    pub(super) async fn changed(&mut self) {
+        // The sender lives in the participant, which lives here.
+        let _ = self.news.changed().await;
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let mut core = self.participant.core();
+        core.observers -= 1;
+        if core.observers == 0 {
+            core.machine.observe(self.participant.now(), false);
+        }
+        drop(core);
+        self.participant.bell.ring();
+    }
+}
