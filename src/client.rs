@@ -156,12 +156,14 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         #[cfg(not(feature = "memory"))]
         "memory" => Err(ConnectError::no_feature(url, "memory")),
         #[cfg(any(feature = "native", feature = "web"))]
-        "nats" | "tls" | "ws" | "wss" => {
+        "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
             let transport = crate::platform::dial(scheme, url, options).await?;
             Ok(Client::over(transport, options))
         }
         #[cfg(not(any(feature = "native", feature = "web")))]
-        "nats" | "tls" | "ws" | "wss" => Err(ConnectError::no_feature(url, "native` or `web")),
+        "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
+            Err(ConnectError::no_feature(url, "native` or `web"))
+        }
         _ => Err(ConnectError::invalid(
             url,
             "its scheme is none of memory, nats, tls, ws, wss",
@@ -225,6 +227,7 @@ impl ConnectError {
         }
     }
 
+    #[allow(dead_code)] // where every feature is on
     pub(crate) fn no_feature(url: &str, feature: &'static str) -> Self {
         Self::MissingFeature {
             url: without_secrets(url),
@@ -257,7 +260,8 @@ pub struct ConnectionStatus {
 }
 
 impl ConnectionStatus {
-    pub(crate) const fn new(state: ConnectionState, epoch: u64) -> Self {
+    /// A state and how often the connection was made.
+    pub const fn new(state: ConnectionState, epoch: u64) -> Self {
         Self { state, epoch }
     }
 }

@@ -60,8 +60,7 @@ pub struct Source {
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let client = shizuku::connect("memory:").await?;
-/// let mut config = BucketConfig::new("sessions");
-/// config.history = 5;
+/// let mut config = BucketConfig::new("sessions").history(5);
 /// config.description = "who is logged in".into();
 /// let store = client.create_bucket(config).await?;
 /// assert_eq!(store.status().await?.config.history, 5);
@@ -78,13 +77,13 @@ pub struct BucketConfig {
     pub history: u8,
     /// How long a revision lives; `None` for ever.
     pub max_age: Option<Duration>,
-    /// For how long a marker stands where the server removed a value that had outlived its time:
-    /// whole seconds, one at least. `None` turns limit markers off, and with them time to live
-    /// per key and all locks.
+    /// For how long a marker stands where the server removed a value that had outlived its time.
+    /// `LimitMarkers::Off` turns off with them time to live per key and all locks.
     ///
     /// The default is 1 s where the server is 2.11 or newer, and off on older ones.
     pub limit_markers: LimitMarkers,
-    /// The size of the largest value, in bytes; `None` for the server's own limit.
+    /// The size of the largest value with its headers, in bytes, at most `i32::MAX`; `None` for
+    /// the server's own limit.
     pub max_value_size: Option<u32>,
     /// The size of the bucket, in bytes; `None` for no limit. A full bucket refuses writes.
     pub max_bytes: Option<u64>,
@@ -155,6 +154,41 @@ impl BucketConfig {
         }
     }
 
+    /// Sets `history`.
+    #[must_use]
+    pub const fn history(mut self, revisions: u8) -> Self {
+        self.history = revisions;
+        self
+    }
+
+    /// Sets `max_age`.
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets `limit_markers`.
+    #[must_use]
+    pub const fn limit_markers(mut self, markers: LimitMarkers) -> Self {
+        self.limit_markers = markers;
+        self
+    }
+
+    /// Sets `storage`.
+    #[must_use]
+    pub const fn storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Sets `replicas`.
+    #[must_use]
+    pub const fn replicas(mut self, copies: u8) -> Self {
+        self.replicas = copies;
+        self
+    }
+
     /// The name, checked.
     pub(crate) fn bucket(&self) -> Result<BucketName, InvalidKey> {
         BucketName::new(self.name.as_str())
@@ -195,6 +229,30 @@ impl BucketConfig {
             return Err(InvalidOption::new(
                 "size limit",
                 "0 would let nothing in; None means no limit",
+            ));
+        }
+        if self
+            .max_value_size
+            .is_some_and(|size| i32::try_from(size).is_err())
+        {
+            return Err(InvalidOption::new(
+                "max_value_size",
+                "a server counts it in 31 bits: 2 GiB are too much",
+            ));
+        }
+        if self
+            .max_bytes
+            .is_some_and(|bytes| i64::try_from(bytes).is_err())
+        {
+            return Err(InvalidOption::new(
+                "max_bytes",
+                "a server counts it in 63 bits",
+            ));
+        }
+        if let Some(name) = self.metadata.keys().find(|name| name.starts_with("_nats.")) {
+            return Err(InvalidOption::new(
+                "metadata",
+                format!("{name:?}: names that begin with _nats. belong to the server"),
             ));
         }
         if self.mirror.is_some() && !self.sources.is_empty() {
@@ -353,6 +411,30 @@ impl From<String> for BucketConfig {
     }
 }
 
+impl From<&String> for BucketConfig {
+    fn from(name: &String) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<BucketName> for BucketConfig {
+    fn from(name: BucketName) -> Self {
+        Self::new(name.as_str())
+    }
+}
+
+impl From<&BucketName> for BucketConfig {
+    fn from(name: &BucketName) -> Self {
+        Self::new(name.as_str())
+    }
+}
+
+impl From<&BucketConfig> for BucketConfig {
+    fn from(config: &BucketConfig) -> Self {
+        config.clone()
+    }
+}
+
 /// A bucket's settings and state, as the service reports them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -376,6 +458,20 @@ pub struct BucketStatus {
 }
 
 impl BucketStatus {
+    /// An empty bucket, for a backend of your own; the other fields can be set afterwards.
+    pub fn new(bucket: BucketName, config: BucketConfig, created: SystemTime) -> Self {
+        Self {
+            bucket,
+            config,
+            values: 0,
+            keys: 0,
+            bytes: 0,
+            first_revision: 0,
+            last_revision: 0,
+            created,
+        }
+    }
+
     /// Whether keys can have a time to live, and locks work.
     pub fn has_limit_markers(&self) -> bool {
         matches!(self.config.limit_markers, LimitMarkers::For(_))

@@ -31,7 +31,9 @@ pub use key::{
 };
 pub use live::Live;
 pub use live_map::LiveMap;
-pub use options::{Deliver, Expect, PutOptions, Read, Removal, RemoveOptions, WatchOptions};
-pub use store::{Store, UPDATE_ATTEMPTS};
+pub use options::{
+    Deliver, Expect, PutOptions, Read, Removal, RemoveOptions, UpdateOptions, WatchOptions,
+};
+pub use store::Store;
 pub use typed::{KeyIndexedValue, KeyValue, KeyValueRead, StaticKeyIndexedValue};
 pub use watch::Watch;

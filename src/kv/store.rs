@@ -12,20 +12,13 @@ use super::{
     error::{BucketError, KvReadError, KvWriteError},
     key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
     lock::Registry,
-    options::{Deliver, Expect, PutOptions, Read, RemoveOptions, WatchOptions},
+    options::{Deliver, PutOptions, Read, RemoveOptions, UpdateOptions, WatchOptions},
     watch::Watch,
 };
 use crate::{
     backend::{Backend, WatchEvent, WatchRequest},
     client::ConnectionStatus,
-    platform,
 };
-
-/// How many lost races [`Store::update_with`] takes before it gives up.
-///
-/// In every race that is lost somebody else's write went through, so this many are lost only where
-/// very many write to one key at the same time.
-pub const UPDATE_ATTEMPTS: usize = 256;
 
 /// A handle on a bucket: cheap to clone, and the same over every backend.
 ///
@@ -149,7 +142,8 @@ impl Store {
         self.backend.get(&key, None, read).await
     }
 
-    /// One revision of a key; `None` where it is no longer kept, or is of another key.
+    /// One revision of a key, from any replica; `None` where it is no longer kept, or is of
+    /// another key.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -158,15 +152,30 @@ impl Store {
         key: impl IntoKey,
         revision: u64,
     ) -> Result<Option<Entry>, KvReadError> {
+        self.entry_at_with(key, revision, Read::Any).await
+    }
+
+    /// One revision of a key, from the replica of your choice: a replica may not have yet what was
+    /// written a moment ago.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    pub async fn entry_at_with(
+        &self,
+        key: impl IntoKey,
+        revision: u64,
+        read: Read,
+    ) -> Result<Option<Entry>, KvReadError> {
         let key = key.into_key()?;
         if revision == 0 {
             return Ok(None); // the first is 1
         }
-        self.backend.get(&key, Some(revision), Read::Any).await
+        self.backend.get(&key, Some(revision), read).await
     }
 
     /// The values of many keys, in one request where the server can (2.11 and newer) and in pages
     /// of 1024. Takes filters too. Keys without a value are left out; the order is the server's.
+    /// Any replica answers: a server has no such request for its leader.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -313,6 +322,9 @@ impl Store {
 impl Store {
     /// Writes a value, whatever was there, and answers its revision.
     ///
+    /// A value is anything that becomes [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`. Of
+    /// borrowed text or bytes make a copy, as with `to_owned`.
+    ///
     /// # Errors
     /// [`KvWriteError`]; where the outcome is unknown it says so.
     pub async fn put(
@@ -338,7 +350,8 @@ impl Store {
         self.backend.put(&key, value.into(), options).await
     }
 
-    /// Writes a value where there is none: the key was never written, or was removed.
+    /// Writes a value where there is none: the key was never written, or was removed. With a time
+    /// to live or headers it is `put_with` and [`PutOptions::if_absent`].
     ///
     /// # Errors
     /// [`KvWriteError::Conflict`] where there is one.
@@ -347,11 +360,12 @@ impl Store {
         key: impl IntoKey,
         value: impl Into<Bytes>,
     ) -> Result<u64, KvWriteError> {
-        let options = PutOptions::new().expect(Expect::Absent);
-        self.put_with(key, value, options).await
+        self.put_with(key, value, PutOptions::new().if_absent())
+            .await
     }
 
-    /// Writes a value where the key's last revision is this one.
+    /// Writes a value where the key's last revision is this one. With a time to live or headers it
+    /// is `put_with` and [`PutOptions::if_revision`].
     ///
     /// # Errors
     /// [`KvWriteError::Conflict`] where it is another.
@@ -361,16 +375,17 @@ impl Store {
         value: impl Into<Bytes>,
         revision: u64,
     ) -> Result<u64, KvWriteError> {
-        let options = PutOptions::new().expect(Expect::Revision(revision));
-        self.put_with(key, value, options).await
+        self.put_with(key, value, PutOptions::new().if_revision(revision))
+            .await
     }
 
     /// Makes a new value out of the current one, again and again until no other write came in
     /// between, and answers its revision. The function sees `None` where there is no value, and
-    /// answers `None` to leave things as they are; then the answer is `None` too.
+    /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
+    /// they are; then the answer is `None` too.
     ///
-    /// Only a lost race makes it try again, at most [`UPDATE_ATTEMPTS`] times. A time to live and
-    /// headers of the old value are not carried over.
+    /// Only a lost race makes it try again, at most 256 times. A time to live and headers of the
+    /// old value are not carried over: [`try_update_with`](Store::try_update_with) can set them.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -396,20 +411,29 @@ impl Store {
         key: impl IntoKey,
         mut update: impl FnMut(Option<Entry>) -> Option<V>,
     ) -> Result<Option<u64>, KvWriteError> {
-        self.try_update_with(key, |current| Ok(update(current)))
+        self.try_update_with(key, UpdateOptions::new(), |current| Ok(update(current)))
             .await
     }
 
-    /// [`update_with`](Store::update_with) for a function that can fail.
+    /// [`update_with`](Store::update_with) for a function that can fail, and with options.
     ///
     /// # Errors
     /// Those of `update_with`, and those of the function, at once.
-    pub async fn try_update_with<V: Into<Bytes>>(
+    pub async fn try_update_with<V, E>(
         &self,
         key: impl IntoKey,
-        mut update: impl FnMut(Option<Entry>) -> Result<Option<V>, KvWriteError>,
-    ) -> Result<Option<u64>, KvWriteError> {
+        options: UpdateOptions,
+        mut update: impl FnMut(Option<Entry>) -> Result<Option<V>, E>,
+    ) -> Result<Option<u64>, E>
+    where
+        V: Into<Bytes>,
+        E: From<KvWriteError>,
+    {
         let key = writable(key)?;
+        let mut put = PutOptions::new();
+        put.ttl = options.ttl;
+        put.headers = options.headers;
+        put.check().map_err(KvWriteError::from)?;
         let mut attempts = 0;
         // A replica may be behind, which costs one lost race; after that only the leader is asked.
         let mut read = Read::Any;
@@ -424,24 +448,24 @@ impl Store {
             let Some(value) = update(current)? else {
                 return Ok(None);
             };
-            let options = PutOptions::new().expect(Expect::Revision(revision));
-            match self.backend.put(&key, value.into(), options).await {
+            let conditional = put.clone().if_revision(revision);
+            match self.backend.put(&key, value.into(), conditional).await {
                 Ok(revision) => return Ok(Some(revision)),
                 Err(KvWriteError::Conflict(last)) => {
                     attempts += 1;
                     tracing::debug!(bucket = %self.bucket(), %key, attempts, "lost a race");
-                    if attempts >= UPDATE_ATTEMPTS {
-                        return Err(KvWriteError::Contention { attempts, last });
+                    if attempts >= options.attempts {
+                        return Err(KvWriteError::Contention { attempts, last }.into());
                     }
                     read = Read::Leader;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
     /// Deletes a key, keeping its history, and answers the revision of the removal. Deleting what
-    /// is not there leaves a marker too.
+    /// is not there leaves a marker too. With a condition it is `remove_with`.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -449,7 +473,8 @@ impl Store {
         self.remove_with(key, RemoveOptions::delete()).await
     }
 
-    /// Deletes a key together with its history, and answers the revision of the removal.
+    /// Deletes a key together with its history, and answers the revision of the removal. With a
+    /// condition, or a time to live for the marker, it is `remove_with`.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -472,7 +497,7 @@ impl Store {
     }
 
     /// Clears away the markers of removed keys that are older than `older_than` by this machine's
-    /// clock, and the history behind them; answers how many keys were cleared. Zero means all.
+    /// clock (that of the backend, where it has its own), and the history behind them; answers how many keys were cleared. Zero means all.
     ///
     /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
     /// the marker that was seen.
@@ -492,11 +517,12 @@ impl Store {
             .map_err(read_error)?;
         // The listing is read to its end first: clearing while the server lists would make its
         // slow reader out of us.
+        let now = self.backend.now();
         let mut markers = Vec::new();
         while let Some(entry) = entries.next().await {
             let entry = entry.map_err(read_error)?;
             let old_enough = older_than.is_zero()
-                || platform::SystemTime::now()
+                || now
                     .duration_since(entry.created)
                     .is_ok_and(|age| age >= older_than);
             if entry.is_removal() && !entry.key.is_reserved() && old_enough {

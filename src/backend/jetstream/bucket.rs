@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -12,10 +12,7 @@ use super::{
     call::{Api, Failure, parse, refused},
     entry::parse_time,
 };
-use crate::{
-    kv::{BucketName, Key, ServiceError},
-    platform::SystemTime,
-};
+use crate::kv::{BucketName, Key, ServiceError};
 
 /// A bucket, as the rest of this module works on it.
 #[derive(Debug)]

@@ -160,6 +160,11 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
             code: 0,
             description: format!("{size} bytes are more than the {limit} that the server takes"),
         },
+        TransportError::Invalid(description) => ServiceError::Refused {
+            status: 400,
+            code: 0,
+            description,
+        },
         TransportError::Closed => ServiceError::Closed,
     }
 }

@@ -1,6 +1,6 @@
 //! From what a server sends to an entry.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -10,7 +10,6 @@ use crate::{
     headers::Headers,
     kv::{Entry, Key, Operation, ServiceError},
     message::Message,
-    platform::SystemTime,
 };
 
 /// The headers of the protocol itself.

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ use crate::{
     headers::Headers,
     kv::{Deliver, Entry, Key, Operation, ServiceError},
     message::{Message, Outbound},
-    platform::{self, Instant, SystemTime},
+    platform::{self, Instant},
 };
 
 /// A watch under way.
