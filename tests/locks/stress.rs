@@ -78,7 +78,7 @@ async fn worker() -> Result {
                 }
             };
         }
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             turn!("w", write);
         } else {
             turn!("r", read);
