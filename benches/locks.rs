@@ -14,7 +14,10 @@ use harness::{
 };
 use shizuku::{
     Client, Store,
-    kv::rw_lock::{DistroRwLock, ReadGuard},
+    kv::{
+        WatchEvent,
+        rw_lock::{DistroRwLock, ReadGuard},
+    },
 };
 use tokio::time::sleep;
 
@@ -131,6 +134,29 @@ impl Bench {
         .await;
         self.report
             .add("cold acquire", "us", Better::Lower, &ours, &theirs);
+
+        // What of that is the server making a consumer.
+        let (ours, theirs) = interleave(
+            ROUNDS,
+            || async {
+                let mut total = Duration::ZERO;
+                for _ in 0..COLD {
+                    let filter = format!("{}.*", new_name());
+                    let start = Instant::now();
+                    let watch = store.watch(filter).await.unwrap();
+                    assert!(matches!(
+                        watch.next_event().await,
+                        Some(Ok(WatchEvent::Current))
+                    ));
+                    total += start.elapsed();
+                }
+                micros(total, COLD)
+            },
+            || publish(peer, CALLS),
+        )
+        .await;
+        self.report
+            .add("opening a watch", "us", Better::Lower, &ours, &theirs);
     }
 
     /// A queue of writers, in turn on one connection and another, each of which releases as soon

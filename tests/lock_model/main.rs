@@ -1,0 +1,417 @@
+//! Every interleaving of small worlds, by stateright: the lock's state machine, one stream with
+//! one message per subject, lagging copies, and messages in flight.
+//!
+//! Time stands still but for a few ticks that may come between any two events: short ones, within the
+//! trust window of a second, and long ones, after which an entry may be written again. How many, and
+//! how long the log may get, bounds a world; `SHIZUKU_MODEL_MESSAGES=9` makes all logs longer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub
+)]
+
+use std::{collections::BTreeMap, hash::Hash, time::Duration};
+
+use shizuku::kv::lock::{
+    entry::{EntryId, Mode, Record},
+    machine::{Action, ClaimId, Event, Machine, Mutant, Outcome, Request},
+};
+use stateright::{Checker, Model, Property};
+
+const SHORT: Duration = Duration::from_millis(750);
+const LONG: Duration = Duration::from_millis(1600);
+const LEASE: u32 = 3;
+/// Longer than any world lasts, in ms.
+const FOR_EVER: u32 = 100_000;
+const CLAIM: ClaimId = ClaimId(1);
+
+/// A message that is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Stored {
+    id: EntryId,
+    /// `None` for a marker.
+    record: Option<Record>,
+    /// In ms.
+    expires: u32,
+    replaced_by: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Sent {
+    Write(EntryId, shizuku::kv::lock::entry::LockEntry, Option<u64>),
+    Probe(EntryId),
+    Purge(EntryId),
+}
+
+/// A participant, and all that is on the way to and from it, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Part {
+    machine: Machine,
+    /// To the server.
+    out: Vec<Sent>,
+    /// How far the watch has read, if there is one, and where its initial entries end.
+    cursor: Option<u64>,
+    initial: Option<u64>,
+    /// How many more times its watch may pass over what is there to catch up at once.
+    released: bool,
+    granted: Option<u64>,
+    over: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    /// In ms.
+    now: u32,
+    log: Vec<Stored>,
+    last: BTreeMap<EntryId, u64>,
+    parts: Vec<Part>,
+    bad: bool,
+    tokens: (u64, u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    /// Time passes, for everybody.
+    Tick,
+    /// The server handles the next message of this participant, and its acknowledgement arrives.
+    /// (That one may be late is the simulation's business.)
+    Serve(usize),
+    /// The server handles it, and the acknowledgement is lost.
+    LoseAck(usize),
+    /// The watch delivers the next message that still exists.
+    Watch(usize),
+    /// The holder releases.
+    Release(usize),
+}
+
+/// A small world.
+#[derive(Clone)]
+struct World {
+    modes: Vec<Mode>,
+    mutant: Mutant,
+    tick: Duration,
+    ticks: u32,
+    lose: bool,
+    /// How long the log may get.
+    messages: usize,
+}
+
+fn clock(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
+}
+
+impl World {
+    fn settle(state: &mut State, who: usize) {
+        let now = state.now;
+        while let Some(action) = state.parts[who].machine.next_action() {
+            let part = &mut state.parts[who];
+            match action {
+                Action::Watch => {
+                    // The copy behind the watch is up to date when the watch is made: lag comes
+                    // from reading late. (Lagging copies are the simulation's business.)
+                    part.cursor = Some(0);
+                    part.initial = Some(state.log.len() as u64);
+                }
+                Action::Unwatch => part.cursor = None,
+                Action::Write { id, entry, expect } => {
+                    part.out.push(Sent::Write(id, entry, expect));
+                }
+                Action::Probe { id } => part.out.push(Sent::Probe(id)),
+                Action::Purge { id } => part.out.push(Sent::Purge(id)),
+                Action::Granted { token, .. } => {
+                    part.granted = Some(token);
+                    let mode = part.machine.mode(CLAIM);
+                    let (alone, shared) = state.tokens;
+                    let floor = match mode {
+                        Some(Mode::Read) => alone,
+                        _ => alone.max(shared),
+                    };
+                    state.bad |= token <= floor;
+                    if mode == Some(Mode::Read) {
+                        state.tokens.1 = shared.max(token);
+                    } else {
+                        state.tokens.0 = token;
+                    }
+                }
+                Action::Released { .. }
+                | Action::ReleaseFailed { .. }
+                | Action::Lost { .. }
+                | Action::GaveUp { .. } => part.over = true,
+                Action::Extended { .. } | Action::Changed { .. } => {}
+            }
+        }
+        let believed = |part: &Part| {
+            let until = part.machine.trusted_until(CLAIM)?;
+            (clock(now) < until).then(|| part.machine.mode(CLAIM))?
+        };
+        let held: Vec<_> = state.parts.iter().filter_map(believed).collect();
+        let alone = held.iter().filter(|mode| **mode == Mode::Write).count();
+        state.bad |= alone > 1 || (alone == 1 && held.len() > 1);
+    }
+
+    fn store(state: &mut State, id: &EntryId, record: Option<Record>, ttl: u32) -> u64 {
+        let seq = state.log.len() as u64 + 1;
+        if let Some(old) = state.last.insert(id.clone(), seq) {
+            state.log[old as usize - 1].replaced_by = Some(seq);
+        }
+        state.log.push(Stored {
+            id: id.clone(),
+            record,
+            expires: state.now + ttl,
+            replaced_by: None,
+        });
+        seq
+    }
+
+    fn serve(state: &mut State, sent: &Sent) -> Outcome {
+        match sent {
+            Sent::Write(id, entry, expect) => {
+                let last = state.last.get(id).copied().unwrap_or(0);
+                if expect.is_some_and(|expect| expect != last) {
+                    return Outcome::Conflict;
+                }
+                let record = Some(Record::Entry(entry.clone()));
+                Outcome::Stored(Self::store(state, id, record, entry.lease * 1000))
+            }
+            Sent::Probe(id) => {
+                Outcome::Stored(Self::store(state, id, Some(Record::Probe), FOR_EVER))
+            }
+            Sent::Purge(id) => Outcome::Stored(Self::store(state, id, None, FOR_EVER)),
+        }
+    }
+
+    /// The next message that a watch at this place delivers.
+    fn next(state: &State, cursor: u64) -> Option<u64> {
+        (cursor + 1..=state.log.len() as u64)
+            .find(|seq| state.log[*seq as usize - 1].replaced_by.is_none())
+    }
+}
+
+impl Model for World {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut state = State {
+            now: 0,
+            log: Vec::new(),
+            last: BTreeMap::new(),
+            parts: Vec::new(),
+            bad: false,
+            tokens: (0, 0),
+        };
+        for (number, mode) in self.modes.iter().enumerate() {
+            let mut machine = Machine::new(&format!("{number}"), self.mutant);
+            let request = Request {
+                mode: *mode,
+                lease: LEASE,
+                label: None,
+                data: None,
+                try_only: false,
+            };
+            machine.acquire(Duration::ZERO, CLAIM, request);
+            state.parts.push(Part {
+                machine,
+                out: Vec::new(),
+                cursor: None,
+                initial: None,
+                released: false,
+                granted: None,
+                over: false,
+            });
+            Self::settle(&mut state, number);
+        }
+        vec![state]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        if state.bad {
+            return;
+        }
+        if clock(state.now) < self.tick * self.ticks {
+            steps.push(Step::Tick);
+        }
+        for (who, part) in state.parts.iter().enumerate() {
+            if !part.out.is_empty() {
+                steps.push(Step::Serve(who));
+                if self.lose {
+                    steps.push(Step::LoseAck(who));
+                }
+            }
+            if let Some(cursor) = part.cursor
+                && (part.initial.is_some() || Self::next(state, cursor).is_some())
+            {
+                steps.push(Step::Watch(who));
+            }
+            if part.granted.is_some() && !part.released && !part.over {
+                steps.push(Step::Release(who));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, step: Step) -> Option<State> {
+        let mut state = last.clone();
+        let now = clock(state.now);
+        match step {
+            Step::Tick => {
+                state.now += self.tick.as_millis() as u32;
+                let expired: Vec<_> = state
+                    .last
+                    .iter()
+                    .filter(|(_, seq)| {
+                        let stored = &state.log[**seq as usize - 1];
+                        stored.record.is_some() && stored.expires <= state.now
+                    })
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                for id in expired {
+                    Self::store(&mut state, &id, None, FOR_EVER);
+                }
+                let now = clock(state.now);
+                for who in 0..state.parts.len() {
+                    state.parts[who].machine.tick(now);
+                    Self::settle(&mut state, who);
+                }
+            }
+            Step::Serve(who) | Step::LoseAck(who) => {
+                let sent = state.parts[who].out.remove(0);
+                let mut outcome = Self::serve(&mut state, &sent);
+                if matches!(step, Step::LoseAck(_)) {
+                    outcome = Outcome::Unknown;
+                }
+                let part = &mut state.parts[who];
+                match sent {
+                    Sent::Write(id, entry, _) => {
+                        part.machine.written(now, &id, entry.write, outcome);
+                    }
+                    Sent::Probe(id) => part.machine.probed(now, &id, outcome),
+                    Sent::Purge(id) => part.machine.purged(now, &id, outcome),
+                }
+                Self::settle(&mut state, who);
+            }
+            Step::Watch(who) => {
+                let cursor = state.parts[who].cursor?;
+                let next = Self::next(&state, cursor);
+                let part = &mut state.parts[who];
+                // The end of the initial entries comes before whatever is stored later.
+                let event = match (part.initial, next) {
+                    (Some(end), next) if next.is_none_or(|seq| seq > end) => {
+                        part.initial = None;
+                        Event::Current
+                    }
+                    (_, Some(seq)) => {
+                        part.cursor = Some(seq);
+                        let stored = &state.log[seq as usize - 1];
+                        let id = stored.id.clone();
+                        match &stored.record {
+                            Some(record) => Event::Put {
+                                id,
+                                revision: seq,
+                                stored: 0,
+                                record: record.clone(),
+                            },
+                            None => Event::Gone { id, revision: seq },
+                        }
+                    }
+                    (_, None) => return None,
+                };
+                state.parts[who].machine.event(now, event);
+                Self::settle(&mut state, who);
+            }
+            Step::Release(who) => {
+                let part = &mut state.parts[who];
+                part.released = true;
+                part.machine.release(now, CLAIM);
+                Self::settle(&mut state, who);
+            }
+        }
+        Some(state)
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        state.log.len() <= self.messages
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("exclusion and growing tokens", |_, state: &State| {
+                !state.bad
+            }),
+            Property::sometimes("everybody gets in", |_, state: &State| {
+                state.parts.iter().all(|part| part.granted.is_some())
+            }),
+        ]
+    }
+}
+
+fn world(modes: &[Mode], tick: Duration, ticks: u32, messages: usize) -> World {
+    let wanted = std::env::var("SHIZUKU_MODEL_MESSAGES");
+    World {
+        modes: modes.to_vec(),
+        mutant: Mutant::None,
+        tick,
+        ticks,
+        lose: false,
+        messages: wanted.map_or(messages, |number| number.parse().unwrap()),
+    }
+}
+
+fn explore(world: World) -> impl Checker<World> {
+    let World {
+        modes,
+        tick,
+        ticks,
+        lose,
+        messages,
+        mutant,
+    } = world.clone();
+    let checker = world.checker().threads(2).spawn_bfs().join();
+    println!(
+        "{modes:?}, {ticks} ticks of {tick:?}, lossy: {lose}, {messages} messages, {mutant:?}: {} states, depth {}",
+        checker.unique_state_count(),
+        checker.max_depth(),
+    );
+    checker
+}
+
+const EXCLUSION: &str = "exclusion and growing tokens";
+
+#[test]
+fn two_writers() {
+    use Mode::Write;
+    explore(world(&[Write, Write], SHORT, 1, 20)).assert_properties();
+    explore(world(&[Write, Write], LONG, 1, 7)).assert_no_discovery(EXCLUSION);
+}
+
+#[test]
+fn a_reader_and_a_writer() {
+    use Mode::{Read, Write};
+    explore(world(&[Read, Write], SHORT, 1, 20)).assert_properties();
+    explore(world(&[Read, Write], LONG, 1, 7)).assert_no_discovery(EXCLUSION);
+}
+
+#[test]
+fn acknowledgements_are_lost() {
+    use Mode::Write;
+    let mut world = world(&[Write, Write], LONG, 1, 6);
+    world.lose = true;
+    explore(world).assert_no_discovery(EXCLUSION);
+}
+
+#[test]
+fn two_readers_and_a_writer() {
+    use Mode::{Read, Write};
+    explore(world(&[Read, Read, Write], SHORT, 0, 6)).assert_no_discovery(EXCLUSION);
+}
+
+/// Checking that finds nothing in a wrong machine would prove nothing.
+#[test]
+fn a_machine_without_the_trust_rule_is_caught() {
+    use Mode::{Read, Write};
+    for modes in [[Write, Write], [Read, Write]] {
+        let mut world = world(&modes, LONG, 1, 7);
+        world.mutant = Mutant::NoTrustRule;
+        assert!(explore(world).discovery(EXCLUSION).is_some());
+    }
+}
