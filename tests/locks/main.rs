@@ -8,4 +8,6 @@
 )]
 
 mod api;
+mod faults;
 mod seed;
+mod stress;

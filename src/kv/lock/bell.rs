@@ -1,8 +1,10 @@
 //! Who is woken when there is something to do for a participant.
 //!
 //! A caller that waits for a lock does the participant's work itself when it is woken: an answer
-//! from the server so reaches it without a detour over another task. The background task is woken
-//! too, because a caller may hold a future that it does not poll.
+//! from the server so reaches it without a detour over another task. But a caller may hold a future
+//! that it does not poll. So if the bell rings a second time and nobody has come since the first,
+//! the background task is woken too; and that comes by itself whenever an entry is to be written
+//! again, which is early enough for whatever a single ring was about.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,6 +23,8 @@ struct Who {
     /// Callers that wait, the latest last.
     callers: Vec<(u64, Waker)>,
     next: u64,
+    /// A caller was woken, and nobody has come since.
+    unanswered: bool,
     /// For when the background task has set its timer.
     alarm: Option<Duration>,
 }
@@ -53,10 +57,21 @@ impl Bell {
         }
     }
 
-    pub(super) fn ring(&self) {
-        let who = self.who();
-        let background = who.background.clone();
+    /// Somebody has come.
+    pub(super) fn answered(&self) {
+        self.who().unanswered = false;
+    }
+
+    /// There is something to do.
+    fn ring(&self) {
+        let mut who = self.who();
         let caller = who.callers.last().map(|(_, waker)| waker.clone());
+        let background = if who.unanswered || caller.is_none() {
+            who.background.clone()
+        } else {
+            None
+        };
+        who.unanswered = caller.is_some();
         drop(who);
         if let Some(background) = background {
             background.wake();
@@ -64,6 +79,14 @@ impl Bell {
         // Last, so that a runtime that runs the latest first runs it first.
         if let Some(caller) = caller {
             caller.wake();
+        }
+    }
+
+    /// There is something to do, and who rings will not do it.
+    pub(super) fn call_background(&self) {
+        let background = self.who().background.clone();
+        if let Some(background) = background {
+            background.wake();
         }
     }
 }
@@ -109,8 +132,14 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.bell.who().callers.retain(|(n, _)| *n != number);
+        let Some(number) = self.number else { return };
+        let mut who = self.bell.who();
+        who.callers.retain(|(n, _)| *n != number);
+        let unanswered = std::mem::take(&mut who.unanswered);
+        drop(who);
+        // It may have been this caller who was woken.
+        if unanswered {
+            self.bell.call_background();
         }
     }
 }

@@ -120,7 +120,7 @@ impl<T> Drop for Told<T> {
     fn drop(&mut self) {
         // What was begun here and is not done is done in the background.
         if !self.done {
-            self.participant.bell.ring();
+            self.participant.bell.call_background();
         }
     }
 }
@@ -175,6 +175,7 @@ impl Participant {
             return;
         }
         let _panic = Panic(&self.asked);
+        self.bell.answered();
         let mut context = Context::from_waker(&self.waker);
         let mut asked = 1;
         loop {
@@ -227,7 +228,7 @@ impl Participant {
         core.machine.release(self.now(), claim);
         drop(core);
         drop(sender);
-        self.bell.ring();
+        self.bell.call_background();
     }
 
     /// Ends a held claim, and answers when it is out of the log. `None` where it was over already.
@@ -278,7 +279,7 @@ impl Participant {
         core.observers += 1;
         core.machine.observe(self.now(), true);
         drop(core);
-        self.bell.ring();
+        self.bell.call_background();
         Observer {
             news: self.news.subscribe(),
             participant: self.clone(),
@@ -485,6 +486,6 @@ impl Drop for Observer {
             core.machine.observe(self.participant.now(), false);
         }
         drop(core);
-        self.participant.bell.ring();
+        self.participant.bell.call_background();
     }
 }

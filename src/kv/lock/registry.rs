@@ -56,7 +56,7 @@ impl Drop for Registry {
         unguarded.unwrap_or_else(PoisonError::into_inner).clear();
         // Tasks of idle locks can end now.
         for participant in self.warm().values() {
-            participant.bell.ring();
+            participant.bell.call_background();
         }
     }
 }

@@ -120,6 +120,7 @@ impl Native {
                 RequestErrorKind::NoResponders => TransportError::NoResponders,
                 RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
                 RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
+                RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
                 // The client's task is gone, before or after it sent this.
                 _ => TransportError::Lost,
             }),
