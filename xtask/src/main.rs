@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod ci;
 mod hack;
+mod npm;
 mod run;
 mod server;
 mod test;
@@ -20,6 +21,7 @@ cargo xtask <task>
   ci                     the checks of CI other than the tests: format, lints, documentation
   bench <name>           run a benchmark and write <target>/bench/<name>.json: native
   hack                   check every combination of features, natively and for browsers
+  npm                    build the npm package into js/dist and print its sizes
   server [--version V] [--ws]
                          run a nats-server with JetStream until Ctrl-C
 ";
@@ -44,6 +46,7 @@ fn dispatch(arguments: &[String]) -> run::Result {
         "ci" => ci::ci(),
         "bench" => bench::bench(rest),
         "hack" => hack::hack(),
+        "npm" => npm::npm(rest),
         "server" => server::server(rest),
         "help" | "--help" | "-h" => {
             eprint!("{HELP}");
