@@ -13,33 +13,7 @@ use crate::{client::ConnectError, options::ConnectOptions, transport::Transport}
 
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
-        pub(crate) use web_time::{Instant, SystemTime};
-
-        pub(crate) fn spawn(
-            task: impl Future<Output = ()> + Send + 'static,
-        ) -> Result<(), ServiceError> {
-            wasm_bindgen_futures::spawn_local(task);
-            Ok(())
-        }
-
-        /// Waits.
-        pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
-            let (done, wait) = tokio::sync::oneshot::channel::<()>();
-            wasm_bindgen_futures::spawn_local(async move {
-                gloo_timers::future::sleep(duration).await;
-                let _ = done.send(());
-            });
-            Box::pin(async move { _ = wait.await })
-        }
-
-        #[cfg(any(feature = "native", feature = "web"))]
-        pub(crate) async fn dial(
-            _scheme: &str,
-            url: &str,
-            _options: &ConnectOptions,
-        ) -> Result<Arc<dyn Transport>, ConnectError> {
-            Err(ConnectError::no_feature(url, "web"))
-        }
+        compile_error!("the web platform is not here yet");
     } else {
         pub(crate) use std::time::{Instant, SystemTime};
 

@@ -474,16 +474,13 @@ impl Store {
             .list(vec![KeyFilter::all()], request)
             .await
             .map_err(read_error)?;
-        // By way of the epoch, because the platform's own type may be another than `std`'s.
-        let now = platform::SystemTime::now().duration_since(platform::SystemTime::UNIX_EPOCH);
-        let now = std::time::UNIX_EPOCH + now.unwrap_or_default();
         // The listing is read to its end first: clearing while the server lists would make its
         // slow reader out of us.
         let mut markers = Vec::new();
         while let Some(entry) = entries.next().await {
             let entry = entry.map_err(read_error)?;
             let old_enough = older_than.is_zero()
-                || now
+                || platform::SystemTime::now()
                     .duration_since(entry.created)
                     .is_ok_and(|age| age >= older_than);
             if entry.is_removal() && !entry.key.is_reserved() && old_enough {
