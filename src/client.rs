@@ -31,6 +31,17 @@ impl Client {
         Self { buckets }
     }
 
+    /// A client over a connection to a JetStream account.
+    #[cfg(any(feature = "native", feature = "web"))]
+    pub(crate) fn over(
+        transport: Arc<dyn crate::transport::Transport>,
+        options: &ConnectOptions,
+    ) -> Self {
+        Self::new(Arc::new(crate::backend::jetstream::JetStream::new(
+            transport, options,
+        )))
+    }
+
     /// Makes a bucket, or opens the one that exists with the same settings.
     ///
     /// Takes a [`BucketConfig`] or just a name.
@@ -145,13 +156,14 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         #[cfg(not(feature = "memory"))]
         "memory" => Err(ConnectError::no_feature(url, "memory")),
         #[cfg(any(feature = "native", feature = "web"))]
-        "nats" | "tls" | "ws" | "wss" => {
+        "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
             let transport = crate::platform::dial(scheme, url, options).await?;
-            drop(transport);
-            Err(ConnectError::invalid(url, "not here yet"))
+            Ok(Client::over(transport, options))
         }
         #[cfg(not(any(feature = "native", feature = "web")))]
-        "nats" | "tls" | "ws" | "wss" => Err(ConnectError::no_feature(url, "native` or `web")),
+        "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
+            Err(ConnectError::no_feature(url, "native` or `web"))
+        }
         _ => Err(ConnectError::invalid(
             url,
             "its scheme is none of memory, nats, tls, ws, wss",

@@ -43,6 +43,11 @@ impl Headers {
         self.fields.push((name, value.into()));
     }
 
+    /// Keeps only the names that pass.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.fields.retain(|(name, _)| keep(name));
+    }
+
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()

@@ -77,12 +77,14 @@ mod platform;
 
 #[cfg(any(feature = "native", feature = "web"))]
 mod message;
+#[cfg(feature = "web")]
+mod protocol;
 #[cfg(any(feature = "native", feature = "web"))]
 mod transport;
 
 #[cfg(feature = "native")]
 platform::native_only! {
-    // mod interop; // with the JetStream backend
+    mod interop;
 }
 
 pub use bytes::Bytes;
@@ -103,6 +105,11 @@ pub mod __private {
     pub use crate::codec::{json_from_bytes, json_to_bytes};
     pub use serde;
 }
+
+/// What the fuzz targets drive.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use protocol::fuzzing;
 
 /// The README's snippet, compiled and run.
 #[cfg(all(doctest, feature = "memory", feature = "derive"))]

@@ -13,9 +13,96 @@ use crate::{client::ConnectError, options::ConnectOptions, transport::Transport}
 
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
-        compile_error!("the web platform is not here yet");
+        pub(crate) use web_time::{Instant, SystemTime};
+        #[cfg(feature = "web")]
+        pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
+
+        /// What the clock on the wall says. The standard library's own panics here.
+        pub(crate) fn wall_clock() -> std::time::SystemTime {
+            web_time::web::SystemTimeExt::to_std(SystemTime::now())
+        }
+
+        /// Starts a task that runs by itself until it ends.
+        pub(crate) fn spawn(
+            task: impl Future<Output = ()> + Send + 'static,
+        ) -> Result<(), ServiceError> {
+            wasm_bindgen_futures::spawn_local(task);
+            Ok(())
+        }
+
+        /// Starts the task that owns a socket, which a browser lets no other thread have.
+        #[cfg(feature = "web")]
+        pub(crate) fn spawn_actor(
+            task: impl Future<Output = ()> + 'static,
+        ) -> Result<(), ServiceError> {
+            wasm_bindgen_futures::spawn_local(task);
+            Ok(())
+        }
+
+        /// Waits.
+        pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
+            use futures::future::{Either, pending, select};
+            use tokio::sync::oneshot;
+
+            // Browsers take longer times for none at all.
+            let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).min(i32::MAX as u32);
+            // They count in whole milliseconds: rather one too many than one too few.
+            let millis = millis + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
+            let (mut over, wait) = oneshot::channel();
+            // The timer cannot leave this thread, so a task holds it; not longer than needed.
+            wasm_bindgen_futures::spawn_local(async move {
+                let (fire, fired) = oneshot::channel();
+                let timer = gloo_timers::callback::Timeout::new(millis, move || _ = fire.send(()));
+                let is_over = match select(fired, std::pin::pin!(over.closed())).await {
+                    Either::Left(_) => true,
+                    Either::Right(_) => false,
+                };
+                drop(timer);
+                if is_over {
+                    _ = over.send(());
+                }
+            });
+            Box::pin(async move {
+                if wait.await.is_err() {
+                    // Only when the page is torn down.
+                    pending::<()>().await;
+                }
+            })
+        }
+
+        /// Connects to a server over what this platform and build have.
+        #[cfg(any(feature = "native", feature = "web"))]
+        pub(crate) async fn dial(
+            _scheme: &str,
+            url: &str,
+            options: &ConnectOptions,
+        ) -> Result<Arc<dyn Transport>, ConnectError> {
+            cfg_if::cfg_if! {
+                if #[cfg(feature = "web")] {
+                    crate::transport::web::connect(url, options).await
+                } else {
+                    _ = options;
+                    Err(ConnectError::no_feature(url, "web"))
+                }
+            }
+        }
     } else {
         pub(crate) use std::time::{Instant, SystemTime};
+        #[cfg(feature = "web")]
+        pub(crate) use crate::transport::web::plain::{PlainSocket as Socket, WakeUps};
+
+        /// Starts the task that owns a socket.
+        #[cfg(feature = "web")]
+        pub(crate) fn spawn_actor(
+            task: impl Future<Output = ()> + Send + 'static,
+        ) -> Result<(), ServiceError> {
+            spawn(task)
+        }
+
+        /// What the clock on the wall says.
+        pub(crate) fn wall_clock() -> SystemTime {
+            SystemTime::now()
+        }
 
         /// Starts a task that runs by itself until it ends.
         pub(crate) fn spawn(
@@ -32,15 +119,21 @@ cfg_if::cfg_if! {
             Box::pin(tokio::time::sleep(duration))
         }
 
-        /// Connects to a server over what this platform and build have.
+        /// Connects to a server over what this platform and build have: async-nats where it is,
+        /// unless the address asks for the browser's own way.
         #[cfg(any(feature = "native", feature = "web"))]
         pub(crate) async fn dial(
-            _scheme: &str,
+            scheme: &str,
             url: &str,
             options: &ConnectOptions,
         ) -> Result<Arc<dyn Transport>, ConnectError> {
+            #[cfg(feature = "web")]
+            if scheme.starts_with("web+") || cfg!(not(feature = "native")) {
+                return crate::transport::web::connect(url, options).await;
+            }
             cfg_if::cfg_if! {
                 if #[cfg(feature = "native")] {
+                    _ = scheme;
                     crate::transport::native::connect(url, options).await
                 } else {
                     Err(ConnectError::no_feature(url, "native"))
@@ -51,12 +144,23 @@ cfg_if::cfg_if! {
 }
 
 /// Keeps items that only a native build has.
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "web"))]
 macro_rules! native_only {
     ($($item:item)*) => { $(
         #[cfg(not(target_arch = "wasm32"))]
         $item
     )* };
 }
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "web"))]
 pub(crate) use native_only;
+
+/// Keeps items that only a browser has.
+#[cfg(feature = "web")]
+macro_rules! browser_only {
+    ($($item:item)*) => { $(
+        #[cfg(target_arch = "wasm32")]
+        $item
+    )* };
+}
+#[cfg(feature = "web")]
+pub(crate) use browser_only;

@@ -7,6 +7,8 @@
 //!
 //! What reaches a backend has been checked: keys, filters, options and settings are valid.
 
+#[cfg(any(feature = "native", feature = "web"))]
+pub(crate) mod jetstream;
 #[cfg(feature = "memory")]
 pub mod memory;
 

@@ -329,6 +329,17 @@ impl Key {
         self.starts_with(RESERVED_PREFIX)
     }
 
+    /// A key from the wire: the end of a subject under which a server stores a value. It is not
+    /// checked: the server let it in, and there may be a million of them.
+    pub(crate) fn from_subject(rest: ByteString) -> Self {
+        Self(rest)
+    }
+
+    /// The key that a filter without wildcards names.
+    pub(crate) fn from_filter(filter: KeyFilter) -> Self {
+        Self(filter.0)
+    }
+
     /// Refuses keys that belong to the library.
     pub(crate) fn check_writable(&self) -> Result<(), InvalidKey> {
         if self.is_reserved() {

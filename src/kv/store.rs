@@ -480,7 +480,7 @@ impl Store {
         while let Some(entry) = entries.next().await {
             let entry = entry.map_err(read_error)?;
             let old_enough = older_than.is_zero()
-                || platform::SystemTime::now()
+                || platform::wall_clock()
                     .duration_since(entry.created)
                     .is_ok_and(|age| age >= older_than);
             if entry.is_removal() && !entry.key.is_reserved() && old_enough {

@@ -8,6 +8,9 @@ crate::platform::native_only! {
     pub(crate) mod native;
 }
 
+#[cfg(feature = "web")]
+pub(crate) mod web;
+
 use std::{
     fmt::Debug,
     pin::Pin,
@@ -100,6 +103,9 @@ pub(crate) enum TransportError {
     /// Not sent: larger than the server takes.
     #[error("{size} bytes are more than the {limit} that the server takes")]
     TooLarge { size: usize, limit: usize },
+    /// Not sent: it cannot be put on the wire as it is.
+    #[error("cannot be sent: {0}")]
+    Invalid(String),
     /// Closed on purpose.
     #[error("closed")]
     Closed,

@@ -321,7 +321,7 @@ impl Backend for Handle {
         filters: &'a [KeyFilter],
         request: WatchRequest,
     ) -> BoxFuture<'a, Result<RawWatch, KvReadError>> {
-        let start = move || Ok(follow::start(self.bucket()?, filters, request)?);
+        let start = move || follow::start(self.bucket()?, filters, request);
         future::lazy(move |_| start()).boxed()
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     backend::{RawWatch, WatchEvent, WatchRequest},
-    kv::{Deliver, KeyFilter, ServiceError},
+    kv::{Deliver, InvalidOption, KeyFilter, KvReadError, ServiceError},
 };
 
 /// How many revisions one look may pass over. Others get at the bucket in between.
@@ -32,7 +32,10 @@ pub(super) fn start(
     bucket: Arc<Bucket>,
     filters: &[KeyFilter],
     request: WatchRequest,
-) -> Result<RawWatch, ServiceError> {
+) -> Result<RawWatch, KvReadError> {
+    if filters.is_empty() {
+        return Err(InvalidOption::new("filters", "there is none").into());
+    }
     // First, so that a change right after the look below wakes the watch.
     let changes = bucket.changes();
     let filters = Filters::new(filters);

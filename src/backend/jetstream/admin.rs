@@ -1,0 +1,234 @@
+//! Whole buckets: make, change, open, delete, list, report.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+
+use super::{
+    JetStream,
+    api::{Account, Done, StreamInfo, StreamNames, code},
+    bucket::{Bucket, stream_name},
+    call::{Api, Failure, body, malformed, parse, refused},
+    config::{from_stream, lay_over, to_stream},
+    entry::parse_time,
+};
+use crate::{
+    backend::CreateMode,
+    kv::{BucketConfig, BucketError, BucketName, BucketStatus, LimitMarkers, ServiceError},
+};
+
+impl JetStream {
+    pub(super) async fn make(
+        &self,
+        config: &BucketConfig,
+        mode: CreateMode,
+    ) -> Result<Arc<Bucket>, BucketError> {
+        let name = config.bucket()?;
+        // Asked each time: the server may have been upgraded since, and this is no hot path.
+        let account: Account = self
+            .api
+            .call("INFO", "", Bytes::new())
+            .await
+            .map_err(|failure| failure.of(&name))?;
+        let has_ttl = account.api.level >= 1;
+        let markers = markers(config, has_ttl)?;
+        let wanted = || to_stream(&name, config, markers, has_ttl);
+        match mode {
+            CreateMode::Create => {
+                let request = body(&wanted())?;
+                match self.save("STREAM.CREATE", &name, request).await {
+                    Err(Failure::Refused(error)) if error.err_code == code::NAME_IN_USE => {
+                        self.take(&name, config).await
+                    }
+                    made => Ok(made.map_err(|failure| failure.of(&name))?),
+                }
+            }
+            CreateMode::CreateOrUpdate => {
+                let stream = stream_name(&name);
+                match self
+                    .api
+                    .call_raw("STREAM.INFO", &stream, Bytes::new())
+                    .await
+                {
+                    Ok(answer) => self.change(&name, config, wanted(), &answer).await,
+                    Err(failure) if failure.code() == code::NO_STREAM => {
+                        let request = body(&wanted())?;
+                        let made = self.save("STREAM.CREATE", &name, request).await;
+                        Ok(made.map_err(|failure| failure.of(&name))?)
+                    }
+                    Err(failure) => Err(failure.of(&name).into()),
+                }
+            }
+        }
+    }
+
+    /// Opens a bucket that exists with settings that the server finds different, if we do not.
+    async fn take(
+        &self,
+        name: &BucketName,
+        wanted: &BucketConfig,
+    ) -> Result<Arc<Bucket>, BucketError> {
+        let (bucket, status) = self.look(name).await?;
+        let differences = wanted.differences(&status.config);
+        if differences.is_empty() {
+            return Ok(bucket);
+        }
+        Err(BucketError::Mismatch {
+            bucket: name.clone(),
+            differences,
+        })
+    }
+
+    /// Gives an existing bucket new settings, and keeps what others set on its stream.
+    async fn change(
+        &self,
+        name: &BucketName,
+        config: &BucketConfig,
+        mut wanted: super::api::StreamConfig,
+        info: &[u8],
+    ) -> Result<Arc<Bucket>, BucketError> {
+        let malformed = |error| ServiceError::from(malformed("STREAM.INFO", error));
+        let existing: StreamInfo<'_> = serde_json::from_slice(info).map_err(malformed)?;
+        // What is there is as good as any where it was left to us.
+        if config.limit_markers == LimitMarkers::Auto
+            && existing.config.subject_delete_marker_ttl > 0
+        {
+            wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
+        }
+        let mut raw: serde_json::Map<_, _> = serde_json::from_slice(info).map_err(malformed)?;
+        let Some(serde_json::Value::Object(mut settings)) = raw.remove("config") else {
+            return Err(self::malformed("STREAM.INFO", "it has no config").into());
+        };
+        lay_over(&mut settings, wanted).map_err(malformed)?;
+        let request = body(&settings)?;
+        let made = self.save("STREAM.UPDATE", name, request).await;
+        Ok(made.map_err(|failure| failure.of(name))?)
+    }
+
+    /// Sends a stream's settings, and answers with the bucket that it is now.
+    async fn save(
+        &self,
+        verb: &str,
+        name: &BucketName,
+        request: Bytes,
+    ) -> Result<Arc<Bucket>, Failure> {
+        let answer = self.api.call_raw(verb, &stream_name(name), request).await?;
+        let info: StreamInfo<'_> = parse(verb, &answer)?;
+        Ok(Arc::new(open(&self.api, name, &info)?))
+    }
+
+    /// Opens a bucket and reports on it.
+    pub(super) async fn look(
+        &self,
+        name: &BucketName,
+    ) -> Result<(Arc<Bucket>, BucketStatus), ServiceError> {
+        let answer = self
+            .api
+            .call_raw("STREAM.INFO", &stream_name(name), Bytes::new())
+            .await
+            .map_err(|failure| failure.of(name))?;
+        let info: StreamInfo<'_> =
+            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(name))?;
+        let bucket = open(&self.api, name, &info).map_err(|failure| failure.of(name))?;
+        Ok((Arc::new(bucket), report(name, info)?))
+    }
+
+    pub(super) async fn drop_bucket(&self, name: &BucketName) -> Result<(), BucketError> {
+        let stream = stream_name(name);
+        match self.api.call("STREAM.DELETE", &stream, Bytes::new()).await {
+            Ok(Done {}) => Ok(()),
+            Err(failure) => Err(failure.of(name).into()),
+        }
+    }
+
+    /// The names of all buckets, page by page.
+    pub(super) fn names(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
+        // By name and not by subject: a mirror has no subjects.
+        let pages = stream::try_unfold(Some(0), move |offset| async move {
+            let Some(offset) = offset else {
+                return Ok::<_, BucketError>(None);
+            };
+            let request = Bytes::from(format!(r#"{{"offset":{offset}}}"#));
+            let answer = match self.api.call_raw("STREAM.NAMES", "", request).await {
+                Ok(answer) => answer,
+                Err(Failure::Refused(error)) => return Err(refused(error, None).into()),
+                Err(Failure::Service(error)) => return Err(error.into()),
+            };
+            let page: StreamNames<'_> = serde_json::from_slice(&answer)
+                .map_err(|error| malformed("STREAM.NAMES", error))?;
+            let streams = page.streams.unwrap_or_default();
+            let end = offset + streams.len();
+            let next = (!streams.is_empty() && end < page.total).then_some(end);
+            let names: Vec<_> = streams
+                .iter()
+                .filter_map(|stream| BucketName::new(stream.strip_prefix("KV_")?).ok())
+                .map(Ok::<_, BucketError>)
+                .collect();
+            Ok(Some((stream::iter(names), next)))
+        });
+        pages.try_flatten().boxed()
+    }
+}
+
+impl Bucket {
+    /// Settings and state.
+    pub(super) async fn status(&self) -> Result<BucketStatus, ServiceError> {
+        let answer = self
+            .api
+            .call_raw("STREAM.INFO", &self.stream, Bytes::new())
+            .await
+            .map_err(|failure| failure.of(&self.name))?;
+        let info: StreamInfo<'_> =
+            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(&self.name))?;
+        report(&self.name, info)
+    }
+}
+
+fn open(api: &Api, name: &BucketName, info: &StreamInfo<'_>) -> Result<Bucket, Failure> {
+    let created = parse_time(&info.created).map_err(Failure::Service)?;
+    Ok(Bucket::new(
+        api.clone(),
+        name.clone(),
+        &info.config,
+        created,
+    ))
+}
+
+fn report(name: &BucketName, info: StreamInfo<'_>) -> Result<BucketStatus, ServiceError> {
+    let state = info.state;
+    Ok(BucketStatus {
+        bucket: name.clone(),
+        config: from_stream(name, info.config),
+        values: state.messages,
+        keys: state.num_subjects,
+        bytes: state.bytes,
+        // A stream that was emptied says that its first is the one that comes next.
+        first_revision: if state.messages == 0 {
+            0
+        } else {
+            state.first_seq
+        },
+        last_revision: state.last_seq,
+        created: parse_time(&info.created)?,
+    })
+}
+
+/// What limit markers come to on this server.
+fn markers(config: &BucketConfig, has_ttl: bool) -> Result<Option<Duration>, ServiceError> {
+    // A mirror has those of its origin.
+    if config.mirror.is_some() {
+        return Ok(None);
+    }
+    match (config.limit_markers, has_ttl) {
+        (LimitMarkers::For(_), false) => Err(ServiceError::Unsupported {
+            feature: "limit markers",
+            remedy: format!(
+                "bucket {} needs server 2.11 or newer, or `LimitMarkers::Off`",
+                config.name
+            ),
+        }),
+        (_, false) => Ok(None),
+        (markers, true) => Ok(markers.duration()),
+    }
+}

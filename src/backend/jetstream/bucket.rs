@@ -1,0 +1,306 @@
+//! One bucket: where its stream lies, under which subjects, and what it can do.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+
+use super::{
+    api::{StreamConfig, StreamInfo},
+    call::{Api, Failure, parse, refused},
+    entry::parse_time,
+};
+use crate::{
+    kv::{BucketName, Key, ServiceError},
+    platform::SystemTime,
+};
+
+/// A bucket, as the rest of this module works on it.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) name: BucketName,
+    /// The API where the stream lies.
+    pub(super) api: Api,
+    /// Its stream.
+    pub(super) stream: String,
+    /// What stands before a key in the stream's subjects: `$KV.<bucket>.`, or that of the origin
+    /// where this is a mirror.
+    pub(super) subjects: String,
+    /// What stands before a key where it is written.
+    write_subjects: String,
+    /// What stands before a key where it is read.
+    read_subjects: String,
+    /// The stream that takes the writes: of the origin where this is a mirror.
+    pub(super) leader: Origin,
+    direct: bool,
+    markers: AtomicBool,
+    /// When the stream was made, in ns since 1970: it tells one stream from a later one of the
+    /// same name.
+    created: AtomicU64,
+    /// What is known of batches of direct gets, which came with server 2.11.
+    pub(super) batches: Batches,
+}
+
+/// A stream and the API that it is reached by.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) api: Api,
+    pub(super) stream: String,
+}
+
+/// Whether the server has batches of direct gets, found out at the first.
+#[derive(Debug, Default)]
+pub(super) struct Batches(AtomicBool);
+
+impl Batches {
+    /// Whether they are worth a try.
+    pub(super) fn may_work(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn do_not_work(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Bucket {
+    /// A bucket as its stream's settings describe it.
+    pub(super) fn new(
+        api: Api,
+        name: BucketName,
+        config: &StreamConfig,
+        created: SystemTime,
+    ) -> Self {
+        let stream = stream_name(&name);
+        let mut origin = Origin {
+            api: api.clone(),
+            stream: stream.clone(),
+        };
+        let mut of = name.as_str();
+        // A mirror keeps the subjects of its origin, and what is written goes there.
+        if let Some(mirror) = &config.mirror {
+            if let Some(external) = &mirror.external {
+                origin.api = api.at(&external.api);
+            }
+            origin.stream = mirror.name.clone();
+            of = mirror.name.strip_prefix("KV_").unwrap_or(&mirror.name);
+        }
+        let subjects = format!("$KV.{of}.");
+        let write_subjects = match &*origin.api.prefix {
+            "$JS.API" => subjects.clone(),
+            prefix => format!("{prefix}.{subjects}"),
+        };
+        let read_subjects = format!("{}.DIRECT.GET.{stream}.{subjects}", api.prefix);
+        let bucket = Self {
+            name,
+            api,
+            stream,
+            subjects,
+            write_subjects,
+            read_subjects,
+            leader: origin,
+            direct: config.allow_direct,
+            markers: AtomicBool::new(false),
+            created: AtomicU64::new(nanos(created)),
+            batches: Batches::default(),
+        };
+        bucket.learn(config);
+        bucket
+    }
+
+    /// Takes in what may have changed since.
+    fn learn(&self, config: &StreamConfig) {
+        // A mirror has no markers of its own; whether its origin has them is asked when it matters.
+        self.markers.store(has_markers(config), Ordering::Relaxed);
+    }
+
+    /// The subject that a key is written to.
+    pub(super) fn write_subject(&self, key: &Key) -> String {
+        join(&self.write_subjects, key)
+    }
+
+    /// The subject that asks any replica for a key.
+    pub(super) fn read_subject(&self, key: &Key) -> String {
+        join(&self.read_subjects, key)
+    }
+
+    /// The subject that a key is stored under.
+    pub(super) fn subject(&self, key: &str) -> String {
+        join(&self.subjects, key)
+    }
+
+    /// Whether any replica may be asked.
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    pub(super) fn is_mirror(&self) -> bool {
+        self.leader.stream != self.stream
+    }
+
+    /// Whether limit markers are on, as far as is known.
+    pub(super) fn has_markers(&self) -> bool {
+        self.markers.load(Ordering::Relaxed)
+    }
+
+    /// When the stream was made, as far as is known.
+    pub(super) fn created(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// Asks the stream that takes the writes whether it has limit markers.
+    pub(super) async fn ask_for_markers(&self) -> Result<bool, ServiceError> {
+        let Origin { api, stream } = &self.leader;
+        let answer = api
+            .call_raw("STREAM.INFO", stream, Bytes::new())
+            .await
+            .map_err(|failure| failure.of(&self.name))?;
+        let info: StreamInfo<'_> =
+            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(&self.name))?;
+        self.learn(&info.config);
+        Ok(self.has_markers())
+    }
+
+    /// What the stream is now.
+    pub(super) async fn state(&self) -> Result<Identity, ServiceError> {
+        let answer = self
+            .api
+            .call_raw("STREAM.INFO", &self.stream, Bytes::new())
+            .await
+            .map_err(|failure| failure.of(&self.name))?;
+        let info: StreamInfo<'_> =
+            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(&self.name))?;
+        let created = nanos(parse_time(&info.created)?);
+        if !self.is_mirror() {
+            self.learn(&info.config);
+        }
+        self.created.store(created, Ordering::Relaxed);
+        let last_time = info.state.last_ts.as_deref().map(parse_time);
+        Ok(Identity {
+            created,
+            last: info.state.last_seq,
+            // A stream without messages has a time that is none.
+            last_time: last_time.and_then(Result::ok).unwrap_or(UNIX_EPOCH),
+        })
+    }
+
+    /// Finds out why nobody listens where this bucket should be.
+    pub(super) async fn why_nobody(&self) -> ServiceError {
+        let Origin { api, stream } = &self.leader;
+        match api.call_raw("STREAM.INFO", stream, Bytes::new()).await {
+            Err(Failure::Refused(error)) => refused(error, Some(&self.name)),
+            Err(Failure::Service(error)) => error,
+            // Retryable: that is what an election of the stream's leader looks like.
+            Ok(_) => ServiceError::Refused {
+                status: 503,
+                code: 0,
+                description: format!("nobody answers for bucket {} now", self.name),
+            },
+        }
+    }
+}
+
+/// Which stream it is, and how far it has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) created: u64,
+    /// Its last revision, and when that was stored.
+    pub(super) last: u64,
+    pub(super) last_time: SystemTime,
+}
+
+/// The stream of a bucket.
+pub(super) fn stream_name(bucket: &BucketName) -> String {
+    join("KV_", bucket)
+}
+
+/// Whether expired values leave markers.
+pub(super) fn has_markers(config: &StreamConfig) -> bool {
+    config.allow_msg_ttl && config.subject_delete_marker_ttl > 0
+}
+
+fn join(prefix: &str, rest: &str) -> String {
+    let mut text = String::with_capacity(prefix.len() + rest.len());
+    text.push_str(prefix);
+    text.push_str(rest);
+    text
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    since.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::{External, StreamSource};
+    use super::super::testing::Silent;
+    use super::*;
+    use crate::transport::Transport;
+
+    fn bucket(prefix: &str, mirror: Option<StreamSource>) -> Bucket {
+        let transport: std::sync::Arc<dyn Transport> = std::sync::Arc::new(Silent);
+        let api = Api {
+            transport,
+            prefix: prefix.into(),
+            timeout: Duration::from_secs(1),
+        };
+        let config = StreamConfig {
+            mirror,
+            ..StreamConfig::default()
+        };
+        let Ok(name) = BucketName::new("b") else {
+            unreachable!()
+        };
+        Bucket::new(api, name, &config, UNIX_EPOCH)
+    }
+
+    #[test]
+    fn writes_go_where_the_stream_listens() {
+        let Ok(key) = Key::new("k") else {
+            unreachable!()
+        };
+        let mirror = |api: Option<&str>| {
+            Some(StreamSource {
+                name: "KV_origin".to_owned(),
+                external: api.map(|api| External {
+                    api: api.to_owned(),
+                }),
+                subject_transforms: None,
+            })
+        };
+        for (prefix, mirror, write, read) in [
+            (
+                "$JS.API",
+                None,
+                "$KV.b.k",
+                "$JS.API.DIRECT.GET.KV_b.$KV.b.k",
+            ),
+            (
+                "$JS.hub.API",
+                None,
+                "$JS.hub.API.$KV.b.k",
+                "$JS.hub.API.DIRECT.GET.KV_b.$KV.b.k",
+            ),
+            (
+                "$JS.API",
+                mirror(None),
+                "$KV.origin.k",
+                "$JS.API.DIRECT.GET.KV_b.$KV.origin.k",
+            ),
+            (
+                "$JS.API",
+                mirror(Some("$JS.hub.API")),
+                "$JS.hub.API.$KV.origin.k",
+                "$JS.API.DIRECT.GET.KV_b.$KV.origin.k",
+            ),
+        ] {
+            let bucket = bucket(prefix, mirror);
+            assert_eq!(bucket.write_subject(&key), write);
+            assert_eq!(bucket.read_subject(&key), read);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Requests to the JetStream API: sent, timed, and their refusals put into our words.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::api::{ApiError, Refusal, code};
+use crate::{
+    kv::{BoxError, BucketName, ServiceError},
+    message::{Message, Outbound},
+    transport::{Transport, TransportError},
+};
+
+/// The JetStream API of one domain.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    pub(super) transport: Arc<dyn Transport>,
+    /// `$JS.API`, or `$JS.<domain>.API`, or what an account imported it as.
+    pub(super) prefix: Arc<str>,
+    pub(super) timeout: Duration,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server said no.
+    Refused(ApiError),
+    /// It said nothing, or nothing sensible.
+    Service(ServiceError),
+}
+
+impl Failure {
+    /// The code of a refusal; 0 for anything else.
+    pub(super) fn code(&self) -> u64 {
+        match self {
+            Self::Refused(error) => error.err_code,
+            Self::Service(_) => 0,
+        }
+    }
+
+    pub(super) fn of(self, bucket: &BucketName) -> ServiceError {
+        match self {
+            Self::Refused(error) => refused(error, Some(bucket)),
+            Self::Service(error) => error,
+        }
+    }
+}
+
+impl Api {
+    /// The same connection, and the API under another prefix.
+    pub(super) fn at(&self, prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn subject(&self, verb: &str, stream: &str) -> String {
+        let mut subject = String::with_capacity(self.prefix.len() + verb.len() + stream.len() + 2);
+        subject.push_str(&self.prefix);
+        subject.push('.');
+        subject.push_str(verb);
+        if !stream.is_empty() {
+            subject.push('.');
+            subject.push_str(stream);
+        }
+        subject
+    }
+
+    /// Sends a request and answers with the message that comes back, whatever it says.
+    pub(super) async fn request(
+        &self,
+        subject: String,
+        body: impl Into<Bytes>,
+    ) -> Result<Message, TransportError> {
+        self.transport
+            .request(Outbound::new(subject, body), self.timeout)
+            .await
+    }
+
+    /// Calls a method of the API.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        stream: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
+        let answer = self.call_raw(verb, stream, body).await?;
+        parse(verb, &answer)
+    }
+
+    /// The same, for answers that are read in place.
+    pub(super) async fn call_raw(
+        &self,
+        verb: &str,
+        stream: &str,
+        body: Bytes,
+    ) -> Result<Bytes, Failure> {
+        let subject = self.subject(verb, stream);
+        let answer = match self.request(subject.clone(), body).await {
+            Ok(answer) => answer,
+            Err(TransportError::NoResponders) => {
+                return Err(Failure::Service(ServiceError::JetStreamUnavailable {
+                    detail: format!("nobody answers on {}.>", self.prefix),
+                }));
+            }
+            Err(error) => return Err(Failure::Service(not_answered(error, &subject))),
+        };
+        let refusal: Refusal = parse(verb, &answer.payload)?;
+        match refusal.error {
+            Some(error) => Err(Failure::Refused(error)),
+            None => Ok(answer.payload),
+        }
+    }
+}
+
+/// Reads an answer.
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
+    operation: &str,
+    answer: &'a [u8],
+) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(|error| Failure::Service(malformed(operation, error)))
+}
+
+/// The body of a request.
+pub(super) fn body(value: &impl Serialize) -> Result<Bytes, ServiceError> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(malformed("make a request", error)),
+    }
+}
+
+pub(super) fn malformed(operation: &str, source: impl Into<BoxError>) -> ServiceError {
+    ServiceError::Malformed {
+        operation: operation.to_owned(),
+        source: source.into(),
+    }
+}
+
+/// Why there was no answer.
+pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError {
+    match error {
+        TransportError::Timeout(after) => ServiceError::Timeout {
+            operation: subject.to_owned(),
+            after,
+        },
+        TransportError::NoResponders => ServiceError::Refused {
+            status: 503,
+            code: 0,
+            description: format!("nobody listens on {subject}"),
+        },
+        TransportError::Lost => ServiceError::Disconnected {
+            detail: "the connection was lost before the answer".to_owned(),
+        },
+        TransportError::NotConnected(detail) => ServiceError::Disconnected { detail },
+        TransportError::PermissionDenied(subject) => ServiceError::PermissionDenied { subject },
+        TransportError::TooLarge { size, limit } => ServiceError::Refused {
+            status: 413,
+            code: 0,
+            description: format!("{size} bytes are more than the {limit} that the server takes"),
+        },
+        TransportError::Invalid(description) => ServiceError::Refused {
+            status: 400,
+            code: 0,
+            description,
+        },
+        TransportError::Closed => ServiceError::Closed,
+    }
+}
+
+/// What a refusal means.
+pub(super) fn refused(error: ApiError, bucket: Option<&BucketName>) -> ServiceError {
+    match (error.err_code, bucket) {
+        (code::NO_STREAM, Some(bucket)) => ServiceError::BucketNotFound {
+            bucket: bucket.clone(),
+        },
+        (code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT, _) => {
+            ServiceError::JetStreamUnavailable {
+                detail: error.description,
+            }
+        }
+        (code::API_LEVEL, _) => ServiceError::Unsupported {
+            feature: "a setting",
+            remedy: format!("the server must be newer: {}", error.description),
+        },
+        _ => ServiceError::Refused {
+            status: error.code,
+            code: error.err_code,
+            description: error.description,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(err_code: u64) -> ApiError {
+        ApiError {
+            code: 500,
+            err_code,
+            description: "as the server says".to_owned(),
+        }
+    }
+
+    #[test]
+    fn refusals_mean_what_the_table_says() {
+        let bucket = BucketName::new("b").ok();
+        let refused = |code| refused(error(code), bucket.as_ref());
+        assert!(matches!(
+            refused(10059),
+            ServiceError::BucketNotFound { .. }
+        ));
+        for code in [10039, 10076] {
+            let found = refused(code);
+            assert!(matches!(found, ServiceError::JetStreamUnavailable { .. }));
+        }
+        for code in [10047, 10023, 10008, 10167] {
+            assert!(refused(code).is_retryable(), "{code}");
+        }
+        assert!(!refused(10052).is_retryable());
+        assert!(matches!(refused(10185), ServiceError::Unsupported { .. }));
+    }
+}

@@ -1,0 +1,226 @@
+//! An ordered push consumer, without I/O: messages and the time go in, what to do comes out.
+//!
+//! One [`Consumer`] stands for one consumer on the server. It counts what the server delivers, and
+//! where the count does not fit it asks for a reset: then the driver makes a new consumer, with a
+//! new name and inbox, and starts over with a new one of these.
+
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::entry::header;
+use crate::{message::Message, platform::Instant};
+
+/// What to do about a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Hand it out.
+    Deliver(Delivery),
+    /// Publish an empty message to this subject: everything before it has been handled.
+    Answer(ByteString),
+    /// The server has nothing more to send for now: this ends the initial data, if it was not
+    /// ended yet.
+    CaughtUp,
+    /// Make a new consumer.
+    Reset(Why),
+    /// Nothing.
+    Ignore,
+}
+
+/// What the server says of a message that it delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// Its sequence in the stream.
+    pub(super) revision: u64,
+    /// When it was stored, in ns since 1970.
+    pub(super) stored: u64,
+    /// How many more there are.
+    pub(super) pending: u64,
+}
+
+/// Why a consumer cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A message is missing.
+    Gap,
+    /// The server says that it sent more than what came.
+    StaleHeartbeat,
+    /// Nothing came, not even heartbeats.
+    Silence,
+    /// The server says that the consumer is gone.
+    Gone,
+    /// The connection was lost, or is another one now.
+    Connection,
+}
+
+impl Why {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gap => "a message is missing",
+            Self::StaleHeartbeat => "a heartbeat tells of messages that did not come",
+            Self::Silence => "heartbeats are missing",
+            Self::Gone => "the consumer is gone",
+            Self::Connection => "the connection was lost",
+        }
+    }
+}
+
+/// One consumer on the server, as its messages tell of it.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    /// How many messages it has delivered.
+    delivered: u64,
+    /// What the reply subjects of its messages begin with, up to the numbers.
+    reply_prefix: Vec<u8>,
+    /// How long it may be silent.
+    patience: Duration,
+    /// Whether something came since `heard_by`.
+    heard: bool,
+    /// At the latest when something came before that.
+    heard_by: Instant,
+}
+
+impl Consumer {
+    /// A consumer that was just made, and beats this often when it has nothing to send.
+    pub(super) fn new(heartbeat: Duration, now: Instant) -> Self {
+        Self {
+            delivered: 0,
+            reply_prefix: Vec::new(),
+            patience: heartbeat * 2,
+            heard: false,
+            heard_by: now,
+        }
+    }
+
+    /// Takes in a message.
+    pub(super) fn message(&mut self, message: &Message) -> Action {
+        self.heard = true;
+        if let Some(status) = message.status {
+            return self.control(status, message);
+        }
+        let Some(ack) = message
+            .reply
+            .as_ref()
+            .and_then(|reply| self.parse_reply(reply.as_bytes()))
+        else {
+            // Not from the consumer: anybody may publish to an inbox.
+            return Action::Ignore;
+        };
+        if ack.consumer_seq != self.delivered + 1 {
+            return Action::Reset(Why::Gap);
+        }
+        self.delivered = ack.consumer_seq;
+        Action::Deliver(Delivery {
+            revision: ack.stream_seq,
+            stored: ack.nanos,
+            pending: ack.pending,
+        })
+    }
+
+    fn control(&mut self, status: u16, message: &Message) -> Action {
+        match (status, &message.reply) {
+            // Flow control: it must be answered, and only when all before it is handled.
+            (100, Some(reply)) => Action::Answer(reply.clone()),
+            (100, None) => {
+                let last = message.headers.get(header::LAST_CONSUMER);
+                if let Some(last) = last.and_then(|last| last.parse::<u64>().ok())
+                    && last != self.delivered
+                {
+                    return Action::Reset(Why::StaleHeartbeat);
+                }
+                match message.headers.get(header::STALLED) {
+                    // The answer to a flow control message was lost.
+                    Some(subject) => Action::Answer(subject.into()),
+                    None => Action::CaughtUp,
+                }
+            }
+            (404 | 409, _) => Action::Reset(Why::Gone),
+            _ => Action::Ignore,
+        }
+    }
+
+    /// Everything that came has been handled: asking for the time once for all of it will do.
+    pub(super) fn drained(&mut self, now: Instant) {
+        if self.heard {
+            self.heard = false;
+            self.heard_by = now;
+        }
+    }
+
+    /// For how long it may still be silent; nothing where that is over.
+    pub(super) fn patience_left(&self, now: Instant) -> Option<Duration> {
+        let silent = now.saturating_duration_since(self.heard_by);
+        self.patience
+            .checked_sub(silent)
+            .filter(|left| !left.is_zero())
+    }
+
+    fn parse_reply(&mut self, reply: &[u8]) -> Option<Ack> {
+        // All replies of a consumer begin alike, so the beginning is looked at only once.
+        if self.reply_prefix.is_empty() || !reply.starts_with(&self.reply_prefix) {
+            let start = numbers_start(reply)?;
+            self.reply_prefix = reply[..start].to_vec();
+        }
+        Ack::parse(&reply[self.reply_prefix.len()..])
+    }
+}
+
+/// The numbers in the reply subject of a delivered message.
+#[derive(Debug)]
+struct Ack {
+    stream_seq: u64,
+    consumer_seq: u64,
+    nanos: u64,
+    pending: u64,
+}
+
+impl Ack {
+    /// Reads `<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`, after which newer servers
+    /// have a random token.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut numbers = [0u64; 5];
+        let mut at = 0;
+        for &byte in text {
+            match byte {
+                b'0'..=b'9' => {
+                    let digit = u64::from(byte - b'0');
+                    numbers[at] = numbers[at].checked_mul(10)?.checked_add(digit)?;
+                }
+                b'.' if at < 4 => at += 1,
+                b'.' => break,
+                _ => return None,
+            }
+        }
+        let [_, stream_seq, consumer_seq, nanos, pending] = numbers;
+        (at == 4 && stream_seq > 0).then_some(Self {
+            stream_seq,
+            consumer_seq,
+            nanos,
+            pending,
+        })
+    }
+}
+
+/// Where the numbers begin: after `$JS.ACK.<stream>.<consumer>.` where the subject has 9 tokens,
+/// after `$JS.ACK.<domain>.<account>.<stream>.<consumer>.` where it has 11 or more.
+fn numbers_start(reply: &[u8]) -> Option<usize> {
+    if !reply.starts_with(b"$JS.ACK.") {
+        return None;
+    }
+    let dots = |reply: &[u8]| reply.iter().filter(|byte| **byte == b'.').count();
+    let skipped = match dots(reply) + 1 {
+        9 => 4,
+        11.. => 6,
+        _ => return None,
+    };
+    let mut left = skipped;
+    let start = reply.iter().position(|byte| {
+        left -= usize::from(*byte == b'.');
+        left == 0
+    })?;
+    Some(start + 1)
+}
+
+#[cfg(test)]
+#[path = "consumer_tests.rs"]
+mod tests;

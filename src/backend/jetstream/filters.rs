@@ -1,0 +1,162 @@
+//! Filters as a consumer takes them. Servers refuse those of which one takes in another, and older
+//! than 2.12 also those that only overlap; readers may ask for any.
+
+use std::collections::BTreeSet;
+
+use crate::kv::{Key, KeyFilter};
+
+/// Filters that do not overlap and take in all that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Filters {
+    /// What the server is asked for.
+    pub(super) wire: Vec<KeyFilter>,
+    /// What is left of it, where the server had to be asked for more than what was wanted.
+    exact: Option<Vec<KeyFilter>>,
+}
+
+impl Filters {
+    pub(super) fn new(filters: &[KeyFilter]) -> Self {
+        let (wild, plain): (Vec<&KeyFilter>, Vec<_>) =
+            filters.iter().partition(|filter| is_wild(filter));
+        let mut wire: Vec<KeyFilter> = Vec::new();
+        let mut widened = false;
+        for filter in wild {
+            let mut filter = filter.clone();
+            // A filter that overlaps another is joined with it into one that takes in both, which
+            // may then overlap a third.
+            while let Some(at) = wire.iter().position(|other| overlap(&filter, other)) {
+                let other = wire.swap_remove(at);
+                filter = match (takes_in(&filter, &other), takes_in(&other, &filter)) {
+                    (true, _) => filter,
+                    (_, true) => other,
+                    _ => {
+                        widened = true;
+                        join(&filter, &other)
+                    }
+                };
+            }
+            wire.push(filter);
+        }
+        // In order, so that the same set always looks the same.
+        let plain: BTreeSet<_> = plain
+            .into_iter()
+            .filter(|key| !wire.iter().any(|filter| filter.matches(key)))
+            .collect();
+        wire.extend(plain.into_iter().cloned());
+        Self {
+            wire,
+            exact: widened.then(|| filters.to_vec()),
+        }
+    }
+
+    /// Whether a key that the server sent was asked for.
+    pub(super) fn wants(&self, key: &Key) -> bool {
+        match &self.exact {
+            None => true,
+            Some(filters) => filters.iter().any(|filter| filter.matches(key)),
+        }
+    }
+}
+
+/// Whether a filter may match more than one key.
+pub(super) fn is_wild(filter: &KeyFilter) -> bool {
+    filter.contains(['*', '>'])
+}
+
+/// Whether some key passes both filters.
+fn overlap(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        match (a.next(), b.next()) {
+            (Some(">"), Some(_)) | (Some(_), Some(">")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether every key that passes `b` passes `a`.
+fn takes_in(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        match (a.next(), b.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (_, Some(">")) => return false,
+            (Some(a), Some(b)) if a == b || a == "*" => {}
+            _ => return false,
+        }
+    }
+}
+
+/// A filter that takes in both.
+fn join(a: &str, b: &str) -> KeyFilter {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    let mut tokens = Vec::new();
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => break,
+            (Some(a), Some(b)) if a == b => tokens.push(a),
+            (Some(a), Some(b)) if a != ">" && b != ">" => tokens.push("*"),
+            _ => {
+                tokens.push(">");
+                break;
+            }
+        }
+    }
+    // Tokens of filters make a filter; everything takes in both too.
+    KeyFilter::new(tokens.join(".")).unwrap_or_else(|_| KeyFilter::all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(texts: &[&str]) -> Filters {
+        let filters: Vec<_> = texts
+            .iter()
+            .filter_map(|text| KeyFilter::new(*text).ok())
+            .collect();
+        assert_eq!(filters.len(), texts.len());
+        Filters::new(&filters)
+    }
+
+    fn wants(filters: &Filters, key: &str) -> bool {
+        filters.wire.iter().any(|filter| filter.matches(key))
+            && Key::new(key).is_ok_and(|key| filters.wants(&key))
+    }
+
+    #[test]
+    fn what_goes_to_the_server_never_overlaps() {
+        for (given, wire) in [
+            (&["a"][..], &["a"][..]),
+            (&["b", "a", "b"], &["a", "b"]),
+            (&["a.*", "a.b", "c"], &["a.*", "c"]),
+            (&["a.b", "a.>"], &["a.>"]),
+            (&["a.>", "a.*", "a.b.c"], &["a.>"]),
+            (&[">", "a", "b.*"], &[">"]),
+            (&["a.*", "*.b"], &["*.*"]),
+            (&["a.>", "*.b"], &["*.>"]),
+            (&["a.*.c", "*.b.c", "x.y"], &["*.*.c", "x.y"]),
+            (&["a.*", "b.*"], &["a.*", "b.*"]),
+        ] {
+            let found = filters(given);
+            assert_eq!(found.wire, wire, "{given:?}");
+            for (at, a) in found.wire.iter().enumerate() {
+                for b in &found.wire[at + 1..] {
+                    assert!(!overlap(a, b), "{a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_left_out() {
+        let found = filters(&["a.*", "*.b", "x.y.z"]);
+        for key in ["a.q", "q.b", "x.y.z"] {
+            assert!(wants(&found, key), "{key}");
+        }
+        for key in ["q.q", "a", "x.y", "a.b.c"] {
+            assert!(!wants(&found, key), "{key}");
+        }
+    }
+}

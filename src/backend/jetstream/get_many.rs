@@ -1,0 +1,297 @@
+//! Reading many keys with few requests: batches of direct gets, a page at a time.
+
+use std::{collections::VecDeque, sync::Arc, task::Poll};
+
+use bytestring::ByteString;
+use futures::{
+    StreamExt, TryStreamExt,
+    future::{self, Either, select},
+    poll,
+    stream::{self, BoxStream},
+};
+use serde::Serialize;
+
+use super::{
+    bucket::Bucket,
+    call::{body, malformed, not_answered},
+    entry::header,
+    filters::{Filters, is_wild},
+    read::refusal,
+    start::Plan,
+    tracker::Shown,
+    watch::Watch,
+};
+use crate::{
+    backend::{WatchEvent, WatchRequest},
+    kv::{Deliver, Entry, Key, KeyFilter, KvReadError, Read, ServiceError},
+    message::{Message, Outbound},
+    platform,
+    transport::Subscription,
+};
+
+/// How many keys one request may match: 1024 is the server's limit.
+const PAGE: usize = 1000;
+
+/// How many bytes of keys go into one request.
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// How many single gets are under way at a time where there are no batches.
+const SINGLE_GETS: usize = 64;
+
+/// Asks for the last revisions of subjects.
+#[derive(Serialize)]
+struct Batch<'a> {
+    multi_last: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+}
+
+impl Bucket {
+    /// The last revision of every key that passes a filter, each key once.
+    pub(super) fn get_many(
+        self: Arc<Self>,
+        keys: &[KeyFilter],
+    ) -> BoxStream<'static, Result<Entry, KvReadError>> {
+        let filters = Filters::new(keys);
+        let wanted = filters.clone();
+        let many = Many {
+            todo: jobs(&self, filters),
+            at_work: Work::Next,
+            shown: Shown::default(),
+            bucket: self,
+        };
+        let entries = stream::try_unfold(many, |mut many| async move {
+            let next = many.next().await.map_err(KvReadError::from)?;
+            Ok(next.map(|entry| (entry, many)))
+        });
+        entries
+            .try_filter(move |entry| std::future::ready(wanted.wants(&entry.key)))
+            .boxed()
+    }
+}
+
+/// Filters with wildcards one by one, since each may match too much; keys in pages.
+fn jobs(bucket: &Bucket, filters: Filters) -> VecDeque<Vec<KeyFilter>> {
+    let (wild, keys): (Vec<_>, Vec<_>) =
+        filters.wire.into_iter().partition(|filter| is_wild(filter));
+    let mut jobs: VecDeque<_> = wild.into_iter().map(|filter| vec![filter]).collect();
+    let most = PAGE_BYTES.min(bucket.api.transport.max_payload() / 2);
+    let mut bytes = 0;
+    let mut page = Vec::new();
+    for key in keys {
+        let size = bucket.subjects.len() + key.len() + 3;
+        if page.len() == PAGE || (bytes + size > most && !page.is_empty()) {
+            jobs.push_back(std::mem::take(&mut page));
+            bytes = 0;
+        }
+        bytes += size;
+        page.push(key);
+    }
+    if !page.is_empty() {
+        jobs.push_back(page);
+    }
+    jobs
+}
+
+/// A `get_many` under way.
+struct Many {
+    bucket: Arc<Bucket>,
+    todo: VecDeque<Vec<KeyFilter>>,
+    at_work: Work,
+    /// A key that is written between two pages comes in both.
+    shown: Shown,
+}
+
+enum Work {
+    /// Nothing: take the next job.
+    Next,
+    /// A request whose answers come in.
+    Page(Box<Page>),
+    /// What a server without batches can do.
+    Slow(BoxStream<'static, Result<Entry, ServiceError>>),
+}
+
+struct Page {
+    keys: Vec<KeyFilter>,
+    subjects: Vec<String>,
+    inbox: ByteString,
+    answers: Subscription,
+    /// The revision that was answered last; each answer says which came before it, so that none
+    /// gets lost unseen.
+    last: u64,
+}
+
+/// What an answer to a batch is.
+enum Answer {
+    Entry(Entry),
+    /// The end of a page, and where the next begins.
+    End(Option<u64>),
+    /// The server cannot do it so.
+    NotSo,
+}
+
+impl Many {
+    async fn next(&mut self) -> Result<Option<Entry>, ServiceError> {
+        loop {
+            match &mut self.at_work {
+                Work::Next => {
+                    let Some(keys) = self.todo.pop_front() else {
+                        return Ok(None);
+                    };
+                    self.at_work = begin(&self.bucket, keys).await?;
+                }
+                Work::Slow(entries) => match entries.next().await {
+                    Some(entry) => return entry.map(Some),
+                    None => self.at_work = Work::Next,
+                },
+                Work::Page(page) => {
+                    let message = page.next(&self.bucket).await?;
+                    match page.read(&self.bucket, message).await? {
+                        Answer::Entry(entry) if self.shown.is_new(&entry.key) => {
+                            return Ok(Some(entry));
+                        }
+                        Answer::Entry(_) => {}
+                        Answer::End(None) => self.at_work = Work::Next,
+                        Answer::End(Some(seq)) => page.ask(&self.bucket, Some(seq)).await?,
+                        Answer::NotSo => {
+                            let keys = std::mem::take(&mut page.keys);
+                            self.at_work = begin_slow(&self.bucket, keys).await?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sends a job to the server.
+async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
+    if !bucket.is_direct() || !bucket.batches.may_work() {
+        return begin_slow(bucket, keys).await;
+    }
+    let transport = &bucket.api.transport;
+    let inbox = transport.new_inbox();
+    let answers = transport
+        .subscribe(inbox.clone())
+        .await
+        .map_err(|error| not_answered(error, &inbox))?;
+    let mut page = Page {
+        subjects: keys.iter().map(|key| bucket.subject(key)).collect(),
+        keys,
+        inbox,
+        answers,
+        last: 0,
+    };
+    page.ask(bucket, None).await?;
+    Ok(Work::Page(Box::new(page)))
+}
+
+/// A listing for a filter, single gets for keys.
+async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
+    let bucket = Arc::clone(bucket);
+    if keys.iter().any(is_wild) {
+        let request = WatchRequest {
+            deliver: Deliver::Latest,
+            metadata_only: false,
+            once: true,
+        };
+        let listing = Watch::begin(Plan::new(bucket, Filters::new(&keys), request)).await?;
+        let entries = listing.try_filter_map(|event| {
+            future::ok(match event {
+                WatchEvent::Entry(entry) => Some(entry),
+                WatchEvent::Current | WatchEvent::Interrupted => None,
+            })
+        });
+        return Ok(Work::Slow(entries.boxed()));
+    }
+    let gets = stream::iter(keys)
+        .map(move |key| {
+            let bucket = Arc::clone(&bucket);
+            async move { bucket.get(&Key::from_filter(key), None, Read::Any).await }
+        })
+        .buffer_unordered(SINGLE_GETS)
+        .try_filter_map(future::ok);
+    Ok(Work::Slow(gets.boxed()))
+}
+
+impl Page {
+    /// Asks for what there is from a sequence on.
+    ///
+    /// Without `up_to_seq`, with which a key that is written meanwhile would be in neither page.
+    async fn ask(&mut self, bucket: &Bucket, seq: Option<u64>) -> Result<(), ServiceError> {
+        self.last = 0;
+        let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
+        let batch = Batch {
+            multi_last: &self.subjects,
+            seq,
+        };
+        let message = Outbound {
+            reply: Some(self.inbox.clone()),
+            ..Outbound::new(subject, body(&batch)?)
+        };
+        let sent = bucket.api.transport.publish(message).await;
+        sent.map_err(|error| not_answered(error, "DIRECT.GET"))
+    }
+
+    async fn next(&mut self, bucket: &Bucket) -> Result<Message, ServiceError> {
+        let next = self.answers.next();
+        // Most answers are there already: a timer is set only where one is waited for.
+        let message = match poll!(next) {
+            Poll::Ready(message) => message,
+            Poll::Pending => {
+                let patience = platform::sleep(bucket.api.timeout);
+                match select(self.answers.next(), patience).await {
+                    Either::Left((message, _)) => message,
+                    Either::Right(_) => {
+                        return Err(ServiceError::Timeout {
+                            operation: "DIRECT.GET".to_owned(),
+                            after: bucket.api.timeout,
+                        });
+                    }
+                }
+            }
+        };
+        message.ok_or(ServiceError::Closed)
+    }
+
+    async fn read(&mut self, bucket: &Bucket, message: Message) -> Result<Answer, ServiceError> {
+        match message.status {
+            None => {
+                self.follows(&message)?;
+                let entry = bucket.entry_of_direct(message, None)?;
+                let entry = entry.ok_or_else(|| malformed("DIRECT.GET", "it is of no key"))?;
+                self.last = entry.revision;
+                Ok(Answer::Entry(entry))
+            }
+            Some(204) => {
+                self.follows(&message)?;
+                let more = number(&message, header::PENDING).is_some_and(|pending| pending > 0);
+                Ok(Answer::End(more.then_some(self.last + 1)))
+            }
+            Some(404) => Ok(Answer::End(None)),
+            // Too many keys for a batch.
+            Some(413) => Ok(Answer::NotSo),
+            // Servers older than 2.11 see nothing in the request that they know.
+            Some(408) => {
+                bucket.batches.do_not_work();
+                Ok(Answer::NotSo)
+            }
+            Some(503) => Err(bucket.why_nobody().await),
+            Some(status) => Err(refusal(status, message)),
+        }
+    }
+
+    /// Checks that nothing is missing before an answer.
+    fn follows(&self, message: &Message) -> Result<(), ServiceError> {
+        match number(message, header::LAST_SEQUENCE) {
+            Some(before) if before != self.last => Err(ServiceError::Disconnected {
+                detail: "an answer to a read was lost on the way".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn number(message: &Message, name: &str) -> Option<u64> {
+    message.headers.get(name)?.parse().ok()
+}

@@ -1,0 +1,131 @@
+//! Reading one key: from any replica, from the leader, or one revision of it.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::Serialize;
+
+use super::{
+    api::Stored,
+    bucket::{Bucket, Origin},
+    call::{Failure, body, malformed, not_answered, parse},
+    entry::{Stamp, decode_base64, parse_headers, parse_time},
+};
+use crate::{
+    kv::{Entry, Key, Read, ServiceError},
+    message::Message,
+    transport::TransportError,
+};
+
+/// Asks for one message of a stream.
+#[derive(Serialize)]
+struct Which<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_by_subj: Option<&'a str>,
+}
+
+impl Bucket {
+    /// The last revision of a key, or a certain one.
+    pub(super) async fn get(
+        &self,
+        key: &Key,
+        revision: Option<u64>,
+        read: Read,
+    ) -> Result<Option<Entry>, ServiceError> {
+        let entry = match (read, revision) {
+            (Read::Any, None) if self.is_direct() => {
+                let subject = self.read_subject(key);
+                self.get_direct(subject, Bytes::new(), Some(key)).await?
+            }
+            (Read::Any, Some(seq)) if self.is_direct() => {
+                let subject = self.api.subject("DIRECT.GET", &self.stream);
+                let which = Which {
+                    seq: Some(seq),
+                    last_by_subj: None,
+                };
+                self.get_direct(subject, body(&which)?, None).await?
+            }
+            _ => self.get_from_leader(key, revision).await?,
+        };
+        // A revision number may be that of another key.
+        Ok(entry.filter(|entry| entry.key == *key))
+    }
+
+    async fn get_direct(
+        &self,
+        subject: String,
+        body: Bytes,
+        key: Option<&Key>,
+    ) -> Result<Option<Entry>, ServiceError> {
+        let operation = || subject.clone();
+        let message = match self.api.request(subject.clone(), body).await {
+            Ok(message) => message,
+            Err(TransportError::NoResponders) => return Err(self.why_nobody().await),
+            Err(error) => return Err(not_answered(error, &operation())),
+        };
+        match message.status {
+            None => self.entry_of_direct(message, key),
+            Some(404) => Ok(None),
+            Some(503) => Err(self.why_nobody().await),
+            Some(status) => Err(refusal(status, message)),
+        }
+    }
+
+    /// Asks the leader of the stream that takes the writes, so also where this is a mirror.
+    pub(super) async fn get_from_leader(
+        &self,
+        key: &Key,
+        revision: Option<u64>,
+    ) -> Result<Option<Entry>, ServiceError> {
+        let Origin { api, stream } = &self.leader;
+        let subject = self.subject(key);
+        let which = Which {
+            seq: revision,
+            last_by_subj: revision.is_none().then_some(&*subject),
+        };
+        let operation = "STREAM.MSG.GET";
+        let answer = match api.call_raw(operation, stream, body(&which)?).await {
+            Ok(answer) => answer,
+            Err(Failure::Refused(error)) if is_no_message(error.code, error.err_code) => {
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure.of(&self.name)),
+        };
+        let stored: Stored<'_> =
+            parse(operation, &answer).map_err(|failure| failure.of(&self.name))?;
+        let message = stored.message;
+        let Some(key) = self.key_of(&ByteString::from(&*message.subject)) else {
+            return Ok(None);
+        };
+        let decode = |text: Option<&str>| {
+            decode_base64(text.unwrap_or_default())
+                .ok_or_else(|| malformed(operation, "it is not base64"))
+        };
+        let stamp = Stamp {
+            revision: message.seq,
+            created: parse_time(&message.time)?,
+            delta: 0,
+        };
+        let headers = match message.hdrs.as_deref() {
+            Some(block) => parse_headers(&decode(Some(block))?),
+            None => Default::default(),
+        };
+        let payload = decode(message.data.as_deref())?;
+        Ok(Some(self.entry(key, stamp, headers, payload.into(), false)))
+    }
+}
+
+/// Whether a refusal says that there is no such message, rather than no such stream.
+fn is_no_message(status: u16, code: u64) -> bool {
+    status == 404 && code != super::api::code::NO_STREAM
+}
+
+/// An answer that is a status and nothing else.
+pub(super) fn refusal(status: u16, message: Message) -> ServiceError {
+    ServiceError::Refused {
+        status,
+        code: 0,
+        description: message.description.unwrap_or_default(),
+    }
+}

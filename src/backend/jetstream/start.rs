@@ -1,0 +1,378 @@
+//! Making consumers on the server, and making them again.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures::future::{Either, select};
+use tokio::sync::watch;
+
+use super::{
+    api::{ConsumerConfig, ConsumerInfo, CreateConsumer},
+    bucket::Bucket,
+    call::{Api, body, not_answered},
+    consumer::{Consumer, Why},
+    entry::Stamp,
+    filters::Filters,
+};
+use crate::{
+    backend::WatchRequest,
+    client::{ConnectionState, ConnectionStatus},
+    kv::{Deliver, ServiceError},
+    message::Outbound,
+    platform::{self, Instant},
+    transport::Subscription,
+};
+
+/// How often a consumer beats when it has nothing to send.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// After how long without a listener the server removes a consumer by itself.
+const INACTIVE: Duration = Duration::from_secs(300);
+
+/// Between failed attempts to make a consumer again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a watch is about; the same over all its consumers.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) bucket: Arc<Bucket>,
+    pub(super) filters: Filters,
+    /// The filters as subjects.
+    subjects: Vec<String>,
+    pub(super) request: WatchRequest,
+}
+
+/// How far a watch has come: what the next consumer starts from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The last revision that was seen, or that is not to be seen; `None` before that is known.
+    pub(super) last: Option<u64>,
+    /// When the stream was made that this is about.
+    pub(super) created: u64,
+    /// Whether the stream was made anew under the watch, so that all there is is news.
+    pub(super) anew: bool,
+}
+
+impl Progress {
+    pub(super) fn new(bucket: &Bucket) -> Self {
+        Self {
+            last: None,
+            created: bucket.created(),
+            anew: false,
+        }
+    }
+}
+
+/// A consumer that was made.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) subscription: Subscription,
+    pub(super) consumer: Consumer,
+    /// Removes it from the server.
+    _on_server: OnServer,
+    /// The connection that it was made on.
+    pub(super) epoch: u64,
+    /// How many messages it has to send.
+    pub(super) pending: u64,
+    /// The sequence that it starts after, as far as the server says.
+    floor: u64,
+}
+
+/// What became of making a consumer again.
+#[derive(Debug)]
+pub(super) struct Restarted {
+    pub(super) started: Started,
+    pub(super) progress: Progress,
+    /// The last revision of the bucket at that time.
+    pub(super) last: Stamp,
+}
+
+impl Plan {
+    pub(super) fn new(bucket: Arc<Bucket>, filters: Filters, request: WatchRequest) -> Self {
+        let subjects = filters
+            .wire
+            .iter()
+            .map(|filter| bucket.subject(filter))
+            .collect();
+        Self {
+            bucket,
+            filters,
+            subjects,
+            request,
+        }
+    }
+
+    /// Whether this lists keys, each once.
+    pub(super) fn is_listing(&self) -> bool {
+        self.request.once && self.request.deliver == Deliver::Latest
+    }
+
+    /// Makes the first consumer.
+    pub(super) async fn begin(&self, progress: &mut Progress) -> Result<Started, ServiceError> {
+        let started = self.start(progress).await?;
+        if self.request.deliver == Deliver::Updates {
+            // From here on, even if nothing comes before the first interruption.
+            progress.last = Some(started.floor);
+        }
+        Ok(started)
+    }
+
+    /// Where a consumer starts.
+    fn policy(&self, progress: &Progress) -> (&'static str, Option<u64>) {
+        // A listing cannot go on in the middle: what it has shown may have changed since, and
+        // older revisions would come in between. It starts over, and leaves out what was shown.
+        if self.is_listing() {
+            return ("last_per_subject", None);
+        }
+        match (progress.last, self.request.deliver) {
+            (Some(last), _) => ("by_start_sequence", Some(last + 1)),
+            (None, Deliver::Latest) => ("last_per_subject", None),
+            (None, _) if progress.anew => ("all", None),
+            (None, Deliver::History | Deliver::From(0)) => ("all", None),
+            (None, Deliver::Updates) => ("new", None),
+            (None, Deliver::From(first)) => ("by_start_sequence", Some(first)),
+        }
+    }
+
+    async fn start(&self, progress: &Progress) -> Result<Started, ServiceError> {
+        let Api {
+            transport, timeout, ..
+        } = &self.bucket.api;
+        // Read first: if the connection changes meanwhile, the driver will notice.
+        let epoch = transport.status().borrow().epoch;
+        let inbox = transport.new_inbox();
+        // A listener must be there before anything is sent to it.
+        let subscription = transport
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| not_answered(error, &inbox))?;
+        // An inbox is like no other, so a name made of it is too.
+        let name: String = inbox
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        // From here on the consumer may exist, whatever we hear of it.
+        let on_server = OnServer::new(&self.bucket, &name);
+        let (deliver_policy, opt_start_seq) = self.policy(progress);
+        let single = match &*self.subjects {
+            [subject] => Some(&**subject),
+            _ => None,
+        };
+        let request = CreateConsumer {
+            stream_name: &self.bucket.stream,
+            action: "create",
+            config: ConsumerConfig {
+                name: &name,
+                deliver_subject: &inbox,
+                deliver_policy,
+                opt_start_seq,
+                filter_subject: single,
+                filter_subjects: if single.is_some() {
+                    &[]
+                } else {
+                    &self.subjects
+                },
+                headers_only: self.request.metadata_only,
+                ack_policy: "none",
+                max_deliver: 1,
+                flow_control: true,
+                idle_heartbeat: nanos(HEARTBEAT),
+                inactive_threshold: nanos(INACTIVE),
+                num_replicas: 1,
+                mem_storage: true,
+            },
+        };
+        let mut path = format!("{}.{name}", self.bucket.stream);
+        // The subject carries the filter where there is one, so that permissions can be given by
+        // it.
+        if let Some(subject) = single {
+            path.push('.');
+            path.push_str(subject);
+        }
+        tracing::trace!(bucket = %self.bucket.name, consumer = name, deliver_policy, opt_start_seq, ?timeout, "a consumer is made");
+        let info: ConsumerInfo = self
+            .bucket
+            .api
+            .call("CONSUMER.CREATE", &path, body(&request)?)
+            .await
+            .map_err(|failure| failure.of(&self.bucket.name))?;
+        Ok(Started {
+            subscription,
+            consumer: Consumer::new(HEARTBEAT, Instant::now()),
+            _on_server: on_server,
+            epoch,
+            pending: info.num_pending,
+            floor: info.delivered.stream_seq,
+        })
+    }
+
+    /// Makes a consumer again, for as long as that takes.
+    ///
+    /// Only what cannot change by itself ends it: the bucket is gone, a permission is missing, or
+    /// the client was closed.
+    pub(super) async fn restart(
+        self: Arc<Self>,
+        mut progress: Progress,
+        why: Why,
+    ) -> Result<Restarted, ServiceError> {
+        let bucket = &self.bucket;
+        tracing::info!(bucket = %bucket.name, reason = why.as_str(), last = progress.last, "a watch restarts");
+        let mut status = bucket.api.transport.status();
+        let mut pauses = Pauses::new(&bucket.api.transport.new_inbox());
+        let mut was_missing = false;
+        loop {
+            connected(&mut status).await?;
+            let error = match self.try_restart(&mut progress).await {
+                Ok(Some(restarted)) => return Ok(restarted),
+                // The bucket is another one now: at once, from its beginning.
+                Ok(None) => continue,
+                Err(error) => error,
+            };
+            match &error {
+                ServiceError::PermissionDenied { .. } | ServiceError::Closed => return Err(error),
+                // A cluster that just started may not know its streams yet, so once is not enough.
+                ServiceError::BucketNotFound { .. } if was_missing => return Err(error),
+                ServiceError::BucketNotFound { .. } => was_missing = true,
+                _ => was_missing = false,
+            }
+            let pause = pauses.next();
+            tracing::warn!(bucket = %bucket.name, %error, ?pause, "a watch cannot restart yet");
+            // A change of the connection is worth a try at once.
+            let changed = Box::pin(status.changed());
+            if let Either::Right((Err(_), _)) = select(platform::sleep(pause), changed).await {
+                return Err(ServiceError::Closed);
+            }
+        }
+    }
+
+    /// Makes a consumer that goes on from where the watch is. `None` where the stream is not the
+    /// one that the watch began on; then it is to start over.
+    async fn try_restart(
+        &self,
+        progress: &mut Progress,
+    ) -> Result<Option<Restarted>, ServiceError> {
+        let started = self.start(progress).await?;
+        // After making it, so that this is the stream that the consumer is on.
+        let now = self.bucket.state().await?;
+        let last = progress.last.unwrap_or(0);
+        if now.created != progress.created || now.last < last {
+            tracing::warn!(bucket = %self.bucket.name, "the bucket was made anew under a watch");
+            *progress = Progress {
+                last: None,
+                created: now.created,
+                anew: true,
+            };
+            return Ok(None);
+        }
+        Ok(Some(Restarted {
+            started,
+            progress: *progress,
+            last: Stamp {
+                revision: now.last,
+                created: now.last_time,
+                delta: 0,
+            },
+        }))
+    }
+}
+
+/// Waits for a connection.
+async fn connected(status: &mut watch::Receiver<ConnectionStatus>) -> Result<(), ServiceError> {
+    let settled = status
+        .wait_for(|status| status.state != ConnectionState::Disconnected)
+        .await;
+    match settled {
+        Ok(status) if status.state == ConnectionState::Connected => Ok(()),
+        _ => Err(ServiceError::Closed),
+    }
+}
+
+/// A consumer on the server, which is removed there when this is dropped.
+#[derive(Debug)]
+pub(super) struct OnServer {
+    api: Api,
+    path: ByteString,
+}
+
+impl OnServer {
+    fn new(bucket: &Bucket, name: &str) -> Self {
+        let path = format!("{}.{name}", bucket.stream);
+        Self {
+            path: bucket.api.subject("CONSUMER.DELETE", &path).into(),
+            api: bucket.api.clone(),
+        }
+    }
+}
+
+impl Drop for OnServer {
+    fn drop(&mut self) {
+        let transport = Arc::clone(&self.api.transport);
+        // Without a connection there is nothing to do: the server removes what nobody listens to.
+        if transport.status().borrow().state != ConnectionState::Connected {
+            return;
+        }
+        let message = Outbound::new(std::mem::take(&mut self.path), Bytes::new());
+        // Best effort, as said; outside of a runtime too.
+        _ = platform::spawn(async move {
+            _ = transport.publish(message).await;
+        });
+    }
+}
+
+/// Longer and longer pauses, never the same ones for two watches.
+struct Pauses {
+    longest: Duration,
+    seed: u64,
+}
+
+impl Pauses {
+    /// Any text that nobody else has makes the pauses differ from theirs.
+    fn new(seed: &str) -> Self {
+        // FNV-1a
+        let seed = seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self {
+            longest: FIRST_PAUSE,
+            seed,
+        }
+    }
+
+    /// Between half of the longest and the longest, which doubles each time.
+    fn next(&mut self) -> Duration {
+        // xorshift64
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        let part = (self.seed >> 40) as u32;
+        let half = self.longest / 2;
+        let pause = half + half.mul_f64(f64::from(part) / f64::from(1u32 << 24));
+        self.longest = (self.longest * 2).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_differ() {
+        let (mut a, mut b) = (Pauses::new("_INBOX.a"), Pauses::new("_INBOX.b"));
+        let mut longest = FIRST_PAUSE;
+        let mut same = 0;
+        for _ in 0..20 {
+            let (pause, other) = (a.next(), b.next());
+            assert!(pause >= longest / 2 && pause <= longest, "{pause:?}");
+            same += usize::from(pause == other);
+            longest = (longest * 2).min(LONGEST_PAUSE);
+        }
+        assert!(same < 3);
+    }
+}

@@ -1,0 +1,51 @@
+//! A transport that is none, for what needs no connection.
+
+use std::time::Duration;
+
+use bytestring::ByteString;
+use futures::{FutureExt, future, future::BoxFuture};
+use tokio::sync::watch;
+
+use crate::{
+    client::{ConnectionState, ConnectionStatus},
+    message::{Message, Outbound},
+    transport::{Subscription, Transport, TransportError},
+};
+
+/// Never answers.
+#[derive(Debug)]
+pub(super) struct Silent;
+
+impl Transport for Silent {
+    fn request(
+        &self,
+        _: Outbound,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Message, TransportError>> {
+        future::err(TransportError::Timeout(timeout)).boxed()
+    }
+
+    fn publish(&self, _: Outbound) -> BoxFuture<'_, Result<(), TransportError>> {
+        future::ok(()).boxed()
+    }
+
+    fn subscribe(&self, _: ByteString) -> BoxFuture<'_, Result<Subscription, TransportError>> {
+        future::ok(Subscription::new(futures::stream::pending())).boxed()
+    }
+
+    fn new_inbox(&self) -> ByteString {
+        "_INBOX.silent".into()
+    }
+
+    fn status(&self) -> watch::Receiver<ConnectionStatus> {
+        watch::Sender::new(ConnectionStatus::new(ConnectionState::Connected, 1)).subscribe()
+    }
+
+    fn max_payload(&self) -> usize {
+        1 << 20
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
+        future::ok(()).boxed()
+    }
+}

@@ -1,0 +1,197 @@
+//! Which keys a watch has shown as having a value, so that it can say after an interruption which
+//! of them are gone without a trace.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+};
+
+/// How many noted keys are sorted in with each new one.
+const STEP: usize = 8;
+
+/// The keys that a watch has shown with a value.
+///
+/// Noting a key only appends it to a log: the first load of many keys is no place for a hash table
+/// that grows. The log is sorted into the table bit by bit, as later changes come.
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    /// Records of two bytes (length and the bit `LIVE`, big endian) and the key.
+    log: Vec<u8>,
+    /// How far the log is sorted in.
+    at: usize,
+    /// The key, and the last sweep that found it.
+    keys: HashMap<Box<str>, u32>,
+    sweep: u32,
+}
+
+/// Keys are at most 2048 bytes long, so this bit of the length is free.
+const LIVE: u16 = 0x8000;
+
+impl Tracker {
+    /// Notes that a key has a value now, or has none.
+    pub(super) fn note(&mut self, key: &str, live: bool) {
+        // No server would store a subject so long.
+        let Ok(len @ 0..LIVE) = u16::try_from(key.len()) else {
+            return;
+        };
+        let mark = if live { len | LIVE } else { len };
+        self.log.extend_from_slice(&mark.to_be_bytes());
+        self.log.extend_from_slice(key.as_bytes());
+    }
+
+    /// Sorts in a little of what was noted.
+    pub(super) fn settle(&mut self) {
+        self.settle_some(STEP);
+    }
+
+    fn settle_some(&mut self, records: usize) {
+        for _ in 0..records {
+            if !self.settle_one() {
+                // All of it is sorted in; what a first load took is given back.
+                self.at = 0;
+                self.log.clear();
+                self.log.shrink_to(4096);
+                return;
+            }
+        }
+    }
+
+    fn settle_one(&mut self) -> bool {
+        let Some((mark, rest)) = self.log[self.at..].split_first_chunk::<2>() else {
+            return false;
+        };
+        let mark = u16::from_be_bytes(*mark);
+        let len = usize::from(mark & !LIVE);
+        let Some(Ok(key)) = rest.get(..len).map(std::str::from_utf8) else {
+            return false;
+        };
+        if mark & LIVE == 0 {
+            self.keys.remove(key);
+        } else if !self.keys.contains_key(key) {
+            self.keys.insert(key.into(), self.sweep);
+        }
+        self.at += 2 + len;
+        true
+    }
+
+    /// Whether there is a key with a value.
+    pub(super) fn begin_sweep(&mut self) -> bool {
+        self.settle_some(usize::MAX);
+        self.sweep = self.sweep.wrapping_add(1);
+        !self.keys.is_empty()
+    }
+
+    /// The sweep has found a key.
+    pub(super) fn found(&mut self, key: &str) {
+        if let Some(sweep) = self.keys.get_mut(key) {
+            *sweep = self.sweep;
+        }
+    }
+
+    /// The keys that the sweep has not found. They are forgotten.
+    pub(super) fn end_sweep(&mut self) -> Vec<Box<str>> {
+        let sweep = self.sweep;
+        self.keys
+            .extract_if(|_, found| *found != sweep)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
+/// The keys that a listing has shown, so that it shows each only once: one that is written while
+/// the listing is under way comes once more.
+///
+/// A hash per key is all that is kept. Among a million keys two share one with a chance of one to
+/// forty million, and nobody outside can choose them: the hash is seeded.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    hasher: RandomState,
+    hashes: HashSet<u64, BuildHasherDefault<AsItIs>>,
+}
+
+impl Shown {
+    pub(super) fn expect(&mut self, keys: u64) {
+        // The number comes from the server; a bit of distrust costs nothing.
+        self.hashes.reserve(keys.min(1 << 20) as usize);
+    }
+
+    /// Whether a key is shown for the first time.
+    pub(super) fn is_new(&mut self, key: &str) -> bool {
+        self.hashes.insert(self.hasher.hash_one(key))
+    }
+}
+
+/// Hashes what is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gone(tracker: &mut Tracker, found: &[&str]) -> Vec<String> {
+        tracker.begin_sweep();
+        for key in found {
+            tracker.found(key);
+        }
+        let mut gone: Vec<_> = tracker
+            .end_sweep()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        gone.sort();
+        gone
+    }
+
+    #[test]
+    fn keys_that_a_sweep_does_not_find_are_gone_once() {
+        let mut tracker = Tracker::default();
+        assert!(!tracker.begin_sweep());
+        for key in ["a", "b", "c", "d"] {
+            tracker.note(key, true);
+        }
+        tracker.note("b", false);
+        assert!(tracker.begin_sweep());
+        assert_eq!(gone(&mut tracker, &["a", "x"]), ["c", "d"]);
+        assert_eq!(gone(&mut tracker, &["a"]), [""; 0]);
+        tracker.note("c", true);
+        assert_eq!(gone(&mut tracker, &[]), ["a", "c"]);
+    }
+
+    #[test]
+    fn the_log_is_sorted_in_bit_by_bit() {
+        let mut tracker = Tracker::default();
+        for n in 0..1000 {
+            tracker.note(&format!("key.{n}"), true);
+        }
+        for _ in 0..1000 {
+            tracker.settle();
+        }
+        assert!(tracker.log.is_empty() && tracker.log.capacity() <= 4096);
+        assert_eq!(tracker.keys.len(), 1000);
+    }
+
+    #[test]
+    fn a_listing_shows_each_key_once() {
+        let mut shown = Shown::default();
+        shown.expect(3);
+        assert!(shown.is_new("a") && shown.is_new("b") && shown.is_new("c"));
+        assert!(!shown.is_new("a") && !shown.is_new("c"));
+    }
+}

@@ -1,0 +1,455 @@
+//! The driver of a watch: reads what the consumer sends, hands out entries, and makes the consumer
+//! again when it has to.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Either, select},
+};
+use tokio::sync::watch;
+
+use super::{
+    consumer::{Action, Delivery, Why},
+    entry::{Stamp, from_nanos},
+    start::{HEARTBEAT, Plan, Progress, Restarted, Started},
+    tracker::{Shown, Tracker},
+};
+use crate::{
+    backend::{WatchEvent, WatchRequest},
+    client::{ConnectionState, ConnectionStatus},
+    headers::Headers,
+    kv::{Deliver, Entry, Key, Operation, ServiceError},
+    message::{Message, Outbound},
+    platform::{self, Instant, SystemTime},
+};
+
+/// A watch under way.
+///
+/// It is polled by hand rather than written as an async block: this runs once per message, and must
+/// not allocate a future or wake a task for each.
+pub(super) struct Watch {
+    plan: Arc<Plan>,
+    state: State,
+    progress: Progress,
+    connection: Connection,
+    /// Nothing before this revision is wanted.
+    first: u64,
+    /// Whether the server has sent all that there was.
+    caught_up: bool,
+    /// Whether the reader knows that, too.
+    current: bool,
+    /// Whether the reader was told of an interruption that is not over.
+    interrupted: bool,
+    keys: Keys,
+    /// Keys that are gone without a trace and still to be told, and where that is known from.
+    vanished: std::vec::IntoIter<Box<str>>,
+    vanished_at: Stamp,
+}
+
+/// What a watch remembers of keys.
+enum Keys {
+    /// Those with a value.
+    Live(Tracker),
+    /// Those that a listing has shown.
+    Shown(Shown),
+    /// None: of what may come more than once, and of what does not matter.
+    Nothing,
+}
+
+enum State {
+    Running(Box<Running>),
+    Restarting(BoxFuture<'static, Result<Restarted, ServiceError>>),
+    /// After an interruption: looks for keys that are gone, while the consumer waits.
+    Sweeping(
+        Box<Running>,
+        BoxFuture<'static, (Tracker, Result<(), ServiceError>)>,
+    ),
+    Ended,
+}
+
+/// A consumer, and what is being done for it.
+struct Running {
+    started: Started,
+    /// Answers a flow control message.
+    answer: Option<BoxFuture<'static, ()>>,
+    /// Rings when the consumer may have been silent for too long.
+    alarm: BoxFuture<'static, ()>,
+}
+
+type Event = Result<WatchEvent, ServiceError>;
+
+impl Watch {
+    /// Makes the consumer, and a watch of it.
+    pub(super) async fn begin(plan: Plan) -> Result<Self, ServiceError> {
+        let keys = match plan.request.once {
+            false => Keys::Live(Tracker::default()),
+            true if plan.is_listing() => Keys::Shown(Shown::default()),
+            true => Keys::Nothing,
+        };
+        Self::begin_with(plan, keys).await
+    }
+
+    async fn begin_with(plan: Plan, mut keys: Keys) -> Result<Self, ServiceError> {
+        let connection = Connection::new(plan.bucket.api.transport.status());
+        let mut progress = Progress::new(&plan.bucket);
+        let started = plan.begin(&mut progress).await?;
+        if let Keys::Shown(shown) = &mut keys {
+            shown.expect(started.pending);
+        }
+        let mut watch = Self {
+            first: match plan.request.deliver {
+                Deliver::From(first) => first,
+                _ => 0,
+            },
+            plan: Arc::new(plan),
+            state: State::Ended,
+            progress,
+            connection,
+            caught_up: false,
+            current: false,
+            interrupted: false,
+            keys,
+            vanished: Vec::new().into_iter(),
+            vanished_at: Stamp {
+                revision: 0,
+                created: SystemTime::UNIX_EPOCH,
+                delta: 0,
+            },
+        };
+        watch.run(started);
+        Ok(watch)
+    }
+
+    fn run(&mut self, started: Started) {
+        self.caught_up = started.pending == 0;
+        self.state = State::Running(Box::new(Running {
+            started,
+            answer: None,
+            alarm: platform::sleep(HEARTBEAT * 2),
+        }));
+    }
+
+    /// The end: an error, then nothing more.
+    fn end(&mut self, error: ServiceError) -> Event {
+        self.state = State::Ended;
+        Err(error)
+    }
+
+    /// Gives the consumer up and makes another. The reader is told once.
+    fn reset(&mut self, why: Why) -> Option<Event> {
+        let restart = Arc::clone(&self.plan).restart(self.progress, why);
+        self.state = State::Restarting(match self.plan.request.once {
+            false => Box::pin(restart),
+            // Nobody expects a listing to wait for ever.
+            true => {
+                let patience = self.plan.bucket.api.timeout * 2;
+                Box::pin(async move {
+                    match select(Box::pin(restart), platform::sleep(patience)).await {
+                        Either::Left((restarted, _)) => restarted,
+                        Either::Right(_) => Err(ServiceError::Timeout {
+                            operation: "the rest of a listing".to_owned(),
+                            after: patience,
+                        }),
+                    }
+                })
+            }
+        });
+        self.current = false;
+        if std::mem::replace(&mut self.interrupted, true) {
+            return None;
+        }
+        Some(Ok(WatchEvent::Interrupted))
+    }
+
+    fn resume(&mut self, restarted: Restarted) {
+        self.progress = restarted.progress;
+        if self.progress.anew {
+            self.first = 0; // numbers of the old bucket mean nothing in the new one
+        }
+        self.vanished_at = restarted.last;
+        self.run(restarted.started);
+    }
+
+    /// The server has sent all that there was: the reader is told, but after an interruption not
+    /// before it is known which keys are gone.
+    fn on_caught_up(&mut self) -> Option<Event> {
+        if self.interrupted
+            && let Keys::Live(tracker) = &mut self.keys
+            && tracker.begin_sweep()
+            && let State::Running(running) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            let sweep = sweep(Arc::clone(&self.plan), std::mem::take(tracker));
+            self.state = State::Sweeping(running, Box::pin(sweep));
+            return None;
+        }
+        self.current = true;
+        self.interrupted = false;
+        if self.plan.request.once {
+            self.state = State::Ended;
+        }
+        Some(Ok(WatchEvent::Current))
+    }
+
+    fn on_swept(&mut self, tracker: Tracker, swept: Result<(), ServiceError>) -> Option<Event> {
+        let mut tracker = tracker;
+        if swept.is_ok() {
+            self.vanished = tracker.end_sweep().into_iter();
+            let last = self.progress.last.unwrap_or(0);
+            self.vanished_at.revision = self.vanished_at.revision.max(last);
+        }
+        self.keys = Keys::Live(tracker);
+        if let State::Sweeping(running, _) = std::mem::replace(&mut self.state, State::Ended) {
+            self.state = State::Running(running);
+        }
+        match swept {
+            // The consumer may have sent more meanwhile, but this is no interruption any more.
+            Ok(()) => {
+                self.interrupted = false;
+                None
+            }
+            Err(error) if is_final(&error) => Some(self.end(error)),
+            Err(error) => {
+                tracing::warn!(bucket = %self.plan.bucket.name, %error, "a watch cannot look for keys that are gone");
+                self.reset(Why::Connection)
+            }
+        }
+    }
+
+    /// An entry for a key of which nothing is left.
+    fn vanish(&self, key: &str) -> Entry {
+        let Stamp {
+            revision, created, ..
+        } = self.vanished_at;
+        Entry {
+            bucket: self.plan.bucket.name.clone(),
+            key: Key::from_subject(ByteString::from(key)),
+            value: None,
+            revision,
+            created,
+            operation: Operation::Vanish,
+            delta: 0,
+            headers: Headers::new(),
+        }
+    }
+
+    /// Takes in a message that the consumer delivers. `None` where it is not for the reader.
+    fn deliver(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
+        let Delivery {
+            revision,
+            stored,
+            pending,
+        } = delivery;
+        self.progress.last = Some(revision);
+        if pending == 0 {
+            self.caught_up = true;
+        }
+        let key = self.plan.bucket.key_of(&message.subject)?;
+        if revision < self.first || !self.plan.filters.wants(&key) {
+            return None;
+        }
+        let stamp = Stamp {
+            revision,
+            created: from_nanos(stored),
+            delta: pending,
+        };
+        let entry = self.plan.bucket.entry(
+            key,
+            stamp,
+            message.headers,
+            message.payload,
+            self.plan.request.metadata_only,
+        );
+        match &mut self.keys {
+            Keys::Live(tracker) => {
+                tracker.note(&entry.key, !entry.is_removal());
+                if self.current {
+                    tracker.settle();
+                }
+            }
+            Keys::Shown(shown) => {
+                if !shown.is_new(&entry.key) {
+                    return None;
+                }
+            }
+            Keys::Nothing => {}
+        }
+        Some(Ok(WatchEvent::Entry(entry)))
+    }
+
+    /// Reads from the consumer until there is something to tell or to change.
+    fn poll_running(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            if self.caught_up && !self.current {
+                return Poll::Ready(self.on_caught_up());
+            }
+            let State::Running(running) = &mut self.state else {
+                return Poll::Ready(None);
+            };
+            if let Some(answer) = &mut running.answer {
+                // Nothing is read before the answer is out: that is what flow control is for.
+                if answer.poll_unpin(context).is_pending() {
+                    return self.poll_idle(context);
+                }
+                running.answer = None;
+            }
+            let message = match running.started.subscription.poll_next_unpin(context) {
+                Poll::Ready(Some(message)) => message,
+                Poll::Ready(None) => return Poll::Ready(Some(self.end(ServiceError::Closed))),
+                Poll::Pending => return self.poll_idle(context),
+            };
+            match running.started.consumer.message(&message) {
+                Action::Deliver(delivery) => {
+                    if let Some(event) = self.deliver(message, delivery) {
+                        return Poll::Ready(Some(event));
+                    }
+                }
+                Action::Answer(subject) => {
+                    let transport = Arc::clone(&self.plan.bucket.api.transport);
+                    running.answer = Some(Box::pin(async move {
+                        let answer = Outbound::new(subject, Bytes::new());
+                        // If it is lost the server says that it waits, or a reset is due anyway.
+                        _ = transport.publish(answer).await;
+                    }));
+                }
+                Action::CaughtUp => self.caught_up = true,
+                Action::Reset(why) => return Poll::Ready(self.reset(why)),
+                Action::Ignore => {}
+            }
+        }
+    }
+
+    /// There is nothing to read: looks whether there should be.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let State::Running(running) = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        let now = Instant::now();
+        running.started.consumer.drained(now);
+        let status = self.connection.poll(context);
+        match status.state {
+            ConnectionState::Closed => return Poll::Ready(Some(self.end(ServiceError::Closed))),
+            ConnectionState::Connected if status.epoch == running.started.epoch => {}
+            ConnectionState::Connected | ConnectionState::Disconnected => {
+                return Poll::Ready(self.reset(Why::Connection));
+            }
+        }
+        while running.alarm.poll_unpin(context).is_ready() {
+            match running.started.consumer.patience_left(now) {
+                Some(left) => running.alarm = platform::sleep(left),
+                None => return Poll::Ready(self.reset(Why::Silence)),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Stream for Watch {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(key) = this.vanished.next() {
+                let gone = WatchEvent::Entry(this.vanish(&key));
+                return Poll::Ready(Some(Ok(gone)));
+            }
+            let event = match &mut this.state {
+                State::Running(_) => ready!(this.poll_running(context)),
+                State::Restarting(restart) => match ready!(restart.poll_unpin(context)) {
+                    Ok(restarted) => {
+                        this.resume(restarted);
+                        None
+                    }
+                    Err(error) => Some(this.end(error)),
+                },
+                State::Sweeping(_, sweep) => {
+                    let (tracker, swept) = ready!(sweep.poll_unpin(context));
+                    this.on_swept(tracker, swept)
+                }
+                State::Ended => return Poll::Ready(None),
+            };
+            if event.is_some() {
+                return Poll::Ready(event);
+            }
+        }
+    }
+}
+
+/// Whether waiting will not help.
+pub(super) fn is_final(error: &ServiceError) -> bool {
+    matches!(
+        error,
+        ServiceError::PermissionDenied { .. }
+            | ServiceError::Closed
+            | ServiceError::BucketNotFound { .. }
+    )
+}
+
+/// Lists the keys that there are, values left out, and shows them to the tracker.
+async fn sweep(plan: Arc<Plan>, mut tracker: Tracker) -> (Tracker, Result<(), ServiceError>) {
+    let request = WatchRequest {
+        deliver: Deliver::Latest,
+        metadata_only: true,
+        once: true,
+    };
+    let listing = Plan::new(Arc::clone(&plan.bucket), plan.filters.clone(), request);
+    let mut listing = match Watch::begin_with(listing, Keys::Nothing).await {
+        Ok(listing) => listing,
+        Err(error) => return (tracker, Err(error)),
+    };
+    while let Some(event) = listing.next().await {
+        match event {
+            Ok(WatchEvent::Entry(entry)) => tracker.found(&entry.key),
+            Ok(WatchEvent::Current | WatchEvent::Interrupted) => {}
+            Err(error) => return (tracker, Err(error)),
+        }
+    }
+    (tracker, Ok(()))
+}
+
+/// The connection below, without a future for each look.
+struct Connection {
+    status: ConnectionStatus,
+    changed: Option<BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>>>,
+}
+
+impl Connection {
+    fn new(mut receiver: watch::Receiver<ConnectionStatus>) -> Self {
+        let status = receiver.borrow_and_update().clone();
+        Self {
+            status,
+            changed: Some(Self::change(receiver)),
+        }
+    }
+
+    fn change(
+        mut receiver: watch::Receiver<ConnectionStatus>,
+    ) -> BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>> {
+        Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) })
+    }
+
+    /// The state now; the task is woken when it is another.
+    fn poll(&mut self, context: &mut Context<'_>) -> &ConnectionStatus {
+        while let Some(changed) = &mut self.changed {
+            let Poll::Ready(receiver) = changed.poll_unpin(context) else {
+                break;
+            };
+            self.changed = receiver.map(|mut receiver| {
+                self.status = receiver.borrow_and_update().clone();
+                Self::change(receiver)
+            });
+            if self.changed.is_none() {
+                // The transport is gone.
+                self.status.state = ConnectionState::Closed;
+            }
+        }
+        &self.status
+    }
+}

@@ -1,0 +1,263 @@
+//! Writing: put, create, remove, compact. Every write is sent once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{
+    api::{Ack, ApiError, Done, code},
+    bucket::{Bucket, Origin},
+    call::{body, malformed, not_answered, refused},
+    entry::header,
+};
+use crate::{
+    headers::Headers,
+    kv::{
+        Conflict, Expect, InvalidOption, Key, KvWriteError, PutOptions, Removal, RemoveOptions,
+        ServiceError,
+    },
+    message::Outbound,
+    transport::TransportError,
+};
+
+/// How often a create may find that the removal it goes over has become another one.
+const CREATE_ATTEMPTS: usize = 16;
+
+/// What a purge through the API leaves.
+#[derive(Serialize)]
+struct Purge<'a> {
+    filter: &'a str,
+    /// The first sequence that stays.
+    seq: u64,
+}
+
+impl Bucket {
+    /// Writes a value.
+    pub(super) async fn put(
+        &self,
+        key: &Key,
+        value: Bytes,
+        options: PutOptions,
+    ) -> Result<u64, KvWriteError> {
+        let PutOptions {
+            expect,
+            ttl,
+            mut headers,
+        } = options;
+        if let Some(ttl) = ttl {
+            self.check_ttl().await?;
+            set_ttl(&mut headers, ttl);
+        }
+        if expect == Expect::Absent {
+            return self.create(key, value, headers).await;
+        }
+        if let Expect::Revision(revision) = expect {
+            headers.append(header::EXPECTED, revision.to_string());
+        }
+        self.write(key, value, headers, expect).await
+    }
+
+    /// Writes a value where there is none. A removal that stands there is gone over with the very
+    /// same headers, so a time to live survives it.
+    async fn create(
+        &self,
+        key: &Key,
+        value: Bytes,
+        mut headers: Headers,
+    ) -> Result<u64, KvWriteError> {
+        let mut last = 0;
+        let mut attempt = 1;
+        loop {
+            headers.insert(header::EXPECTED, last.to_string());
+            let lost = match self
+                .write(key, value.clone(), headers.clone(), Expect::Absent)
+                .await
+            {
+                Err(KvWriteError::Conflict(conflict)) => conflict,
+                other => return other,
+            };
+            // Only the leader knows what the last revision is now; a replica may be behind.
+            last = match self.get_from_leader(key, None).await? {
+                Some(entry) if !entry.is_removal() => {
+                    return Err(Conflict {
+                        actual: Some(entry.revision),
+                        ..lost
+                    }
+                    .into());
+                }
+                Some(entry) => entry.revision,
+                None => 0, // the removal was itself removed just now
+            };
+            if attempt == CREATE_ATTEMPTS {
+                return Err(lost.into());
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Removes a key.
+    pub(super) async fn remove(
+        &self,
+        key: &Key,
+        options: RemoveOptions,
+    ) -> Result<u64, KvWriteError> {
+        let mut headers = Headers::new();
+        match options.removal {
+            Removal::Delete => headers.append(header::OPERATION, "DEL"),
+            Removal::Purge => {
+                headers.append(header::OPERATION, "PURGE");
+                headers.append(header::ROLLUP, "sub");
+            }
+        }
+        if let Some(ttl) = options.marker_ttl {
+            self.check_ttl().await?;
+            set_ttl(&mut headers, ttl);
+        }
+        match options.expect {
+            Expect::Any => {}
+            Expect::Absent => headers.append(header::EXPECTED, "0"),
+            Expect::Revision(revision) => headers.append(header::EXPECTED, revision.to_string()),
+        }
+        self.write(key, Bytes::new(), headers, options.expect).await
+    }
+
+    /// Removes every revision of a key that is older than `before`.
+    pub(super) async fn compact(&self, key: &Key, before: u64) -> Result<(), KvWriteError> {
+        let Origin { api, stream } = &self.leader;
+        let subject = self.subject(key);
+        let purge = Purge {
+            filter: &subject,
+            seq: before,
+        };
+        match api.call("STREAM.PURGE", stream, body(&purge)?).await {
+            Ok(Done {}) => Ok(()),
+            Err(failure) => Err(failure.of(&self.name).into()),
+        }
+    }
+
+    /// Refuses a time to live where the server would not keep it: older servers do not even say
+    /// that they ignore it.
+    async fn check_ttl(&self) -> Result<(), ServiceError> {
+        // What is known may be old news, and this is no hot path.
+        if self.has_markers() || self.ask_for_markers().await? {
+            return Ok(());
+        }
+        Err(self.no_ttl())
+    }
+
+    fn no_ttl(&self) -> ServiceError {
+        ServiceError::Unsupported {
+            feature: "a time to live per key",
+            remedy: format!(
+                "bucket {} has no limit markers: set `limit_markers` with \
+                 `create_or_update_bucket`, on server 2.11 or newer",
+                self.name
+            ),
+        }
+    }
+
+    /// Sends a write, and says what became of it.
+    async fn write(
+        &self,
+        key: &Key,
+        value: Bytes,
+        headers: Headers,
+        expect: Expect,
+    ) -> Result<u64, KvWriteError> {
+        let size = value.len();
+        let message = Outbound {
+            subject: self.write_subject(key).into(),
+            reply: None,
+            headers,
+            payload: value,
+        };
+        let unknown = |source| KvWriteError::OutcomeUnknown {
+            key: key.clone(),
+            source,
+        };
+        let answer = match self.api.transport.request(message, self.api.timeout).await {
+            Ok(answer) => answer,
+            Err(TransportError::NoResponders) => return Err(self.why_nobody().await.into()),
+            Err(TransportError::TooLarge { size, limit }) => {
+                return Err(KvWriteError::TooLarge {
+                    key: key.clone(),
+                    size,
+                    limit,
+                });
+            }
+            Err(error @ (TransportError::Timeout(_) | TransportError::Lost)) => {
+                return Err(unknown(not_answered(error, &self.write_subject(key))));
+            }
+            Err(error) => return Err(not_answered(error, &self.write_subject(key)).into()),
+        };
+        if answer.status == Some(503) {
+            return Err(self.why_nobody().await.into());
+        }
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Ack { error: None, seq }) if seq > 0 => Ok(seq),
+            Ok(Ack { error: None, .. }) => {
+                let source = malformed("a write", "the answer has no sequence");
+                Err(unknown(source))
+            }
+            Ok(Ack {
+                error: Some(error), ..
+            }) => Err(self.write_refused(key, error, expect, size)),
+            // Somebody took the message, so the value may be there.
+            Err(error) => Err(unknown(malformed("a write", error))),
+        }
+    }
+
+    fn write_refused(
+        &self,
+        key: &Key,
+        error: ApiError,
+        expected: Expect,
+        size: usize,
+    ) -> KvWriteError {
+        match error.err_code {
+            code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_IN_FLIGHT => {
+                let actual = actual_revision(&error.description);
+                tracing::debug!(
+                    bucket = %self.name, %key, %expected, actual,
+                    code = error.err_code, "a write lost its race"
+                );
+                KvWriteError::Conflict(Conflict {
+                    key: key.clone(),
+                    expected,
+                    actual,
+                })
+            }
+            code::MESSAGE_TOO_LARGE => KvWriteError::TooLarge {
+                key: key.clone(),
+                size,
+                limit: 0, // the bucket's, which the server does not say
+            },
+            code::TTL_DISABLED => self.no_ttl().into(),
+            code::TTL_INVALID => InvalidOption::new("ttl", error.description).into(),
+            _ => refused(error, Some(&self.name)).into(),
+        }
+    }
+}
+
+fn set_ttl(headers: &mut Headers, ttl: Duration) {
+    headers.insert(header::TTL, ttl.as_secs().to_string());
+}
+
+/// The revision in `wrong last sequence: 7`, the only place where it stands.
+fn actual_revision(description: &str) -> Option<u64> {
+    let (_, number) = description.rsplit_once(": ")?;
+    number.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::actual_revision;
+
+    #[test]
+    fn the_actual_revision_stands_in_the_text() {
+        assert_eq!(actual_revision("wrong last sequence: 7"), Some(7));
+        assert_eq!(actual_revision("wrong last sequence"), None);
+        assert_eq!(actual_revision("wrong last sequence: constraint"), None);
+    }
+}

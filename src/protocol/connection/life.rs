@@ -1,0 +1,125 @@
+//! How connections come and go.
+
+use super::{ANSWERS, CloseReason, Connection, Output, Stage, State};
+use crate::{
+    client::ConnectionState,
+    platform::Instant,
+    protocol::{Parser, encoder, liveness::Liveness},
+    transport::TransportError,
+};
+
+impl Connection {
+    pub(super) fn dial(&mut self, now: Instant) {
+        match self.pool.advance() {
+            Some(server) => {
+                self.state = State::Connecting(Stage::Socket, now + self.config.dial_timeout);
+                self.outputs.push_back(Output::Dial(server));
+            }
+            None => self.finish(CloseReason::Unreachable("there are no servers".to_owned())),
+        }
+    }
+
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.state = State::Connected;
+        self.epoch += 1;
+        self.auth_failures = 0;
+        self.answers_refused = None;
+        self.pool.succeeded();
+        let answers = format!("{}.*", self.config.inbox);
+        encoder::subscribe(&mut self.out, &answers, ANSWERS);
+        for (sid, subject) in &self.subscriptions {
+            encoder::subscribe(&mut self.out, subject, *sid);
+        }
+        self.outputs
+            .push_back(Output::State(ConnectionState::Connected, self.epoch));
+        while let Some(request) = self.requests.next_waiting() {
+            self.send_request(request, now);
+        }
+    }
+
+    pub(super) fn unauthorized(&mut self, reason: &str, now: Instant) {
+        self.auth_failures += 1;
+        // Credentials that a callback finds may be good the next time, but not the time after.
+        let hopeless = self.auth_failures > 1 || (self.epoch == 0 && self.pool_is_used_up(1));
+        if hopeless {
+            self.finish(CloseReason::Unauthorized(reason.to_owned()));
+        } else {
+            self.disconnect(reason, now);
+        }
+    }
+
+    /// Whether so many more failures end the search for a first connection.
+    pub(super) fn pool_is_used_up(&self, more: u32) -> bool {
+        !self.config.reconnect.first && self.pool.all_tried_after(more)
+    }
+
+    pub(super) fn disconnect(&mut self, reason: &str, now: Instant) {
+        if matches!(self.state, State::Closing(_)) {
+            return self.finish(CloseReason::Asked);
+        }
+        let was_connected = self.is_up();
+        self.last_failure = reason.to_owned();
+        self.hang_up(now);
+        if was_connected {
+            self.outputs
+                .push_back(Output::State(ConnectionState::Disconnected, self.epoch));
+        } else {
+            self.pool.failed();
+        }
+        let failures = self.pool.failures();
+        let given_up = match self.config.reconnect.attempts {
+            _ if self.epoch == 0 && self.pool_is_used_up(0) => true,
+            Some(attempts) => failures > 0 && failures >= attempts,
+            None => false,
+        };
+        if given_up {
+            return self.finish(CloseReason::Unreachable(reason.to_owned()));
+        }
+        let delay = self.pool.delay(&self.config.reconnect, &mut self.random);
+        self.state = State::Waiting(now + delay);
+    }
+
+    /// To another server, before this one throws everybody out.
+    pub(super) fn move_on(&mut self, now: Instant) {
+        self.disconnect("the server is going to shut down", now);
+        if matches!(self.state, State::Waiting(_)) {
+            self.dial(now);
+        }
+    }
+
+    pub(super) fn move_if_idle(&mut self, now: Instant) {
+        if !self.requests.has_in_flight() && self.out.is_empty() {
+            // Soon, rather than at once: what is being handled right now may still be published.
+            self.state = State::Moving(now);
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        self.parser = Parser::new();
+        self.out = Vec::new();
+        self.liveness = Liveness::new(&self.config, now);
+        self.outputs.push_back(Output::Hangup);
+        for id in self.requests.take_in_flight() {
+            self.fail(id, TransportError::Lost);
+        }
+    }
+
+    pub(super) fn finish(&mut self, reason: CloseReason) {
+        for id in self.requests.take_in_flight() {
+            self.fail(id, TransportError::Lost);
+        }
+        for id in self.requests.take_waiting() {
+            let error = match &reason {
+                CloseReason::Asked => TransportError::Closed,
+                why => TransportError::NotConnected(why.to_string()),
+            };
+            self.fail(id, error);
+        }
+        self.out = Vec::new();
+        self.state = State::Closed;
+        self.outputs.push_back(Output::Hangup);
+        self.outputs
+            .push_back(Output::State(ConnectionState::Closed, self.epoch));
+        self.outputs.push_back(Output::Closed(reason));
+    }
+}

@@ -1,0 +1,441 @@
+//! The state of a client: what a server says and what the user wants go in, and what to do about it
+//! comes out.
+
+mod life;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{
+    Config, Parser, Pool, Random, RequestId, ServerInfo, ServerOp, ServerUrl,
+    auth::Login,
+    encoder,
+    info::Connect,
+    liveness::{Liveness, Verdict},
+    requests::{ById, Requests, Waiting},
+};
+use crate::{
+    client::ConnectionState,
+    kv::BoxError,
+    message::{Message, Outbound},
+    platform::Instant,
+    transport::TransportError,
+};
+
+/// The subscription to the answers of all requests.
+const ANSWERS: u64 = 1;
+/// How long a server that is about to go is given to answer what it was asked.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the owner of the socket is to do, or to pass on.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Open a socket, and say [`Connection::opened`] or [`Connection::lost`].
+    Dial(ServerUrl),
+    /// Find credentials for a server that wants this nonce signed, and say [`Connection::login`].
+    Authenticate(Option<String>, ServerUrl),
+    /// Drop the socket, with everything that belongs to it.
+    Hangup,
+    /// A message for a subscription.
+    Message(u64, Message),
+    /// A subscription that is over, because the server does not allow it.
+    Refused(u64, String),
+    /// The result of a request.
+    Answer(RequestId, Result<Message, TransportError>),
+    /// The connection came or went; with it, how often it came.
+    State(ConnectionState, u64),
+    /// The server will be gone soon.
+    LameDuck,
+    /// The end, and why. Nothing follows.
+    Closed(CloseReason),
+}
+
+/// Why there will be no connection any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CloseReason {
+    /// It was asked for.
+    #[error("closed")]
+    Asked,
+    /// The server refused the credentials, or they could not be found.
+    #[error("not let in: {0}")]
+    Unauthorized(String),
+    /// As many attempts failed as were allowed; this is what became of the last.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Until it is time to dial.
+    Waiting(Instant),
+    /// Until the handshake is done, or the time for it is over.
+    Connecting(Stage, Instant),
+    Connected,
+    /// The same, but on the way to another server at this time at the latest.
+    Moving(Instant),
+    /// Until everything is sent, or the time for it is over.
+    Closing(Instant),
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Socket,
+    Info,
+    Login,
+    Pong,
+}
+
+/// A client of NATS, over one connection after the other.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    config: Config,
+    random: Random,
+    pool: Pool,
+    state: State,
+    parser: Parser,
+    info: ServerInfo,
+    liveness: Liveness,
+    out: Vec<u8>,
+    outputs: VecDeque<Output>,
+    subscriptions: ById<ByteString>,
+    next_sid: u64,
+    requests: Requests,
+    next_request: RequestId,
+    /// Set where the server does not let this client hear answers: requests cannot work then.
+    answers_refused: Option<String>,
+    epoch: u64,
+    auth_failures: u32,
+    /// Why there is no connection, for those who ask.
+    last_failure: String,
+}
+
+impl Connection {
+    /// A client that dials as soon as it is first asked for its outputs.
+    pub(crate) fn new(config: Config, seed: u64, now: Instant) -> Self {
+        let mut random = Random::new(seed);
+        let pool = Pool::new(config.servers.clone(), &mut random);
+        let mut connection = Self {
+            liveness: Liveness::new(&config, now),
+            config,
+            random,
+            pool,
+            state: State::Waiting(now),
+            parser: Parser::new(),
+            info: ServerInfo::default(),
+            out: Vec::new(),
+            outputs: VecDeque::new(),
+            subscriptions: ById::default(),
+            next_sid: ANSWERS + 1,
+            requests: Requests::default(),
+            next_request: 0,
+            answers_refused: None,
+            epoch: 0,
+            auth_failures: 0,
+            last_failure: "not connected yet".to_owned(),
+        };
+        connection.dial(now);
+        connection
+    }
+
+    /// What is to be done next, in order.
+    pub(crate) fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// What is to be written to the socket now.
+    pub(crate) fn transmit(&mut self) -> Option<Bytes> {
+        (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
+    }
+
+    /// Whether more may be sent. While this is `false`, requests and messages are to wait.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_up() || self.liveness.has_room()
+    }
+
+    /// What the server last said of itself.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// When [`tick`](Self::tick) is due, if nothing else happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let own = match self.state {
+            State::Waiting(until) | State::Connecting(_, until) => until,
+            State::Connected => self.liveness.deadline(),
+            State::Moving(until) | State::Closing(until) => until.min(self.liveness.deadline()),
+            State::Closed => return None,
+        };
+        Some(
+            self.requests
+                .next_check()
+                .map_or(own, |check| check.min(own)),
+        )
+    }
+
+    // ---- the user ----
+
+    /// Sends a request, or lets it wait for a connection. Its result comes as an output.
+    pub(crate) fn request(
+        &mut self,
+        message: Outbound,
+        timeout: Duration,
+        now: Instant,
+    ) -> RequestId {
+        self.next_request += 1;
+        let id = self.next_request;
+        let request = Waiting {
+            id,
+            message,
+            timeout,
+            deadline: now + timeout,
+        };
+        match self.state {
+            State::Connected => self.send_request(request, now),
+            State::Closing(_) | State::Closed => self.fail(id, TransportError::Closed),
+            // It has not been sent, so there is no harm in sending it later.
+            _ if self.requests.waiting() < self.config.max_waiting => self.requests.wait(request),
+            _ => self.fail(id, TransportError::NotConnected(self.last_failure.clone())),
+        }
+        id
+    }
+
+    /// Sends a message, if there is a connection.
+    pub(crate) fn publish(
+        &mut self,
+        message: &Outbound,
+        now: Instant,
+    ) -> Result<(), TransportError> {
+        match self.state {
+            State::Connected | State::Moving(_) => {}
+            State::Closing(_) | State::Closed => return Err(TransportError::Closed),
+            _ => return Err(TransportError::NotConnected(self.last_failure.clone())),
+        }
+        self.check(message)?;
+        self.write(now, |out| encoder::publish(out, message));
+        Ok(())
+    }
+
+    /// Subscribes, on this connection and all that follow.
+    pub(crate) fn subscribe(
+        &mut self,
+        subject: ByteString,
+        now: Instant,
+    ) -> Result<u64, TransportError> {
+        if matches!(self.state, State::Closing(_) | State::Closed) {
+            return Err(TransportError::Closed);
+        }
+        encoder::check_subject(&subject).map_err(|error| invalid(&error))?;
+        let sid = self.next_sid;
+        self.next_sid += 1;
+        if self.is_up() {
+            self.write(now, |out| encoder::subscribe(out, &subject, sid));
+        }
+        self.subscriptions.insert(sid, subject);
+        Ok(sid)
+    }
+
+    /// Ends a subscription.
+    pub(crate) fn unsubscribe(&mut self, sid: u64, now: Instant) {
+        if self.subscriptions.remove(&sid).is_some() && self.is_up() {
+            self.write(now, |out| encoder::unsubscribe(out, sid));
+        }
+    }
+
+    /// Sends what is to be sent, waits until the server has it, and closes.
+    pub(crate) fn close(&mut self, now: Instant) {
+        for id in self.requests.take_waiting() {
+            self.fail(id, TransportError::Closed);
+        }
+        match self.state {
+            State::Connected | State::Moving(_) => {
+                self.ping(now);
+                self.state = State::Closing(now + self.config.close_timeout);
+            }
+            State::Closing(_) | State::Closed => {}
+            _ => self.finish(CloseReason::Asked),
+        }
+    }
+
+    // ---- the socket ----
+
+    /// The socket is open.
+    pub(crate) fn opened(&mut self) {
+        if let State::Connecting(Stage::Socket, until) = self.state {
+            self.state = State::Connecting(Stage::Info, until);
+        }
+    }
+
+    /// The credentials are found, or cannot be.
+    pub(crate) fn login(&mut self, login: Result<Login, BoxError>, now: Instant) {
+        let State::Connecting(Stage::Login, until) = self.state else {
+            return;
+        };
+        let login = match login {
+            Ok(login) => login,
+            Err(error) => return self.unauthorized(&error.to_string(), now),
+        };
+        let connect = serde_json::to_vec(&Connect {
+            verbose: false,
+            pedantic: false,
+            tls_required: false,
+            lang: "rust",
+            version: env!("CARGO_PKG_VERSION"),
+            protocol: 1,
+            echo: self.config.echo,
+            headers: self.info.headers,
+            no_responders: self.info.headers,
+            name: self.config.name.as_deref(),
+            login: &login,
+        });
+        match connect {
+            Ok(connect) => {
+                self.state = State::Connecting(Stage::Pong, until);
+                encoder::connect(&mut self.out, &connect);
+                self.ping(now);
+            }
+            Err(error) => self.unauthorized(&error.to_string(), now),
+        }
+    }
+
+    /// Takes bytes off the front of what was received, until there is something to pass on, or
+    /// nothing left. To be called until then.
+    pub(crate) fn receive(&mut self, input: &mut Bytes, now: Instant) -> Option<Output> {
+        if !input.is_empty() {
+            self.liveness.received(now);
+        }
+        while self.has_socket() {
+            match self.parser.next(input) {
+                Ok(Some(ServerOp::Message { sid, message })) => {
+                    if let Some(output) = self.message(sid, message, now) {
+                        return Some(output);
+                    }
+                }
+                Ok(Some(op)) => self.operation(op, now),
+                Ok(None) => return None,
+                Err(error) => self.unreadable(error, now),
+            }
+        }
+        input.clear();
+        None
+    }
+
+    /// The socket is closed, or could not be opened.
+    pub(crate) fn lost(&mut self, reason: &str, now: Instant) {
+        if self.has_socket() {
+            self.disconnect(reason, now);
+        }
+    }
+
+    // ---- the time ----
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        for (id, error) in self.requests.expire(now, &self.last_failure) {
+            self.fail(id, error);
+        }
+        match self.state {
+            State::Waiting(until) if now >= until => self.dial(now),
+            State::Connecting(stage, until) if now >= until => {
+                let reason = match stage {
+                    Stage::Socket => "the socket did not open in time",
+                    Stage::Login => "the credentials were not found in time",
+                    Stage::Info | Stage::Pong => "the server did not answer in time",
+                };
+                self.disconnect(reason, now);
+            }
+            State::Moving(until) if now >= until => self.move_on(now),
+            State::Closing(until) if now >= until => self.finish(CloseReason::Asked),
+            State::Connected | State::Moving(_) | State::Closing(_) => {
+                match self.liveness.check(now) {
+                    Verdict::Fine => {}
+                    Verdict::Ping => self.ping(now),
+                    Verdict::Dead => self.disconnect("the server fell silent", now),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// There is reason to doubt the connection, or to hope for one: the machine slept, the page was
+    /// hidden, the network changed.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        match self.state {
+            State::Waiting(_) => self.dial(now),
+            State::Connected | State::Moving(_) => {
+                self.ping(now);
+                self.liveness.probe(now);
+            }
+            _ => {}
+        }
+    }
+
+    // ---- sending ----
+
+    fn is_up(&self) -> bool {
+        matches!(
+            self.state,
+            State::Connected | State::Moving(_) | State::Closing(_)
+        )
+    }
+
+    fn has_socket(&self) -> bool {
+        !matches!(self.state, State::Waiting(_) | State::Closed)
+    }
+
+    fn fail(&mut self, id: RequestId, error: TransportError) {
+        self.outputs.push_back(Output::Answer(id, Err(error)));
+    }
+
+    fn check(&self, message: &Outbound) -> Result<(), TransportError> {
+        encoder::check(message).map_err(|error| invalid(&error))?;
+        let (size, limit) = (encoder::size(message), self.info.max_payload);
+        if size > limit {
+            return Err(TransportError::TooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    fn send_request(&mut self, request: Waiting, now: Instant) {
+        let (id, mut message) = (request.id, request.message);
+        if let Some(refused) = &self.answers_refused {
+            let error = TransportError::PermissionDenied(refused.clone());
+            return self.fail(id, error);
+        }
+        let mut reply = Vec::with_capacity(self.config.inbox.len() + 12);
+        reply.extend_from_slice(self.config.inbox.as_bytes());
+        reply.push(b'.');
+        encoder::decimal(&mut reply, id);
+        message.reply = ByteString::try_from(Bytes::from(reply)).ok();
+        if let Err(error) = self.check(&message) {
+            return self.fail(id, error);
+        }
+        self.write(now, |out| encoder::publish(out, &message));
+        self.requests
+            .sent(id, message.subject, request.timeout, request.deadline);
+    }
+
+    fn write(&mut self, now: Instant, encode: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.out.len();
+        encode(&mut self.out);
+        self.liveness.wrote(self.out.len() - before);
+        if self.liveness.wants_confirmation() {
+            self.ping(now);
+        }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.out.extend_from_slice(encoder::PING);
+        self.liveness.ping_sent(now);
+    }
+}
+
+fn invalid(error: &encoder::Unencodable) -> TransportError {
+    TransportError::Invalid(error.to_string())
+}

@@ -1,0 +1,78 @@
+//! The header block of a message: `NATS/1.0[ code[ description]]`, then one line for each value.
+
+use crate::headers::Headers;
+
+const VERSION: &str = "NATS/1.0";
+
+/// A header block, read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) status: Option<u16>,
+    pub(super) description: Option<String>,
+    pub(super) headers: Headers,
+}
+
+/// Reads a header block. What makes no sense is skipped, not refused: servers pass on whatever a
+/// publisher wrote, and nobody else's mistake may end this connection.
+pub(super) fn parse(block: &[u8]) -> Block {
+    let mut lines = block
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut read = Block::default();
+    let status = String::from_utf8_lossy(lines.next().unwrap_or_default());
+    if let Some(status) = status.strip_prefix(VERSION) {
+        let status = status.trim();
+        let (code, description) = status.split_once(' ').unwrap_or((status, ""));
+        read.status = code.parse().ok();
+        let description = description.trim();
+        if read.status.is_some() && !description.is_empty() {
+            read.description = Some(description.to_owned());
+        }
+    }
+    for line in lines {
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let name = String::from_utf8_lossy(&line[..colon]);
+        let value = String::from_utf8_lossy(&line[colon + 1..]);
+        if !name.is_empty() {
+            read.headers.append(name, value.trim_matches([' ', '\t']));
+        }
+    }
+    read
+}
+
+/// How long the block is that [`write`] writes.
+pub(super) fn size(headers: &Headers) -> usize {
+    if headers.is_empty() {
+        return 0;
+    }
+    let values: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + ": \r\n".len())
+        .sum();
+    VERSION.len() + "\r\n\r\n".len() + values
+}
+
+/// Writes the block; nothing where there are no headers.
+pub(super) fn write(headers: &Headers, out: &mut Vec<u8>) {
+    if headers.is_empty() {
+        return;
+    }
+    out.extend_from_slice(VERSION.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in headers.iter() {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a name and a value stay one header on the wire. A value with a line break would become
+/// a header of its own, a message of its own even.
+pub(super) fn is_valid(name: &str, value: &str) -> bool {
+    let name_ok = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    name_ok && !value.contains(['\r', '\n'])
+}

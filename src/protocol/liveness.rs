@@ -1,0 +1,138 @@
+//! Whether the other side still listens, and how much of what was sent it has taken.
+//!
+//! Both are learnt from PINGs: their PONGs come back in order, so each also confirms what was sent
+//! before it. That bounds what waits in buffers that cannot be seen, a browser's above all.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::Config;
+use crate::platform::Instant;
+
+/// Nothing is slower than this many bytes per second and yet alive.
+const SLOWEST: u64 = 16 * 1024;
+/// A timer that fires this late was not heard, and neither was what came in meanwhile.
+const LATE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Liveness {
+    interval: Duration,
+    timeout: Duration,
+    probe_timeout: Duration,
+    window: u64,
+    last_received: Instant,
+    pings: VecDeque<Sent>,
+    /// Bytes that were sent, were sent before the last PING, and are confirmed.
+    sent: u64,
+    pinged: u64,
+    confirmed: u64,
+    /// When doubt becomes certainty.
+    probe: Option<Instant>,
+    /// Whether a late timer was already forgiven since something was last received.
+    forgiven: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    before: u64,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fine,
+    /// Ask.
+    Ping,
+    /// Give up.
+    Dead,
+}
+
+impl Liveness {
+    pub(super) fn new(config: &Config, now: Instant) -> Self {
+        Self {
+            interval: config.ping_interval,
+            timeout: config.ping_timeout,
+            probe_timeout: config.probe_timeout,
+            window: config.window as u64,
+            last_received: now,
+            pings: VecDeque::new(),
+            sent: 0,
+            pinged: 0,
+            confirmed: 0,
+            probe: None,
+            forgiven: false,
+        }
+    }
+
+    pub(super) fn received(&mut self, now: Instant) {
+        self.last_received = now;
+        self.probe = None;
+        self.forgiven = false;
+    }
+
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// Whether a PING is due for no other reason than to have bytes confirmed.
+    pub(super) fn wants_confirmation(&self) -> bool {
+        self.sent - self.pinged >= (self.window / 4).max(1)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.sent - self.confirmed < self.window
+    }
+
+    pub(super) fn ping_sent(&mut self, now: Instant) {
+        self.pinged = self.sent;
+        self.pings.push_back(Sent {
+            at: now,
+            before: self.sent,
+        });
+    }
+
+    pub(super) fn pong_received(&mut self) {
+        // One too many means nothing.
+        if let Some(ping) = self.pings.pop_front() {
+            self.confirmed = ping.before;
+        }
+    }
+
+    /// Whether everything that was sent is confirmed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pings.is_empty()
+    }
+
+    /// There is reason for doubt: a PING is being sent, and must be answered soon.
+    pub(super) fn probe(&mut self, now: Instant) {
+        self.probe = Some(now + self.probe_timeout);
+    }
+
+    fn dead_at(&self) -> Option<Instant> {
+        if let Some(probe) = self.probe {
+            return Some(probe);
+        }
+        let oldest = self.pings.front()?;
+        let to_send = Duration::from_secs((self.sent - self.confirmed) / SLOWEST);
+        Some(oldest.at.max(self.last_received) + self.timeout + to_send)
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.dead_at().unwrap_or(self.last_received + self.interval)
+    }
+
+    pub(super) fn check(&mut self, now: Instant) -> Verdict {
+        match self.dead_at() {
+            None if now >= self.last_received + self.interval => Verdict::Ping,
+            Some(dead_at) if now >= dead_at + LATE && !self.forgiven => {
+                // Asleep, frozen or throttled: an answer may wait right behind this timer. Ask
+                // once more rather than to throw a good connection away.
+                self.forgiven = true;
+                self.probe(now);
+                Verdict::Ping
+            }
+            Some(dead_at) if now >= dead_at => Verdict::Dead,
+            _ => Verdict::Fine,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The NATS client protocol, without input and output: bytes and the time go in, bytes and events
+//! come out. Whoever owns a socket drives it, in a browser, natively, in simulation and under
+//! fuzzing.
+//!
+//! [`Connection`] is the whole client: it decides when and where to dial, shakes hands, keeps
+//! subscriptions over reconnects, and matches answers with requests. [`Parser`] and [`encoder`] know
+//! the wire format, and nothing else does.
+
+pub(crate) mod auth;
+mod config;
+mod connection;
+pub(crate) mod encoder;
+mod fields;
+#[cfg(any(feature = "fuzzing", test))]
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))] // tests only
+pub mod fuzzing;
+mod info;
+mod liveness;
+#[cfg(feature = "nkeys")]
+mod nkey;
+mod parser;
+mod pool;
+mod random;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod url;
+
+pub(crate) use config::{Config, Reconnect};
+pub(crate) use connection::{CloseReason, Connection, Output};
+pub(crate) use info::ServerInfo;
+pub(crate) use parser::{ParseError, Parser, ServerOp};
+pub(crate) use pool::Pool;
+pub(crate) use random::Random;
+pub(crate) use requests::{ById, RequestId};
+pub(crate) use url::ServerUrl;

@@ -1,0 +1,129 @@
+//! The servers to try, and when.
+
+use std::time::Duration;
+
+use super::{Random, Reconnect, ServerUrl};
+
+/// The servers that are known, in the order in which they are tried.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    servers: Vec<Server>,
+    /// The one that was tried last.
+    current: usize,
+    /// How many attempts in a row failed.
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Server {
+    url: ServerUrl,
+    /// Another server told about it, so it goes when that is no longer said.
+    gossiped: bool,
+}
+
+impl Pool {
+    /// A pool of the servers that the user gave, in a random order so that clients spread.
+    pub(crate) fn new(urls: Vec<ServerUrl>, random: &mut Random) -> Self {
+        let mut servers: Vec<_> = urls
+            .into_iter()
+            .map(|url| Server {
+                url,
+                gossiped: false,
+            })
+            .collect();
+        random.shuffle(&mut servers);
+        // The first step goes to the first server.
+        let current = servers.len().saturating_sub(1);
+        Self {
+            servers,
+            current,
+            failures: 0,
+        }
+    }
+
+    /// Goes on to the next server. `None` if there is none at all.
+    pub(crate) fn advance(&mut self) -> Option<ServerUrl> {
+        self.current = (self.current + 1).checked_rem(self.servers.len())?;
+        self.current().cloned()
+    }
+
+    /// The server that was tried last.
+    pub(crate) fn current(&self) -> Option<&ServerUrl> {
+        self.servers.get(self.current).map(|server| &server.url)
+    }
+
+    /// An attempt failed.
+    pub(crate) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// There is a connection.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// How many attempts failed since there was a connection.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether there is another server than the current one.
+    pub(crate) fn has_other(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// Whether every server has been tried once so many more attempts have failed.
+    pub(crate) fn all_tried_after(&self, more: u32) -> bool {
+        self.failures as usize + more as usize >= self.servers.len()
+    }
+
+    /// How long to wait before the next attempt: next to nothing at first, then longer with every
+    /// round through the pool, and never the same for two clients that lost the same server.
+    pub(crate) fn delay(&self, policy: &Reconnect, random: &mut Random) -> Duration {
+        let rounds = self.failures / u32::try_from(self.servers.len().max(1)).unwrap_or(u32::MAX);
+        let most = policy
+            .first_delay
+            .saturating_mul(1 << rounds.min(16))
+            .min(policy.longest_delay);
+        let least = if rounds == 0 {
+            Duration::ZERO
+        } else {
+            most / 2
+        };
+        let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
+        least + Duration::from_micros(random.below(spread.saturating_add(1)))
+    }
+
+    /// Takes over what the current server tells about the others. New ones join, those that are no
+    /// longer told about go, and those that the user gave stay.
+    pub(crate) fn gossip(&mut self, addresses: &[String], random: &mut Random) {
+        let Some(current) = self.current().cloned() else {
+            return;
+        };
+        if addresses.is_empty() {
+            return;
+        }
+        let mut told: Vec<_> = addresses
+            .iter()
+            .filter_map(|address| current.gossiped(address))
+            // The certificate will not be for a bare IP address.
+            .filter(|url| !(url.is_encrypted() && url.is_ip()))
+            .collect();
+        self.servers.retain(|server| {
+            !server.gossiped
+                || server.url.same_place(&current)
+                || told.iter().any(|url| url.same_place(&server.url))
+        });
+        told.retain(|url| !self.servers.iter().any(|server| server.url.same_place(url)));
+        random.shuffle(&mut told);
+        self.servers.extend(told.into_iter().map(|url| Server {
+            url,
+            gossiped: true,
+        }));
+        self.current = self
+            .servers
+            .iter()
+            .position(|server| server.url.same_place(&current))
+            .unwrap_or(0);
+    }
+}

@@ -1,0 +1,183 @@
+//! Addresses of servers.
+//!
+//! Only what NATS needs of a URL is read: a whole URL parser would be the largest part of the
+//! client's download, and the browser has its own and sees the address in the end.
+
+use std::{fmt, net::IpAddr};
+
+/// The address of a server, without the credentials that stood in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerUrl {
+    scheme: String,
+    host: String,
+    port: u16,
+    path: String,
+    user: Option<String>,
+    password: Option<String>,
+}
+
+/// Text that is not the address of a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} is not a server address: {reason}")]
+pub(crate) struct InvalidUrl {
+    url: String,
+    reason: &'static str,
+}
+
+impl InvalidUrl {
+    /// What is wrong with it.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl ServerUrl {
+    /// Reads an address. Without a scheme it is `wss`; without a port it is the scheme's own.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {
+        let invalid = |reason| InvalidUrl {
+            url: redact(text),
+            reason,
+        };
+        let trimmed = text.trim();
+        let (scheme, rest) = match trimmed.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => ("wss".to_owned(), trimmed),
+        };
+        let default_port = match scheme.as_str() {
+            "ws" => 80,
+            "wss" => 443,
+            "nats" | "tcp" | "tls" => 4222,
+            _ => return Err(invalid("the scheme is not ws, wss, nats, tcp or tls")),
+        };
+        let path_at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(path_at);
+        if path.contains('#') {
+            return Err(invalid("it has a fragment"));
+        }
+        let (login, address) = match authority.rsplit_once('@') {
+            Some((login, address)) => (Some(login), address),
+            None => (None, authority),
+        };
+        let (user, password) = match login.map(|login| login.split_once(':').ok_or(login)) {
+            Some(Ok((user, password))) => (Some(decode(user)), Some(decode(password))),
+            Some(Err(user)) => (Some(decode(user)), None),
+            None => (None, None),
+        };
+        let (host, port) = split_port(address).ok_or_else(|| invalid("the port is not one"))?;
+        let word = |c: char| c.is_ascii_whitespace() || c.is_ascii_control();
+        if host.is_empty() || rest.contains(word) {
+            return Err(invalid("it has no host, or white space"));
+        }
+        Ok(Self {
+            scheme,
+            host: host.to_owned(),
+            port: port.unwrap_or(default_port),
+            path: path.to_owned(),
+            user,
+            password,
+        })
+    }
+
+    /// The address of a server that another server told about: it comes without a scheme, and is
+    /// reached like the server that told.
+    pub(crate) fn gossiped(&self, address: &str) -> Option<Self> {
+        let (host, port) = split_port(address.trim())?;
+        let sane = |c: char| c.is_ascii_alphanumeric() || "[]:.-_%".contains(c);
+        if host.is_empty() || !host.chars().all(sane) {
+            return None;
+        }
+        Some(Self {
+            host: host.to_owned(),
+            port: port.unwrap_or(self.port),
+            ..self.clone()
+        })
+    }
+
+    /// Whether the host is an IP address, for which there is hardly ever a certificate.
+    pub(crate) fn is_ip(&self) -> bool {
+        self.bare_host().parse::<IpAddr>().is_ok()
+    }
+
+    /// Whether the connection is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.scheme.as_str(), "wss" | "tls")
+    }
+
+    /// Whether this is a WebSocket, rather than plain TCP.
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.scheme.as_str(), "ws" | "wss")
+    }
+
+    /// The host without the brackets of an IPv6 address.
+    pub(crate) fn bare_host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The user, or the token, that stood in the address, and the password.
+    pub(crate) fn login(&self) -> Option<(&str, Option<&str>)> {
+        Some((self.user.as_deref()?, self.password.as_deref()))
+    }
+
+    /// Whether both lead to the same place.
+    pub(crate) fn same_place(&self, other: &Self) -> bool {
+        self.host.eq_ignore_ascii_case(&other.host) && self.port == other.port
+    }
+}
+
+/// Without credentials: this is what is dialled, logged and shown in errors.
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}:{}{}",
+            self.scheme, self.host, self.port, self.path
+        )
+    }
+}
+
+fn split_port(address: &str) -> Option<(&str, Option<u16>)> {
+    // The colons in brackets are those of an IPv6 address.
+    let search_from = address.rfind(']').unwrap_or(0);
+    match address[search_from..].rfind(':') {
+        Some(colon) => {
+            let (host, port) = address.split_at(search_from + colon);
+            let port: u16 = port[1..].parse().ok()?;
+            (port != 0).then_some((host, Some(port)))
+        }
+        None => Some((address, None)),
+    }
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        match (bytes[at], hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// An error message must not carry a password into a log.
+fn redact(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
+        (None, Some((_, rest))) => format!("***@{rest}"),
+        (_, None) => text.to_owned(),
+    }
+}

@@ -1,0 +1,156 @@
+//! What JavaScript gives: a WebSocket, and word of pages that were asleep.
+//!
+//! Everything is looked up on the global object, so it works in a window, a worker, Node and Deno.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures::{Sink, Stream};
+use gloo_net::websocket::{Message, State, WebSocketError, futures::WebSocket};
+use js_sys::Reflect;
+use tokio::sync::mpsc;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::EventTarget;
+
+use super::socket::Socket;
+use crate::protocol::ServerUrl;
+
+/// The WebSocket of the page, or why there is none.
+pub(crate) struct BrowserSocket(Result<Both, String>);
+
+/// gloo-net receives. It would wrap all that is sent in a `Blob`, which a browser reads in its own
+/// time: that is done directly.
+struct Both {
+    receiver: WebSocket,
+    sender: web_sys::WebSocket,
+}
+
+impl Both {
+    fn new(url: &ServerUrl) -> Result<Self, String> {
+        if !url.is_websocket() {
+            return Err(format!("{url}: a browser speaks only ws and wss"));
+        }
+        let sender = web_sys::WebSocket::new(&url.to_string()).map_err(|error| explain(&error))?;
+        let receiver = WebSocket::try_from(sender.clone()).map_err(|error| error.to_string())?;
+        Ok(Self { receiver, sender })
+    }
+}
+
+impl BrowserSocket {
+    fn there(&mut self) -> Result<&mut Both, String> {
+        self.0.as_mut().map_err(|reason| reason.clone())
+    }
+}
+
+impl Socket for BrowserSocket {
+    fn open(url: &ServerUrl) -> Self {
+        Self(Both::new(url))
+    }
+
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
+        let socket = self.there()?;
+        // Ready means no more than that it is not connecting any more.
+        _ = ready!(Pin::new(&mut socket.receiver).poll_ready(context));
+        Poll::Ready(match socket.receiver.state() {
+            State::Open => Ok(()),
+            // Browsers tell pages no more, so that they cannot explore networks.
+            _ => Err(
+                "the WebSocket was not opened: there is no server, or it does not accept \
+                 this origin, or its certificate is not trusted"
+                    .to_owned(),
+            ),
+        })
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
+        let socket = self.there()?;
+        let frame = ready!(Pin::new(&mut socket.receiver).poll_next(context));
+        Poll::Ready(match frame {
+            Some(Ok(Message::Bytes(bytes))) => Ok(bytes.into()),
+            Some(Ok(Message::Text(text))) => Ok(text.into()),
+            Some(Err(WebSocketError::ConnectionClose(event))) => Err(format!(
+                "the WebSocket was closed, code {} {}",
+                event.code, event.reason
+            )),
+            Some(Err(_)) => Err("the WebSocket failed".to_owned()),
+            None => Err("the WebSocket was closed".to_owned()),
+        })
+    }
+
+    fn send(&mut self, bytes: Bytes) -> Result<(), String> {
+        let sent = self.there()?.sender.send_with_u8_array(&bytes);
+        sent.map_err(|error| explain(&error))
+    }
+
+    fn poll_flush(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), String>> {
+        // The browser's buffer takes everything. What is in it is bounded by what the server has
+        // not confirmed.
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn explain(error: &JsValue) -> String {
+    let message = Reflect::get(error, &"message".into()).ok();
+    message
+        .and_then(|message| message.as_string())
+        .unwrap_or_else(|| "the WebSocket was refused".to_owned())
+}
+
+/// Word of anything after which a connection is doubtful: the page was hidden, frozen or offline.
+pub(crate) struct WakeUps {
+    events: mpsc::Receiver<()>,
+    callback: Closure<dyn FnMut()>,
+    listening: Vec<(EventTarget, &'static str)>,
+}
+
+impl WakeUps {
+    pub(crate) fn new() -> Self {
+        // One is as good as many.
+        let (sender, events) = mpsc::channel(1);
+        let callback = Closure::<dyn FnMut()>::new(move || _ = sender.try_send(()));
+        let global: JsValue = js_sys::global().into();
+        let document = Reflect::get(&global, &"document".into()).unwrap_or_default();
+        let mut listening = Vec::new();
+        for (target, event) in [
+            (&global, "online"),
+            (&global, "pageshow"),
+            (&document, "visibilitychange"),
+            (&document, "resume"),
+        ] {
+            // A worker has no document, and Node no events on the global object.
+            let has_events = target.is_object()
+                && Reflect::has(target, &"addEventListener".into()).unwrap_or(false);
+            if has_events {
+                let target: EventTarget = target.clone().unchecked_into();
+                let function = callback.as_ref().unchecked_ref();
+                let added = target.add_event_listener_with_callback(event, function);
+                if added.is_ok() {
+                    listening.push((target, event));
+                }
+            }
+        }
+        Self {
+            events,
+            callback,
+            listening,
+        }
+    }
+
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // The other end is in the callback, which is never dropped before this.
+        self.events.poll_recv(context).map(|_| ())
+    }
+}
+
+impl Drop for WakeUps {
+    fn drop(&mut self) {
+        let function = self.callback.as_ref().unchecked_ref();
+        for (target, event) in &self.listening {
+            // If it is not there any more, so much the better.
+            _ = target.remove_event_listener_with_callback(event, function);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a bucket's settings do, and what its status says.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shizuku::kv::{
+    BucketError, KvWriteError, LimitMarkers, Republish, ServiceError, Source, Storage,
+};
+
+use super::{Env, Outcome, keys};
+use crate::assert_refused;
+
+pub(crate) async fn settings_come_back(env: Env) -> Outcome {
+    let defaults = env.fresh_config(|_| {});
+    let mut all = env.fresh_config(|config| {
+        config.description = "everything, with \"quotes\" and ünïcode".into();
+        config.history = 64;
+        config.max_age = Some(Duration::from_millis(86_400_123));
+        config.max_value_size = Some(123_456);
+        config.max_bytes = Some(10_000_000);
+        config.storage = Storage::Memory;
+        config.metadata = BTreeMap::from([("team".into(), "blue".into())]);
+    });
+    if env.capabilities.limit_markers {
+        all.limit_markers = LimitMarkers::For(Duration::from_secs(42));
+    }
+    let mut compressed = env.fresh_config(|config| config.compression = true);
+    compressed.limit_markers = LimitMarkers::Off;
+    for mut config in [defaults, all, compressed] {
+        let store = env.client.create_bucket(config.clone()).await?;
+        let status = store.status().await?;
+        assert_eq!(status.bucket, config.name.as_str());
+        let mut actual = status.config;
+        if config.limit_markers == LimitMarkers::Auto {
+            config.limit_markers = if env.capabilities.limit_markers {
+                LimitMarkers::For(Duration::from_secs(1))
+            } else {
+                LimitMarkers::Off
+            };
+        }
+        // Servers add notes of their own.
+        actual
+            .metadata
+            .retain(|name, _| !name.starts_with("_nats."));
+        assert_eq!(actual, config);
+        env.client.create_bucket(config).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn status_counts(env: Env) -> Outcome {
+    let store = env.bucket_with(|config| config.history = 2).await?;
+    let status = store.status().await?;
+    assert_eq!((status.values, status.keys, status.bytes), (0, 0, 0));
+    assert_eq!((status.first_revision, status.last_revision), (0, 0));
+    for (key, value) in [("a", "1"), ("b", "1"), ("a", "2"), ("a", "3")] {
+        store.put(key, value).await?;
+    }
+    store.delete("b").await?;
+    let status = store.status().await?;
+    assert_eq!((status.values, status.keys), (4, 2));
+    assert_eq!((status.first_revision, status.last_revision), (2, 5));
+    assert!(status.bytes > 20);
+    Ok(())
+}
+
+pub(crate) async fn a_value_beyond_the_bucket_is_too_large(env: Env) -> Outcome {
+    let store = env
+        .bucket_with(|config| config.max_value_size = Some(100))
+        .await?;
+    store.put("a", "x".repeat(100)).await?;
+    assert_refused!(
+        store.put("a", "y".repeat(101)).await,
+        KvWriteError::TooLarge { key, .. } if key == "a"
+    );
+    assert_eq!(store.get("a").await?.unwrap(), "x".repeat(100));
+    Ok(())
+}
+
+pub(crate) async fn a_value_beyond_the_server_is_too_large(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let limit = 1024 * 1024;
+    store.put("a", vec![b'x'; limit]).await?;
+    for size in [limit + 1, 4 * limit] {
+        assert_refused!(
+            store.put("b", vec![b'x'; size]).await,
+            KvWriteError::TooLarge { key, .. } if key == "b"
+        );
+    }
+    // The connection has survived it.
+    assert_eq!(store.get("a").await?.unwrap().len(), limit);
+    assert_eq!(keys(&store, ">").await?, ["a"]);
+    Ok(())
+}
+
+pub(crate) async fn a_full_bucket_refuses(env: Env) -> Outcome {
+    let store = env
+        .bucket_with(|config| config.max_bytes = Some(1000))
+        .await?;
+    store.put("a", "x".repeat(500)).await?;
+    for key in ["b", "c"] {
+        let result = store.put(key, "y".repeat(500)).await;
+        assert_refused!(
+            result,
+            KvWriteError::Service(ServiceError::Refused { code: 10077, .. })
+        );
+    }
+    assert_eq!(
+        store.get("a").await?.unwrap(),
+        "x".repeat(500),
+        "nothing is dropped"
+    );
+    store.put("a", "z".repeat(500)).await?;
+    store.put("b", "1").await?;
+    Ok(())
+}
+
+pub(crate) async fn too_many_replicas_are_refused(env: Env) -> Outcome {
+    let config = env.fresh_config(|config| config.replicas = 3);
+    assert_refused!(
+        env.client.create_bucket(config.clone()).await,
+        BucketError::Service(ServiceError::Refused { .. } | ServiceError::Unsupported { .. })
+    );
+    assert_refused!(
+        env.client.open_bucket(config.name).await,
+        BucketError::Service(ServiceError::BucketNotFound { .. })
+    );
+    Ok(())
+}
+
+pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
+    let origins = [env.bucket().await?, env.bucket().await?];
+    let mut sources: Vec<_> = origins
+        .iter()
+        .map(|origin| Source {
+            bucket: origin.bucket().clone(),
+            domain: None,
+        })
+        .collect();
+    let config = env.fresh_config(|config| {
+        config.sources = sources.clone();
+        config.republish = Some(Republish {
+            source: String::new(),
+            destination: format!("copy.{}.>", config.name),
+            headers_only: true,
+        });
+    });
+    let created = env.client.create_bucket(config.clone()).await;
+    if !env.capabilities.other_buckets {
+        assert_refused!(
+            created,
+            BucketError::Service(ServiceError::Unsupported { remedy, .. })
+                if remedy.contains(&config.name)
+        );
+        return Ok(());
+    }
+    let store = created?;
+    let mut status = store.status().await?;
+    let order = |source: &Source| source.bucket.clone();
+    status.config.sources.sort_by_key(order);
+    sources.sort_by_key(order);
+    assert_eq!(status.config.sources, sources);
+    assert_eq!(status.config.republish, config.republish);
+    let watch = store.watch_all().await?;
+    origins[0].put("a", "1").await?;
+    assert_eq!(env.next(&watch).await, "a=1");
+    origins[1].put("b", "2").await?;
+    assert_eq!(env.next(&watch).await, "b=2");
+    assert_eq!(store.get("b").await?.unwrap(), "2");
+    Ok(())
+}
+
+pub(crate) async fn mirrors_copy(env: Env) -> Outcome {
+    let origin = env.bucket().await?;
+    let config = env.fresh_config(|config| {
+        config.mirror = Some(Source {
+            bucket: origin.bucket().clone(),
+            domain: None,
+        });
+    });
+    let created = env.client.create_bucket(config.clone()).await;
+    if !env.capabilities.other_buckets {
+        assert_refused!(
+            created,
+            BucketError::Service(ServiceError::Unsupported { remedy, .. })
+                if remedy.contains(&config.name)
+        );
+        return Ok(());
+    }
+    let store = created?;
+    assert_eq!(store.status().await?.config.mirror, config.mirror);
+    let revision = origin.put("a", "1").await?;
+    env.until("copy", async || store.get("a").await.unwrap().is_some())
+        .await;
+    let entry = store.entry("a").await?.unwrap();
+    assert_eq!(
+        (entry.revision, entry.value.unwrap()),
+        (revision, "1".into())
+    );
+    assert_eq!(keys(&store, ">").await?, ["a"]);
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Types in a bucket.
+
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use shizuku::{
+    ByteSerialize, Bytes, Json, JsonByteDes, JsonByteSer,
+    kv::{
+        BoxError, KeyIndexedValue, KeyValue, KeyValueRead, KvReadError, KvWriteError,
+        StaticKeyIndexedValue,
+    },
+};
+
+use super::{Env, Outcome};
+use crate::assert_refused;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
+struct Limits {
+    cpu: u32,
+    note: String,
+}
+
+impl StaticKeyIndexedValue for Limits {
+    fn key() -> String {
+        "app.limits".into()
+    }
+}
+
+fn limits(cpu: u32) -> Limits {
+    Limits {
+        cpu,
+        note: format!("{cpu} \"ünïts\""),
+    }
+}
+
+/// What an error of decoding must say.
+fn check(error: &KvReadError, key: &str, at: u64) {
+    let KvReadError::Decode(error) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((error.key.as_str(), error.revision), (key, at));
+    assert!(error.type_name.contains("Limits"), "{}", error.type_name);
+    let text = error.to_string();
+    for said in [key, &at.to_string(), "Limits", error.bucket.as_str()] {
+        assert!(text.contains(said), "{text} does not say {said}");
+    }
+}
+
+pub(crate) async fn values_are_written_and_read(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    assert_eq!(Limits::read_from(&store, Limits::key()).await?, None);
+    let revision = limits(4).write_to_anyway(&store).await?;
+    let read = Limits::read_from(&store, "app.limits").await?;
+    assert_eq!(read, Some(limits(4)));
+    let entry = Limits::entry_from(&store, Limits::key()).await?.unwrap();
+    assert_eq!((entry.revision, entry.value), (revision, Some(limits(4))));
+    limits(5).write_to_anyway(&store).await?;
+    Limits::delete_anyway(&store, Limits::key()).await?;
+    assert_eq!(Limits::read_from(&store, Limits::key()).await?, None);
+    Ok(())
+}
+
+pub(crate) async fn atomic_writes_lose_openly(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let first = limits(1).create_in(&store).await?;
+    assert_refused!(limits(2).create_in(&store).await, KvWriteError::Conflict(_));
+    let second = limits(2).write_to_atomically(&store, first).await?;
+    let lost = limits(3).write_to_atomically(&store, first).await;
+    let error = lost.unwrap_err();
+    assert_eq!(error.conflict().unwrap().actual, Some(second));
+    let lost = Limits::delete_atomically(&store, Limits::key(), first).await;
+    assert_refused!(lost, KvWriteError::Conflict(_));
+    assert_eq!(
+        Limits::read_from(&store, Limits::key()).await?,
+        Some(limits(2))
+    );
+    Limits::delete_atomically(&store, Limits::key(), second).await?;
+    Ok(())
+}
+
+pub(crate) async fn removed_values_are_none(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    limits(1).write_to_anyway(&store).await?;
+    for purge in [false, true] {
+        if purge {
+            store.purge(Limits::key()).await?;
+        } else {
+            store.delete(Limits::key()).await?;
+        }
+        assert_eq!(Limits::read_from(&store, Limits::key()).await?, None);
+        let entry = Limits::entry_from(&store, Limits::key()).await?.unwrap();
+        assert!(entry.is_removal() && entry.value.is_none());
+        let watch = Limits::watch(&store, Limits::key()).await?;
+        let entry = env.soon("entry", watch.next()).await.unwrap()?;
+        assert!(entry.is_removal() && entry.value.is_none());
+    }
+    Ok(())
+}
+
+pub(crate) async fn what_does_not_decode_says_so(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    store.put("first", "1").await?;
+    for text in ["", "nonsense", "{\"cpu\": -1}", "{\"cpu\": 1}"] {
+        let revision = store.put(Limits::key(), text).await?;
+        let error = Limits::read_from(&store, Limits::key()).await.unwrap_err();
+        check(&error, "app.limits", revision);
+        let error = Limits::entry_from(&store, Limits::key()).await.unwrap_err();
+        check(&error, "app.limits", revision);
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_watch_goes_on_after_it(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let bad = store.put("a", "nonsense").await?;
+    store.put("b", limits(1).to_bytes()?).await?;
+    let watch = Limits::watch(&store, ">").await?;
+    let next = async || env.soon("item", watch.next()).await.unwrap();
+    check(&next().await.unwrap_err(), "a", bad);
+    assert_eq!(next().await?.value, Some(limits(1)));
+    let bad = store.put("b", "{}").await?;
+    check(&next().await.unwrap_err(), "b", bad);
+    store.put("b", limits(2).to_bytes()?).await?;
+    assert_eq!(next().await?.value, Some(limits(2)));
+    store.delete("b").await?;
+    assert!(next().await?.is_removal());
+    Ok(())
+}
+
+pub(crate) async fn many_are_read_with_errors_in_place(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    store.put("a", limits(1).to_bytes()?).await?;
+    let bad = store.put("b", "nonsense").await?;
+    store.put("c", limits(3).to_bytes()?).await?;
+    let mut values = Vec::new();
+    let mut errors = 0;
+    for result in Limits::read_many(&store, ["a", "b", "c", "none"]).await? {
+        match result {
+            Ok(entry) => values.push(entry.value.unwrap().cpu),
+            Err(error) => {
+                check(&error, "b", bad);
+                errors += 1;
+            }
+        }
+    }
+    values.sort_unstable();
+    assert_eq!((values, errors), (vec![1, 3], 1));
+    Ok(())
+}
+
+pub(crate) async fn history_is_typed(env: Env) -> Outcome {
+    let store = env.bucket_with(|config| config.history = 9).await?;
+    limits(1).write_to_anyway(&store).await?;
+    let bad = store.put(Limits::key(), "nonsense").await?;
+    store.delete(Limits::key()).await?;
+    let history = Limits::history_from(&store, Limits::key()).await?;
+    assert_eq!(history.len(), 3);
+    assert_eq!(history[0].as_ref().unwrap().value, Some(limits(1)));
+    check(history[1].as_ref().unwrap_err(), "app.limits", bad);
+    assert!(history[2].as_ref().unwrap().is_removal());
+    Ok(())
+}
+
+pub(crate) async fn update_in_loses_no_update(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let writers = (0..40).map(|_| {
+        Limits::update_in(&store, Limits::key(), |current| {
+            Some(limits(current.map_or(0, |limits| limits.cpu) + 1))
+        })
+    });
+    env.soon("40 updates", try_join_all(writers)).await?;
+    assert_eq!(
+        Limits::read_from(&store, Limits::key()).await?,
+        Some(limits(40))
+    );
+    store.put(Limits::key(), "nonsense").await?;
+    let result = Limits::update_in(&store, Limits::key(), |_| Some(limits(1))).await;
+    assert_refused!(result, KvWriteError::Read(_));
+    assert_eq!(store.get(Limits::key()).await?.unwrap(), "nonsense");
+    Ok(())
+}
+
+/// Something that has no bytes.
+struct Unspeakable;
+
+impl KeyIndexedValue for Unspeakable {
+    fn indexed_key(&self) -> String {
+        "a".into()
+    }
+}
+
+impl ByteSerialize for Unspeakable {
+    fn to_bytes(&self) -> Result<Bytes, BoxError> {
+        Err("words fail me".into())
+    }
+}
+
+pub(crate) async fn what_does_not_encode_is_not_written(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    match Unspeakable.write_to_anyway(&store).await {
+        Err(error @ KvWriteError::Encode { .. }) => {
+            let text = error.to_string();
+            assert!(
+                text.contains("key a") && text.contains("words fail me"),
+                "{text}"
+            );
+            assert!(text.contains("Unspeakable"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.status().await?.last_revision, 0);
+    Ok(())
+}
+
+pub(crate) async fn derived_json_works(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    limits(7).write_to_anyway(&store).await?;
+    let bytes = store.get(Limits::key()).await?.unwrap();
+    assert_eq!(bytes, "{\"cpu\":7,\"note\":\"7 \\\"ünïts\\\"\"}");
+    let json = Json::<Limits>::read_from(&store, Limits::key()).await?;
+    assert_eq!(json.unwrap().0, limits(7));
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! What only real servers can show of the JetStream backend: faults, restarts, and what each version
+//! of the server can do. What every backend has in common is in the conformance suite.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use harness::{V2_10, VERSIONS};
+use shizuku::{
+    Client, Store,
+    kv::{
+        BucketConfig, BucketError, Deliver, Entry, Expect, KvReadError, KvWriteError, LimitMarkers,
+        Operation, PutOptions, Read, RemoveOptions, ServiceError, Watch, WatchEvent, WatchOptions,
+    },
+};
+
+/// Long enough for anything that is to come, on a machine that is busy compiling.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn client(version: &str) -> Client {
+    let server = harness::shared(version).await.unwrap();
+    shizuku::connect(server.url()).await.unwrap()
+}
+
+async fn event(watch: &Watch) -> WatchEvent {
+    let event = tokio::time::timeout(PATIENCE, watch.next_event()).await;
+    event
+        .expect("an event in time")
+        .expect("a watch goes on")
+        .unwrap()
+}
+
+async fn entry(watch: &Watch) -> Entry {
+    match event(watch).await {
+        WatchEvent::Entry(entry) => entry,
+        other => panic!("{other:?} instead of an entry"),
+    }
+}
+
+async fn current(watch: &Watch) {
+    let event = event(watch).await;
+    assert!(matches!(event, WatchEvent::Current), "{event:?}");
+}
+
+async fn keys(store: &Store) -> Vec<String> {
+    let keys: Vec<_> = store.keys().await.unwrap().try_collect().await.unwrap();
+    let mut keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    keys.sort();
+    keys
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_basics_work_on_every_version() {
+    for version in VERSIONS {
+        basics(&client(version).await, *version != V2_10).await;
+    }
+}
+
+async fn basics(client: &Client, modern: bool) {
+    let name = "basics";
+    let store = client.create_bucket(name).await.unwrap();
+    assert_eq!(keys(&store).await, [""; 0]);
+
+    let watch = store.watch_all().await.unwrap();
+    current(&watch).await;
+
+    let first = store.put("a.b", "1").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, first);
+    let options = PutOptions::new().header("Trace", "x").header("Trace", "y");
+    let second = store.put_with("a.b", "2", options).await.unwrap();
+    let seen = entry(&watch).await;
+    let got = store.entry("a.b").await.unwrap().unwrap();
+    let led = store
+        .entry_with("a.b", Read::Leader)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(got.value.as_deref(), Some(&b"2"[..]));
+    assert_eq!(got.revision, second);
+    assert_eq!(got.headers.get_all("Trace").collect::<Vec<_>>(), ["x", "y"]);
+    assert_eq!(got.headers.len(), 2);
+    assert_eq!(got, led);
+    assert_eq!(got, seen);
+
+    // Conditions
+    assert_eq!(
+        store
+            .update("a.b", "3", first)
+            .await
+            .unwrap_err()
+            .conflict()
+            .unwrap()
+            .actual,
+        Some(second)
+    );
+    let lost = store.create("a.b", "3").await.unwrap_err();
+    let lost = lost.conflict().unwrap();
+    assert_eq!((lost.expected, lost.actual), (Expect::Absent, Some(second)));
+    let third = store.update("a.b", "3", second).await.unwrap();
+    assert_eq!(entry(&watch).await.revision, third);
+    assert!(store.entry_at("a.b", second).await.unwrap().is_none());
+    assert!(store.entry_at("other", third).await.unwrap().is_none());
+    assert_eq!(
+        store
+            .entry_at("a.b", third)
+            .await
+            .unwrap()
+            .unwrap()
+            .revision,
+        third
+    );
+    assert!(store.entry("none").await.unwrap().is_none());
+    assert!(
+        store
+            .entry_with("none", Read::Leader)
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    // Removal
+    let removed = store
+        .remove_with("a.b", RemoveOptions::delete())
+        .await
+        .unwrap();
+    let seen = entry(&watch).await;
+    assert_eq!(
+        (seen.revision, seen.operation, seen.value),
+        (removed, Operation::Delete, None)
+    );
+    assert_eq!(store.get("a.b").await.unwrap(), None);
+    assert_eq!(keys(&store).await, [""; 0]);
+    let created = store.create("a.b", "4").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, created);
+    let purge = RemoveOptions::purge().expect(Expect::Revision(created));
+    store.remove_with("a.b", purge).await.unwrap();
+    assert_eq!(entry(&watch).await.operation, Operation::Purge);
+
+    // Many
+    for n in 0..20 {
+        store.put(format!("many.{n}"), n.to_string()).await.unwrap();
+    }
+    assert_eq!(keys(&store).await.len(), 20);
+    assert_eq!(
+        store
+            .get_many(["many.1", "many.2", "none", "a.b"])
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        store
+            .get_many(["many.*", "*.3", "many.4"])
+            .await
+            .unwrap()
+            .len(),
+        20
+    );
+
+    // Time to live
+    let ttl = PutOptions::new().ttl(Duration::from_secs(1));
+    let put = store.put_with("ttl", "x", ttl.clone()).await;
+    let status = store.status().await.unwrap();
+    if modern {
+        let put = put.unwrap();
+        assert!(status.has_limit_markers());
+        let watch = store.watch("ttl").await.unwrap();
+        assert_eq!(entry(&watch).await.revision, put);
+        current(&watch).await;
+        let seen = entry(&watch).await;
+        assert_eq!((seen.operation, seen.headers.len()), (Operation::Expire, 0));
+        // Over the marker, and still with its time to live.
+        store
+            .put_with("ttl2", "x", PutOptions::new())
+            .await
+            .unwrap();
+        store
+            .remove_with("ttl2", RemoveOptions::delete())
+            .await
+            .unwrap();
+        store
+            .put_with("ttl2", "x", ttl.expect(Expect::Absent))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        assert!(store.entry("ttl2").await.unwrap().is_none());
+    } else {
+        let error = put.unwrap_err();
+        assert!(
+            matches!(&error, KvWriteError::Service(ServiceError::Unsupported { remedy, .. }) if remedy.contains(name) && remedy.contains("2.11")),
+            "{error:?}"
+        );
+        let mut config = BucketConfig::new("markers");
+        config.limit_markers = LimitMarkers::For(Duration::from_secs(1));
+        let error = client.create_bucket(config).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                BucketError::Service(ServiceError::Unsupported { .. })
+            ),
+            "{error:?}"
+        );
+    }
+    assert!(
+        client
+            .bucket_names()
+            .any(|found| async move { found.unwrap() == name })
+            .await
+    );
+    client.delete_bucket(name).await.unwrap();
+    let error = client.open_bucket(name).await.unwrap_err();
+    assert!(matches!(
+        error,
+        BucketError::Service(ServiceError::BucketNotFound { .. })
+    ));
+    let error = store.put("a", "1").await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KvWriteError::Service(ServiceError::BucketNotFound { .. })
+        ),
+        "{error:?}"
+    );
+    let error = store.get("a").await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KvReadError::Service(ServiceError::BucketNotFound { .. })
+        ),
+        "{error:?}"
+    );
+    let error = store.get_many("a").await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KvReadError::Service(ServiceError::BucketNotFound { .. })
+        ),
+        "{error:?}"
+    );
+    let error = store.watch_all().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KvReadError::Service(ServiceError::BucketNotFound { .. })
+        ),
+        "{error:?}"
+    );
+}
