@@ -227,6 +227,7 @@ impl ConnectError {
         }
     }
 
+    #[allow(dead_code)] // where every feature is on
     pub(crate) fn no_feature(url: &str, feature: &'static str) -> Self {
         Self::MissingFeature {
             url: without_secrets(url),

@@ -4,6 +4,7 @@
 #[cfg(any(feature = "native", feature = "web"))]
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 
@@ -13,13 +14,13 @@ use crate::{client::ConnectError, options::ConnectOptions, transport::Transport}
 
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
-        pub(crate) use web_time::{Instant, SystemTime};
+        pub(crate) use web_time::Instant;
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
 
         /// What the clock on the wall says. The standard library's own panics here.
-        pub(crate) fn wall_clock() -> std::time::SystemTime {
-            web_time::web::SystemTimeExt::to_std(SystemTime::now())
+        pub(crate) fn wall_clock() -> SystemTime {
+            web_time::web::SystemTimeExt::to_std(web_time::SystemTime::now())
         }
 
         /// Starts a task that runs by itself until it ends.
@@ -87,7 +88,7 @@ cfg_if::cfg_if! {
             }
         }
     } else {
-        pub(crate) use std::time::{Instant, SystemTime};
+        pub(crate) use std::time::Instant;
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::plain::{PlainSocket as Socket, WakeUps};
 

@@ -135,7 +135,10 @@ impl fmt::Display for ServerUrl {
         write!(
             f,
             "{}://{}:{}{}",
-            self.scheme, self.host, self.port, self.path
+            self.scheme,
+            self.host,
+            self.port(),
+            self.path
         )
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::platform::{self, SystemTime as PlatformTime};
+use crate::platform;
 
 /// The time by which values grow old.
 ///
@@ -38,10 +38,8 @@ pub struct SystemClock {
 impl SystemClock {
     /// Starts from the system's time.
     pub fn new() -> Self {
-        // By way of the epoch, because the platform's own type may be another than `std`'s.
-        let started = PlatformTime::now().duration_since(PlatformTime::UNIX_EPOCH);
         Self {
-            started: UNIX_EPOCH + started.unwrap_or_default(),
+            started: platform::wall_clock(),
             since: platform::Instant::now(),
         }
     }

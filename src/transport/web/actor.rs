@@ -110,7 +110,7 @@ impl Actor {
             line: None,
             wake_ups: WakeUps::new(),
             timer: None,
-            clocks: (Instant::now(), SystemTime::now()),
+            clocks: (Instant::now(), platform::wall_clock()),
         }
     }
 
@@ -357,7 +357,7 @@ impl Actor {
     }
 
     fn notice_sleep(&mut self, now: Instant) {
-        let wall = SystemTime::now();
+        let wall = platform::wall_clock();
         let (then, wall_then) = std::mem::replace(&mut self.clocks, (now, wall));
         // A clock that was set back says nothing.
         let passed = wall.duration_since(wall_then).unwrap_or_default();
