@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use futures::{StreamExt, channel::mpsc, channel::oneshot};
+use futures::{StreamExt, channel::mpsc, channel::oneshot, future::LocalBoxFuture};
 use js_sys::{Array, Function, Object, Promise};
 use shizuku::{
     ConnectOptions, ConnectionState, Credentials,
@@ -18,13 +18,18 @@ use crate::{
     store::RawStore,
 };
 
-/// A promise of what `work` answers.
+/// A promise of what `work` answers. Boxed, so that what drives it is compiled once.
 pub(crate) fn promise(work: impl Future<Output = Result<JsValue>> + 'static) -> Promise {
+    drive(Box::pin(work))
+}
+
+fn drive(work: LocalBoxFuture<'static, Result<JsValue>>) -> Promise {
     future_to_promise(async move { work.await.map_err(JsValue::from) })
 }
 
 /// A promise of a [`RawClient`].
 #[wasm_bindgen]
+#[allow(unreachable_pub, reason = "JavaScript reaches it")]
 pub fn connect(url: String, options: JsValue, credentials: Option<Function>) -> Promise {
     promise(async move {
         let options = connect_options(&Options(options), credentials)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use js_sys::{Array, Reflect};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
 
 use crate::error::{Fault, Result};
 
@@ -50,14 +50,6 @@ impl Options {
         self.read(name, "a number of milliseconds", |value| {
             millis(value.as_f64()?)
         })
-    }
-
-    pub(crate) fn texts(&self, name: &'static str) -> Result<Vec<String>> {
-        let texts = self.read(name, "an array of strings", |value| {
-            let array = value.dyn_ref::<Array>()?;
-            array.iter().map(|item| item.as_string()).collect()
-        })?;
-        Ok(texts.unwrap_or_default())
     }
 
     pub(crate) fn options(&self, name: &'static str) -> Option<Self> {

@@ -10,9 +10,12 @@ use js_sys::Promise;
 use shizuku::kv::{self, KvReadError, WatchEvent};
 use tokio::sync::Notify;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::future_to_promise;
 
-use crate::{error::Fault, pack::Batch};
+use crate::{
+    client::promise,
+    error::Result,
+    pack::Batch,
+};
 
 /// A watch, or a listing that ends once everything that was there is delivered.
 #[wasm_bindgen]
@@ -49,9 +52,9 @@ impl RawWatch {
     /// A promise of the next batch; `undefined` at the end. What is there already comes in one.
     pub fn next(&self) -> Promise {
         let shared = Rc::clone(&self.shared);
-        future_to_promise(async move {
+        promise(async move {
             if let Some(error) = shared.error.take() {
-                return Err(Fault::from(error).into());
+                return Err(error.into());
             }
             let Some(watch) = shared.watch.borrow().clone() else {
                 return Ok(JsValue::UNDEFINED);
@@ -87,8 +90,8 @@ impl Shared {
     fn fill(
         &self,
         watch: &kv::Watch,
-        first: Option<Result<WatchEvent, KvReadError>>,
-    ) -> Result<JsValue, JsValue> {
+        first: Option<std::result::Result<WatchEvent, KvReadError>>,
+    ) -> Result<JsValue> {
         let mut batch = Batch::default();
         let mut next = Some(first);
         let mut is_empty = true;
@@ -107,7 +110,7 @@ impl Shared {
                 Some(Err(error)) => {
                     self.close();
                     if is_empty {
-                        return Err(Fault::from(error).into());
+                        return Err(error.into());
                     }
                     self.error.replace(Some(error));
                     break;
