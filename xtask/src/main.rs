@@ -22,6 +22,8 @@ cargo xtask <task>
   bench <name>           run a benchmark and write <target>/bench/<name>.json: native
   hack                   check every combination of features, natively and for browsers
   npm                    build the npm package into js/dist and print its sizes
+  control                serve nats-servers on demand until Ctrl-C, for tests that one is writing:
+                         SHIZUKU_CONTROL=<address> npm test --prefix js
   server [--version V] [--ws]
                          run a nats-server with JetStream until Ctrl-C
 ";
@@ -47,6 +49,7 @@ fn dispatch(arguments: &[String]) -> run::Result {
         "bench" => bench::bench(rest),
         "hack" => hack::hack(),
         "npm" => npm::npm(rest),
+        "control" => server::control(),
         "server" => server::server(rest),
         "help" | "--help" | "-h" => {
             eprint!("{HELP}");
