@@ -27,7 +27,12 @@ impl Options {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
-        let wrong = || Fault::new("invalid_option", format!("invalid {name}: {wanted} is needed"));
+        let wrong = || {
+            Fault::new(
+                "invalid_option",
+                format!("invalid {name}: {wanted} is needed"),
+            )
+        };
         read(&value).map(Some).ok_or_else(wrong)
     }
 

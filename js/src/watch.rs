@@ -11,11 +11,7 @@ use shizuku::kv::{self, KvReadError, WatchEvent};
 use tokio::sync::Notify;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use crate::{
-    client::promise,
-    error::Result,
-    pack::Batch,
-};
+use crate::{client::promise, error::Result, pack::Batch};
 
 /// A watch, or a listing that ends once everything that was there is delivered.
 #[wasm_bindgen]

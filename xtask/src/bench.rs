@@ -4,6 +4,7 @@ use std::fs;
 
 use harness::{LATEST, install, workspace};
 
+use crate::npm;
 use crate::run::{Result, cargo, run};
 
 /// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`.
@@ -11,8 +12,12 @@ const NAMES: &[&str] = &["native"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
     let [name, extra @ ..] = arguments else {
-        return Err(format!("which benchmark? {}", NAMES.join(", ")).into());
+        return Err(format!("which benchmark? browser, {}", NAMES.join(", ")).into());
     };
+    if name == "browser" {
+        // The npm package's part of it; what the library in wasm does alone stands in the same file.
+        return npm::bench();
+    }
     if !NAMES.contains(&name.as_str()) {
         return Err(format!("no such benchmark: {name} ({})", NAMES.join(", ")).into());
     }

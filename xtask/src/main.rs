@@ -19,7 +19,8 @@ cargo xtask <task>
   test [part] [-- ...]   install what the tests need and run them: all (default), native, browser,
                          locks or js; what follows -- goes to cargo test (or npm test)
   ci                     the checks of CI other than the tests: format, lints, documentation
-  bench <name>           run a benchmark and write <target>/bench/<name>.json: native
+  bench <name>           run a benchmark and write <target>/bench/<name>.json: native,
+                         browser
   hack                   check every combination of features, natively and for browsers
   npm                    build the npm package into js/dist and print its sizes
   control                serve nats-servers on demand until Ctrl-C, for tests that one is writing:

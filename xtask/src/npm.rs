@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use harness::workspace;
+use harness::control::Control;
+use harness::{LATEST, workspace};
 use serde::Deserialize;
 
+use crate::browser::Browser;
 use crate::run::{Result, find, path_with, run};
 use crate::wasm;
 
@@ -92,11 +94,37 @@ pub(crate) fn build() -> Result {
         .current_dir(root.join("js")))
 }
 
+/// The package against @nats-io/kv, in one page of one browser.
+pub(crate) fn bench() -> Result {
+    harness::install::nats_server(LATEST)?;
+    let folder = install()?;
+    build()?;
+    let browser = Browser::find_or_install()?;
+    let control = Control::start()?;
+    let report = workspace::target_dir().join("bench/browser.json");
+    let mut command = Command::new("node");
+    command
+        .arg("bench/run.mjs")
+        .current_dir(folder)
+        .env("SHIZUKU_CONTROL", control.url())
+        .env("SHIZUKU_BENCH_REPORT", &report);
+    browser.drive(&mut command)?;
+    run(&mut command)?;
+    eprintln!("wrote {}", report.display());
+    Ok(())
+}
+
 fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr) -> Result {
     let root = workspace::root();
     let mut command = Command::new(tools.join("wasm-pack"));
     command
-        .args(["build", "--mode", "no-install", "--no-typescript", "--no-pack"])
+        .args([
+            "build",
+            "--mode",
+            "no-install",
+            "--no-typescript",
+            "--no-pack",
+        ])
         .args(["--target", &build.target])
         .args(["--profile", &settings.profile])
         .args(["--out-name", "shizuku", "--out-dir"])
