@@ -1,6 +1,7 @@
 //! `cargo xtask bench native`: shizuku beside async-nats' own `kv::Store`, on one server, in turns.
 //!
-//! Each side has its own connection; both use the same bucket, so both meet the same data.
+//! Each side has its own connection; both use the same bucket, so both meet the same data. A word
+//! after `--` picks the cases whose names begin with it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::{
@@ -51,6 +52,7 @@ async fn main() {
         peer,
     };
     both.writes_and_reads().await;
+    both.updates().await;
     both.many_keys().await;
     both.live_read().await;
     let path = both.report.finish().unwrap();
@@ -81,6 +83,9 @@ macro_rules! call {
             ("one by one", ONE_BY_ONE, 1),
             ("64 in flight", BURST, IN_FLIGHT),
         ] {
+            if !wanted($name) {
+                break;
+            }
             let (ours, peer) = interleave(
                 ROUNDS,
                 || {
@@ -122,6 +127,9 @@ impl Both {
 
     /// An update needs the revision of the one before, so each of the 64 goes round its own key.
     async fn updates(&mut self) {
+        if !wanted("update") {
+            return;
+        }
         let (ours, peer) = (&self.ours.clone(), &self.peer.clone());
         for (how, rounds, width) in [
             ("one by one", ONE_BY_ONE, 1),
@@ -158,6 +166,9 @@ impl Both {
     }
 
     async fn many_keys(&mut self) {
+        if !["keys", "first load", "get_many"].into_iter().any(wanted) {
+            return;
+        }
         let (ours, peer) = (&self.ours.clone(), &self.peer.clone());
         for name in ["put", "update"] {
             purge(ours, name).await;
@@ -279,6 +290,15 @@ impl Both {
         self.report
             .add(case, "ms", Better::Lower, &millis(ours), &millis(peer));
     }
+}
+
+/// Whether the command line asks for a case.
+fn wanted(case: &str) -> bool {
+    let mut words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .peekable();
+    words.peek().is_none() || words.any(|word| case.starts_with(&word))
 }
 
 fn key(name: &str, i: usize) -> String {

@@ -2,20 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
+#[path = "conformance/reserved.rs"]
+mod reserved;
+#[path = "support/restless.rs"]
+mod restless;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use conformance::{Capabilities, Env, Outcome};
+use restless::Restless;
 use shizuku::{
-    Client,
-    backend::memory::{ManualClock, MemoryBuckets},
+    Client, Store,
+    backend::{
+        Buckets, CreateMode,
+        memory::{ManualClock, MemoryBuckets},
+    },
+    kv::{BucketConfig, Key, PutOptions},
 };
 
 /// A service for one case.
 fn env(case: &str) -> Env {
     let clock = ManualClock::new();
     let buckets = MemoryBuckets::with_clock(Arc::new(clock.clone()));
-    let client = Client::new(Arc::new(buckets));
+    let client = Client::new(Arc::new(Restless(Arc::new(buckets))));
     let other = client.clone();
     Env {
         client,
@@ -54,3 +63,18 @@ macro_rules! on_memory {
     )*};
 }
 conformance_cases!(on_memory);
+
+#[tokio::test]
+async fn keys_of_locks_stay_out_of_sight() {
+    let buckets = MemoryBuckets::new();
+    let config = BucketConfig::new("b");
+    let backend = buckets.create(&config, CreateMode::Create).await.unwrap();
+    let store = Store::new(backend.clone());
+    reserved::stay_out_of_sight(&store, async |key| {
+        let key = Key::new(key).unwrap();
+        let put = backend.put(&key, "1".into(), PutOptions::new());
+        put.await.unwrap();
+    })
+    .await
+    .unwrap();
+}

@@ -109,7 +109,8 @@ pub(crate) async fn a_full_bucket_refuses(env: Env) -> Outcome {
         "x".repeat(500),
         "nothing is dropped"
     );
-    store.put("a", "z".repeat(500)).await?;
+    // What replaces something larger makes its own room; of the same size, on newer servers only.
+    store.put("a", "z".repeat(400)).await?;
     store.put("b", "1").await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ impl JetStream {
         mut wanted: super::api::StreamConfig,
         info: &[u8],
     ) -> Result<Arc<Bucket>, BucketError> {
-        let malformed = |error| ServiceError::from(malformed("STREAM.INFO", error));
+        let malformed = |error| malformed("STREAM.INFO", error);
         let existing: StreamInfo<'_> = serde_json::from_slice(info).map_err(malformed)?;
         // What is there is as good as any where it was left to us.
         if config.limit_markers == LimitMarkers::Auto

@@ -145,12 +145,21 @@ pub(super) fn lay_over(
     wanted: StreamConfig,
 ) -> serde_json::Result<()> {
     let has_ttl = existing.get("allow_msg_ttl") == Some(&true.into());
-    let allow_msg_ttl = wanted.allow_msg_ttl || has_ttl;
+    let window = existing.get("duplicate_window").and_then(|n| n.as_u64());
     let wanted = serde_json::to_value(StreamConfig {
-        allow_msg_ttl,
+        allow_msg_ttl: wanted.allow_msg_ttl || has_ttl,
+        duplicate_window: match (window, wanted.max_age) {
+            (None | Some(0), _) => wanted.duplicate_window,
+            (Some(window), 0) => window,
+            (Some(window), age) => window.min(age),
+        },
         ..wanted
     })?;
-    if let serde_json::Value::Object(wanted) = wanted {
+    if let serde_json::Value::Object(mut wanted) = wanted {
+        // What a bucket has no setting for.
+        for other in ["max_consumers", "max_msgs", "retention", "discard"] {
+            wanted.remove(other);
+        }
         existing.extend(wanted);
     }
     Ok(())

@@ -72,8 +72,7 @@ impl Bucket {
 
 /// Filters with wildcards one by one, since each may match too much; keys in pages.
 fn jobs(bucket: &Bucket, filters: Filters) -> VecDeque<Vec<KeyFilter>> {
-    let (wild, keys): (Vec<_>, Vec<_>) =
-        filters.wire.into_iter().partition(|filter| is_wild(filter));
+    let (wild, keys): (Vec<_>, Vec<_>) = filters.wire.into_iter().partition(is_wild);
     let mut jobs: VecDeque<_> = wild.into_iter().map(|filter| vec![filter]).collect();
     let most = PAGE_BYTES.min(bucket.api.transport.max_payload() / 2);
     let mut bytes = 0;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use futures::future::{Either, select};
+use futures::future::{Either, join, select};
 use tokio::sync::watch;
 
 use super::{
@@ -71,7 +71,7 @@ pub(super) struct Started {
     pub(super) subscription: Subscription,
     pub(super) consumer: Consumer,
     /// Removes it from the server.
-    _on_server: OnServer,
+    pub(super) on_server: OnServer,
     /// The connection that it was made on.
     pub(super) epoch: u64,
     /// How many messages it has to send.
@@ -111,7 +111,16 @@ impl Plan {
 
     /// Makes the first consumer.
     pub(super) async fn begin(&self, progress: &mut Progress) -> Result<Started, ServiceError> {
-        let started = self.start(progress).await?;
+        let started = if self.request.once {
+            self.start(progress).await?
+        } else {
+            // The handle may be older than the bucket, which may have been made anew since. Asked
+            // at the same time, that costs no time.
+            let (started, now) = join(self.start(progress), self.bucket.state()).await;
+            let started = started?;
+            progress.created = now?.created;
+            started
+        };
         if self.request.deliver == Deliver::Updates {
             // From here on, even if nothing comes before the first interruption.
             progress.last = Some(started.floor);
@@ -201,7 +210,7 @@ impl Plan {
         Ok(Started {
             subscription,
             consumer: Consumer::new(HEARTBEAT, Instant::now()),
-            _on_server: on_server,
+            on_server,
             epoch,
             pending: info.num_pending,
             floor: info.delivered.stream_seq,
@@ -216,12 +225,15 @@ impl Plan {
         self: Arc<Self>,
         mut progress: Progress,
         why: Why,
+        old: Option<OnServer>,
     ) -> Result<Restarted, ServiceError> {
         let bucket = &self.bucket;
         tracing::info!(bucket = %bucket.name, reason = why.as_str(), last = progress.last, "a watch restarts");
         let mut status = bucket.api.transport.status();
         let mut pauses = Pauses::new(&bucket.api.transport.new_inbox());
         let mut was_missing = false;
+        connected(&mut status).await?;
+        drop(old); // now that the server can hear of it
         loop {
             connected(&mut status).await?;
             let error = match self.try_restart(&mut progress).await {

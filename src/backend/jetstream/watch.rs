@@ -144,7 +144,11 @@ impl Watch {
 
     /// Gives the consumer up and makes another. The reader is told once.
     fn reset(&mut self, why: Why) -> Option<Event> {
-        let restart = Arc::clone(&self.plan).restart(self.progress, why);
+        let old = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Running(running) => Some(running.started.on_server),
+            _ => None,
+        };
+        let restart = Arc::clone(&self.plan).restart(self.progress, why, old);
         self.state = State::Restarting(match self.plan.request.once {
             false => Box::pin(restart),
             // Nobody expects a listing to wait for ever.

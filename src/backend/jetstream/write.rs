@@ -179,10 +179,10 @@ impl Bucket {
         let answer = match self.api.transport.request(message, self.api.timeout).await {
             Ok(answer) => answer,
             Err(TransportError::NoResponders) => return Err(self.why_nobody().await.into()),
-            Err(TransportError::TooLarge { size, limit }) => {
+            Err(TransportError::TooLarge { size: all, limit }) => {
                 return Err(KvWriteError::TooLarge {
                     key: key.clone(),
-                    size,
+                    size: all.max(size),
                     limit,
                 });
             }

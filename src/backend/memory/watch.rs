@@ -25,7 +25,7 @@ use crate::{
 const STRIDE: usize = 4096;
 
 /// Up to how many revisions ahead the pending count is made good after removals.
-const RECOUNT: usize = 1024;
+const RECOUNT: usize = 64;
 
 /// Starts a watch: from here on every change is seen.
 pub(super) fn start(

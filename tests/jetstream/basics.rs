@@ -1,53 +1,18 @@
-//! What only real servers can show of the JetStream backend: faults, restarts, and what each version
-//! of the server can do. What every backend has in common is in the conformance suite.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Reads, writes, listings and watches, and the errors that they end in, on every version.
 
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use harness::{V2_10, VERSIONS};
 use shizuku::{
-    Client, Store,
+    Client,
     kv::{
-        BucketConfig, BucketError, Deliver, Entry, Expect, KvReadError, KvWriteError, LimitMarkers,
-        Operation, PutOptions, Read, RemoveOptions, ServiceError, Watch, WatchEvent, WatchOptions,
+        BucketConfig, BucketError, Expect, KvReadError, KvWriteError, LimitMarkers, Operation,
+        PutOptions, Read, RemoveOptions, ServiceError,
     },
 };
 
-/// Long enough for anything that is to come, on a machine that is busy compiling.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn client(version: &str) -> Client {
-    let server = harness::shared(version).await.unwrap();
-    shizuku::connect(server.url()).await.unwrap()
-}
-
-async fn event(watch: &Watch) -> WatchEvent {
-    let event = tokio::time::timeout(PATIENCE, watch.next_event()).await;
-    event
-        .expect("an event in time")
-        .expect("a watch goes on")
-        .unwrap()
-}
-
-async fn entry(watch: &Watch) -> Entry {
-    match event(watch).await {
-        WatchEvent::Entry(entry) => entry,
-        other => panic!("{other:?} instead of an entry"),
-    }
-}
-
-async fn current(watch: &Watch) {
-    let event = event(watch).await;
-    assert!(matches!(event, WatchEvent::Current), "{event:?}");
-}
-
-async fn keys(store: &Store) -> Vec<String> {
-    let keys: Vec<_> = store.keys().await.unwrap().try_collect().await.unwrap();
-    let mut keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
-    keys.sort();
-    keys
-}
+use crate::{client, current, entry, keys};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_basics_work_on_every_version() {

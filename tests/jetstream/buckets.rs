@@ -1,0 +1,213 @@
+//! Making, changing and listing buckets; mirrors, sources and domains.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use harness::{LATEST, NatsServer, V2_10, VERSIONS};
+use shizuku::{
+    ConnectOptions,
+    kv::{
+        BucketConfig, BucketError, BucketName, Expect, LimitMarkers, PutOptions, Read,
+        RemoveOptions, Republish, Source, Storage,
+    },
+};
+
+use crate::{admin, client, current, entry, keys, until};
+
+fn source(bucket: &str, domain: Option<&str>) -> Source {
+    Source {
+        bucket: BucketName::new(bucket).unwrap(),
+        domain: domain.map(Into::into),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_kept_compared_and_changed() {
+    for version in VERSIONS {
+        let modern = *version != V2_10;
+        let client = client(version).await;
+        let mut config = BucketConfig::new("settings");
+        config.description = "text".into();
+        config.history = 3;
+        config.max_age = Some(Duration::from_secs(3600));
+        config.max_value_size = Some(1000);
+        config.max_bytes = Some(1_000_000);
+        config.storage = Storage::Memory;
+        config.republish = Some(Republish {
+            source: String::new(),
+            destination: "out.>".into(),
+            headers_only: true,
+        });
+        config.metadata.insert("team".into(), "blue".into());
+        client.create_bucket(config.clone()).await.unwrap();
+        let store = client.create_bucket(config.clone()).await.unwrap();
+        let mut found = store.status().await.unwrap().config;
+        assert_eq!(
+            found.limit_markers,
+            if modern {
+                LimitMarkers::For(Duration::from_secs(1))
+            } else {
+                LimitMarkers::Off
+            }
+        );
+        found.limit_markers = LimitMarkers::Auto;
+        found.metadata.retain(|name, _| !name.starts_with("_nats."));
+        assert_eq!(found, config, "{version}");
+
+        let mut other = config.clone();
+        other.history = 9;
+        other.description.clear();
+        let error = client.create_bucket(other.clone()).await.unwrap_err();
+        let BucketError::Mismatch { differences, .. } = &error else {
+            panic!("{error:?}");
+        };
+        let names: Vec<_> = differences
+            .iter()
+            .map(|difference| difference.setting)
+            .collect();
+        assert_eq!(names, ["description", "history"]);
+
+        // What is not ours stays, what is ours is set.
+        let admin = admin(&harness::shared(version).await.unwrap().url()).await;
+        let mut stream = admin
+            .get_stream("KV_settings")
+            .await
+            .unwrap()
+            .cached_info()
+            .config
+            .clone();
+        stream.max_consumers = 77;
+        let grown = admin.update_stream(&stream).await;
+        other.limit_markers = LimitMarkers::Off;
+        other.republish = None;
+        other.metadata.clear();
+        let store = client.create_or_update_bucket(other.clone()).await.unwrap();
+        let mut found = store.status().await.unwrap().config;
+        found.metadata.retain(|name, _| !name.starts_with("_nats."));
+        assert_eq!(found, other, "{version}");
+        if grown.is_ok() {
+            let stream = admin.get_stream("KV_settings").await.unwrap();
+            assert_eq!(stream.cached_info().config.max_consumers, 77);
+        }
+        // A handle from before does not believe in markers for ever.
+        let ttl = PutOptions::new().ttl(Duration::from_secs(5));
+        assert!(store.put_with("a", "1", ttl.clone()).await.is_err());
+        if modern {
+            other.limit_markers = LimitMarkers::For(Duration::from_secs(2));
+            client.create_or_update_bucket(other).await.unwrap();
+            store.put_with("a", "1", ttl).await.unwrap();
+        }
+        let fresh = client
+            .create_or_update_bucket("made-by-update")
+            .await
+            .unwrap();
+        fresh.put("a", "1").await.unwrap();
+        client.delete_bucket("made-by-update").await.unwrap();
+        client.delete_bucket("settings").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mirrors_and_sources_follow_their_origin() {
+    for version in VERSIONS {
+        let server = NatsServer::builder()
+            .version(*version)
+            .start()
+            .await
+            .unwrap();
+        let client = shizuku::connect(server.url()).await.unwrap();
+        let origin = client.create_bucket("origin").await.unwrap();
+        let first = origin.put("a", "1").await.unwrap();
+        let mut config = BucketConfig::new("mirror");
+        config.mirror = Some(source("origin", None));
+        let mirror = client.create_bucket(config).await.unwrap();
+        let mut config = BucketConfig::new("sum");
+        config.sources = vec![source("origin", None)];
+        let sum = client.create_bucket(config).await.unwrap();
+        until("the copies are there", || async {
+            mirror.get("a").await.unwrap().is_some() && sum.get("a").await.unwrap().is_some()
+        })
+        .await;
+        let watch = mirror.watch_all().await.unwrap();
+        assert_eq!(entry(&watch).await.revision, first);
+        current(&watch).await;
+
+        // What is written through the mirror goes to the origin, and comes back.
+        let lost = mirror.create("a", "2").await.unwrap_err();
+        assert_eq!(lost.conflict().unwrap().actual, Some(first), "{version}");
+        let second = mirror.update("a", "2", first).await.unwrap();
+        assert_eq!(entry(&watch).await.revision, second);
+        let led = mirror.entry_with("a", Read::Leader).await.unwrap().unwrap();
+        assert_eq!((led.revision, led.bucket.as_str()), (second, "mirror"));
+        mirror
+            .remove_with("a", RemoveOptions::delete())
+            .await
+            .unwrap();
+        mirror.create("a", "3").await.unwrap();
+        assert_eq!(origin.get("a").await.unwrap().as_deref(), Some(&b"3"[..]));
+        until("the copy follows", || async {
+            mirror.get("a").await.unwrap().as_deref() == Some(b"3")
+                && sum.get("a").await.unwrap().as_deref() == Some(b"3")
+        })
+        .await;
+        assert_eq!(keys(&mirror).await, ["a"]);
+        assert_eq!(mirror.get_many("a").await.unwrap().len(), 1);
+        let ttl = PutOptions::new().ttl(Duration::from_secs(9));
+        assert_eq!(
+            mirror.put_with("t", "1", ttl).await.is_ok(),
+            *version != V2_10
+        );
+        let mut names: Vec<BucketName> = client.bucket_names().try_collect().await.unwrap();
+        names.sort();
+        assert_eq!(names, ["mirror", "origin", "sum"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_under_a_domain() {
+    let server = NatsServer::builder()
+        .version(LATEST)
+        .domain("hub")
+        .start()
+        .await
+        .unwrap();
+    let client = ConnectOptions::new()
+        .domain("hub")
+        .connect(server.url())
+        .await
+        .unwrap();
+    let store = client.create_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    current(&watch).await;
+    let first = store.put("a", "1").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, first);
+    let second = store.update("a", "2", first).await.unwrap();
+    assert_eq!(entry(&watch).await.revision, second);
+    assert!(
+        store
+            .update("a", "3", first)
+            .await
+            .unwrap_err()
+            .conflict()
+            .is_some()
+    );
+    assert!(
+        store
+            .create("a", "3")
+            .await
+            .unwrap_err()
+            .conflict()
+            .is_some()
+    );
+    store
+        .remove_with("a", RemoveOptions::purge().expect(Expect::Revision(second)))
+        .await
+        .unwrap();
+    store.create("a", "4").await.unwrap();
+    assert_eq!(keys(&store).await, ["a"]);
+    assert_eq!(store.get_many("a").await.unwrap().len(), 1);
+    assert_eq!(
+        store.entry_with("a", Read::Leader).await.unwrap(),
+        store.entry("a").await.unwrap()
+    );
+}

@@ -1,0 +1,170 @@
+//! The consumers behind watches and listings: deleted under them, stalled, and cleaned up.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use harness::{LATEST, NatsServer, V2_10, VERSIONS};
+use shizuku::kv::{BucketConfig, Deliver, Storage, WatchEvent, WatchOptions};
+
+use crate::{admin, client, consumers, current, entry, event, interrupted, keys, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_is_deleted_under_a_watch_is_made_again() {
+    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let client = shizuku::connect(server.url()).await.unwrap();
+    let store = client.create_bucket("b").await.unwrap();
+    store.put("a", "1").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    entry(&watch).await;
+    current(&watch).await;
+    let admin = admin(&server.url()).await;
+    let names = consumers(&admin, "b").await;
+    let stream = admin.get_stream("KV_b").await.unwrap();
+    stream.delete_consumer(&names[0]).await.unwrap();
+    let put = store.put("b", "2").await.unwrap();
+    interrupted(&watch).await;
+    assert_eq!(entry(&watch).await.revision, put);
+    current(&watch).await;
+    let again = consumers(&admin, "b").await;
+    assert!(again.len() == 1 && again != names);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_dropped_or_done_leaves_no_consumer() {
+    for version in VERSIONS {
+        let client = client(version).await;
+        let store = client.create_bucket("left").await.unwrap();
+        for n in 0..100 {
+            store.put(format!("k.{n}"), "1").await.unwrap();
+        }
+        let admin = admin(&harness::shared(version).await.unwrap().url()).await;
+        let watch = store.watch_all().await.unwrap();
+        entry(&watch).await;
+        assert_eq!(consumers(&admin, "left").await.len(), 1, "{version}");
+        drop(watch);
+        assert_eq!(keys(&store).await.len(), 100);
+        assert_eq!(store.history("k.1").await.unwrap().len(), 1);
+        // A listing that is given up half way.
+        let mut some = store.keys().await.unwrap();
+        some.next().await.unwrap().unwrap();
+        drop(some);
+        until("no consumer is left", || async {
+            consumers(&admin, "left").await.is_empty()
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_gets_everything() {
+    for version in [LATEST, V2_10] {
+        let client = client(version).await;
+        let mut config = BucketConfig::new("slow");
+        config.storage = Storage::Memory;
+        let store = client.create_bucket(config).await.unwrap();
+        let value = vec![b'x'; 4096];
+        let puts = stream::iter(0..10_000).map(|n| store.put(format!("k.{n}"), value.clone()));
+        let puts: Vec<u64> = puts.buffer_unordered(64).try_collect().await.unwrap();
+        assert_eq!(puts.len(), 10_000);
+
+        // Longer than two heartbeats, so that the server says that it is stalled.
+        let watch = store.watch_all().await.unwrap();
+        entry(&watch).await;
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        let mut seen = 1;
+        loop {
+            match event(&watch).await {
+                WatchEvent::Entry(_) => seen += 1,
+                WatchEvent::Current => break,
+                other => panic!("{version} {other:?}"),
+            }
+        }
+        assert_eq!(seen, 10_000, "{version}");
+        client.delete_bucket("slow").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_start_delivers_what_it_says() {
+    for version in VERSIONS {
+        let client = client(version).await;
+        let mut config = BucketConfig::new("starts");
+        config.history = 5;
+        let store = client.create_bucket(config).await.unwrap();
+        for n in 1..=3 {
+            store.put("a", n.to_string()).await.unwrap(); // 1, 2, 3
+        }
+        store.put("b.x", "4").await.unwrap();
+        let far = 7; // not written yet
+        for (deliver, wanted) in [
+            (Deliver::Latest, &[3, 4][..]),
+            (Deliver::History, &[1, 2, 3, 4]),
+            (Deliver::Updates, &[]),
+            (Deliver::From(2), &[2, 3, 4]),
+            (Deliver::From(0), &[1, 2, 3, 4]),
+            (Deliver::From(far), &[]),
+        ] {
+            let options = WatchOptions::new().deliver(deliver);
+            let watch = store.watch_with(">", options).await.unwrap();
+            let mut seen = Vec::new();
+            loop {
+                match event(&watch).await {
+                    WatchEvent::Entry(entry) => seen.push(entry.revision),
+                    WatchEvent::Current => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(seen, wanted, "{version} {deliver:?}");
+        }
+        let options = WatchOptions::new().deliver(Deliver::From(far));
+        let watch = store.watch_with(">", options).await.unwrap();
+        current(&watch).await;
+        for n in 5..=7 {
+            store.put("a", n.to_string()).await.unwrap();
+        }
+        assert_eq!(entry(&watch).await.revision, far, "{version}");
+
+        // Filters that overlap, which older servers refuse.
+        let watch = store.watch(["b.*", "*.x", "b.x", "none"]).await.unwrap();
+        let seen = entry(&watch).await;
+        assert_eq!((seen.key.as_str(), seen.delta), ("b.x", 0));
+        current(&watch).await;
+        store.put("b.q", "8").await.unwrap();
+        store.put("q.q", "9").await.unwrap();
+        store.put("q.x", "10").await.unwrap();
+        assert_eq!(entry(&watch).await.key, "b.q");
+        assert_eq!(entry(&watch).await.key, "q.x");
+        client.delete_bucket("starts").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_keys_are_read_by_pages_on_every_version() {
+    for version in VERSIONS {
+        let client = client(version).await;
+        let mut config = BucketConfig::new("many");
+        config.storage = Storage::Memory;
+        let store = client.create_bucket(config).await.unwrap();
+        let puts = stream::iter(0..2500).map(|n| store.put(format!("k.{n}"), n.to_string()));
+        let _: Vec<u64> = puts.buffer_unordered(64).try_collect().await.unwrap();
+        // More than one request may ask for, by name and by wildcard.
+        let names: Vec<_> = (0..2600).map(|n| format!("k.{n}")).collect();
+        for found in [
+            store.get_many(&*names).await.unwrap(),
+            store.get_many("k.*").await.unwrap(),
+            store.get_many(["k.>", "*.1", "k.5"]).await.unwrap(),
+        ] {
+            assert_eq!(found.len(), 2500, "{version}");
+            let mut keys: Vec<_> = found.iter().map(|entry| entry.key.as_str()).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), 2500, "{version}");
+            assert!(
+                found
+                    .iter()
+                    .all(|entry| entry.key[2..].as_bytes() == entry.value.as_deref().unwrap())
+            );
+        }
+        client.delete_bucket("many").await.unwrap();
+    }
+}

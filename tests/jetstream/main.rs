@@ -1,0 +1,83 @@
+//! What only real servers can show of the JetStream backend: faults, restarts, and what each
+//! version of the server can do. What every backend has in common is in the conformance suite.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod basics;
+mod buckets;
+mod consumers;
+mod proxy;
+mod restarts;
+mod service;
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use shizuku::{
+    Client, Store,
+    kv::{Entry, KvReadError, Watch, WatchEvent},
+};
+
+/// Long enough for anything that is to come, on a machine that is busy compiling.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// A client of the server of a version that all tests share.
+async fn client(version: &str) -> Client {
+    let server = harness::shared(version).await.unwrap();
+    shizuku::connect(server.url()).await.unwrap()
+}
+
+async fn next(watch: &Watch) -> Result<WatchEvent, KvReadError> {
+    let event = tokio::time::timeout(PATIENCE, watch.next_event()).await;
+    event.expect("an event in time").expect("a watch goes on")
+}
+
+async fn event(watch: &Watch) -> WatchEvent {
+    next(watch).await.unwrap()
+}
+
+async fn entry(watch: &Watch) -> Entry {
+    match event(watch).await {
+        WatchEvent::Entry(entry) => entry,
+        other => panic!("{other:?} instead of an entry"),
+    }
+}
+
+async fn current(watch: &Watch) {
+    let event = event(watch).await;
+    assert!(matches!(event, WatchEvent::Current), "{event:?}");
+}
+
+async fn interrupted(watch: &Watch) {
+    let event = event(watch).await;
+    assert!(matches!(event, WatchEvent::Interrupted), "{event:?}");
+}
+
+/// The keys that have a value, sorted.
+async fn keys(store: &Store) -> Vec<String> {
+    let keys: Vec<_> = store.keys().await.unwrap().try_collect().await.unwrap();
+    let mut keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    keys.sort();
+    keys
+}
+
+/// The server's own API, to look behind the library's back.
+async fn admin(url: &str) -> async_nats::jetstream::Context {
+    async_nats::jetstream::new(async_nats::connect(url).await.unwrap())
+}
+
+/// The consumers of a bucket.
+async fn consumers(admin: &async_nats::jetstream::Context, bucket: &str) -> Vec<String> {
+    let stream = admin.get_stream(format!("KV_{bucket}")).await.unwrap();
+    stream.consumer_names().try_collect().await.unwrap()
+}
+
+/// Waits until something is so.
+async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let so = tokio::time::timeout(PATIENCE, wait).await;
+    so.unwrap_or_else(|_| panic!("never came: {what}"));
+}

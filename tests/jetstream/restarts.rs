@@ -1,0 +1,283 @@
+//! Lost connections and servers that come back: nothing acknowledged is lost, nothing is told twice,
+//! and what vanished is said.
+
+use std::{collections::HashMap, time::Duration};
+
+use harness::{LATEST, NatsServer, V2_10, V2_11};
+use shizuku::{
+    ConnectOptions,
+    kv::{
+        BucketConfig, Deliver, KvReadError, KvWriteError, Operation, PutOptions, RemoveOptions,
+        ServiceError, WatchEvent, WatchOptions,
+    },
+};
+
+use crate::{admin, consumers, current, entry, event, interrupted, next, proxy::Proxy, until};
+
+async fn server(version: &str) -> NatsServer {
+    let builder = NatsServer::builder().version(version);
+    builder.start().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_loses_nothing_that_it_acknowledged() {
+    for version in [LATEST, V2_10] {
+        let server = server(version).await;
+        let client = ConnectOptions::new()
+            .request_timeout(Duration::from_secs(2))
+            .connect(server.url())
+            .await
+            .unwrap();
+        let mut config = BucketConfig::new("b");
+        config.history = 64; // a write that happened twice would show
+        let store = client.create_bucket(config).await.unwrap();
+        let watch = store.watch_all().await.unwrap();
+        current(&watch).await;
+
+        let writer = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut outcomes = HashMap::new();
+                let mut after = 0;
+                for n in 0.. {
+                    let key = format!("k.{n}");
+                    let outcome = store.put(&key, key.clone()).await;
+                    after += usize::from(outcome.is_ok() && outcomes.values().any(Result::is_err));
+                    outcomes.insert(key, outcome);
+                    // Until it has gone on for a while after the server was back.
+                    if after > 200 {
+                        break;
+                    }
+                }
+                store.put("end", "x").await.unwrap();
+                outcomes
+            })
+        };
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in 0..2 {
+            server.kill().unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            server.restart().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+
+        let mut seen = HashMap::new();
+        let (mut breaks, mut currents) = (0, 0);
+        loop {
+            match event(&watch).await {
+                WatchEvent::Entry(entry) if entry.key == "end" => break,
+                WatchEvent::Entry(entry) => {
+                    let twice = seen.insert(entry.key.to_string(), entry.revision);
+                    assert_eq!(twice, None, "{version} {}", entry.key);
+                }
+                WatchEvent::Interrupted => breaks += 1,
+                WatchEvent::Current => currents += 1,
+                _ => {}
+            }
+        }
+        let outcomes = writer.await.unwrap();
+        assert!(breaks >= 1 && breaks >= currents, "{breaks} {currents}");
+        let mut unknown = 0;
+        for (key, outcome) in &outcomes {
+            match outcome {
+                Ok(revision) => assert_eq!(seen.get(key), Some(revision), "{version} {key}"),
+                Err(KvWriteError::OutcomeUnknown { .. }) => unknown += 1,
+                Err(error) => assert!(!seen.contains_key(key), "{version} {key} {error}"),
+            }
+        }
+        // One write at most was under way at each kill.
+        assert!(unknown <= 2, "{unknown}");
+        let status = store.status().await.unwrap();
+        assert_eq!(status.values, seen.len() as u64 + 1, "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_says_what_vanished_during_a_break() {
+    let server = server(V2_11).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let writer = shizuku::connect(server.url()).await.unwrap();
+    let written = writer.create_bucket("b").await.unwrap();
+    let ttl = PutOptions::new().ttl(Duration::from_secs(1));
+
+    let client = shizuku::connect(&proxy.url).await.unwrap();
+    let store = client.open_bucket("b").await.unwrap();
+    for key in ["stays", "changes", "deleted", "purged"] {
+        written.put(key, "1").await.unwrap();
+    }
+    let watch = store.watch_all().await.unwrap();
+    for _ in 0..4 {
+        entry(&watch).await;
+    }
+    current(&watch).await;
+    let expiring = written.put_with("expires", "1", ttl.clone()).await.unwrap();
+    assert_eq!(entry(&watch).await.revision, expiring);
+
+    proxy.cut();
+    interrupted(&watch).await;
+    written.put("changes", "2").await.unwrap();
+    written
+        .remove_with("deleted", RemoveOptions::delete())
+        .await
+        .unwrap();
+    let purge = RemoveOptions::purge().marker_ttl(Duration::from_secs(1));
+    written.remove_with("purged", purge).await.unwrap();
+    written.put_with("short", "1", ttl).await.unwrap(); // comes and goes unseen
+    // Until all the markers are gone as well.
+    until("the markers are gone", || async {
+        let status = written.status().await.unwrap();
+        status.keys == 3
+    })
+    .await;
+    proxy.mend();
+
+    let mut seen = Vec::new();
+    loop {
+        match event(&watch).await {
+            WatchEvent::Entry(entry) => {
+                seen.push((entry.key.to_string(), entry.operation, entry.revision))
+            }
+            WatchEvent::Current => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut found: Vec<_> = seen
+        .iter()
+        .map(|(key, operation, _)| (key.as_str(), *operation))
+        .collect();
+    found.sort_by_key(|(key, _)| *key);
+    assert_eq!(
+        found,
+        [
+            ("changes", Operation::Put),
+            ("deleted", Operation::Delete),
+            ("expires", Operation::Vanish),
+            ("purged", Operation::Vanish),
+        ]
+    );
+    let last = written.status().await.unwrap().last_revision;
+    for (key, operation, revision) in seen {
+        assert!(
+            operation != Operation::Vanish || revision == last,
+            "{key} {revision} {last}"
+        );
+    }
+    // And it goes on, with a key that comes back.
+    let put = written.put("expires", "2").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, put);
+    drop(watch);
+    let admin = admin(&server.url()).await;
+    until("no consumer is left", || async {
+        consumers(&admin, "b").await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_only_never_replays_what_was_before() {
+    let server = server(LATEST).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let writer = shizuku::connect(server.url()).await.unwrap();
+    for first in [false, true] {
+        // With history and without any revision in the bucket.
+        let name = format!("b{first}");
+        let written = writer.create_bucket(&*name).await.unwrap();
+        if first {
+            written.put("old", "1").await.unwrap();
+        }
+        let client = shizuku::connect(&proxy.url).await.unwrap();
+        let store = client.open_bucket(&name).await.unwrap();
+        let updates = WatchOptions::new().deliver(Deliver::Updates);
+        let watch = store.watch_with(">", updates).await.unwrap();
+        current(&watch).await;
+        proxy.cut();
+        interrupted(&watch).await;
+        let new = written.put("new", "1").await.unwrap();
+        proxy.mend();
+        let seen = entry(&watch).await;
+        assert_eq!((seen.key.as_str(), seen.revision), ("new", new));
+        current(&watch).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_made_anew_during_a_break_is_told_from_the_beginning() {
+    let server = server(LATEST).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let writer = shizuku::connect(server.url()).await.unwrap();
+    let written = writer.create_bucket("b").await.unwrap();
+    for n in 0..10 {
+        written.put("old", n.to_string()).await.unwrap();
+    }
+    written.put("both", "1").await.unwrap();
+    let client = shizuku::connect(&proxy.url).await.unwrap();
+    let store = client.open_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    entry(&watch).await;
+    entry(&watch).await;
+    current(&watch).await;
+
+    proxy.cut();
+    interrupted(&watch).await;
+    writer.delete_bucket("b").await.unwrap();
+    let written = writer.create_bucket("b").await.unwrap();
+    written.put("both", "2").await.unwrap();
+    written.put("new", "1").await.unwrap();
+    proxy.mend();
+
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let entry = entry(&watch).await;
+        seen.push((entry.key.to_string(), entry.operation));
+    }
+    seen.sort_by(|a, b| a.0.cmp(&b.0));
+    let wanted = [
+        ("both", Operation::Put),
+        ("new", Operation::Put),
+        ("old", Operation::Vanish),
+    ];
+    assert_eq!(
+        seen,
+        wanted.map(|(key, operation)| (key.to_owned(), operation))
+    );
+    current(&watch).await;
+    let put = written.put("new", "2").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, put);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_deleted_ends_its_watches() {
+    let server = server(LATEST).await;
+    let client = shizuku::connect(server.url()).await.unwrap();
+    let store = client.create_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    current(&watch).await;
+    client.delete_bucket("b").await.unwrap();
+    interrupted(&watch).await;
+    let error = next(&watch).await.unwrap_err();
+    assert!(
+        matches!(&error, KvReadError::Service(ServiceError::BucketNotFound { bucket }) if *bucket == "b"),
+        "{error:?}"
+    );
+    assert!(watch.next_event().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_client_ends_its_watches() {
+    let server = server(LATEST).await;
+    let client = shizuku::connect(server.url()).await.unwrap();
+    let store = client.create_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    current(&watch).await;
+    client.close().await.unwrap();
+    let error = next(&watch).await.unwrap_err();
+    assert!(
+        matches!(error, KvReadError::Service(ServiceError::Closed)),
+        "{error:?}"
+    );
+    let error = store.put("a", "1").await.unwrap_err();
+    assert!(
+        matches!(error, KvWriteError::Service(ServiceError::Closed)),
+        "{error:?}"
+    );
+}
