@@ -6,9 +6,10 @@ use harness::{LATEST, install, workspace};
 
 use crate::npm;
 use crate::run::{Result, cargo, run};
+use crate::test;
 
 /// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`.
-const NAMES: &[&str] = &["native"];
+const NAMES: &[&str] = &["native", "browser"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
     let [name, extra @ ..] = arguments else {
@@ -20,6 +21,12 @@ pub(crate) fn bench(arguments: &[String]) -> Result {
     }
     if !NAMES.contains(&name.as_str()) {
         return Err(format!("no such benchmark: {name} ({})", NAMES.join(", ")).into());
+    }
+    if name == "browser" {
+        // In the page, where there are no files: what it prints is the result.
+        let bench = ["--release", "--bench", "browser"];
+        let shown = ["--".to_owned(), "--nocapture".to_owned()];
+        return test::in_browser(&bench, &[extra, &shown].concat());
     }
     install::nats_server(LATEST)?;
     let result = workspace::target_dir().join(format!("bench/{name}.json"));

@@ -19,7 +19,7 @@ enum Part {
 
 /// What `all` runs, in this order. A part joins the list together with its first test; a part on the list
 /// that has no tests fails.
-const ALL: &[Part] = &[Part::Native];
+const ALL: &[Part] = &[Part::Native, Part::Browser];
 
 pub(crate) fn test(arguments: &[String]) -> Result {
     let (part, rest) = match arguments.split_first() {
@@ -81,22 +81,20 @@ fn locks(extra: &[String]) -> Result {
 
 /// `tests/web.rs` in Chromium.
 fn browser(extra: &[String]) -> Result {
+    in_browser(&["--test", "web"], extra)
+}
+
+/// Tests or benchmarks that are built for browsers, in Chromium.
+pub(crate) fn in_browser(what: &[&str], extra: &[String]) -> Result {
     servers()?;
     let tools = wasm::tools()?;
     let browser = Browser::find_or_install()?;
     let control = Control::start()?;
     let mut command = cargo();
     command
-        .args([
-            "test",
-            "--package",
-            "shizuku-kv",
-            "--all-features",
-            "--target",
-            wasm::TARGET,
-            "--test",
-            "web",
-        ])
+        .args(["test", "--package", "shizuku-kv", "--all-features"])
+        .args(["--target", wasm::TARGET])
+        .args(what)
         .args(extra)
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",

@@ -1,0 +1,52 @@
+//! Servers on demand; see `harness::control`.
+
+use gloo_net::http::Request;
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// A server that runs somewhere else.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) id: String,
+    pub(crate) ws: String,
+}
+
+/// A new server, of which a test may do what it wants. `options` are those of `/start`.
+pub(crate) async fn start(options: &str) -> Server {
+    ask(&format!("/start?{options}")).await
+}
+
+/// The server of a version that all tests share; the newest without one.
+pub(crate) async fn shared(version: &str) -> Server {
+    match version {
+        "" => ask("/shared").await,
+        version => ask(&format!("/shared?version={version}")).await,
+    }
+}
+
+impl Server {
+    /// Does something with it: `kill`, `restart`, `pause`, `resume`, `lame_duck`.
+    pub(crate) async fn make(&self, what: &str) -> Self {
+        ask(&format!("/{what}?id={}", self.id)).await
+    }
+
+    /// What its monitoring says.
+    pub(crate) async fn monitor(&self, path: &str) -> serde_json::Value {
+        ask(&format!("/monitor?id={}&path={path}", self.id)).await
+    }
+
+    /// Ends it.
+    pub(crate) async fn remove(self) {
+        let _: serde_json::Value = ask(&format!("/remove?id={}", self.id)).await;
+    }
+}
+
+async fn ask<T: DeserializeOwned>(what: &str) -> T {
+    let control = option_env!("SHIZUKU_CONTROL").expect("run this with `cargo xtask test browser`");
+    let answer = Request::get(&format!("{control}{what}"))
+        .send()
+        .await
+        .unwrap();
+    let text = answer.text().await.unwrap();
+    assert!(answer.ok(), "{what}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
