@@ -74,6 +74,7 @@ mod headers;
 pub mod kv;
 mod options;
 mod platform;
+mod processor;
 
 #[cfg(any(feature = "native", feature = "web"))]
 mod message;
@@ -95,6 +96,7 @@ pub use codec::{ByteDeserialize, ByteSerialize};
 pub use headers::Headers;
 pub use kv::Store;
 pub use options::{ConnectOptions, Credentials};
+pub use processor::Processor;
 #[cfg(feature = "derive")]
 pub use shizuku_kv_derive::{JsonByteDes, JsonByteSer};
 

@@ -147,6 +147,13 @@ fn check_key(kind: NameKind, text: &str) -> Result<(), InvalidKey> {
     check_tokens(kind, text)
 }
 
+/// The name of a lock is a key that leaves room for what stands around it.
+pub(crate) fn check_lock(text: &str) -> Result<(), InvalidKey> {
+    const AROUND: usize = RESERVED_PREFIX.len() + 64;
+    check_length(NameKind::Lock, text, MAX_KEY_LEN - AROUND)?;
+    check_key(NameKind::Lock, text)
+}
+
 fn check_filter(text: &str) -> Result<(), InvalidKey> {
     let kind = NameKind::Filter;
     check_length(kind, text, MAX_KEY_LEN)?;

@@ -1,13 +1,18 @@
 //! Typed key-value on a bucket: keys, entries, watches, live values.
 
 mod bucket;
+pub mod election;
 mod entry;
 mod error;
 mod follow;
 mod key;
 mod live;
 mod live_map;
+pub mod lock;
+pub mod mutex;
 mod options;
+pub mod rw_lock;
+pub mod semaphore;
 mod store;
 mod typed;
 mod watch;

@@ -11,6 +11,7 @@ use super::{
     entry::Entry,
     error::{BucketError, KvReadError, KvWriteError},
     key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
+    lock::Registry,
     options::{Deliver, Expect, PutOptions, Read, RemoveOptions, WatchOptions},
     watch::Watch,
 };
@@ -48,6 +49,7 @@ pub const UPDATE_ATTEMPTS: usize = 256;
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<dyn Backend>,
+    locks: Arc<Registry>,
 }
 
 impl fmt::Debug for Store {
@@ -61,11 +63,25 @@ impl fmt::Debug for Store {
 impl Store {
     /// A store over a backend of your own.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+        Self {
+            backend,
+            locks: Arc::default(),
+        }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    /// What lies below, for tests that do what a store refuses.
+    #[doc(hidden)]
+    pub fn __backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// The locks that this handle and its clones share.
+    pub(crate) fn locks(&self) -> &Arc<Registry> {
+        &self.locks
     }
 
     /// The bucket's name.

@@ -9,16 +9,12 @@ use crate::run::{Result, cargo, run};
 use crate::test;
 
 /// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`.
-const NAMES: &[&str] = &["native", "browser"];
+const NAMES: &[&str] = &["native", "locks", "browser"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
     let [name, extra @ ..] = arguments else {
-        return Err(format!("which benchmark? browser, {}", NAMES.join(", ")).into());
+        return Err(format!("which benchmark? {}", NAMES.join(", ")).into());
     };
-    if name == "browser" {
-        // The npm package's part of it; what the library in wasm does alone stands in the same file.
-        return npm::bench();
-    }
     if !NAMES.contains(&name.as_str()) {
         return Err(format!("no such benchmark: {name} ({})", NAMES.join(", ")).into());
     }
@@ -26,7 +22,9 @@ pub(crate) fn bench(arguments: &[String]) -> Result {
         // In the page, where there are no files: what it prints is the result.
         let bench = ["--release", "--bench", "browser"];
         let shown = ["--".to_owned(), "--nocapture".to_owned()];
-        return test::in_browser(&bench, &[extra, &shown].concat());
+        test::in_browser(&bench, &[extra, &shown].concat())?;
+        // The npm package has its own cases in the same file.
+        return npm::bench();
     }
     install::nats_server(LATEST)?;
     let result = workspace::target_dir().join(format!("bench/{name}.json"));

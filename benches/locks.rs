@@ -1,0 +1,223 @@
+//! `cargo xtask bench locks`: locks beside one JetStream publish-and-ack, and beside 64 compare-and-set
+//! loops on one key, on one server, in turns.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
+use harness::{
+    NatsServer,
+    bench::{Better, Report, interleave},
+};
+use shizuku::{
+    Client, Store,
+    kv::rw_lock::{DistroRwLock, ReadGuard},
+};
+use tokio::{sync::oneshot, time::sleep};
+
+const ROUNDS: usize = 21;
+const CALLS: u32 = 100;
+const COLD: u32 = 20;
+const READERS: usize = 64;
+
+/// A lock is warm while the last proof of its watch is fresh, so nothing here pauses for long.
+const SETTLE: Duration = Duration::from_millis(3);
+
+struct Bench {
+    report: Report,
+    client: Client,
+    store: Store,
+    other: Store,
+    peer: async_nats::jetstream::Context,
+}
+
+#[tokio::main]
+async fn main() {
+    let server = NatsServer::start_default().await.unwrap();
+    let client = shizuku::connect(server.url()).await.unwrap();
+    let store = client.create_bucket("bench").await.unwrap();
+    let second = shizuku::connect(server.url()).await.unwrap();
+    let other = second.open_bucket("bench").await.unwrap();
+    let nats = async_nats::connect(server.url()).await.unwrap();
+    let mut bench = Bench {
+        report: Report::new("locks"),
+        client,
+        store,
+        other,
+        peer: async_nats::jetstream::new(nats),
+    };
+    bench.alone().await;
+    bench.cold().await;
+    bench.hand_off().await;
+    bench.readers().await;
+    let path = bench.report.finish().unwrap();
+    println!("{}", path.display());
+}
+
+fn micros(time: Duration, calls: u32) -> f64 {
+    time.as_secs_f64() * 1e6 / f64::from(calls)
+}
+
+/// The time of one publish-and-ack of a value of an entry's size.
+async fn publish(peer: &async_nats::jetstream::Context, calls: u32) -> f64 {
+    let start = Instant::now();
+    for _ in 0..calls {
+        let ack = peer
+            .publish("$KV.bench.peer", vec![b'x'; 40].into())
+            .await
+            .unwrap();
+        ack.await.unwrap();
+    }
+    micros(start.elapsed(), calls)
+}
+
+/// A name that no lock had before.
+fn new_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("cold-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Bench {
+    async fn alone(&mut self) {
+        let lock = DistroRwLock::new(&self.store, "warm").unwrap();
+        let peer = &self.peer;
+        for (case, of_release) in [("warm acquire", false), ("release", true)] {
+            let (ours, theirs) = interleave(
+                ROUNDS,
+                || async {
+                    lock.write().await.unwrap().release().await.unwrap();
+                    let mut total = Duration::ZERO;
+                    for _ in 0..CALLS {
+                        let start = Instant::now();
+                        let guard = lock.write().await.unwrap();
+                        let acquired = start.elapsed();
+                        let start = Instant::now();
+                        guard.release().await.unwrap();
+                        total += if of_release { start.elapsed() } else { acquired };
+                    }
+                    micros(total, CALLS)
+                },
+                || publish(peer, CALLS),
+            )
+            .await;
+            self.report.add(case, "us", Better::Lower, &ours, &theirs);
+        }
+    }
+
+    async fn cold(&mut self) {
+        let (store, peer) = (&self.store, &self.peer);
+        let (ours, theirs) = interleave(
+            ROUNDS,
+            || async {
+                let mut total = Duration::ZERO;
+                for _ in 0..COLD {
+                    let lock = DistroRwLock::new(store, &new_name()).unwrap();
+                    let start = Instant::now();
+                    let guard = lock.write().await.unwrap();
+                    total += start.elapsed();
+                    guard.release().await.unwrap();
+                }
+                micros(total, COLD)
+            },
+            || publish(peer, CALLS),
+        )
+        .await;
+        self.report
+            .add("cold acquire", "us", Better::Lower, &ours, &theirs);
+    }
+
+    /// From the call of release on one connection to the grant on another.
+    async fn hand_off(&mut self) {
+        let mine = DistroRwLock::new(&self.store, "hand").unwrap();
+        let theirs = DistroRwLock::new(&self.other, "hand").unwrap();
+        let peer = &self.peer;
+        let (ours, peers) = interleave(
+            ROUNDS,
+            || async {
+                let mut total = Duration::ZERO;
+                let mut calls = 0;
+                let (mut here, mut there) = (&mine, &theirs);
+                let mut guard = here.write().await.unwrap();
+                for _ in 0..COLD {
+                    let (sender, granted) = oneshot::channel();
+                    let waiting = there.clone();
+                    tokio::spawn(async move {
+                        let guard = waiting.write().await.unwrap();
+                        drop(sender.send((guard, Instant::now())));
+                    });
+                    // It stands in the queue.
+                    while here.holders().await.unwrap().len() < 2 {
+                        sleep(SETTLE / 3).await;
+                    }
+                    sleep(SETTLE).await;
+                    let start = Instant::now();
+                    guard.release().await.unwrap();
+                    let at;
+                    (guard, at) = granted.await.unwrap();
+                    total += at - start;
+                    calls += 1;
+                    std::mem::swap(&mut here, &mut there);
+                }
+                guard.release().await.unwrap();
+                micros(total, calls)
+            },
+            || publish(peer, CALLS),
+        )
+        .await;
+        self.report
+            .add("hand-off", "us", Better::Lower, &ours, &peers);
+    }
+
+    async fn readers(&mut self) {
+        let (store, client, peer) = (&self.store, &self.client, &self.peer);
+        let bucket = peer.get_key_value("bench").await.unwrap();
+        bucket.put("count", "0".into()).await.unwrap();
+        let compare_and_set = || async {
+            let start = Instant::now();
+            join_all((0..READERS).map(|_| async {
+                loop {
+                    let entry = bucket.entry("count").await.unwrap().unwrap();
+                    let count: u64 = std::str::from_utf8(&entry.value).unwrap().parse().unwrap();
+                    let next = (count + 1).to_string().into();
+                    if bucket.update("count", next, entry.revision).await.is_ok() {
+                        break;
+                    }
+                }
+            }))
+            .await;
+            micros(start.elapsed(), 1)
+        };
+        let lock = &DistroRwLock::new(store, "readers").unwrap();
+        let enter = async |locks: &[DistroRwLock]| {
+            // Warm, as a lock in use is.
+            for lock in locks {
+                lock.read().await.unwrap().release().await.unwrap();
+            }
+            let start = Instant::now();
+            let entering: FuturesUnordered<_> = locks.iter().map(DistroRwLock::read).collect();
+            let guards: Vec<_> = entering.collect().await;
+            let time = micros(start.elapsed(), 1);
+            let releases = guards.into_iter().map(|guard| ReadGuard::release(guard.unwrap()));
+            for released in join_all(releases).await {
+                released.unwrap();
+            }
+            time
+        };
+        let one = vec![lock.clone(); READERS];
+        let (ours, theirs) = interleave(ROUNDS, || enter(&one), compare_and_set).await;
+        self.report
+            .add("64 readers", "us", Better::Lower, &ours, &theirs);
+
+        let mut many = Vec::new();
+        for _ in 0..READERS {
+            let store = client.open_bucket("bench").await.unwrap();
+            many.push(DistroRwLock::new(&store, "apart").unwrap());
+        }
+        let (ours, theirs) = interleave(ROUNDS, || enter(&many), compare_and_set).await;
+        self.report
+            .add("64 readers apart", "us", Better::Lower, &ours, &theirs);
+    }
+}

@@ -1,0 +1,174 @@
+//! Leader election: a lock whose holder says who it is.
+
+use std::{sync::Arc, time::SystemTime};
+
+use futures::{Stream, StreamExt, future};
+
+use super::{
+    error::InvalidOption,
+    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    store::Store,
+};
+
+/// The longest value of a candidate, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
+
+guard! {
+    /// The office of the leader of an [`Election`].
+    Leadership
+}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leader {
+    /// What it campaigned with, or changed to since.
+    pub value: String,
+    /// Its fencing token: the larger, the later.
+    pub token: u64,
+    /// When it began to campaign, by the server's clock (UTC).
+    pub since: SystemTime,
+    /// What it calls itself.
+    pub label: Option<Arc<str>>,
+}
+
+/// An election: of all who campaign, one leads at a time.
+///
+/// ```
+/// use shizuku::kv::election::Election;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let election = Election::new(&store, "scheduler")?;
+/// assert!(election.leader().await?.is_none());
+///
+/// let office = election.campaign("http://10.0.0.7:8080").await?;
+/// let leader = election.leader().await?.expect("somebody leads");
+/// assert_eq!(leader.value, "http://10.0.0.7:8080");
+/// assert_eq!(leader.token, office.token());
+///
+/// office.resign().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Election {
+    name: Name,
+}
+
+impl Election {
+    /// The election of this name.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::InvalidName`].
+    pub fn new(store: &Store, name: &str) -> Result<Self, DistroRwLockError> {
+        Self::with_options(store, name, LockOptions::new())
+    }
+
+    /// The election of this name, with these options for campaigning.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    pub fn with_options(
+        store: &Store,
+        name: &str,
+        options: LockOptions,
+    ) -> Result<Self, DistroRwLockError> {
+        let name = Name::new(store, name, options)?;
+        Ok(Self { name })
+    }
+
+    /// Waits to become the leader, known to others by this value: text of at most 64 KiB, such as
+    /// an address. Dropping the future withdraws.
+    ///
+    /// # Errors
+    /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
+    pub async fn campaign(
+        &self,
+        value: impl Into<String>,
+    ) -> Result<Leadership, DistroRwLockError> {
+        let mut ask = Ask::new(Mode::Write);
+        ask.data = Some(check(value.into())?);
+        let hold = self.name.acquire(ask).await?;
+        Ok(Leadership { hold })
+    }
+
+    /// Who leads now; `None` where nobody does.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::Service`].
+    pub async fn leader(&self) -> Result<Option<Leader>, DistroRwLockError> {
+        Ok(leader(self.name.holders().await?))
+    }
+
+    /// Who leads, now and whenever that changes. The stream ends after an error.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::Service`], here or as an item.
+    pub fn observe(
+        &self,
+    ) -> Result<
+        impl Stream<Item = Result<Option<Leader>, DistroRwLockError>> + Send + 'static + use<>,
+        DistroRwLockError,
+    > {
+        let mut last = None;
+        let changes = self.name.watch_holders()?.filter_map(move |holders| {
+            future::ready(match holders.map(leader) {
+                Ok(leader) if last.as_ref() == Some(&leader) => None,
+                Ok(leader) => {
+                    last = Some(leader.clone());
+                    Some(Ok(leader))
+                }
+                Err(error) => Some(Err(error)),
+            })
+        });
+        Ok(changes)
+    }
+
+    /// Who leads and who campaigns.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::Service`].
+    pub async fn candidates(&self) -> Result<Vec<Holder>, DistroRwLockError> {
+        self.name.holders().await
+    }
+}
+
+impl Leadership {
+    /// Changes the value by which the leader is known. Takes up to about a second: an entry is not
+    /// written twice within that time. Dropping the future does not undo it.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::Lost`] where it does not lead any more.
+    pub async fn proclaim(&mut self, value: impl Into<String>) -> Result<(), DistroRwLockError> {
+        let value = check(value.into())?;
+        self.hold.change(None, Some(value)).await
+    }
+
+    /// Steps down: [`release`](Self::release) under its usual name.
+    ///
+    /// # Errors
+    /// As for `release`.
+    pub async fn resign(self) -> Result<(), DistroRwLockError> {
+        self.release().await
+    }
+}
+
+fn check(value: String) -> Result<Arc<str>, InvalidOption> {
+    if value.len() > MAX_VALUE {
+        return Err(InvalidOption::new(
+            "value",
+            format!("{} bytes are more than {MAX_VALUE}", value.len()),
+        ));
+    }
+    Ok(value.into())
+}
+
+fn leader(holders: Vec<Holder>) -> Option<Leader> {
+    let leader = holders.into_iter().find(|holder| holder.holds)?;
+    Some(Leader {
+        value: leader.data.as_deref().unwrap_or_default().to_owned(),
+        token: leader.token,
+        since: leader.since,
+        label: leader.label,
+    })
+}

@@ -1,0 +1,137 @@
+//! What can go wrong with a lock, by what the caller can do about it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::machine::LostWhy;
+use crate::kv::{BucketName, InvalidKey, InvalidOption, ServiceError};
+
+/// A lock, mutex, semaphore or election that failed.
+///
+/// An acquire that fails leaves nothing behind: an entry that was written is withdrawn, and if
+/// even that fails, the server removes it when its lease has run out.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DistroRwLockError {
+    /// The name is not one. Nothing was sent.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidKey),
+    /// An option is out of range. Nothing was sent.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// The bucket or its server cannot keep locks.
+    #[error("bucket {bucket} cannot keep locks: {remedy}")]
+    NotSupported {
+        /// The bucket.
+        bucket: BucketName,
+        /// What would make it work.
+        remedy: String,
+    },
+    /// This store handle does not hold the lock, so it cannot release it.
+    #[error("this store handle does not hold lock {lock}")]
+    NotHeld {
+        /// The lock.
+        lock: String,
+    },
+    /// The lock was held, and was lost before it was released. Somebody else may have held it
+    /// since.
+    #[error("lock {lock} (token {token}) was lost: {reason}")]
+    Lost {
+        /// The lock.
+        lock: String,
+        /// The fencing token of the hold that was lost.
+        token: u64,
+        /// How it came.
+        reason: LostReason,
+    },
+    /// It was only to be tried, and somebody else holds the lock or waits for it.
+    #[error("lock {lock} is taken")]
+    WouldBlock {
+        /// The lock.
+        lock: String,
+    },
+    /// It was not granted within the time that was allowed.
+    #[error("lock {lock} was not granted within {after:?}")]
+    Timeout {
+        /// The lock.
+        lock: String,
+        /// The time that was allowed.
+        after: Duration,
+    },
+    /// The service refused, or could not be reached for about a lease.
+    #[error("lock {lock}: {source}")]
+    Service {
+        /// The lock.
+        lock: String,
+        /// What the service said.
+        source: Arc<ServiceError>,
+    },
+}
+
+/// How a hold was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// Its entry expired on the server, or somebody removed it.
+    #[error("its entry is gone")]
+    Gone,
+    /// The server refused to renew it, because somebody else had changed its entry.
+    #[error("renewing it was refused")]
+    Refused,
+    /// No renewal was acknowledged in time: the server or the network is down, or this process was
+    /// paused.
+    #[error("it was not renewed in time")]
+    Lapsed,
+    /// The background task that renewed it is gone, with the runtime that ran it.
+    #[error("the runtime that renewed it has stopped")]
+    Stopped,
+}
+
+impl From<LostWhy> for LostReason {
+    fn from(why: LostWhy) -> Self {
+        match why {
+            LostWhy::Gone => Self::Gone,
+            LostWhy::Refused => Self::Refused,
+            LostWhy::Lapsed => Self::Lapsed,
+        }
+    }
+}
+
+/// Work under a lock that failed.
+///
+/// A release that fails does not stand here, because it does not undo the work: see
+/// [`process_and_report`](crate::kv::rw_lock::LockedResourceWriteProcessor::process_and_report).
+///
+/// It is an error itself whatever the error of the work is, so long as that can be shown: a
+/// `String` and a boxed error too. For that it does not name the work's error as its source.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WithLockProcessError<E> {
+    /// The lock could not be acquired. The work was not begun.
+    Lock(DistroRwLockError),
+    /// The work failed. The lock was released.
+    Process(E),
+}
+
+impl<E: fmt::Display> fmt::Display for WithLockProcessError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(error) => write!(f, "cannot acquire the lock: {error}"),
+            Self::Process(error) => write!(f, "the work under the lock failed: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for WithLockProcessError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Lock(error) => Some(error),
+            Self::Process(_) => None,
+        }
+    }
+}
+
+impl<E> From<DistroRwLockError> for WithLockProcessError<E> {
+    fn from(error: DistroRwLockError) -> Self {
+        Self::Lock(error)
+    }
+}

@@ -1,0 +1,199 @@
+//! What the log means: which entries are alive, and who holds by their order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::entry::{EntryId, Mode, Record};
+
+/// An entry that is alive, as far as the watch has told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Live {
+    /// What it asks for; `None` where it cannot be read, and stands for a writer.
+    pub mode: Option<Mode>,
+    /// Its place in the queue. 0 where it cannot be read.
+    pub ticket: u64,
+    /// The revision it was last seen at.
+    pub revision: u64,
+    /// How long it lives without being written again.
+    pub lease: Duration,
+    /// When its first write was stored (server's clock, ms since 1970).
+    pub since: u64,
+    /// For people.
+    pub label: Option<Arc<str>>,
+    /// For programs.
+    pub data: Option<Arc<str>>,
+    /// When the watch last said anything of it (local clock).
+    pub heard: Duration,
+    /// Whether the present watch has shown it. If not, it is still believed to be alive, until a
+    /// trusted echo proves that the watch would have shown it.
+    pub confirmed: bool,
+}
+
+impl Live {
+    fn is_reader(&self) -> bool {
+        self.mode == Some(Mode::Read)
+    }
+}
+
+/// An entry that cannot be read does not say for how long it lives.
+const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
+
+/// The live entries of one lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Fold {
+    live: BTreeMap<EntryId, Live>,
+}
+
+impl Fold {
+    /// A write. `stored` is when, by the server's clock, in ms since 1970. Probes change nothing.
+    pub fn put(
+        &mut self,
+        id: &EntryId,
+        revision: u64,
+        stored: u64,
+        record: &Record,
+        now: Duration,
+    ) {
+        let known = self.live.get_mut(id);
+        if let Some(known) = known.filter(|known| revision <= known.revision) {
+            // Seen before: a new watch begins with what is there.
+            known.confirmed |= revision == known.revision;
+            known.heard = now;
+            return;
+        }
+        let earlier = self.live.get(id).map(|live| (live.ticket, live.since));
+        let live = match record {
+            Record::Probe => return,
+            Record::Entry(entry) => Live {
+                mode: Some(entry.mode),
+                ticket: entry.ticket.unwrap_or(revision),
+                revision,
+                lease: entry.lease(),
+                since: entry
+                    .since
+                    .or(earlier.map(|(_, since)| since))
+                    .unwrap_or(stored),
+                label: entry.label.clone(),
+                data: entry.data.clone(),
+                heard: now,
+                confirmed: true,
+            },
+            Record::Unknown => Live {
+                mode: None,
+                ticket: 0,
+                revision,
+                lease: UNKNOWN_LEASE,
+                since: earlier.map_or(stored, |(_, since)| since),
+                label: None,
+                data: None,
+                heard: now,
+                confirmed: true,
+            },
+        };
+        self.live.insert(id.clone(), live);
+    }
+
+    /// A delete, purge or expiry. Answers whether the entry was alive.
+    pub fn gone(&mut self, id: &EntryId, revision: u64) -> bool {
+        match self.live.get(id) {
+            Some(live) if live.revision < revision => self.live.remove(id).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The present watch does not show this entry (`None`: any entry), which proves nothing yet.
+    pub fn doubt(&mut self, id: Option<&EntryId>) {
+        match id {
+            Some(id) => {
+                if let Some(live) = self.live.get_mut(id) {
+                    live.confirmed = false;
+                }
+            }
+            None => self
+                .live
+                .values_mut()
+                .for_each(|live| live.confirmed = false),
+        }
+    }
+
+    /// A trusted echo has come: what the watch has not shown until now is gone.
+    pub fn drop_doubted(&mut self) -> Vec<EntryId> {
+        let mut gone = Vec::new();
+        self.live.retain(|id, live| {
+            if !live.confirmed {
+                gone.push(id.clone());
+            }
+            live.confirmed
+        });
+        gone
+    }
+
+    /// The live entry of this id.
+    pub fn get(&self, id: &EntryId) -> Option<&Live> {
+        self.live.get(id)
+    }
+
+    /// Whether nobody holds or waits.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Whether the present watch has shown all of them.
+    pub fn is_confirmed(&self) -> bool {
+        self.live.values().all(|live| live.confirmed)
+    }
+
+    /// All live entries, in no certain order.
+    pub fn iter(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
+        self.live.iter()
+    }
+
+    /// Whether there is a live entry that is not a reader's.
+    pub fn has_writer(&self) -> bool {
+        self.live.values().any(|live| !live.is_reader())
+    }
+
+    /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of
+    /// them, for the other modes all of them.
+    pub fn blockers(&self, mode: Mode, ticket: u64) -> BTreeSet<EntryId> {
+        let ahead = self.live.iter().filter(|(_, live)| live.ticket < ticket);
+        ahead
+            .filter(|(_, live)| mode != Mode::Read || !live.is_reader())
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// Whether an entry of this mode holds while these stand before it.
+    pub fn admits(&self, mode: Mode, blockers: &BTreeSet<EntryId>) -> bool {
+        let Mode::Permit(mut permits) = mode else {
+            return blockers.is_empty();
+        };
+        for id in blockers {
+            match self.live.get(id).and_then(|live| live.mode) {
+                // Participants that disagree on the number all keep to the smallest.
+                Some(Mode::Permit(theirs)) => permits = permits.min(theirs),
+                _ => return false,
+            }
+        }
+        blockers.len() < permits as usize
+    }
+
+    /// All live entries in the order of their tickets, and whether each holds by that order.
+    pub fn queue(&self) -> Vec<(&EntryId, &Live, bool)> {
+        let mut queue: Vec<_> = self.live.iter().collect();
+        queue.sort_by_key(|(_, live)| live.ticket);
+        queue
+            .into_iter()
+            .map(|(id, live)| {
+                let holds = match live.mode {
+                    Some(mode) => self.admits(mode, &self.blockers(mode, live.ticket)),
+                    None => true,
+                };
+                (id, live, holds)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,130 @@
+//! What the guards and names of all kinds of locks have in common.
+
+use std::sync::Arc;
+
+use futures::Stream;
+
+use super::{
+    error::DistroRwLockError,
+    hold::Hold,
+    holders::{Holder, follow, look},
+    options::LockOptions,
+    registry::Ask,
+};
+use crate::kv::{Store, key::check_lock};
+
+/// A lock's name in a bucket, and how to acquire it.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    store: Store,
+    name: Arc<str>,
+    options: LockOptions,
+}
+
+impl Name {
+    pub(crate) fn new(
+        store: &Store,
+        name: &str,
+        options: LockOptions,
+    ) -> Result<Self, DistroRwLockError> {
+        check_lock(name)?;
+        options.check()?;
+        Ok(Self {
+            store: store.clone(),
+            name: name.into(),
+            options,
+        })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, DistroRwLockError> {
+        let Self {
+            store,
+            name,
+            options,
+        } = self;
+        let acquire = store.locks().acquire(store.backend(), name, options, ask);
+        acquire.await
+    }
+
+    /// `None` instead of an error where the lock is taken.
+    pub(crate) async fn try_acquire(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
+        match self.acquire(ask.only_try()).await {
+            Ok(hold) => Ok(Some(hold)),
+            Err(DistroRwLockError::WouldBlock { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
+        let Self { store, name, .. } = self;
+        look(store.locks().observe(store.backend(), name)?).await
+    }
+
+    pub(crate) fn watch_holders(
+        &self,
+    ) -> Result<
+        impl Stream<Item = Result<Vec<Holder>, DistroRwLockError>> + Send + 'static + use<>,
+        DistroRwLockError,
+    > {
+        let Self { store, name, .. } = self;
+        Ok(follow(store.locks().observe(store.backend(), name)?))
+    }
+}
+
+/// Defines a guard around a [`Hold`].
+macro_rules! guard {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Dropping it releases in the background; [`release`](Self::release) also says whether it
+        /// was still held.
+        #[must_use = "dropping the guard releases it at once"]
+        #[derive(Debug)]
+        pub struct $name {
+            hold: $crate::kv::lock::Hold,
+        }
+
+        impl $name {
+            /// The fencing token: it is larger than that of every conflicting hold before. Hand it
+            /// to whatever the lock protects, and let that refuse what comes with a smaller token
+            /// than it has seen.
+            pub fn token(&self) -> u64 {
+                self.hold.token()
+            }
+
+            /// Whether it is still held, as far as this process can know: its lease has not run
+            /// out by the local monotonic clock, and no loss was noticed.
+            pub fn is_held(&self) -> bool {
+                self.hold.is_held()
+            }
+
+            /// Waits until it is lost, and says how. Never resolves while it is held. Dropping the
+            /// future has no effect.
+            pub async fn lost(&self) -> $crate::kv::lock::LostReason {
+                self.hold.lost().await
+            }
+
+            /// Releases it and waits until that has arrived.
+            ///
+            /// Dropping the future does not stop the release.
+            ///
+            /// # Errors
+            /// [`Lost`]($crate::kv::lock::DistroRwLockError::Lost) where it was not held any more,
+            /// and [`Service`]($crate::kv::lock::DistroRwLockError::Service) where it cannot be
+            /// known whether the release arrived: it is then tried again in the background, and
+            /// at the end of the lease the server removes the entry.
+            pub async fn release(self) -> Result<(), $crate::kv::lock::DistroRwLockError> {
+                self.hold.release().await
+            }
+        }
+    };
+}
+pub(crate) use guard;

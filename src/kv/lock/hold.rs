@@ -1,0 +1,126 @@
+//! A hold: what every guard is made of.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{
+    entry::Mode,
+    error::{DistroRwLockError, LostReason},
+    machine::ClaimId,
+    participant::Participant,
+};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Status {
+    /// Trusted until this moment of the participant's clock.
+    Held {
+        until: Duration,
+    },
+    Lost(LostReason),
+}
+
+/// A hold. Dropping it releases it in the background.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    participant: Arc<Participant>,
+    claim: ClaimId,
+    token: u64,
+    status: watch::Receiver<Status>,
+    released: bool,
+}
+
+impl Hold {
+    pub(super) fn new(
+        participant: Arc<Participant>,
+        claim: ClaimId,
+        token: u64,
+        status: watch::Receiver<Status>,
+    ) -> Self {
+        Self {
+            participant,
+            claim,
+            token,
+            status,
+            released: false,
+        }
+    }
+
+    pub(crate) fn token(&self) -> u64 {
+        self.token
+    }
+
+    pub(crate) fn lock(&self) -> &str {
+        &self.participant.lock
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        match *self.status.borrow() {
+            // The clock is asked, not only the task: the whole process may have been paused.
+            Status::Held { until } => self.participant.now() < until,
+            Status::Lost(_) => false,
+        }
+    }
+
+    /// Waits until the hold is lost.
+    pub(crate) async fn lost(&self) -> LostReason {
+        let mut status = self.status.clone();
+        let lost = status
+            .wait_for(|status| matches!(status, Status::Lost(_)))
+            .await;
+        match lost.as_deref() {
+            Ok(Status::Lost(reason)) => *reason,
+            // The sender is only dropped unsaid with the task.
+            _ => LostReason::Stopped,
+        }
+    }
+
+    fn lost_error(&self) -> DistroRwLockError {
+        let reason = match *self.status.borrow() {
+            Status::Lost(reason) => reason,
+            Status::Held { .. } if self.status.has_changed().is_err() => LostReason::Stopped,
+            Status::Held { .. } => LostReason::Lapsed,
+        };
+        DistroRwLockError::Lost {
+            lock: self.lock().to_owned(),
+            token: self.token,
+            reason,
+        }
+    }
+
+    /// Takes the entry out of the log. Dropping the future does not stop that.
+    pub(crate) async fn release(mut self) -> Result<(), DistroRwLockError> {
+        if !self.is_held() {
+            return Err(self.lost_error());
+        }
+        let Some(answer) = self.participant.release(self.claim) else {
+            return Err(self.lost_error());
+        };
+        self.released = true;
+        // No answer: the task is gone, and with it the lease.
+        answer.await.unwrap_or_else(|_| Err(self.lost_error()))
+    }
+
+    /// Changes the entry in place.
+    pub(crate) async fn change(
+        &mut self,
+        mode: Option<Mode>,
+        data: Option<Arc<str>>,
+    ) -> Result<(), DistroRwLockError> {
+        if !self.is_held() {
+            return Err(self.lost_error());
+        }
+        let Some(answer) = self.participant.change(self.claim, mode, data) else {
+            return Err(self.lost_error());
+        };
+        answer.await.unwrap_or_else(|_| Err(self.lost_error()))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.released {
+            self.participant.drop_claim(self.claim);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Who holds and who waits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures::{Stream, stream};
+
+use super::{entry::Mode, error::DistroRwLockError, participant::Observer};
+
+/// Somebody who holds a lock or waits for it.
+///
+/// Readers wait without standing in the log while a writer holds or waits, so they are not listed
+/// until they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Names this acquisition: the last token of its key.
+    pub id: String,
+    /// What it asks for. `None` where its entry is of a format that this version does not know;
+    /// it is then treated as a writer that holds.
+    pub mode: Option<Mode>,
+    /// Its ticket, and its fencing token once it holds. 0 where the entry cannot be read.
+    pub token: u64,
+    /// Whether it holds, by the order of the tickets. If not, it waits.
+    pub holds: bool,
+    /// When it came, by the server's clock (UTC).
+    pub since: SystemTime,
+    /// For how long its entry outlives it.
+    pub lease: Duration,
+    /// What it calls itself.
+    pub label: Option<Arc<str>>,
+    /// What it lets others know, such as the address of a leader.
+    pub data: Option<Arc<str>>,
+}
+
+/// Waits for the first answer.
+pub(crate) async fn look(mut observer: Observer) -> Result<Vec<Holder>, DistroRwLockError> {
+    loop {
+        if let Some(holders) = observer.holders()? {
+            return Ok(holders);
+        }
+        observer.changed().await;
+    }
+}
+
+/// Every answer that differs from the one before. An error ends the stream.
+pub(crate) fn follow(
+    observer: Observer,
+) -> impl Stream<Item = Result<Vec<Holder>, DistroRwLockError>> + Send {
+    let start = (Some(observer), None);
+    stream::unfold(start, |(observer, mut last)| async move {
+        let mut observer = observer?;
+        loop {
+            match observer.holders() {
+                Ok(Some(holders)) if last.as_ref() != Some(&holders) => {
+                    last = Some(holders.clone());
+                    return Some((Ok(holders), (Some(observer), last)));
+                }
+                Ok(_) => observer.changed().await,
+                Err(error) => return Some((Err(error), (None, None))),
+            }
+        }
+    })
+}

@@ -1,0 +1,358 @@
+//! The state machine of one participant in one lock: all its holds and all its waiting.
+//!
+//! Inputs are methods that take the local monotonic time; what is to be done comes out of
+//! [`Machine::next_action`], and [`Machine::wake_at`] says when [`Machine::tick`] is due. The time
+//! handed in with an event must be read after the event has arrived, and what an action asks for
+//! must be sent after the action was taken.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    TRUST_WINDOW,
+    entry::{EntryId, LockEntry, Mode, Record},
+    fold::Fold,
+    own::Own,
+    trust::{Sent, Trust},
+};
+
+mod io;
+mod news;
+mod settle;
+
+pub use io::{Action, ClaimId, Event, GivenUp, LostWhy, Mutant, Outcome, Request};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Watch {
+    Closed,
+    Open { synced: bool, since: Duration },
+    Broken { retry_at: Duration },
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    /// Has no entry.
+    Outside,
+    /// Has an entry, and waits for its echo and for those before it.
+    Inside {
+        blockers: Option<BTreeSet<EntryId>>,
+    },
+    Held,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Claim {
+    request: Request,
+    phase: Phase,
+    own: Option<Own>,
+    /// Since when nothing has worked.
+    stuck_since: Option<Duration>,
+    /// Not to be tried again before.
+    retry_at: Duration,
+}
+
+/// An entry on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Leaving {
+    /// Who wants to know.
+    report: Option<ClaimId>,
+    /// Whether a purge is under way.
+    purging: bool,
+    retry_at: Duration,
+    /// The server has removed it by then, whatever became of the purges.
+    until: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Probe {
+    id: EntryId,
+    sent: Sent,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    session: Arc<str>,
+    mutant: Mutant,
+    ids: u64,
+    step: u64,
+    now: Duration,
+    fold: Fold,
+    watch: Watch,
+    failures: u32,
+    opened: Duration,
+    trust: Trust,
+    claims: BTreeMap<ClaimId, Claim>,
+    owners: BTreeMap<EntryId, ClaimId>,
+    leaving: BTreeMap<EntryId, Leaving>,
+    probe: Option<Probe>,
+    probe_retry_at: Duration,
+    observed: bool,
+    actions: VecDeque<Action>,
+}
+
+impl Machine {
+    /// A participant. `session` must be unique among all participants there ever were: entries are
+    /// called `<session>-<number>`.
+    pub fn new(session: &str, mutant: Mutant) -> Self {
+        Self {
+            session: session.into(),
+            mutant,
+            ids: 0,
+            step: 0,
+            now: Duration::ZERO,
+            fold: Fold::default(),
+            watch: Watch::Closed,
+            failures: 0,
+            opened: Duration::ZERO,
+            trust: Trust::default(),
+            claims: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            probe: None,
+            probe_retry_at: Duration::ZERO,
+            observed: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// What is to be done next.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Who holds and who waits, as far as the watch has told.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// Whether the watch has shown everything that was there when it began.
+    pub fn is_synced(&self) -> bool {
+        matches!(self.watch, Watch::Open { synced: true, .. })
+    }
+
+    /// Whether the service refuses the watch for good.
+    pub fn is_refused(&self) -> bool {
+        self.watch == Watch::Refused
+    }
+
+    /// Whether nothing is held, wanted or on its way out.
+    pub fn is_idle(&self) -> bool {
+        self.claims.is_empty() && self.leaving.is_empty()
+    }
+
+    /// Until when the claim may believe that it holds; `None` where it does not hold.
+    pub fn trusted_until(&self, claim: ClaimId) -> Option<Duration> {
+        let claim = self.claims.get(&claim)?;
+        match (&claim.phase, &claim.own) {
+            (Phase::Held, Some(own)) => Some(own.trusted_until(claim.request.lease())),
+            _ => None,
+        }
+    }
+
+    /// What the claim asks for now.
+    pub fn mode(&self, claim: ClaimId) -> Option<Mode> {
+        Some(self.claims.get(&claim)?.request.mode)
+    }
+
+    /// Keeps the watch open without claims, or no longer.
+    pub fn observe(&mut self, now: Duration, observed: bool) {
+        self.begin(now);
+        self.observed = observed;
+        if observed {
+            self.ask_again();
+        }
+        self.settle(now);
+    }
+
+    /// Lets go of the watch if nothing needs it.
+    pub fn rest(&mut self) {
+        if self.is_idle() && !self.observed && self.watch != Watch::Closed {
+            self.watch = Watch::Closed;
+            self.trust.forget();
+            self.probe = None;
+            self.fold = Fold::default();
+            self.actions.push_back(Action::Unwatch);
+        }
+    }
+
+    /// A new claim.
+    pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
+        self.begin(now);
+        self.ask_again();
+        self.claims.insert(
+            claim,
+            Claim {
+                request,
+                phase: Phase::Outside,
+                own: None,
+                stuck_since: None,
+                retry_at: now,
+            },
+        );
+        self.settle(now);
+    }
+
+    /// Ends a claim: a hold, or the wish for one. Always answered by `Released` or
+    /// `ReleaseFailed`, unless the claim was over already.
+    pub fn release(&mut self, now: Duration, claim: ClaimId) {
+        self.begin(now);
+        if let Some(state) = self.claims.get(&claim) {
+            if state.own.is_some() {
+                self.leave(now, claim, true);
+            } else {
+                self.actions.push_back(Action::Released { claim });
+            }
+            self.claims.remove(&claim);
+        }
+        self.settle(now);
+    }
+
+    /// Changes a held claim in place: its mode from write to read, or its data.
+    pub fn change(
+        &mut self,
+        now: Duration,
+        claim: ClaimId,
+        mode: Option<Mode>,
+        data: Option<Arc<str>>,
+    ) {
+        self.begin(now);
+        if let Some(state) = self.claims.get_mut(&claim)
+            && let Some(own) = &mut state.own
+        {
+            if let Some(mode) = mode {
+                state.request.mode = mode;
+            }
+            if data.is_some() {
+                state.request.data = data;
+            }
+            own.changed = true;
+        }
+        self.settle(now);
+    }
+
+    /// The watch said something.
+    pub fn event(&mut self, now: Duration, event: Event) {
+        self.begin(now);
+        match event {
+            Event::Put {
+                id,
+                revision,
+                stored,
+                record,
+            } => {
+                self.fold.put(&id, revision, stored, &record, now);
+                self.echo(now, &id, revision, stored, &record);
+            }
+            Event::Gone { id, revision } => {
+                self.fold.gone(&id, revision);
+                if self.fold.get(&id).is_none() {
+                    self.entry_gone(&id);
+                }
+            }
+            Event::Vanished { id } if self.mutant == Mutant::VanishedIsGone => {
+                self.fold.gone(&id, u64::MAX);
+                self.entry_gone(&id);
+            }
+            Event::Vanished { id } => self.fold.doubt(Some(&id)),
+            Event::Current => {
+                if let Watch::Open { synced, .. } = &mut self.watch {
+                    *synced = true;
+                    self.failures = 0;
+                    if self.mutant == Mutant::CreationProves {
+                        self.trust.creation(self.opened, now, self.step);
+                    }
+                }
+            }
+            Event::Interrupted => {
+                self.trust.forget();
+                self.probe = None;
+                if let Watch::Open { synced, since } = &mut self.watch {
+                    *synced = false;
+                    *since = now;
+                }
+            }
+            Event::Ended { fatal } => self.watch_ended(now, fatal),
+        }
+        self.settle(now);
+    }
+
+    /// The outcome of an [`Action::Write`].
+    pub fn written(&mut self, now: Duration, id: &EntryId, number: u32, outcome: Outcome) {
+        self.begin(now);
+        self.write_outcome(now, id, number, outcome);
+        self.settle(now);
+    }
+
+    /// The outcome of an [`Action::Probe`].
+    pub fn probed(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
+        self.begin(now);
+        if let Outcome::Failed { fatal } = outcome
+            && self.probe.as_ref().is_some_and(|probe| probe.id == *id)
+        {
+            self.probe = None;
+            self.probe_retry_at = now + TRUST_WINDOW / 2;
+            if fatal {
+                self.give_up_waiting(now, GivenUp::Fatal);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The outcome of an [`Action::Purge`].
+    pub fn purged(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
+        self.begin(now);
+        if let Outcome::Stored(_) = outcome {
+            self.entry_left(id);
+        } else if let Some(leaving) = self.leaving.get_mut(id) {
+            leaving.purging = false;
+            leaving.retry_at = now + TRUST_WINDOW;
+            if let Some(claim) = leaving.report.take() {
+                self.actions.push_back(Action::ReleaseFailed { claim });
+            }
+            if outcome == (Outcome::Failed { fatal: true }) {
+                self.leaving.remove(id);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Duration) {
+        self.begin(now);
+        self.settle(now);
+    }
+
+    /// What was refused before may be allowed by now.
+    fn ask_again(&mut self) {
+        if self.watch == Watch::Refused {
+            self.watch = Watch::Closed;
+        }
+    }
+
+    fn begin(&mut self, now: Duration) {
+        self.now = now;
+        self.step += 1;
+    }
+
+    fn sent(&self, now: Duration) -> Sent {
+        Sent {
+            at: now,
+            step: self.step,
+        }
+    }
+
+    fn new_id(&mut self) -> EntryId {
+        self.ids += 1;
+        EntryId::new(&format!("{}-{}", self.session, self.ids))
+    }
+
+    fn is_of_this_session(&self, id: &EntryId) -> bool {
+        id.strip_prefix(&*self.session)
+            .is_some_and(|rest| rest.starts_with('-'))
+    }
+}

@@ -1,0 +1,289 @@
+//! What news means: echoes, acknowledgements, entries that are gone, a watch that ended.
+
+use std::time::Duration;
+
+use super::*;
+use crate::kv::lock::own::Stored;
+
+/// How long an entry that was stored after it was given up is looked after, beyond its lease.
+const AFTERCARE: Duration = Duration::from_secs(10);
+
+impl Machine {
+    /// An own message may have arrived through the watch.
+    pub(super) fn echo(
+        &mut self,
+        now: Duration,
+        id: &EntryId,
+        revision: u64,
+        stored: u64,
+        record: &Record,
+    ) {
+        if !self.is_of_this_session(id) {
+            return;
+        }
+        let sent = match record {
+            Record::Probe => {
+                let Some(probe) = self.probe.take_if(|probe| probe.id == *id) else {
+                    return;
+                };
+                Some(probe.sent)
+            }
+            Record::Entry(entry) => {
+                let Some(claim) = self.owners.get(id).copied() else {
+                    self.ghost(now, id);
+                    return;
+                };
+                self.own_entry_seen(now, claim, entry, revision, stored)
+            }
+            Record::Unknown => None,
+        };
+        let Some(sent) = sent else { return };
+        let decides = self.trust.echo(sent, now, self.step);
+        if self.is_synced() && (decides || self.mutant == Mutant::NoTrustRule) {
+            for gone in self.fold.drop_doubted() {
+                self.entry_gone(&gone);
+            }
+            self.decide();
+        }
+    }
+
+    /// Answers when that write was sent.
+    fn own_entry_seen(
+        &mut self,
+        now: Duration,
+        claim: ClaimId,
+        entry: &LockEntry,
+        revision: u64,
+        stored: u64,
+    ) -> Option<Sent> {
+        let state = self.claims.get_mut(&claim)?;
+        let own = state.own.as_mut()?;
+        own.set_since(entry.write, stored);
+        let sent = own.echo(entry.write);
+        self.stored(now, claim, entry.write, revision);
+        sent
+    }
+
+    /// An entry of this session that no claim owns: it was abandoned, and stored late.
+    fn ghost(&mut self, now: Duration, id: &EntryId) {
+        match self.leaving.get_mut(id) {
+            // The purge that is under way comes after it.
+            Some(leaving) if leaving.purging => {}
+            Some(leaving) => leaving.retry_at = now,
+            None => {
+                let lease = self.fold.get(id).map_or(AFTERCARE, |live| live.lease);
+                self.leaving.insert(
+                    id.clone(),
+                    Leaving {
+                        report: None,
+                        purging: false,
+                        retry_at: now,
+                        until: now + lease + AFTERCARE,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A trusted echo: all live entries before it are in the fold.
+    fn decide(&mut self) {
+        for claim in self.claims.values_mut() {
+            if let Phase::Inside { blockers } = &mut claim.phase
+                && blockers.is_none()
+                && let Some(own) = &claim.own
+                && own.echoed
+                && let Some(ticket) = own.ticket
+            {
+                *blockers = Some(self.fold.blockers(claim.request.mode, ticket));
+            }
+        }
+    }
+
+    /// A write of an own entry is known to be stored.
+    fn stored(&mut self, now: Duration, claim: ClaimId, number: u32, revision: u64) {
+        let Some(state) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        let Some(own) = &mut state.own else { return };
+        let lease = state.request.lease();
+        match own.stored(number, revision, now, lease, self.mutant) {
+            Stored::Old => {}
+            Stored::Late => self.lapse(now, claim),
+            Stored::Extended => {
+                state.stuck_since = None;
+                let until = own.trusted_until(lease);
+                let changed = own.take_change();
+                if state.phase == Phase::Held {
+                    self.actions.push_back(Action::Extended { claim, until });
+                }
+                if changed {
+                    self.actions.push_back(Action::Changed { claim });
+                }
+            }
+        }
+    }
+
+    pub(super) fn write_outcome(
+        &mut self,
+        now: Duration,
+        id: &EntryId,
+        number: u32,
+        outcome: Outcome,
+    ) {
+        let Some(claim) = self.owners.get(id).copied() else {
+            return;
+        };
+        if let Outcome::Stored(revision) = outcome {
+            self.stored(now, claim, number, revision);
+            return;
+        }
+        let Some(state) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        let Some(own) = &mut state.own else { return };
+        match outcome {
+            // The echo will tell, or the end of the lease.
+            Outcome::Stored(_) | Outcome::Unknown => {}
+            Outcome::Conflict if own.is_stored() => {
+                if own.refused(number) {
+                    self.lose(now, claim, LostWhy::Refused);
+                }
+            }
+            Outcome::Conflict => self.start_again(now, claim),
+            Outcome::Failed { fatal } => {
+                own.failed(number);
+                // A stored entry has its lease to try again in.
+                if !own.is_stored() && !own.is_pending() {
+                    self.forget_entry(claim);
+                    if fatal {
+                        self.give_up(now, claim, GivenUp::Fatal);
+                    } else if let Some(state) = self.claims.get_mut(&claim) {
+                        state.stuck_since.get_or_insert(now);
+                        state.retry_at = now + TRUST_WINDOW / 4;
+                    }
+                }
+            }
+        }
+    }
+
+    /// An entry is gone for good: nobody waits for it any longer, and if it was an own one, that
+    /// hold is lost.
+    pub(super) fn entry_gone(&mut self, id: &EntryId) {
+        for claim in self.claims.values_mut() {
+            if let Phase::Inside {
+                blockers: Some(blockers),
+            } = &mut claim.phase
+            {
+                blockers.remove(id);
+            }
+        }
+        self.entry_left(id);
+        let Some(claim) = self.owners.get(id).copied() else {
+            return;
+        };
+        self.forget_entry(claim);
+        if let Some(state) = self.claims.get_mut(&claim) {
+            if state.phase == Phase::Held {
+                self.claims.remove(&claim);
+                let why = LostWhy::Gone;
+                self.actions.push_back(Action::Lost { claim, why });
+            } else {
+                state.phase = Phase::Outside;
+            }
+        }
+    }
+
+    /// An entry that was to be purged is out of the log.
+    pub(super) fn entry_left(&mut self, id: &EntryId) {
+        if let Some(leaving) = self.leaving.remove(id)
+            && let Some(claim) = leaving.report
+        {
+            self.actions.push_back(Action::Released { claim });
+        }
+    }
+
+    fn forget_entry(&mut self, claim: ClaimId) -> Option<Own> {
+        let state = self.claims.get_mut(&claim)?;
+        let own = state.own.take()?;
+        if state.phase != Phase::Held {
+            state.phase = Phase::Outside;
+        }
+        self.owners.remove(&own.id);
+        Some(own)
+    }
+
+    /// Takes the claim's entry out of the log.
+    pub(super) fn leave(&mut self, now: Duration, claim: ClaimId, report: bool) {
+        let Some(lease) = self.claims.get(&claim).map(|state| state.request.lease()) else {
+            return;
+        };
+        if let Some(own) = self.forget_entry(claim) {
+            self.leaving.insert(
+                own.id.clone(),
+                Leaving {
+                    report: report.then_some(claim),
+                    purging: false,
+                    retry_at: now,
+                    until: own.certainly_expired(lease).max(now),
+                },
+            );
+        }
+    }
+
+    /// The entry is of no use any more, the claim goes on with a new one.
+    pub(super) fn start_again(&mut self, now: Duration, claim: ClaimId) {
+        self.leave(now, claim, false);
+    }
+
+    pub(super) fn lose(&mut self, now: Duration, claim: ClaimId, why: LostWhy) {
+        let held = self
+            .claims
+            .get(&claim)
+            .is_some_and(|state| state.phase == Phase::Held);
+        self.leave(now, claim, false);
+        if held {
+            self.claims.remove(&claim);
+            self.actions.push_back(Action::Lost { claim, why });
+        }
+    }
+
+    pub(super) fn lapse(&mut self, now: Duration, claim: ClaimId) {
+        self.lose(now, claim, LostWhy::Lapsed);
+    }
+
+    pub(super) fn give_up(&mut self, now: Duration, claim: ClaimId, why: GivenUp) {
+        self.leave(now, claim, false);
+        self.claims.remove(&claim);
+        self.actions.push_back(Action::GaveUp { claim, why });
+    }
+
+    pub(super) fn give_up_waiting(&mut self, now: Duration, why: GivenUp) {
+        let waiting: Vec<_> = self
+            .claims
+            .iter()
+            .filter(|(_, state)| state.phase != Phase::Held)
+            .map(|(claim, _)| *claim)
+            .collect();
+        for claim in waiting {
+            self.give_up(now, claim, why);
+        }
+    }
+
+    pub(super) fn watch_ended(&mut self, now: Duration, fatal: bool) {
+        self.trust.forget();
+        self.probe = None;
+        if fatal {
+            self.watch = Watch::Refused;
+            self.give_up_waiting(now, GivenUp::Fatal);
+            return;
+        }
+        let pause = Duration::from_millis(50 << self.failures.min(6));
+        self.failures += 1;
+        for state in self.claims.values_mut() {
+            state.stuck_since.get_or_insert(now);
+        }
+        self.watch = Watch::Broken {
+            retry_at: now + pause,
+        };
+    }
+}

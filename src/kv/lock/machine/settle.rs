@@ -1,0 +1,322 @@
+//! What follows from what is known now: the rules of entering, holding and leaving.
+
+use std::time::Duration;
+
+use super::*;
+
+/// How long a claim waits for a service that does not answer, at least.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much longer than its lease an entry may be silent before the watch is suspected of having
+/// passed over its marker.
+const SILENCE: Duration = Duration::from_secs(2);
+
+impl Machine {
+    fn open_watch(&mut self, now: Duration) {
+        self.trust.forget();
+        self.probe = None;
+        self.fold.doubt(None);
+        self.opened = now;
+        self.watch = Watch::Open {
+            synced: false,
+            since: now,
+        };
+        self.actions.push_back(Action::Watch);
+    }
+
+    /// Draws all conclusions.
+    pub(super) fn settle(&mut self, now: Duration) {
+        if self
+            .probe
+            .as_ref()
+            .is_some_and(|probe| now >= probe.sent.at + 2 * TRUST_WINDOW)
+        {
+            // Lost, or too late to be of much use.
+            self.probe = None;
+        }
+        self.settle_watch(now);
+        let claims: Vec<_> = self.claims.keys().copied().collect();
+        for claim in claims {
+            self.settle_claim(now, claim);
+        }
+        self.settle_probe(now);
+        self.settle_leaving(now);
+    }
+
+    fn settle_watch(&mut self, now: Duration) {
+        let wanted = self.observed || !self.claims.is_empty();
+        let open = match self.watch {
+            Watch::Closed => wanted,
+            Watch::Broken { retry_at } => wanted && now >= retry_at,
+            Watch::Open { synced, .. } => {
+                synced && self.suspicion().is_some_and(|moment| now >= moment)
+            }
+            Watch::Refused => false,
+        };
+        if open {
+            self.open_watch(now);
+            // Sent along with the request for the watch, its echo is the first proof. The end of
+            // the initial entries would not do: the copy of the stream that the watch reads may
+            // lag behind the one that acknowledged the entries of others.
+            if self.waiting().next().is_some() && self.mutant != Mutant::CreationProves {
+                self.send_probe(now);
+            }
+        }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Claim> {
+        self.claims
+            .values()
+            .filter(|state| state.phase != Phase::Held)
+    }
+
+    /// When the silence of somebody who is waited for becomes suspicious: its marker may have
+    /// expired before a slow watch came to it. A new watch then shows what is there.
+    fn suspicion(&self) -> Option<Duration> {
+        self.waiting().next()?;
+        self.fold
+            .iter()
+            .map(|(_, live)| live.heard.max(self.opened) + live.lease + SILENCE)
+            .min()
+    }
+
+    fn settle_claim(&mut self, now: Duration, claim: ClaimId) {
+        let Some(state) = self.claims.get(&claim) else {
+            return;
+        };
+        let lease = state.request.lease();
+        if state.phase != Phase::Held
+            && let Some(moment) = self.patience(state)
+            && now >= moment
+        {
+            self.give_up(now, claim, GivenUp::Unreachable);
+            return;
+        }
+        match (&state.phase, &state.own) {
+            (Phase::Outside, _) => self.enter(now, claim),
+            (_, None) => {}
+            (phase, Some(own)) => {
+                if now >= own.trusted_until(lease) {
+                    let revivable = *phase == Phase::Held
+                        && self.mutant == Mutant::LateAckRevives
+                        && own.is_pending();
+                    if !revivable {
+                        if let Some(state) = self.claims.get_mut(&claim)
+                            && state.phase != Phase::Held
+                        {
+                            state.stuck_since.get_or_insert(now);
+                            state.retry_at = now;
+                        }
+                        self.lapse(now, claim);
+                        self.enter(now, claim);
+                    }
+                    return;
+                }
+                if own.due(lease).is_some_and(|due| now >= due) {
+                    self.write(now, claim);
+                }
+                self.advance(now, claim);
+            }
+        }
+    }
+
+    /// The end of the patience with a service that cannot be reached.
+    fn patience(&self, state: &Claim) -> Option<Duration> {
+        let patience = state.request.lease().max(PATIENCE);
+        let unsynced = match self.watch {
+            Watch::Open {
+                synced: false,
+                since,
+            } => Some(since),
+            _ => None,
+        };
+        let since = [state.stuck_since, unsynced].into_iter().flatten().min()?;
+        Some(since + patience)
+    }
+
+    /// A claim without an entry.
+    fn enter(&mut self, now: Duration, claim: ClaimId) {
+        let Some(state) = self.claims.get(&claim) else {
+            return;
+        };
+        if state.phase != Phase::Outside || !self.is_synced() || now < state.retry_at {
+            return;
+        }
+        let mode = state.request.mode;
+        if mode == Mode::Read && self.fold.has_writer() {
+            if state.request.try_only && self.fold.is_confirmed() {
+                self.give_up(now, claim, GivenUp::WouldBlock);
+            } else if let Some(state) = self.claims.get_mut(&claim) {
+                // Nothing is wrong: there is a writer.
+                state.stuck_since = None;
+            }
+            return;
+        }
+        let everybody = || self.fold.blockers(mode, u64::MAX);
+        if state.request.try_only && !self.fold.admits(mode, &everybody()) {
+            if self.fold.is_confirmed() {
+                self.give_up(now, claim, GivenUp::WouldBlock);
+            }
+            return;
+        }
+        if self.probe.is_some() && !self.trust.is_fresh(now) {
+            // The probe's echo is about to make this entry's echo decide.
+            return;
+        }
+        let id = self.new_id();
+        if let Some(state) = self.claims.get_mut(&claim) {
+            state.own = Some(Own::new(id.clone()));
+            state.phase = Phase::Inside { blockers: None };
+            self.owners.insert(id, claim);
+            self.write(now, claim);
+        }
+    }
+
+    fn write(&mut self, now: Duration, claim: ClaimId) {
+        let sent = self.sent(now);
+        if let Some(state) = self.claims.get_mut(&claim)
+            && let Some(own) = &mut state.own
+        {
+            let (entry, expect) = own.write(&state.request, sent);
+            let unconditional = self.mutant == Mutant::UnconditionalRefresh && expect != 0;
+            self.actions.push_back(Action::Write {
+                id: own.id.clone(),
+                entry,
+                expect: (!unconditional).then_some(expect),
+            });
+        }
+    }
+
+    /// A claim with an entry that does not hold yet.
+    fn advance(&mut self, now: Duration, claim: ClaimId) {
+        let Some(state) = self.claims.get(&claim) else {
+            return;
+        };
+        let (Phase::Inside { blockers }, Some(own)) = (&state.phase, &state.own) else {
+            return;
+        };
+        let mode = state.request.mode;
+        let Some(ticket) = own.ticket.filter(|_| own.echoed) else {
+            return;
+        };
+        let blocked = match blockers {
+            Some(blockers) if self.fold.admits(mode, blockers) => {
+                let until = own.trusted_until(state.request.lease());
+                if let Some(state) = self.claims.get_mut(&claim) {
+                    state.phase = Phase::Held;
+                    state.stuck_since = None;
+                }
+                self.actions.push_back(Action::Granted {
+                    claim,
+                    token: ticket,
+                    until,
+                });
+                return;
+            }
+            Some(_) => true,
+            // Presence needs no proof: whoever is seen before this entry blocks it.
+            None => !self.fold.admits(mode, &self.fold.blockers(mode, ticket)),
+        };
+        if blocked && state.request.try_only {
+            self.give_up(now, claim, GivenUp::WouldBlock);
+        } else if blocked && mode == Mode::Read {
+            // A reader does not stand in the queue: the writers before it go first, and it comes
+            // back when they are gone.
+            self.start_again(now, claim);
+        }
+    }
+
+    fn needs_probe(&self) -> bool {
+        let undecided = self.waiting().any(|state| {
+            matches!(state.phase, Phase::Inside { blockers: None })
+                && state.own.as_ref().is_some_and(|own| own.echoed)
+        });
+        undecided
+            || (self.waiting().next().is_some()
+                && self.fold.iter().any(|(_, live)| !live.confirmed))
+    }
+
+    fn settle_probe(&mut self, now: Duration) {
+        if self.probe.is_none()
+            && self.is_synced()
+            && now >= self.probe_retry_at
+            && self.needs_probe()
+        {
+            self.send_probe(now);
+        }
+    }
+
+    fn send_probe(&mut self, now: Duration) {
+        let id = self.new_id();
+        self.probe = Some(Probe {
+            id: id.clone(),
+            sent: self.sent(now),
+        });
+        self.actions.push_back(Action::Probe { id });
+    }
+
+    fn settle_leaving(&mut self, now: Duration) {
+        let mut released = Vec::new();
+        self.leaving.retain(|id, leaving| {
+            if now >= leaving.until {
+                released.extend(leaving.report);
+                return false;
+            }
+            if !leaving.purging && now >= leaving.retry_at {
+                leaving.purging = true;
+                self.actions.push_back(Action::Purge { id: id.clone() });
+            }
+            true
+        });
+        for claim in released {
+            self.actions.push_back(Action::Released { claim });
+        }
+    }
+
+    /// When [`Machine::tick`] is due, if nothing else happens before.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let mut wake: Option<Duration> = None;
+        // What was due until now has been done, or waits for something else than the time.
+        let mut at = |moment: Duration| {
+            if moment > self.now {
+                wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
+            }
+        };
+        if let Watch::Broken { retry_at } = self.watch
+            && (self.observed || !self.claims.is_empty())
+        {
+            at(retry_at);
+        }
+        if self.is_synced() {
+            self.suspicion().into_iter().for_each(&mut at);
+            if self.needs_probe() && self.probe.is_none() {
+                at(self.probe_retry_at);
+            }
+        }
+        if let Some(probe) = &self.probe {
+            at(probe.sent.at + 2 * TRUST_WINDOW);
+        }
+        for state in self.claims.values() {
+            let lease = state.request.lease();
+            if state.phase != Phase::Held {
+                self.patience(state).into_iter().for_each(&mut at);
+            }
+            match &state.own {
+                Some(own) => {
+                    at(own.trusted_until(lease));
+                    own.due(lease).into_iter().for_each(&mut at);
+                }
+                None if self.is_synced() && !self.fold.has_writer() => at(state.retry_at),
+                None => {}
+            }
+        }
+        for leaving in self.leaving.values() {
+            at(if leaving.purging {
+                leaving.until
+            } else {
+                leaving.retry_at.min(leaving.until)
+            });
+        }
+        wake
+    }
+}

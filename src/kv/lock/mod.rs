@@ -1,0 +1,59 @@
+//! The core of the locks: what an entry says, what the log of entries means, and when a
+//! participant may conclude anything from it.
+//!
+//! Nothing in here sends, waits, reads a clock or draws a random number. Events and the time go
+//! in, actions come out, so that simulation and model checking drive the code that ships.
+
+pub mod entry;
+#[doc(hidden)]
+pub mod fold;
+#[doc(hidden)]
+pub mod machine;
+
+mod error;
+mod guard;
+mod hold;
+mod holders;
+mod options;
+mod own;
+mod participant;
+mod registry;
+mod task;
+mod trust;
+
+pub use entry::Mode;
+pub use error::{DistroRwLockError, LostReason, WithLockProcessError};
+pub use holders::Holder;
+pub use options::LockOptions;
+
+pub(crate) use guard::{Name, guard};
+pub(crate) use hold::Hold;
+pub(crate) use registry::{Ask, Registry};
+
+use std::time::Duration;
+
+/// The trust window `X`, a constant of the protocol: a third of the smallest lease.
+///
+/// Nobody writes to an entry again sooner than this after it learned of its previous write. So
+/// whoever knows that it has read the log up to a moment less than `X` ago cannot have skipped
+/// an entry: no entry can have been replaced twice in that time.
+pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
+
+/// The smallest lease, in seconds.
+pub const MIN_LEASE: u32 = 3;
+
+/// The largest lease, in seconds: a day. A crashed holder blocks everybody for this long.
+pub const MAX_LEASE: u32 = 86_400;
+
+/// The lease where none is asked for, in seconds.
+pub const DEFAULT_LEASE: u32 = 15;
+
+/// What a participant really keeps between two writes of its own to one entry: a tenth more than
+/// `X`, because the clocks of two machines do not run at the same speed.
+const WRITE_GAP: Duration = Duration::from_millis(1100);
+
+/// How long a probe stays in the log.
+pub const PROBE_TTL: Duration = Duration::from_secs(2);
+
+/// How long the marker of a departure stays, so that a watch that is a little behind sees it.
+pub const MARKER_TTL: Duration = Duration::from_secs(5);

@@ -1,0 +1,232 @@
+//! What a participant knows of an entry of its own: which writes are under way, which are known
+//! to be stored, and until when the lease can be trusted.
+
+use std::time::Duration;
+
+use super::{
+    WRITE_GAP,
+    entry::{EntryId, LockEntry},
+    machine::{Mutant, Request},
+    trust::Sent,
+};
+
+/// A write of which it is not yet known whether it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Pending {
+    number: u32,
+    sent: Sent,
+}
+
+/// A held entry is written again and again while its watch may be down: what has not come back
+/// for this many writes will be too old to prove anything.
+const UNECHOED: usize = 4;
+
+/// What a notice of a stored write led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// The lease reaches further now.
+    Extended,
+    /// Known already.
+    Old,
+    /// The lease had run out before: the entry is lost.
+    Late,
+}
+
+/// An entry of one's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Own {
+    pub(super) id: EntryId,
+    /// Known once the first write is known to be stored.
+    pub(super) ticket: Option<u64>,
+    /// The last revision known.
+    revision: u64,
+    /// The number of the write with that revision.
+    stored: Option<u32>,
+    /// When that became known: `X` counts from here.
+    known_at: Duration,
+    /// The end of the trusted lease, once a write is known to be stored.
+    trusted_until: Option<Duration>,
+    pending: Vec<Pending>,
+    /// The latest writes that have not come through the watch.
+    unechoed: Vec<Pending>,
+    next: u32,
+    last_sent: Duration,
+    since: Option<u64>,
+    /// Whether the entry has come through the watch.
+    pub(super) echoed: bool,
+    /// The entry is to be written again, with what has changed, as soon as the rules allow it.
+    pub(super) changed: bool,
+    /// The number of the first write with the change.
+    pub(super) change: Option<u32>,
+}
+
+impl Own {
+    pub(super) fn new(id: EntryId) -> Self {
+        Self {
+            id,
+            ticket: None,
+            revision: 0,
+            stored: None,
+            known_at: Duration::ZERO,
+            trusted_until: None,
+            pending: Vec::new(),
+            unechoed: Vec::new(),
+            next: 0,
+            last_sent: Duration::ZERO,
+            since: None,
+            echoed: false,
+            changed: false,
+            change: None,
+        }
+    }
+
+    /// The next write: the entry, and the revision that it is conditional on.
+    pub(super) fn write(&mut self, request: &Request, sent: Sent) -> (LockEntry, u64) {
+        let number = self.next;
+        self.next += 1;
+        self.last_sent = sent.at;
+        self.pending.push(Pending { number, sent });
+        self.unechoed.push(Pending { number, sent });
+        if self.unechoed.len() > UNECHOED {
+            self.unechoed.remove(0);
+        }
+        if self.changed {
+            self.changed = false;
+            self.change = Some(number);
+        }
+        let entry = LockEntry {
+            mode: request.mode,
+            ticket: self.ticket,
+            lease: request.lease,
+            write: number,
+            since: self.since,
+            label: request.label.clone(),
+            data: request.data.clone(),
+        };
+        (entry, self.revision)
+    }
+
+    /// A write came through the watch. Answers when it was sent.
+    pub(super) fn echo(&mut self, number: u32) -> Option<Sent> {
+        self.echoed = true;
+        let write = self.unechoed.iter().find(|write| write.number == number);
+        let sent = write.map(|write| write.sent);
+        // What was sent earlier was replaced, or came before.
+        self.unechoed.retain(|write| write.number > number);
+        sent
+    }
+
+    /// When the write of this number was sent, while that is unsettled.
+    fn sent(&self, number: u32) -> Option<Sent> {
+        let pending = self.pending.iter().find(|write| write.number == number)?;
+        Some(pending.sent)
+    }
+
+    /// A write is known to be stored: by its acknowledgement or by its echo.
+    pub(super) fn stored(
+        &mut self,
+        number: u32,
+        revision: u64,
+        now: Duration,
+        lease: Duration,
+        mutant: Mutant,
+    ) -> Stored {
+        if self.stored.is_some_and(|known| known >= number) {
+            return Stored::Old;
+        }
+        let Some(sent) = self.sent(number) else {
+            return Stored::Old;
+        };
+        if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
+            return Stored::Late;
+        }
+        self.ticket.get_or_insert(revision);
+        self.revision = revision;
+        self.stored = Some(number);
+        self.known_at = now;
+        self.trusted_until = Some(sent.at + lease * 9 / 10);
+        // What was sent earlier was replaced by this, or can never be stored any more.
+        self.pending.retain(|write| write.number > number);
+        if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
+            return Stored::Late;
+        }
+        Stored::Extended
+    }
+
+    /// The echo tells when the entry was first stored.
+    pub(super) fn set_since(&mut self, number: u32, stored: u64) {
+        if number == 0 {
+            self.since = Some(stored);
+        }
+    }
+
+    /// A conditional write was refused. Answers whether that means that the entry is lost: it does
+    /// unless an earlier write with the same condition may have been the one that was stored.
+    pub(super) fn refused(&mut self, number: u32) -> bool {
+        if self.sent(number).is_none() {
+            return false;
+        }
+        self.pending.retain(|write| write.number != number);
+        self.pending.is_empty()
+    }
+
+    /// A write was certainly not stored.
+    pub(super) fn failed(&mut self, number: u32) {
+        if self.pending.iter().any(|write| write.number == number) {
+            self.pending.retain(|write| write.number != number);
+            if self.change.is_some_and(|change| change == number) {
+                self.change = None;
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Whether the change is known to be stored.
+    pub(super) fn take_change(&mut self) -> bool {
+        let done = self
+            .change
+            .is_some_and(|change| self.stored.is_some_and(|stored| stored >= change));
+        if done {
+            self.change = None;
+        }
+        done
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// The end of the trusted lease. Before a write is known to be stored: of what the lease will
+    /// be at most, so that an entry that is never heard of is given up.
+    pub(super) fn trusted_until(&self, lease: Duration) -> Duration {
+        self.trusted_until
+            .unwrap_or(self.last_sent + lease * 9 / 10)
+    }
+
+    fn has_lapsed(&self, now: Duration) -> bool {
+        self.trusted_until.is_some_and(|until| now >= until)
+    }
+
+    /// When the entry is to be written next.
+    pub(super) fn due(&self, lease: Duration) -> Option<Duration> {
+        if !self.is_stored() {
+            return None;
+        }
+        let soonest = self.known_at + WRITE_GAP;
+        if self.changed && self.pending.is_empty() {
+            return Some(soonest);
+        }
+        // While a write has no answer the next one waits as long as it would after a success:
+        // both have the same condition, so at most one of them is stored.
+        Some(soonest.max(self.last_sent + lease / 3))
+    }
+
+    /// The moment after which the server has certainly removed the entry.
+    pub(super) fn certainly_expired(&self, lease: Duration) -> Duration {
+        self.last_sent + lease + lease / 2 + Duration::from_secs(15)
+    }
+}

@@ -1,0 +1,374 @@
+//! One handle's part in one lock: the state machine, and who waits for what in it.
+//!
+//! Callers talk to the machine directly, under a mutex that is never held across anything that
+//! waits; a background task does what the machine asks for.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use futures::task::AtomicWaker;
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    entry::Mode,
+    error::{DistroRwLockError, LostReason},
+    hold::{Hold, Status},
+    holders::Holder,
+    machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
+};
+use crate::{kv::ServiceError, platform::Instant};
+
+type Granted = Result<Hold, DistroRwLockError>;
+type Answer = Result<(), DistroRwLockError>;
+
+/// Callers that are waited for by nobody but themselves.
+#[derive(Debug)]
+struct Core {
+    machine: Machine,
+    waiting: HashMap<ClaimId, oneshot::Sender<Granted>>,
+    held: HashMap<ClaimId, watch::Sender<Status>>,
+    releasing: HashMap<ClaimId, oneshot::Sender<Answer>>,
+    changing: HashMap<ClaimId, oneshot::Sender<Answer>>,
+    claims: u64,
+    observers: usize,
+    /// What the service said last, for those who give up.
+    error: Option<Arc<ServiceError>>,
+    /// The task has ended; nothing works any more.
+    stopped: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Participant {
+    pub(super) lock: Arc<str>,
+    began: Instant,
+    core: Mutex<Core>,
+    /// Wakes the task.
+    pub(super) waker: AtomicWaker,
+    /// Grows with everything that the watch says.
+    news: watch::Sender<u64>,
+}
+
+/// Something to be told to a caller, once the mutex is free: what is told may be dropped there and
+/// then, and come back to this participant.
+enum Tell {
+    Grant(oneshot::Sender<Granted>, Granted),
+    Answer(oneshot::Sender<Answer>, Answer),
+    Status(watch::Sender<Status>, Status),
+}
+
+impl Participant {
+    pub(super) fn new(lock: &str, session: &str) -> Arc<Self> {
+        Arc::new(Self {
+            lock: lock.into(),
+            began: Instant::now(),
+            core: Mutex::new(Core {
+                machine: Machine::new(session, Mutant::None),
+                waiting: HashMap::new(),
+                held: HashMap::new(),
+                releasing: HashMap::new(),
+                changing: HashMap::new(),
+                claims: 0,
+                observers: 0,
+                error: None,
+                stopped: false,
+            }),
+            waker: AtomicWaker::new(),
+            news: watch::Sender::new(0),
+        })
+    }
+
+    /// The local monotonic time.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // Nothing in here panics halfway through a change.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
+    /// claim.
+    pub(super) fn acquire(&self, request: Request) -> (ClaimId, oneshot::Receiver<Granted>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut core = self.core();
+        core.claims += 1;
+        let claim = ClaimId(core.claims);
+        if !core.stopped {
+            core.waiting.insert(claim, sender);
+            core.machine.acquire(self.now(), claim, request);
+        }
+        drop(core);
+        self.waker.wake();
+        (claim, receiver)
+    }
+
+    /// Ends a claim in the background.
+    pub(super) fn drop_claim(&self, claim: ClaimId) {
+        let mut core = self.core();
+        let sender = core.waiting.remove(&claim);
+        core.machine.release(self.now(), claim);
+        drop(core);
+        drop(sender);
+        self.waker.wake();
+    }
+
+    /// Ends a held claim, and answers when it is out of the log. `None` where it was over already.
+    pub(super) fn release(&self, claim: ClaimId) -> Option<oneshot::Receiver<Answer>> {
+        let mut core = self.core();
+        if core
+            .machine
+            .trusted_until(claim)
+            .is_none_or(|until| self.now() >= until)
+        {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        core.releasing.insert(claim, sender);
+        core.machine.release(self.now(), claim);
+        drop(core);
+        self.waker.wake();
+        Some(receiver)
+    }
+
+    /// Changes a held claim in place. `None` where it is over.
+    pub(super) fn change(
+        &self,
+        claim: ClaimId,
+        mode: Option<Mode>,
+        data: Option<Arc<str>>,
+    ) -> Option<oneshot::Receiver<Answer>> {
+        let mut core = self.core();
+        core.machine.trusted_until(claim)?;
+        let (sender, receiver) = oneshot::channel();
+        core.changing.insert(claim, sender);
+        core.machine.change(self.now(), claim, mode, data);
+        drop(core);
+        self.waker.wake();
+        Some(receiver)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let core = self.core();
+        core.machine.is_idle() && core.observers == 0
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.core().stopped
+    }
+
+    /// Keeps the watch open for as long as the observer lives.
+    pub(super) fn observe(self: &Arc<Self>) -> Observer {
+        let mut core = self.core();
+        core.observers += 1;
+        core.machine.observe(self.now(), true);
+        drop(core);
+        self.waker.wake();
+        Observer {
+            news: self.news.subscribe(),
+            participant: self.clone(),
+        }
+    }
+
+    /// Hands the machine to the task, and answers what it then asks the task to do, and when it
+    /// wants to be woken.
+    pub(super) fn drive(
+        self: &Arc<Self>,
+        feed: impl FnOnce(&mut Machine, Duration),
+    ) -> (Vec<Action>, Option<Duration>) {
+        let mut actions = Vec::new();
+        let mut tell = Vec::new();
+        let mut core = self.core();
+        feed(&mut core.machine, self.now());
+        while let Some(action) = core.machine.next_action() {
+            match action {
+                Action::Watch
+                | Action::Unwatch
+                | Action::Write { .. }
+                | Action::Probe { .. }
+                | Action::Purge { .. } => actions.push(action),
+                told => tell.extend(self.tell(&mut core, &told)),
+            }
+        }
+        let wake = core.machine.wake_at();
+        drop(core);
+        for told in tell {
+            told.tell();
+        }
+        (actions, wake)
+    }
+
+    /// What a caller is to be told.
+    fn tell(self: &Arc<Self>, core: &mut Core, action: &Action) -> Option<Tell> {
+        match *action {
+            Action::Granted {
+                claim,
+                token,
+                until,
+            } => {
+                let (sender, status) = watch::channel(Status::Held { until });
+                core.held.insert(claim, sender);
+                let hold = Hold::new(self.clone(), claim, token, status);
+                match core.waiting.remove(&claim) {
+                    Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
+                    // Not reached: a claim that nobody waits for has been released.
+                    None => Some(Tell::Grant(oneshot::channel().0, Ok(hold))),
+                }
+            }
+            Action::Extended { claim, until } => {
+                let status = core.held.get(&claim)?;
+                status.send_replace(Status::Held { until });
+                None
+            }
+            Action::Changed { claim } => {
+                let changing = core.changing.remove(&claim)?;
+                Some(Tell::Answer(changing, Ok(())))
+            }
+            Action::Lost { claim, why } => {
+                core.changing.remove(&claim);
+                let status = core.held.remove(&claim)?;
+                Some(Tell::Status(status, Status::Lost(why.into())))
+            }
+            Action::GaveUp { claim, why } => {
+                let waiting = core.waiting.remove(&claim)?;
+                let error = match why {
+                    GivenUp::WouldBlock => DistroRwLockError::WouldBlock {
+                        lock: self.lock.to_string(),
+                    },
+                    GivenUp::Fatal | GivenUp::Unreachable => {
+                        self.service_error(core.error.as_ref())
+                    }
+                };
+                Some(Tell::Grant(waiting, Err(error)))
+            }
+            Action::Released { claim } => {
+                core.held.remove(&claim);
+                let releasing = core.releasing.remove(&claim)?;
+                Some(Tell::Answer(releasing, Ok(())))
+            }
+            Action::ReleaseFailed { claim } => {
+                core.held.remove(&claim);
+                let releasing = core.releasing.remove(&claim)?;
+                let error = self.service_error(core.error.as_ref());
+                Some(Tell::Answer(releasing, Err(error)))
+            }
+            Action::Watch
+            | Action::Unwatch
+            | Action::Write { .. }
+            | Action::Probe { .. }
+            | Action::Purge { .. } => None,
+        }
+    }
+
+    fn service_error(&self, error: Option<&Arc<ServiceError>>) -> DistroRwLockError {
+        let source = error.cloned().unwrap_or_else(|| {
+            Arc::new(ServiceError::Disconnected {
+                detail: "the watch of the lock does not come back".into(),
+            })
+        });
+        DistroRwLockError::Service {
+            lock: self.lock.to_string(),
+            source,
+        }
+    }
+
+    /// Keeps what the service said, for those who will give up.
+    pub(super) fn set_error(&self, error: Option<ServiceError>) {
+        self.core().error = error.map(Arc::new);
+    }
+
+    /// The watch said something.
+    pub(super) fn tell_observers(&self) {
+        self.news.send_modify(|news| *news += 1);
+    }
+
+    /// The task has ended: whoever still waits learns it.
+    pub(super) fn stop(&self) {
+        let mut core = self.core();
+        core.stopped = true;
+        let waiting = mem::take(&mut core.waiting);
+        let held = mem::take(&mut core.held);
+        let releasing = mem::take(&mut core.releasing);
+        let changing = mem::take(&mut core.changing);
+        drop(core);
+        drop((waiting, releasing, changing));
+        for status in held.into_values() {
+            status.send_replace(Status::Lost(LostReason::Stopped));
+        }
+        self.tell_observers();
+    }
+}
+
+impl Tell {
+    fn tell(self) {
+        match self {
+            // A receiver that is gone gives the hold back, and dropping it releases it.
+            Self::Grant(waiting, granted) => drop(waiting.send(granted)),
+            Self::Answer(waiting, answer) => drop(waiting.send(answer)),
+            Self::Status(sender, status) => drop(sender.send_replace(status)),
+        }
+    }
+}
+
+/// Looks at who holds and who waits.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    participant: Arc<Participant>,
+    news: watch::Receiver<u64>,
+}
+
+impl Observer {
+    /// Who holds and who waits; `None` while that is not known.
+    pub(super) fn holders(&mut self) -> Result<Option<Vec<Holder>>, DistroRwLockError> {
+        self.news.mark_unchanged();
+        let core = self.participant.core();
+        if core.stopped || core.machine.is_refused() {
+            return Err(self.participant.service_error(core.error.as_ref()));
+        }
+        if !core.machine.is_synced() {
+            return Ok(None);
+        }
+        let holder =
+            |(id, live, holds): (&super::entry::EntryId, &super::fold::Live, bool)| Holder {
+                id: id.to_string(),
+                mode: live.mode,
+                token: live.ticket,
+                holds,
+                since: SystemTime::UNIX_EPOCH + Duration::from_millis(live.since),
+                lease: live.lease,
+                label: live.label.clone(),
+                data: live.data.clone(),
+            };
+        Ok(Some(
+            core.machine
+                .fold()
+                .queue()
+                .into_iter()
+                .map(holder)
+                .collect(),
+        ))
+    }
+
+    /// Waits until there may be something new.
+    pub(super) async fn changed(&mut self) {
+        // The sender lives in the participant, which lives here.
+        let _ = self.news.changed().await;
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let mut core = self.participant.core();
+        core.observers -= 1;
+        if core.observers == 0 {
+            core.machine.observe(self.participant.now(), false);
+        }
+        drop(core);
+        self.participant.waker.wake();
+    }
+}

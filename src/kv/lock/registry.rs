@@ -1,0 +1,310 @@
+//! What the handles of one store share: its locks that are in use or still warm, and what was
+//! acquired without a guard.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::{Either, select};
+use rand::Rng;
+use tokio::sync::{OnceCell, oneshot};
+
+use super::{
+    entry::Mode,
+    error::DistroRwLockError,
+    hold::Hold,
+    machine::{ClaimId, Request},
+    options::LockOptions,
+    participant::{Observer, Participant},
+    task::Task,
+};
+use crate::{
+    backend::Backend,
+    kv::{BucketError, InvalidOption, LimitMarkers, ServiceError},
+    platform,
+};
+
+/// What locks need to know of a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Ability {
+    /// How long limit markers stand; `None` where there are none.
+    markers: Option<Duration>,
+    history: u8,
+}
+
+/// See the [module](self).
+#[derive(Default)]
+pub(crate) struct Registry {
+    warm: Mutex<HashMap<Arc<str>, Arc<Participant>>>,
+    /// Holds that were acquired without a guard, by lock and mode.
+    unguarded: Mutex<HashMap<(String, Mode), Vec<Hold>>>,
+    ability: OnceCell<Ability>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let unguarded = self.unguarded.get_mut();
+        unguarded.unwrap_or_else(PoisonError::into_inner).clear();
+        // Tasks of idle locks can end now.
+        for participant in self.warm().values() {
+            participant.waker.wake();
+        }
+    }
+}
+
+fn free<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    fn warm(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Participant>>> {
+        free(&self.warm)
+    }
+
+    /// Acquires. Dropping the future withdraws.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        backend: &Arc<dyn Backend>,
+        lock: &str,
+        options: &LockOptions,
+        ask: Ask,
+    ) -> Result<Hold, DistroRwLockError> {
+        options.check()?;
+        let request = Request {
+            mode: ask.mode,
+            lease: options.lease_seconds(),
+            label: options.holder_label(),
+            data: ask.data,
+            try_only: ask.try_only,
+        };
+        let acquire = self.acquire_now(backend, lock, request);
+        let Some(after) = options.deadline() else {
+            return acquire.await;
+        };
+        let acquire = std::pin::pin!(acquire);
+        match select(acquire, platform::sleep(after)).await {
+            Either::Left((granted, _)) => granted,
+            Either::Right(_) => Err(DistroRwLockError::Timeout {
+                lock: lock.to_owned(),
+                after,
+            }),
+        }
+    }
+
+    async fn acquire_now(
+        self: &Arc<Self>,
+        backend: &Arc<dyn Backend>,
+        lock: &str,
+        request: Request,
+    ) -> Result<Hold, DistroRwLockError> {
+        self.check(backend, lock, request.lease).await?;
+        let pending = self.with(backend, lock, |participant| {
+            let (claim, granted) = participant.acquire(request);
+            Pending {
+                participant: Some(participant.clone()),
+                claim,
+                granted,
+            }
+        })?;
+        pending.wait().await
+    }
+
+    /// Looks at who holds and who waits.
+    pub(crate) fn observe(
+        self: &Arc<Self>,
+        backend: &Arc<dyn Backend>,
+        lock: &str,
+    ) -> Result<Observer, DistroRwLockError> {
+        self.with(backend, lock, Participant::observe)
+    }
+
+    /// Does something with the participant of a lock, making one if there is none. It is in use
+    /// before anybody could find it idle.
+    fn with<T>(
+        self: &Arc<Self>,
+        backend: &Arc<dyn Backend>,
+        lock: &str,
+        use_it: impl FnOnce(&Arc<Participant>) -> T,
+    ) -> Result<T, DistroRwLockError> {
+        let mut warm = self.warm();
+        if let Some(participant) = warm.get(lock)
+            && !participant.is_stopped()
+        {
+            return Ok(use_it(participant));
+        }
+        let mut id = [0_u8; 12];
+        rand::rng().fill(&mut id);
+        let session: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let participant = Participant::new(lock, &session);
+        let used = use_it(&participant);
+        let task = Task::new(participant.clone(), Arc::downgrade(self), backend.clone());
+        warm.insert(participant.lock.clone(), participant);
+        // A task that cannot be started is dropped, and takes itself out of the table.
+        drop(warm);
+        platform::spawn(task.run()).map_err(|error| service(lock, error))?;
+        Ok(used)
+    }
+
+    /// Takes a participant out if nobody uses it.
+    pub(super) fn forget(&self, participant: &Arc<Participant>) -> bool {
+        let mut warm = self.warm();
+        let idle = participant.is_idle();
+        if idle {
+            Self::take_out(&mut warm, participant);
+        }
+        idle
+    }
+
+    /// Takes a participant out.
+    pub(super) fn remove(&self, participant: &Arc<Participant>) {
+        Self::take_out(&mut self.warm(), participant);
+    }
+
+    fn take_out(warm: &mut HashMap<Arc<str>, Arc<Participant>>, participant: &Arc<Participant>) {
+        if warm
+            .get(&participant.lock)
+            .is_some_and(|there| Arc::ptr_eq(there, participant))
+        {
+            warm.remove(&participant.lock);
+        }
+    }
+
+    /// Refuses buckets that would keep the entries of dead holders for ever.
+    async fn check(
+        &self,
+        backend: &Arc<dyn Backend>,
+        lock: &str,
+        lease: u32,
+    ) -> Result<(), DistroRwLockError> {
+        let ability = self.ability.get_or_try_init(|| async {
+            let status = backend.status().await.map_err(|error| match error {
+                BucketError::Service(error) => service(lock, error),
+                other => service(
+                    lock,
+                    ServiceError::Malformed {
+                        operation: "the status of the bucket".into(),
+                        source: Box::new(other),
+                    },
+                ),
+            })?;
+            let ability = Ability {
+                markers: match status.config.limit_markers {
+                    LimitMarkers::For(ttl) => Some(ttl),
+                    LimitMarkers::Auto | LimitMarkers::Off => None,
+                },
+                history: status.config.history,
+            };
+            // An ability that is missing may be given to the bucket later, so it is not kept.
+            if ability.markers.is_none() {
+                return Err(DistroRwLockError::NotSupported {
+                    bucket: backend.bucket().clone(),
+                    remedy: "it has no limit markers, so the server would not remove the entries \
+                             of holders that died; on a server 2.11 or newer, give it \
+                             `limit_markers` with `create_or_update_bucket`"
+                        .into(),
+                });
+            }
+            Ok(ability)
+        });
+        let Ability { markers, history } = *ability.await?;
+        let lease = Duration::from_secs(lease.into());
+        // With more than one revision a key, servers raise a time to live to that of the markers.
+        if history > 1 && markers.is_some_and(|markers| markers > lease) {
+            return Err(InvalidOption::new(
+                "lease",
+                format!(
+                    "{lease:?} is shorter than the {:?} for which bucket {} keeps limit markers, \
+                     and with a history of {history} the server would raise it to that",
+                    markers.unwrap_or_default(),
+                    backend.bucket()
+                ),
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Keeps a hold for somebody without a guard.
+    pub(crate) fn keep(&self, mode: Mode, hold: Hold) {
+        let key = (hold.lock().to_owned(), mode);
+        free(&self.unguarded).entry(key).or_default().push(hold);
+    }
+
+    /// Takes the latest such hold of this lock and mode.
+    pub(crate) fn take(&self, lock: &str, mode: Mode) -> Result<Hold, DistroRwLockError> {
+        let key = (lock.to_owned(), mode);
+        let mut unguarded = free(&self.unguarded);
+        let holds = unguarded.get_mut(&key);
+        let hold = holds.and_then(Vec::pop);
+        if unguarded.get(&key).is_some_and(Vec::is_empty) {
+            unguarded.remove(&key);
+        }
+        hold.ok_or(DistroRwLockError::NotHeld { lock: key.0 })
+    }
+}
+
+fn service(lock: &str, error: ServiceError) -> DistroRwLockError {
+    DistroRwLockError::Service {
+        lock: lock.to_owned(),
+        source: Arc::new(error),
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) mode: Mode,
+    pub(crate) try_only: bool,
+    pub(crate) data: Option<Arc<str>>,
+}
+
+impl Ask {
+    pub(crate) const fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            try_only: false,
+            data: None,
+        }
+    }
+
+    pub(crate) const fn only_try(mut self) -> Self {
+        self.try_only = true;
+        self
+    }
+}
+
+/// A claim that waits. Dropping it withdraws the claim.
+struct Pending {
+    participant: Option<Arc<Participant>>,
+    claim: ClaimId,
+    granted: oneshot::Receiver<Result<Hold, DistroRwLockError>>,
+}
+
+impl Pending {
+    async fn wait(mut self) -> Result<Hold, DistroRwLockError> {
+        let granted = (&mut self.granted).await;
+        // From here on the hold answers for itself.
+        let participant = self.participant.take();
+        granted.unwrap_or_else(|_| {
+            let lock = participant.map_or_else(String::new, |p| p.lock.to_string());
+            Err(service(&lock, ServiceError::NoRuntime))
+        })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(participant) = self.participant.take() {
+            participant.drop_claim(self.claim);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! When an echo may decide.
+//!
+//! In a stream with one message per subject a second write replaces the first. A watch that lags
+//! can therefore pass over an entry: its old message is gone, its new one lies further down. What
+//! closes this hole is that nobody writes twice within `X`: if the watch is known to have read
+//! everything up to a moment `P1` that is less than `X` ago, nothing can have been passed over.
+
+use std::time::Duration;
+
+use super::TRUST_WINDOW;
+
+/// When something was sent: the local time, and the number of the step that sent it.
+///
+/// What arrives in a step arrives before all that the step sends. Steps order what happens at
+/// the same reading of a coarse clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Sent {
+    pub(super) at: Duration,
+    pub(super) step: u64,
+}
+
+/// Something was sent, and its arrival through the present watch was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Proof {
+    /// `P1`.
+    sent: Duration,
+    /// The step in which it arrived.
+    arrived: u64,
+}
+
+impl Proof {
+    fn is_fresh(&self, now: Duration) -> bool {
+        now < self.sent + TRUST_WINDOW
+    }
+}
+
+/// What is proved of the present watch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Trust {
+    latest: Option<Proof>,
+    /// An earlier proof that is still good. Entries that were sent side by side can so all be
+    /// decided by it, where the echo of the first would be too late a proof for the others.
+    earlier: Option<Proof>,
+}
+
+impl Trust {
+    /// The watch was interrupted or made anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a message that is sent now can decide, if it is quick.
+    pub(super) fn is_fresh(&self, now: Duration) -> bool {
+        self.latest.is_some_and(|proof| proof.is_fresh(now))
+    }
+
+    /// An own message arrived through the watch. Answers whether it may decide; in any case it is
+    /// the next proof.
+    pub(super) fn echo(&mut self, sent: Sent, now: Duration, step: u64) -> bool {
+        let decides = [self.earlier, self.latest]
+            .into_iter()
+            .flatten()
+            .any(|proof| sent.step >= proof.arrived && proof.is_fresh(now));
+        self.prove(sent.at, now, step);
+        decides
+    }
+
+    fn prove(&mut self, sent: Duration, now: Duration, arrived: u64) {
+        if self.latest.is_some_and(|latest| latest.sent > sent) {
+            return;
+        }
+        if !self.earlier.is_some_and(|earlier| earlier.is_fresh(now)) {
+            self.earlier = self.latest;
+        }
+        self.latest = Some(Proof { sent, arrived });
+    }
+
+    /// Takes the end of a new watch's initial entries for a proof. Only mutants do.
+    pub(super) fn creation(&mut self, sent: Duration, now: Duration, step: u64) {
+        self.prove(sent, now, step);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    const fn sent(at: u64, step: u64) -> Sent {
+        Sent { at: ms(at), step }
+    }
+
+    #[test]
+    fn the_first_echo_only_proves() {
+        let mut trust = Trust::default();
+        assert!(!trust.echo(sent(0, 1), ms(10), 2));
+        assert!(trust.echo(sent(10, 2), ms(20), 3));
+    }
+
+    #[test]
+    fn an_echo_that_took_too_long_only_proves() {
+        let mut trust = Trust::default();
+        trust.echo(sent(0, 1), ms(10), 2);
+        assert!(!trust.echo(sent(10, 2), ms(1000), 3));
+        assert!(trust.echo(sent(1000, 3), ms(1001), 4));
+    }
+
+    #[test]
+    fn what_was_sent_before_the_proof_arrived_does_not_decide() {
+        let mut trust = Trust::default();
+        trust.echo(sent(0, 1), ms(10), 3);
+        assert!(!trust.echo(sent(10, 2), ms(20), 4));
+    }
+
+    #[test]
+    fn entries_sent_side_by_side_are_all_decided() {
+        let mut trust = Trust::default();
+        trust.echo(sent(0, 1), ms(10), 2);
+        for step in 5..10 {
+            assert!(trust.echo(sent(20, 3), ms(30), step));
+        }
+    }
+
+    #[test]
+    fn an_interruption_forgets() {
+        let mut trust = Trust::default();
+        trust.echo(sent(0, 1), ms(10), 2);
+        assert!(trust.is_fresh(ms(20)));
+        trust.forget();
+        assert!(!trust.is_fresh(ms(20)));
+        assert!(!trust.echo(sent(20, 3), ms(30), 4));
+    }
+}

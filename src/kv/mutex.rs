@@ -1,0 +1,82 @@
+//! A mutual exclusion that many processes share: a [read-write lock](super::rw_lock) that is only
+//! written.
+
+use super::{
+    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    store::Store,
+};
+
+guard! {
+    /// The hold on a [`DistroMutex`].
+    MutexGuard
+}
+
+/// A mutex. Whoever came first gets it first.
+///
+/// A [`DistroRwLock`](super::rw_lock::DistroRwLock) of the same name in the same bucket is the
+/// same lock.
+///
+/// ```
+/// use shizuku::kv::mutex::DistroMutex;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let mutex = DistroMutex::new(&store, "nightly-report")?;
+/// let guard = mutex.lock().await?;
+/// assert!(mutex.try_lock().await?.is_none());
+/// guard.release().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct DistroMutex {
+    name: Name,
+}
+
+impl DistroMutex {
+    /// The mutex of this name.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::InvalidName`].
+    pub fn new(store: &Store, name: &str) -> Result<Self, DistroRwLockError> {
+        Self::with_options(store, name, LockOptions::new())
+    }
+
+    /// The mutex of this name, acquired as the options say.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    pub fn with_options(
+        store: &Store,
+        name: &str,
+        options: LockOptions,
+    ) -> Result<Self, DistroRwLockError> {
+        let name = Name::new(store, name, options)?;
+        Ok(Self { name })
+    }
+
+    /// Waits until everybody who came before has left, and enters. Dropping the future withdraws.
+    ///
+    /// # Errors
+    /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
+    pub async fn lock(&self) -> Result<MutexGuard, DistroRwLockError> {
+        let hold = self.name.acquire(Ask::new(Mode::Write)).await?;
+        Ok(MutexGuard { hold })
+    }
+
+    /// Enters if nobody holds or waits; `None` otherwise.
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock).
+    pub async fn try_lock(&self) -> Result<Option<MutexGuard>, DistroRwLockError> {
+        let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
+        Ok(hold.map(|hold| MutexGuard { hold }))
+    }
+
+    /// Who holds and who waits now.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::Service`].
+    pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
+        self.name.holders().await
+    }
+}

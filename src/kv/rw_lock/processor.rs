@@ -1,0 +1,129 @@
+//! Work that always runs under a lock.
+
+use std::sync::Arc;
+
+use super::{DistroRwLock, DistroRwLockError, WithLockProcessError};
+use crate::{kv::Store, processor::Processor};
+
+/// What came of work under a lock, and of the lock.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report<T> {
+    /// What the work gave.
+    pub output: T,
+    /// The fencing token that it ran under.
+    pub token: u64,
+    /// Whether the lock was held until the work was done, and then released.
+    pub release: Result<(), DistroRwLockError>,
+}
+
+macro_rules! locked_processor {
+    ($(#[$doc:meta])* $name:ident, $acquire:ident) => {
+        $(#[$doc])*
+        ///
+        /// However the work ends, by success, failure or panic or because its future is dropped,
+        /// the lock is released.
+        ///
+        /// ```
+        /// use std::{convert::Infallible, sync::Arc};
+        #[doc = concat!("use shizuku::{Processor, kv::rw_lock::", stringify!($name), "};")]
+        ///
+        /// struct Length;
+        ///
+        /// impl Processor<&'static str, Result<usize, Infallible>> for Length {
+        ///     async fn process(&self, input: &'static str) -> Result<usize, Infallible> {
+        ///         Ok(input.len())
+        ///     }
+        /// }
+        ///
+        /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+        #[doc = concat!("let length = ", stringify!($name), "::new(Arc::new(Length), &store, \"my-resource\")")]
+        ///     .process("four")
+        ///     .await?;
+        /// assert_eq!(length, 4);
+        /// # Ok(()) }
+        /// ```
+        #[derive(Clone, Debug)]
+        pub struct $name<P> {
+            processor: Arc<P>,
+            store: Store,
+            lock: String,
+        }
+
+        impl<P> $name<P> {
+            /// Work under the lock of this name. The name is checked when the work is to begin.
+            pub fn new(processor: Arc<P>, store: &Store, lock: impl Into<String>) -> Self {
+                Self {
+                    processor,
+                    store: store.clone(),
+                    lock: lock.into(),
+                }
+            }
+
+            /// Acquires the lock, does the work, releases the lock, and gives what the work gave.
+            ///
+            /// That the lock was lost meanwhile, or that its release failed, does not take the
+            /// work's result away; it is logged. Use
+            /// [`process_and_report`](Self::process_and_report) to know it.
+            ///
+            /// Dropping the future drops the work and releases the lock in the background.
+            ///
+            /// # Errors
+            /// [`WithLockProcessError::Lock`] where the lock cannot be acquired, and
+            /// [`WithLockProcessError::Process`] with the error of the work.
+            pub async fn process<I, T, E>(&self, input: I) -> Result<T, WithLockProcessError<E>>
+            where
+                P: Processor<I, Result<T, E>>,
+            {
+                let report = self.process_and_report(input).await?;
+                if let Err(error) = &report.release {
+                    tracing::warn!(lock = %self.lock, %error, "the work is done, but its lock was not released as it should be");
+                }
+                report.output.map_err(WithLockProcessError::Process)
+            }
+
+            /// Acquires the lock, does the work, releases the lock, and tells how all of it went.
+            ///
+            /// # Errors
+            /// Where the lock cannot be acquired.
+            pub async fn process_and_report<I, O>(
+                &self,
+                input: I,
+            ) -> Result<Report<O>, DistroRwLockError>
+            where
+                P: Processor<I, O>,
+            {
+                let guard = DistroRwLock::new(&self.store, &self.lock)?.$acquire().await?;
+                let output = self.processor.process(input).await;
+                Ok(Report {
+                    output,
+                    token: guard.token(),
+                    release: guard.release().await,
+                })
+            }
+        }
+
+        impl<P, I, T, E> Processor<I, Result<T, WithLockProcessError<E>>> for $name<P>
+        where
+            P: Processor<I, Result<T, E>> + Send + Sync,
+            I: Send,
+            T: Send,
+            E: Send,
+        {
+            async fn process(&self, input: I) -> Result<T, WithLockProcessError<E>> {
+                $name::process(self, input).await
+            }
+        }
+    };
+}
+
+locked_processor! {
+    /// Work that runs while a [`DistroRwLock`] is held for reading.
+    LockedResourceReadProcessor, read
+}
+
+locked_processor! {
+    /// Work that runs while a [`DistroRwLock`] is held for writing.
+    LockedResourceWriteProcessor, write
+}

@@ -1,0 +1,57 @@
+//! Acquiring and releasing by name, without guards.
+
+use super::{DistroRwLock, DistroRwLockError, Mode};
+use crate::kv::Store;
+
+/// Without guards: the store handle (with all its clones) remembers what it holds and renews it,
+/// until it is released by name or the last handle is dropped.
+///
+/// A handle may acquire the same lock for reading several times; each is released once. It cannot
+/// be seen whether such a hold was lost until it is released, so guards are the better choice.
+///
+/// ```
+/// use shizuku::kv::rw_lock::DistroRwLock;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// DistroRwLock::acquire_write(&store, "my-resource").await?;
+/// // ... perform write operations ...
+/// DistroRwLock::release_write(&store, "my-resource").await?;
+///
+/// assert!(DistroRwLock::release_write(&store, "my-resource").await.is_err(), "not held");
+/// # Ok(()) }
+/// ```
+impl DistroRwLock {
+    /// Waits until no writer holds or waits, and enters.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and a bad name.
+    pub async fn acquire_read(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+        Self::acquire(store, name, Mode::Read).await
+    }
+
+    /// Gives up one hold that [`acquire_read`](Self::acquire_read) got on this handle.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::NotHeld`] where this handle has none, and
+    /// [`DistroRwLockError::Lost`] where it was lost before.
+    pub async fn release_read(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+        Self::release(store, name, Mode::Read).await
+    }
+
+    /// Waits until everybody who came before has left, and enters.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write), and a bad name.
+    pub async fn acquire_write(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+        Self::acquire(store, name, Mode::Write).await
+    }
+
+    /// Gives up what [`acquire_write`](Self::acquire_write) got on this handle.
+    ///
+    /// # Errors
+    /// As for [`release_read`](Self::release_read).
+    pub async fn release_write(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+        Self::release(store, name, Mode::Write).await
+    }
+}

@@ -1,0 +1,93 @@
+//! A counting semaphore that many processes share.
+
+use std::num::NonZeroU32;
+
+use super::{
+    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    store::Store,
+};
+
+guard! {
+    /// One permit of a [`DistroSemaphore`].
+    ///
+    /// Its token is larger than those of all who came before, but several are held at a time.
+    Permit
+}
+
+/// A semaphore: at most so many hold a permit at a time, served in the order in which they came.
+///
+/// The number of permits is not stored with the name: everybody should give the same one. Those
+/// who differ keep to the smaller number.
+///
+/// ```
+/// use shizuku::kv::semaphore::DistroSemaphore;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let semaphore = DistroSemaphore::new(&store, "exports", 2.try_into()?)?;
+/// let (one, two) = (semaphore.acquire().await?, semaphore.acquire().await?);
+/// assert!(semaphore.try_acquire().await?.is_none());
+/// one.release().await?;
+/// assert!(semaphore.try_acquire().await?.is_some());
+/// # two.release().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct DistroSemaphore {
+    name: Name,
+    permits: NonZeroU32,
+}
+
+impl DistroSemaphore {
+    /// The semaphore of this name.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::InvalidName`].
+    pub fn new(store: &Store, name: &str, permits: NonZeroU32) -> Result<Self, DistroRwLockError> {
+        Self::with_options(store, name, permits, LockOptions::new())
+    }
+
+    /// The semaphore of this name, acquired as the options say.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    pub fn with_options(
+        store: &Store,
+        name: &str,
+        permits: NonZeroU32,
+        options: LockOptions,
+    ) -> Result<Self, DistroRwLockError> {
+        let name = Name::new(store, name, options)?;
+        Ok(Self { name, permits })
+    }
+
+    fn ask(&self) -> Ask {
+        Ask::new(Mode::Permit(self.permits.get()))
+    }
+
+    /// Waits for a permit. Dropping the future withdraws.
+    ///
+    /// # Errors
+    /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
+    pub async fn acquire(&self) -> Result<Permit, DistroRwLockError> {
+        let hold = self.name.acquire(self.ask()).await?;
+        Ok(Permit { hold })
+    }
+
+    /// Takes a permit if one is free; `None` otherwise.
+    ///
+    /// # Errors
+    /// As for [`acquire`](Self::acquire).
+    pub async fn try_acquire(&self) -> Result<Option<Permit>, DistroRwLockError> {
+        let hold = self.name.try_acquire(self.ask()).await?;
+        Ok(hold.map(|hold| Permit { hold }))
+    }
+
+    /// Who holds and who waits now.
+    ///
+    /// # Errors
+    /// [`DistroRwLockError::Service`].
+    pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
+        self.name.holders().await
+    }
+}

@@ -1,0 +1,91 @@
+//! How bad a world is.
+
+use crate::{
+    rng::Rng,
+    stream::{MS, SECOND, Time},
+};
+
+/// How bad a world is. Probabilities are per mille.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    pub until: Time,
+    pub slow: u64,
+    pub slowest: Time,
+    pub lose_request: u64,
+    pub lose_reply: u64,
+    pub refuse: u64,
+    pub stall: u64,
+    pub longest_stall: Time,
+    pub pump_stall: u64,
+    pub lag: u64,
+    pub interrupt: u64,
+    pub end: u64,
+    pub crash: u64,
+    pub cancel: u64,
+    pub timeout: Time,
+    pub reorder: bool,
+    pub drift: bool,
+}
+
+impl Faults {
+    pub fn random(rng: &mut Rng) -> Self {
+        let mut maybe = |max: u64| {
+            if rng.chance(500) {
+                rng.below(max + 1)
+            } else {
+                0
+            }
+        };
+        Self {
+            slow: maybe(120),
+            lose_request: maybe(60),
+            lose_reply: maybe(100),
+            refuse: maybe(60),
+            stall: maybe(500),
+            pump_stall: maybe(200),
+            lag: maybe(400),
+            interrupt: maybe(500),
+            end: maybe(300),
+            crash: maybe(60),
+            cancel: maybe(150),
+            until: rng.range(10, 40) * SECOND,
+            slowest: *[50 * MS, SECOND, 10 * SECOND]
+                .get(rng.below(3) as usize)
+                .unwrap_or(&SECOND),
+            longest_stall: *[500 * MS, 3 * SECOND, 12 * SECOND]
+                .get(rng.below(3) as usize)
+                .unwrap_or(&SECOND),
+            timeout: *[2 * SECOND, 5 * SECOND, 30 * SECOND]
+                .get(rng.below(3) as usize)
+                .unwrap_or(&SECOND),
+            reorder: rng.chance(200),
+            drift: rng.chance(500),
+        }
+    }
+}
+
+impl Faults {
+    /// A quick network, watches that are made anew all the time, and copies that lag: where a
+    /// wrong idea of what a new watch proves shows.
+    pub fn lagging() -> Self {
+        Self {
+            slow: 0,
+            lose_request: 0,
+            lose_reply: 0,
+            refuse: 0,
+            stall: 0,
+            pump_stall: 100,
+            lag: 800,
+            interrupt: 0,
+            end: 900,
+            crash: 0,
+            cancel: 0,
+            until: 40 * SECOND,
+            slowest: SECOND,
+            longest_stall: SECOND,
+            timeout: 5 * SECOND,
+            reorder: false,
+            drift: false,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The server's side: it stores, expires, and feeds watches.
+
+use shizuku::kv::lock::{
+    MARKER_TTL, PROBE_TTL,
+    entry::{EntryId, Record},
+    machine::{Event, Outcome},
+};
+
+use crate::{
+    check::Verdict,
+    stream::{Body, MS, SECOND, Time},
+    world::{Feed, Message, Ticket, What, World},
+};
+
+impl World {
+    pub(super) fn arrive(
+        &mut self,
+        who: usize,
+        id: &EntryId,
+        request: Message,
+        ticket: Ticket,
+    ) -> Verdict {
+        let outcome = match request {
+            Message::Write { entry, expect } => {
+                let last = self.stream.revision(id);
+                if expect.is_some_and(|expect| expect != last) {
+                    Outcome::Conflict
+                } else {
+                    if entry.write > 0 && self.stream.value(id).is_none() {
+                        return Err(format!("resurrection: the dead entry {id} came back"));
+                    }
+                    let ttl = u64::from(entry.lease) * SECOND;
+                    let body = Body::Value(Record::Entry(entry));
+                    Outcome::Stored(self.append(id, body, ttl))
+                }
+            }
+            Message::Probe => {
+                let ttl = PROBE_TTL.as_micros() as Time;
+                Outcome::Stored(self.append(id, Body::Value(Record::Probe), ttl))
+            }
+            Message::Purge => {
+                let ttl = MARKER_TTL.as_micros() as Time;
+                Outcome::Stored(self.append(id, Body::Marker, ttl))
+            }
+        };
+        if self.trace {
+            println!("{:>10} server: {id} {outcome:?}", self.now);
+        }
+        let at = self.now + self.delay();
+        if at < ticket.deadline && !self.strikes(self.faults.lose_reply) {
+            let reply = What::Reply(id.clone(), ticket.asked, outcome, ticket.number);
+            self.at(at, who, reply);
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(&mut self, id: &EntryId, body: Body, ttl: Time) -> u64 {
+        let seq = self.stream.append(id, body, ttl, self.now);
+        self.appended(seq);
+        seq
+    }
+
+    pub(super) fn appended(&mut self, seq: u64) {
+        // A server looks for what has expired now and then.
+        let expires = self.stream.message(seq).expires + self.rng.below(SECOND);
+        self.at(expires, 0, What::Expire(seq));
+        for who in 0..self.participants.len() {
+            self.pump_soon(who, 0);
+        }
+    }
+
+    pub(super) fn pump_soon(&mut self, who: usize, least: Time) {
+        let delay = if self.strikes(self.faults.pump_stall) {
+            self.rng.below(10 * SECOND)
+        } else {
+            self.rng.below(2 * MS)
+        };
+        if let Some(feed) = &mut self.participants[who].feed
+            && !feed.pumping
+        {
+            feed.pumping = true;
+            self.at(self.now + least + delay, who, What::Pump);
+        }
+    }
+
+    pub(super) fn open_watch(&mut self, who: usize, from: u64, fresh: bool) {
+        if self.strikes(self.faults.refuse) {
+            let link = self.participants[who].link;
+            let event = Event::Ended { fatal: false };
+            self.at(
+                self.now + MS,
+                who,
+                What::Deliver {
+                    link,
+                    seq: 0,
+                    event,
+                },
+            );
+            return;
+        }
+        // The watch may read a copy that lags behind.
+        let applied = if self.strikes(self.faults.lag) {
+            let lag = self.rng.below(3 * SECOND);
+            self.stream.applied_at(self.now.saturating_sub(lag))
+        } else {
+            self.stream.last_seq()
+        };
+        let mut vanished = Vec::new();
+        if !fresh {
+            for (id, seq) in &self.participants[who].known {
+                let last = self.stream.revision(id);
+                // A second look that runs into a refresh finds neither the old nor the new.
+                if last == 0 || (last != *seq && last > applied && self.rng.chance(300)) {
+                    vanished.push(id.clone());
+                }
+            }
+        }
+        self.participants[who].feed = Some(Feed {
+            cursor: from,
+            applied,
+            initial_end: Some(applied),
+            pumping: false,
+            last_arrival: self.now,
+            vanished,
+        });
+        self.pump_soon(who, 0);
+    }
+
+    pub(super) fn pump(&mut self, who: usize) {
+        let batch = if self.faulty() {
+            self.rng.range(1, 20)
+        } else {
+            u64::MAX
+        };
+        let last = self.stream.last_seq();
+        let catch_up = !self.strikes(self.faults.lag);
+        let behind = self.rng.below(last + 1);
+        let link = self.participants[who].link;
+        let Some(feed) = &mut self.participants[who].feed else {
+            return;
+        };
+        feed.pumping = false;
+        // The initial entries are those of the copy as it was.
+        if feed.initial_end.is_none() || feed.cursor > 0 || catch_up {
+            feed.applied = if catch_up {
+                last
+            } else {
+                feed.applied.max(behind)
+            };
+        }
+        let mut out = Vec::new();
+        let mut sent = 0;
+        while sent < batch {
+            if feed.initial_end.is_some_and(|end| feed.cursor >= end) {
+                feed.initial_end = None;
+                for id in feed.vanished.drain(..) {
+                    out.push((0, Event::Vanished { id }));
+                }
+                out.push((0, Event::Current));
+            }
+            if feed.cursor >= feed.applied {
+                break;
+            }
+            feed.cursor += 1;
+            let seq = feed.cursor;
+            if !self.stream.shows(seq, feed.applied) {
+                continue;
+            }
+            sent += 1;
+            let message = self.stream.message(seq);
+            let id = message.id.clone();
+            let event = match &message.body {
+                Body::Value(record) => Event::Put {
+                    id,
+                    revision: seq,
+                    stored: message.stored / MS,
+                    record: record.clone(),
+                },
+                Body::Marker => Event::Gone { id, revision: seq },
+            };
+            out.push((seq, event));
+        }
+        let more = feed.cursor < last || feed.initial_end.is_some();
+        for (seq, event) in out {
+            let at = self.now + self.delay();
+            if let Some(feed) = &mut self.participants[who].feed {
+                feed.last_arrival = feed.last_arrival.max(at);
+                let at = feed.last_arrival;
+                self.at(at, who, What::Deliver { link, seq, event });
+            }
+        }
+        if more {
+            self.pump_soon(who, MS);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A stream with one message per subject, time to live, and markers, and what of it a copy that
+//! lags behind shows.
+
+use std::collections::BTreeMap;
+
+use shizuku::kv::lock::entry::{EntryId, LockEntry, Mode, Record};
+
+/// Microseconds of the one true clock.
+pub type Time = u64;
+pub const SECOND: Time = 1_000_000;
+pub const MS: Time = 1_000;
+
+/// For how long the server's own markers stand.
+const LIMIT_MARKER: Time = SECOND;
+
+#[derive(Clone, Debug)]
+pub enum Body {
+    Value(Record),
+    Marker,
+}
+
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: EntryId,
+    pub body: Body,
+    pub stored: Time,
+    /// The message of the same subject that replaced it.
+    replaced_by: Option<u64>,
+    /// When it went away without a trace.
+    removed_at: Option<Time>,
+    /// When the server removes it.
+    pub expires: Time,
+}
+
+/// The log. Sequence `n` is at index `n - 1`, and nothing is really thrown away, so that lagging
+/// copies can be asked.
+#[derive(Default)]
+pub struct Stream {
+    log: Vec<Message>,
+    last: BTreeMap<EntryId, u64>,
+}
+
+impl Stream {
+    pub fn last_seq(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    pub fn message(&self, seq: u64) -> &Message {
+        &self.log[seq as usize - 1]
+    }
+
+    /// The sequence of a subject's last message, or 0.
+    pub fn revision(&self, id: &EntryId) -> u64 {
+        self.last.get(id).copied().unwrap_or(0)
+    }
+
+    /// The live entry of this id.
+    pub fn value(&self, id: &EntryId) -> Option<&Record> {
+        match &self.message(*self.last.get(id)?).body {
+            Body::Value(record) => Some(record),
+            Body::Marker => None,
+        }
+    }
+
+    /// All live entries with their tickets.
+    pub fn live(&self) -> impl Iterator<Item = (&EntryId, &LockEntry, u64)> {
+        self.last
+            .iter()
+            .filter_map(|(id, seq)| match self.value(id) {
+                Some(Record::Entry(entry)) => Some((id, entry, entry.ticket.unwrap_or(*seq))),
+                _ => None,
+            })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
+    pub fn append(&mut self, id: &EntryId, body: Body, ttl: Time, now: Time) -> u64 {
+        let seq = self.last_seq() + 1;
+        if let Some(old) = self.last.insert(id.clone(), seq) {
+            self.log[old as usize - 1].replaced_by = Some(seq);
+        }
+        self.log.push(Message {
+            id: id.clone(),
+            body,
+            stored: now,
+            replaced_by: None,
+            removed_at: None,
+            expires: now + ttl,
+        });
+        seq
+    }
+
+    /// The time to live of this message is over. Answers the marker, if one was written.
+    pub fn expire(&mut self, seq: u64, now: Time) -> Option<u64> {
+        let message = self.message(seq);
+        if message.replaced_by.is_some() || message.removed_at.is_some() {
+            return None;
+        }
+        let id = message.id.clone();
+        match message.body {
+            Body::Value(_) => Some(self.append(&id, Body::Marker, LIMIT_MARKER, now)),
+            Body::Marker => {
+                self.log[seq as usize - 1].removed_at = Some(now);
+                self.last.remove(&id);
+                None
+            }
+        }
+    }
+
+    /// Whether a copy that has applied the log up to `applied` has this message.
+    pub fn shows(&self, seq: u64, applied: u64) -> bool {
+        let message = self.message(seq);
+        seq <= applied
+            && message.replaced_by.is_none_or(|by| by > applied)
+            && message.removed_at.is_none()
+    }
+
+    /// Where a copy is that lags by this much.
+    pub fn applied_at(&self, moment: Time) -> u64 {
+        self.log.partition_point(|message| message.stored <= moment) as u64
+    }
+}
+
+pub fn is_exclusive(mode: Mode) -> bool {
+    mode == Mode::Write
+}

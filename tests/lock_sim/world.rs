@@ -1,0 +1,612 @@
+//! A world of participants, one stream, and a network that does what networks do.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
+
+use shizuku::kv::lock::{
+    entry::{EntryId, LockEntry, Mode},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Mutant, Outcome, Request},
+};
+
+use crate::{
+    check::{Belief, Check, Hold, Verdict},
+    faults::Faults,
+    rng::Rng,
+    stream::{MS, SECOND, Stream, Time},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    ReadWrite,
+    Mutex,
+    Semaphore(u32),
+}
+
+/// A message to the server.
+pub enum Message {
+    Write {
+        entry: LockEntry,
+        expect: Option<u64>,
+    },
+    Probe,
+    Purge,
+}
+
+#[derive(Clone, Copy)]
+pub enum Asked {
+    Write(u32),
+    Probe,
+    Purge,
+}
+
+pub enum What {
+    Arrive(EntryId, Message, Ticket),
+    Expire(u64),
+    Pump,
+    OpenWatch { link: u64, from: u64, fresh: bool },
+    // Everything below happens in the participant, and waits while that is stalled.
+    Deliver { link: u64, seq: u64, event: Event },
+    Reply(EntryId, Asked, Outcome, u64),
+    Wake(u64),
+    Start,
+    Release(ClaimId),
+    Downgrade(ClaimId),
+    Fault,
+}
+
+/// Which request an answer belongs to.
+#[derive(Clone, Copy)]
+pub struct Ticket {
+    pub number: u64,
+    pub asked: Asked,
+    pub deadline: Time,
+}
+
+struct Happening {
+    at: Time,
+    order: u64,
+    who: usize,
+    what: What,
+}
+
+impl PartialEq for Happening {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+impl Eq for Happening {}
+impl PartialOrd for Happening {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Happening {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// The server's side of a watch.
+pub struct Feed {
+    pub cursor: u64,
+    pub applied: u64,
+    pub initial_end: Option<u64>,
+    pub pumping: bool,
+    pub last_arrival: Time,
+    pub vanished: Vec<EntryId>,
+}
+
+pub struct Participant {
+    pub machine: Machine,
+    pub alive: bool,
+    pub stalled_until: Time,
+    /// Local microseconds per million true ones, and where the local clock began.
+    pub rate: u64,
+    pub offset: u64,
+    pub last_sent: Time,
+    pub wake: u64,
+    /// Numbers the connection of the watch: what comes over an older one is lost.
+    pub link: u64,
+    pub feed: Option<Feed>,
+    /// What the layer below the machine has delivered: the last sequence, and who was alive.
+    pub seen: u64,
+    pub known: BTreeMap<EntryId, u64>,
+    pub jobs: u32,
+    pub claim: Option<ClaimId>,
+    pub claims: u64,
+    pub open: BTreeMap<u64, ()>,
+    pub requests: u64,
+}
+
+pub struct World {
+    pub rng: Rng,
+    pub now: Time,
+    order: u64,
+    queue: BinaryHeap<Reverse<Happening>>,
+    pub stream: Stream,
+    pub participants: Vec<Participant>,
+    check: Check,
+    pub faults: Faults,
+    kind: Kind,
+    lease: u32,
+    pub steps: u64,
+    pub grants: u64,
+    pub trace: bool,
+}
+
+const CALM: Time = 400 * SECOND;
+
+impl World {
+    pub fn new(seed: u64, mutant: Mutant, trace: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let faults = match mutant {
+            Mutant::CreationProves => Faults::lagging(),
+            _ => Faults::random(&mut rng),
+        };
+        let kind = match rng.below(10) {
+            0 => Kind::Mutex,
+            1 => Kind::Semaphore(2),
+            _ => Kind::ReadWrite,
+        };
+        let count = rng.range(2, 5) as usize;
+        let participants = (0..count)
+            .map(|number| Participant {
+                machine: Machine::new(&format!("p{number}"), mutant),
+                alive: true,
+                stalled_until: 0,
+                rate: if faults.drift {
+                    rng.range(970_000, 1_030_000)
+                } else {
+                    1_000_000
+                },
+                offset: rng.below(1000 * SECOND),
+                last_sent: 0,
+                wake: 0,
+                link: 0,
+                feed: None,
+                seen: 0,
+                known: BTreeMap::new(),
+                jobs: rng.range(1, 4) as u32,
+                claim: None,
+                claims: 0,
+                open: BTreeMap::new(),
+                requests: 0,
+            })
+            .collect();
+        let mut world = Self {
+            now: 0,
+            order: 0,
+            queue: BinaryHeap::new(),
+            stream: Stream::default(),
+            participants,
+            check: Check::default(),
+            faults,
+            kind,
+            lease: if rng.chance(700) { 6 } else { 3 },
+            steps: 0,
+            grants: 0,
+            trace,
+            rng,
+        };
+        for who in 0..count {
+            let start = world.rng.below(4 * SECOND);
+            world.at(start, who, What::Start);
+            let fault = world.rng.below(3 * SECOND);
+            world.at(fault, who, What::Fault);
+        }
+        world
+    }
+
+    pub fn at(&mut self, at: Time, who: usize, what: What) {
+        self.order += 1;
+        self.queue.push(Reverse(Happening {
+            at: at.max(self.now),
+            order: self.order,
+            who,
+            what,
+        }));
+    }
+
+    pub fn faulty(&self) -> bool {
+        self.now < self.faults.until
+    }
+
+    /// Whether a fault of this probability happens now.
+    pub fn strikes(&mut self, per_mille: u64) -> bool {
+        self.faulty() && self.rng.chance(per_mille)
+    }
+
+    pub fn delay(&mut self) -> Time {
+        if self.strikes(self.faults.slow) {
+            self.rng.range(MS, self.faults.slowest)
+        } else {
+            self.rng.range(200, 20 * MS)
+        }
+    }
+
+    fn local(&self, who: usize) -> Duration {
+        let participant = &self.participants[who];
+        let micros = self.now * participant.rate / 1_000_000 + participant.offset;
+        Duration::from_micros(micros)
+    }
+
+    /// The true time at which the local clock shows this.
+    fn true_time(&self, who: usize, local: Duration) -> Time {
+        let participant = &self.participants[who];
+        let micros = (local.as_micros() as u64).saturating_sub(participant.offset);
+        (micros * 1_000_000).div_ceil(participant.rate)
+    }
+
+    /// Runs until nothing is left to do.
+    pub fn run(&mut self) -> Verdict {
+        while let Some(Reverse(next)) = self.queue.pop() {
+            self.now = self.now.max(next.at);
+            self.steps += 1;
+            if self.now > self.faults.until + CALM {
+                let waiting: Vec<_> = self
+                    .participants
+                    .iter()
+                    .map(|p| (p.jobs, p.claim))
+                    .collect();
+                return Err(format!("deadlock: still at work: {waiting:?}"));
+            }
+            self.step(next)?;
+            self.believe()?;
+        }
+        self.end()
+    }
+
+    fn believe(&mut self) -> Verdict {
+        let mut check = std::mem::take(&mut self.check);
+        let verdict = check.beliefs(|hold| {
+            let participant = &self.participants[hold.participant];
+            if !participant.alive {
+                return None;
+            }
+            let until = participant.machine.trusted_until(hold.claim)?;
+            Some(Belief {
+                mode: participant.machine.mode(hold.claim)?,
+                believes: self.local(hold.participant) < until,
+            })
+        });
+        self.check = check;
+        verdict
+    }
+
+    fn end(&self) -> Verdict {
+        for (who, participant) in self.participants.iter().enumerate() {
+            if participant.alive && participant.jobs > 0 {
+                return Err(format!(
+                    "deadlock: p{who} waits for ever: {:#?}",
+                    participant.machine
+                ));
+            }
+            if participant.alive && !participant.machine.is_idle() {
+                return Err(format!(
+                    "left behind: p{who} is not idle: {:#?}",
+                    participant.machine
+                ));
+            }
+        }
+        if !self.stream.is_empty() {
+            return Err("left behind: something stands in the stream".into());
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, next: Happening) -> Verdict {
+        let who = next.who;
+        let inside = !matches!(
+            next.what,
+            What::Arrive(..) | What::Expire(_) | What::Pump | What::OpenWatch { .. } | What::Fault
+        );
+        if inside {
+            let participant = &self.participants[who];
+            if !participant.alive {
+                return Ok(());
+            }
+            if participant.stalled_until > self.now {
+                self.at(participant.stalled_until, who, next.what);
+                return Ok(());
+            }
+        }
+        match next.what {
+            What::Arrive(id, request, ticket) => self.arrive(who, &id, request, ticket)?,
+            What::Expire(seq) => {
+                if let Some(marker) = self.stream.expire(seq, self.now) {
+                    self.appended(marker);
+                }
+            }
+            What::Pump => self.pump(who),
+            What::OpenWatch { link, from, fresh } => {
+                // The participant may have moved on to a newer watch.
+                if link == self.participants[who].link {
+                    self.open_watch(who, from, fresh);
+                }
+            }
+            What::Deliver { link, seq, event } => return self.deliver(who, link, seq, event),
+            What::Reply(id, asked, outcome, number) => {
+                // The first answer counts: the real one, or the end of the patience.
+                if self.participants[who].open.remove(&number).is_some() {
+                    let now = self.local(who);
+                    let machine = &mut self.participants[who].machine;
+                    match asked {
+                        Asked::Write(write) => machine.written(now, &id, write, outcome),
+                        Asked::Probe => machine.probed(now, &id, outcome),
+                        Asked::Purge => machine.purged(now, &id, outcome),
+                    }
+                    return self.act(who);
+                }
+            }
+            What::Wake(number) => {
+                if number == self.participants[who].wake {
+                    let now = self.local(who);
+                    self.participants[who].machine.tick(now);
+                    return self.act(who);
+                }
+            }
+            What::Start => return self.start(who),
+            What::Release(claim) => {
+                let now = self.local(who);
+                self.participants[who].machine.release(now, claim);
+                return self.act(who);
+            }
+            What::Downgrade(claim) => {
+                let now = self.local(who);
+                let machine = &mut self.participants[who].machine;
+                machine.change(now, claim, Some(Mode::Read), None);
+                return self.act(who);
+            }
+            What::Fault => self.fault(who),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, who: usize) -> Verdict {
+        if self.participants[who].jobs == 0 {
+            return Ok(());
+        }
+        let mode = match self.kind {
+            Kind::Mutex => Mode::Write,
+            Kind::Semaphore(of) => Mode::Permit(of),
+            Kind::ReadWrite if self.rng.chance(400) => Mode::Write,
+            Kind::ReadWrite => Mode::Read,
+        };
+        let try_only = self.rng.chance(80);
+        let now = self.local(who);
+        let participant = &mut self.participants[who];
+        participant.claims += 1;
+        let claim = ClaimId(participant.claims);
+        participant.claim = Some(claim);
+        participant.machine.acquire(
+            now,
+            claim,
+            Request {
+                mode,
+                lease: self.lease,
+                label: None,
+                data: None,
+                try_only,
+            },
+        );
+        if self.strikes(self.faults.cancel) {
+            let at = self.now + self.rng.below(3 * SECOND);
+            self.at(at, who, What::Release(claim));
+        }
+        self.act(who)
+    }
+
+    /// The job is done, or to be done again.
+    fn finished(&mut self, who: usize, claim: ClaimId, done: bool) {
+        let pause = self.rng.range(MS, 2 * SECOND);
+        let participant = &mut self.participants[who];
+        if participant.claim != Some(claim) {
+            return;
+        }
+        participant.claim = None;
+        participant.jobs -= u32::from(done);
+        self.at(self.now + pause, who, What::Start);
+    }
+
+    /// Does what the machine asks for.
+    fn act(&mut self, who: usize) -> Verdict {
+        while let Some(action) = self.participants[who].machine.next_action() {
+            if self.trace {
+                println!("{:>10} p{who} {action:?}", self.now);
+            }
+            match action {
+                Action::Watch => {
+                    let participant = &mut self.participants[who];
+                    participant.link += 1;
+                    participant.feed = None;
+                    participant.known.clear();
+                    participant.seen = 0;
+                    let link = participant.link;
+                    let at = self.now + self.delay();
+                    let (from, fresh) = (0, true);
+                    self.at(at, who, What::OpenWatch { link, from, fresh });
+                }
+                Action::Unwatch => {
+                    let participant = &mut self.participants[who];
+                    participant.link += 1;
+                    participant.feed = None;
+                }
+                Action::Write { id, entry, expect } => {
+                    let number = entry.write;
+                    let request = Message::Write { entry, expect };
+                    self.send(who, id, request, Asked::Write(number));
+                }
+                Action::Probe { id } => self.send(who, id, Message::Probe, Asked::Probe),
+                Action::Purge { id } => self.send(who, id, Message::Purge, Asked::Purge),
+                Action::Granted { claim, token, .. } => {
+                    self.grants += 1;
+                    let mode = self.participants[who].machine.mode(claim);
+                    let hold = Hold {
+                        participant: who,
+                        claim,
+                        token,
+                        over: false,
+                    };
+                    self.check
+                        .granted(&self.stream, mode.unwrap_or(Mode::Write), hold)?;
+                    let longest = *[50 * MS, 2 * SECOND, 15 * SECOND]
+                        .get(self.rng.below(3) as usize)
+                        .unwrap_or(&SECOND);
+                    let release = self.now + self.rng.below(longest);
+                    if mode == Some(Mode::Write)
+                        && self.kind == Kind::ReadWrite
+                        && self.rng.chance(200)
+                    {
+                        self.at((self.now + release) / 2, who, What::Downgrade(claim));
+                    }
+                    self.at(release, who, What::Release(claim));
+                }
+                Action::Released { claim }
+                | Action::ReleaseFailed { claim }
+                | Action::Lost { claim, .. } => self.finished(who, claim, true),
+                Action::GaveUp { claim, why } => {
+                    if why == GivenUp::Unreachable && self.now > self.faults.until + 60 * SECOND {
+                        return Err(format!("liveness: p{who} gave up in a calm world"));
+                    }
+                    self.finished(who, claim, why == GivenUp::WouldBlock);
+                }
+                Action::Extended { .. } | Action::Changed { .. } => {}
+            }
+        }
+        let participant = &mut self.participants[who];
+        if participant.machine.is_idle() && participant.claim.is_none() && self.rng.chance(500) {
+            self.participants[who].machine.rest();
+            if self.participants[who].machine.next_action().is_some() {
+                self.participants[who].link += 1;
+                self.participants[who].feed = None;
+            }
+        }
+        self.participants[who].wake += 1;
+        if let Some(wake) = self.participants[who].machine.wake_at() {
+            let at = self.true_time(who, wake);
+            let number = self.participants[who].wake;
+            self.at(at, who, What::Wake(number));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, who: usize, id: EntryId, request: Message, asked: Asked) {
+        let delay = self.delay();
+        let timeout = self.faults.timeout;
+        let reorder = self.faults.reorder;
+        let participant = &mut self.participants[who];
+        participant.requests += 1;
+        let number = participant.requests;
+        participant.open.insert(number, ());
+        let mut at = self.now + delay;
+        if !reorder {
+            at = at.max(participant.last_sent);
+            participant.last_sent = at;
+        }
+        if self.strikes(self.faults.refuse) {
+            let outcome = Outcome::Failed { fatal: false };
+            self.at(self.now + MS, who, What::Reply(id, asked, outcome, number));
+            return;
+        }
+        let deadline = self.now + timeout;
+        let unknown = What::Reply(id.clone(), asked, Outcome::Unknown, number);
+        self.at(deadline, who, unknown);
+        if !self.strikes(self.faults.lose_request) {
+            let ticket = Ticket {
+                number,
+                asked,
+                deadline,
+            };
+            self.at(at, who, What::Arrive(id, request, ticket));
+        }
+    }
+
+    fn deliver(&mut self, who: usize, link: u64, seq: u64, event: Event) -> Verdict {
+        if link != self.participants[who].link {
+            return Ok(());
+        }
+        if self.trace {
+            println!("{:>10} p{who} <- {event:?}", self.now);
+        }
+        let now = self.local(who);
+        let participant = &mut self.participants[who];
+        participant.seen = participant.seen.max(seq);
+        match &event {
+            Event::Put { id, revision, .. } => {
+                participant.known.insert(id.clone(), *revision);
+            }
+            Event::Gone { id, .. } | Event::Vanished { id } => {
+                participant.known.remove(id);
+            }
+            _ => {}
+        }
+        participant.machine.event(now, event);
+        self.act(who)
+    }
+
+    fn fault(&mut self, who: usize) {
+        if !self.faulty() {
+            return;
+        }
+        let next = self.now + self.rng.range(100 * MS, 4 * SECOND);
+        self.at(next, who, What::Fault);
+        if self.rng.chance(self.faults.crash) {
+            if self.trace {
+                println!("{:>10} p{who} crashes", self.now);
+            }
+            self.participants[who].alive = false;
+            self.participants[who].feed = None;
+            self.participants[who].jobs = 0;
+            return;
+        }
+        if self.rng.chance(self.faults.stall) {
+            let stall = self.rng.below(self.faults.longest_stall);
+            if self.trace {
+                println!("{:>10} p{who} stalls for {stall}", self.now);
+            }
+            let participant = &mut self.participants[who];
+            participant.stalled_until = participant.stalled_until.max(self.now + stall);
+        }
+        if self.participants[who].feed.is_none() {
+            return;
+        }
+        if self.rng.chance(self.faults.end) {
+            let participant = &mut self.participants[who];
+            participant.link += 1;
+            participant.feed = None;
+            let link = participant.link;
+            let event = Event::Ended { fatal: false };
+            self.at(
+                self.now,
+                who,
+                What::Deliver {
+                    link,
+                    seq: 0,
+                    event,
+                },
+            );
+        } else if self.rng.chance(self.faults.interrupt) {
+            let participant = &mut self.participants[who];
+            participant.link += 1;
+            participant.feed = None;
+            let link = participant.link;
+            let from = participant.seen;
+            let event = Event::Interrupted;
+            self.at(
+                self.now,
+                who,
+                What::Deliver {
+                    link,
+                    seq: 0,
+                    event,
+                },
+            );
+            let again = self.now + self.rng.range(10 * MS, 8 * SECOND);
+            let fresh = false;
+            self.at(again, who, What::OpenWatch { link, from, fresh });
+        }
+    }
+}
