@@ -96,7 +96,11 @@ impl Bench {
                         let acquired = start.elapsed();
                         let start = Instant::now();
                         guard.release().await.unwrap();
-                        total += if of_release { start.elapsed() } else { acquired };
+                        total += if of_release {
+                            start.elapsed()
+                        } else {
+                            acquired
+                        };
                     }
                     micros(total, CALLS)
                 },
@@ -200,7 +204,9 @@ impl Bench {
             let entering: FuturesUnordered<_> = locks.iter().map(DistroRwLock::read).collect();
             let guards: Vec<_> = entering.collect().await;
             let time = micros(start.elapsed(), 1);
-            let releases = guards.into_iter().map(|guard| ReadGuard::release(guard.unwrap()));
+            let releases = guards
+                .into_iter()
+                .map(|guard| ReadGuard::release(guard.unwrap()));
             for released in join_all(releases).await {
                 released.unwrap();
             }

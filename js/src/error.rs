@@ -28,7 +28,7 @@ impl Fault {
         }
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<JsValue>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<JsValue>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
@@ -139,7 +139,13 @@ impl From<BucketError> for Fault {
 
 impl From<ServiceError> for Fault {
     fn from(error: ServiceError) -> Self {
-        let message = error.to_string();
+        Self::of_service(&error, error.to_string())
+    }
+}
+
+impl Fault {
+    /// What the service said, in words that may say more.
+    pub(crate) fn of_service(error: &ServiceError, message: String) -> Self {
         match error {
             ServiceError::BucketNotFound { bucket } => {
                 Self::new("bucket_not_found", message).with("bucket", bucket.as_ref())
@@ -148,17 +154,17 @@ impl From<ServiceError> for Fault {
                 Self::new("jetstream_unavailable", message)
             }
             ServiceError::PermissionDenied { subject } => {
-                Self::new("permission_denied", message).with("subject", subject)
+                Self::new("permission_denied", message).with("subject", subject.as_str())
             }
             ServiceError::Unsupported { feature, .. } => {
-                Self::new("unsupported", message).with("feature", feature)
+                Self::new("unsupported", message).with("feature", *feature)
             }
             ServiceError::Timeout { .. } => Self::new("timeout", message),
             ServiceError::Disconnected { .. } => Self::new("disconnected", message),
             ServiceError::Closed => Self::new("closed", message),
             ServiceError::Refused { status, code, .. } => Self::new("refused", message)
-                .with("status", status)
-                .with("apiCode", number(code)),
+                .with("status", *status)
+                .with("apiCode", number(*code)),
             _ => Self::new("internal", message),
         }
     }

@@ -5,6 +5,8 @@
 
 mod client;
 mod error;
+#[cfg(feature = "locks")]
+mod lock;
 mod options;
 mod pack;
 mod store;

@@ -25,7 +25,7 @@ const ABSENT: f64 = -2.0;
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawStore {
-    store: shizuku::Store,
+    pub(crate) store: shizuku::Store,
 }
 
 impl RawStore {

@@ -20,6 +20,8 @@ export {
   InvalidKeyError,
   InvalidOptionError,
   type Issue,
+  LockLostError,
+  LockTimeoutError,
   OutcomeUnknownError,
   ServerError,
   ShizukuError,
@@ -29,6 +31,7 @@ export {
 } from "./errors.js";
 export { Kvm } from "./kvm.js";
 export { Live, type LiveStatus } from "./live.js";
+export { Guard, type Holder, Lock, type LockOptions } from "./lock.js";
 export type { WasmSource } from "./loader.js";
 export type { ConnectionState } from "./raw.js";
 export {

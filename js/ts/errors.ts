@@ -254,6 +254,35 @@ export class ValidationError extends ShizukuError {
   }
 }
 
+/** A lock was held, and was lost before it was released. Somebody else may have held it since. */
+export class LockLostError extends ShizukuError {
+  declare readonly code: "lock_lost";
+  readonly lock: string;
+  /** The fencing token of the hold that was lost. */
+  readonly token: number;
+  readonly reason: string;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("lock_lost", message);
+    this.name = "LockLostError";
+    this.lock = text(fields["lock"]);
+    this.token = count(fields["token"]);
+    this.reason = text(fields["reason"]);
+  }
+}
+
+/** A lock was not granted within the time that was allowed. */
+export class LockTimeoutError extends ShizukuError {
+  declare readonly code: "lock_timeout";
+  readonly lock: string;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("lock_timeout", message);
+    this.name = "LockTimeoutError";
+    this.lock = text(fields["lock"]);
+  }
+}
+
 /** An `AbortSignal` was aborted; its reason is the `cause`. */
 export class AbortedError extends ShizukuError {
   declare readonly code: "aborted";
@@ -301,6 +330,10 @@ export function toError(thrown: unknown): ShizukuError {
     case "bucket_not_found":
     case "bucket_mismatch":
       return new BucketError(code, message, fields);
+    case "lock_lost":
+      return new LockLostError(message, fields);
+    case "lock_timeout":
+      return new LockTimeoutError(message, fields);
     case "invalid_url":
     case "authentication":
     case "unreachable":

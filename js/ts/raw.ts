@@ -34,6 +34,40 @@ export interface RawStore {
   ): Promise<RawWatch>;
   purgeDeletes(olderThan: number): Promise<number>;
   status(): Promise<RawStatus>;
+  /** Missing where the locks were left out, as is `holders`. */
+  acquire?(
+    name: string,
+    write: boolean,
+    onlyTry: boolean,
+    options: object,
+    cancelled: Promise<void> | undefined,
+  ): Promise<RawGuard | undefined>;
+  holders?(name: string): RawHolders;
+}
+
+/** A held lock. */
+export interface RawGuard {
+  token(): number;
+  isHeld(): boolean;
+  lost(): Promise<string | undefined>;
+  release(): Promise<boolean>;
+}
+
+/** Who holds and who waits, as it changes. */
+export interface RawHolders {
+  next(): Promise<RawHolder[] | undefined>;
+  close(): void;
+}
+
+/** Somebody who holds a lock or waits for it. */
+export interface RawHolder {
+  id: string;
+  mode: "read" | "write" | "other";
+  token: number;
+  holds: boolean;
+  since: number;
+  lease: number;
+  label: string | undefined;
 }
 
 /** A bucket's settings and state. */

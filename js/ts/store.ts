@@ -7,6 +7,7 @@ import { type Duration, millis } from "./duration.js";
 import { Batch, Entry } from "./entry.js";
 import { call, check, ConflictError, EncodeError, ShizukuError } from "./errors.js";
 import { Live } from "./live.js";
+import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
 import { type Codec, json, type StandardSchema, validated } from "./codec.js";
 import { TypedStore } from "./typed.js";
@@ -260,6 +261,19 @@ export class Store {
   typed<T>(how?: StandardSchema<T, T> | Codec<T>): TypedStore<T> {
     if (how === undefined) return new TypedStore(this, json<T>());
     return new TypedStore(this, "~standard" in how ? validated(how) : how);
+  }
+
+  /**
+   * A lock between everybody who uses this bucket: pages, services, machines. Needs a bucket whose
+   * keys can have a time to live (server 2.11 and newer), which is the default.
+   *
+   * ```ts
+   * await using guard = await store.lock("invoices").write();
+   * await charge(customer, { fence: guard.token, signal: guard.signal });
+   * ```
+   */
+  lock(name: string, options: LockOptions = {}): Lock {
+    return new Lock(this.#raw, name, options);
   }
 
   /** The bucket's settings and state. */
