@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod ci;
+mod dashboard;
 mod hack;
 mod npm;
 mod run;
@@ -22,6 +23,8 @@ cargo xtask <task>
   bench <name>           run a benchmark and write <target>/bench/<name>.json: native,
                          browser
   hack                   check every combination of features, natively and for browsers
+  dashboard [--port P] [--bucket B] [--server ws://… [--service nats://…]]
+                         serve the live dashboard, with a nats-server and a service to look at
   npm                    build the npm package into js/dist and print its sizes
   control                serve nats-servers on demand until Ctrl-C, for tests that one is writing:
                          SHIZUKU_CONTROL=<address> npm test --prefix js
@@ -49,6 +52,7 @@ fn dispatch(arguments: &[String]) -> run::Result {
         "ci" => ci::ci(),
         "bench" => bench::bench(rest),
         "hack" => hack::hack(),
+        "dashboard" => dashboard::dashboard(rest),
         "npm" => npm::npm(rest),
         "control" => server::control(),
         "server" => server::server(rest),
