@@ -3,7 +3,7 @@
  *
  * @module
  */
-import * as glue from "#core";
+import { connect as dial, initSync } from "#core";
 import code from "#core-code";
 import { compileEmbedded, Loader } from "./loader.js";
 import { start } from "./start.js";
@@ -11,6 +11,6 @@ import { start } from "./start.js";
 export * from "./api.js";
 
 const { connect, init, wsconnect } = /* @__PURE__ */ start(
-  /* @__PURE__ */ new Loader(glue, () => compileEmbedded(code)),
+  /* @__PURE__ */ new Loader({ connect: dial, initSync }, () => compileEmbedded(code)),
 );
 export { connect, init, wsconnect };

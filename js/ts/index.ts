@@ -16,7 +16,7 @@
  *
  * @module
  */
-import * as glue from "#full";
+import { connect as dial, initSync } from "#full";
 import code from "#full-code";
 import { compileEmbedded, Loader } from "./loader.js";
 import { start } from "./start.js";
@@ -24,6 +24,6 @@ import { start } from "./start.js";
 export * from "./api.js";
 
 const { connect, init, wsconnect } = /* @__PURE__ */ start(
-  /* @__PURE__ */ new Loader(glue, () => compileEmbedded(code)),
+  /* @__PURE__ */ new Loader({ connect: dial, initSync }, () => compileEmbedded(code)),
 );
 export { connect, init, wsconnect };

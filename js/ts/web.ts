@@ -5,13 +5,13 @@
  *
  * @module
  */
-import * as glue from "#full";
+import { connect as dial, initSync } from "#full";
 import { compile, Loader } from "./loader.js";
 import { start } from "./start.js";
 
 export * from "./api.js";
 
 const { connect, init, wsconnect } = /* @__PURE__ */ start(
-  /* @__PURE__ */ new Loader(glue, () => compile(new URL("./shizuku.wasm", import.meta.url))),
+  /* @__PURE__ */ new Loader({ connect: dial, initSync }, () => compile(new URL("./shizuku.wasm", import.meta.url))),
 );
 export { connect, init, wsconnect };

@@ -30,7 +30,7 @@ export class Latency {
     this.element = h("div", { class: "latency", title: "Round trip of a read" }, drawing, this.#label);
   }
 
-  /** Measures from now on, once a second. */
+  /** Measures from now on, twice a second. */
   start(): void {
     const measure = async (): Promise<void> => {
       const start = performance.now();
@@ -39,7 +39,7 @@ export class Latency {
         () => false,
       );
       if (isThere) this.#add(performance.now() - start);
-      setTimeout(() => void measure(), 1000);
+      setTimeout(() => void measure(), 500);
     };
     void measure();
   }

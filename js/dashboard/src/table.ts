@@ -56,7 +56,7 @@ export class Table {
       ),
       h(
         "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "keys-title" },
+        { class: "scroll", tabindex: "0", role: "group", "aria-label": "All keys" },
         h("table", {}, h("thead", {}, h("tr", {}, ...heads)), this.#body),
         this.#empty,
       ),
