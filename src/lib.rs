@@ -68,8 +68,12 @@
 //!
 //! # Runtime
 //!
-//! Native programs run it within a tokio runtime, browsers in their event loop. Every future and handle is `Send` on every
-//! target. Dropping a future is always safe; what that means for a write is said at each method.
+//! Native programs run it within a tokio runtime, browsers in their event loop. Every future and
+//! handle is `Send` on every target. Dropping a future is always safe; what that means for a write
+//! is said at each method.
+
+// Without any backend nothing needs most of what is here, and `native` in a browser is none.
+#![cfg_attr(not(any(feature = "memory", feature = "web")), allow(dead_code))]
 
 pub mod backend;
 mod client;
