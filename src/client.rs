@@ -162,6 +162,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         }
         #[cfg(not(any(feature = "native", feature = "web")))]
         "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
+            _ = options;
             Err(ConnectError::no_feature(url, "native` or `web"))
         }
         _ => Err(ConnectError::invalid(

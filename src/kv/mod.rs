@@ -1,11 +1,13 @@
 //! Typed key-value on a bucket: keys, entries, watches, live values.
 
 mod bucket;
+mod difference;
 pub mod election;
 mod entry;
 mod error;
 mod follow;
 mod key;
+mod listing;
 mod live;
 mod live_map;
 pub mod lock;
@@ -15,6 +17,7 @@ pub mod rw_lock;
 pub mod semaphore;
 mod store;
 mod typed;
+mod update;
 mod watch;
 
 pub use crate::backend::WatchEvent;

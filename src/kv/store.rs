@@ -1,10 +1,11 @@
 //! A bucket, as a program holds it: keys, bytes and revisions.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
+use futures::{TryStreamExt, future};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::{
     bucket::BucketStatus,
@@ -12,13 +13,10 @@ use super::{
     error::{BucketError, KvReadError, KvWriteError},
     key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
     lock::Registry,
-    options::{Deliver, PutOptions, Read, RemoveOptions, UpdateOptions, WatchOptions},
+    options::{PutOptions, Read, RemoveOptions, WatchOptions},
     watch::Watch,
 };
-use crate::{
-    backend::{Backend, WatchEvent, WatchRequest},
-    client::ConnectionStatus,
-};
+use crate::{backend::Backend, client::ConnectionStatus};
 
 /// A handle on a bucket: cheap to clone, and the same over every backend.
 ///
@@ -60,6 +58,11 @@ impl Store {
             backend,
             locks: Arc::default(),
         }
+    }
+
+    /// What a trace shows of an operation on a key.
+    fn span(&self, operation: &'static str, key: &Key) -> tracing::Span {
+        tracing::debug_span!("kv", operation, bucket = %self.bucket(), %key)
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -139,7 +142,8 @@ impl Store {
         read: Read,
     ) -> Result<Option<Entry>, KvReadError> {
         let key = key.into_key()?;
-        self.backend.get(&key, None, read).await
+        let span = self.span("get", &key);
+        self.backend.get(&key, None, read).instrument(span).await
     }
 
     /// One revision of a key, from any replica; `None` where it is no longer kept, or is of
@@ -170,7 +174,9 @@ impl Store {
         if revision == 0 {
             return Ok(None); // the first is 1
         }
-        self.backend.get(&key, Some(revision), read).await
+        let span = self.span("get revision", &key);
+        let entry = self.backend.get(&key, Some(revision), read);
+        entry.instrument(span).await
     }
 
     /// The values of many keys, in one request where the server can (2.11 and newer) and in pages
@@ -198,82 +204,6 @@ impl Store {
             .try_filter(|entry| future::ready(wanted(entry)))
             .try_collect()
             .await
-    }
-
-    /// Every revision of a key that is kept, oldest first, removals included.
-    ///
-    /// # Errors
-    /// [`KvReadError`].
-    pub async fn history(&self, key: impl IntoKey) -> Result<Vec<Entry>, KvReadError> {
-        let key = key.into_key()?;
-        let request = WatchRequest {
-            deliver: Deliver::History,
-            metadata_only: false,
-            once: true,
-        };
-        self.list(vec![KeyFilter::from(key)], request)
-            .await?
-            .try_collect()
-            .await
-    }
-
-    /// The keys that have a value, in no certain order.
-    ///
-    /// ```
-    /// use futures::TryStreamExt;
-    ///
-    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// store.put("db.url", "db:5432").await?;
-    /// let keys: Vec<_> = store.keys().await?.try_collect().await?;
-    /// assert_eq!(keys, ["db.url"]);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`KvReadError`], at the start or as an item.
-    pub async fn keys(&self) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
-        self.keys_matching(KeyFilter::all()).await
-    }
-
-    /// The keys that have a value and pass one of the filters, each once, in no certain order.
-    ///
-    /// # Errors
-    /// [`KvReadError`], at the start or as an item.
-    pub async fn keys_matching(
-        &self,
-        filters: impl IntoFilters,
-    ) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
-        let filters = filters.into_filters()?;
-        let reserved = filters.iter().any(KeyFilter::names_reserved);
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
-        let keys = self
-            .list(filters, request)
-            .await?
-            .try_filter_map(move |entry| {
-                let wanted = !entry.is_removal() && (reserved || !entry.key.is_reserved());
-                future::ok(wanted.then_some(entry.key))
-            });
-        Ok(keys.boxed())
-    }
-
-    /// The entries of a watch that ends.
-    async fn list(
-        &self,
-        filters: Vec<KeyFilter>,
-        request: WatchRequest,
-    ) -> Result<impl Stream<Item = Result<Entry, KvReadError>> + Send + use<>, KvReadError> {
-        let events = self.backend.watch(&filters, request).await?;
-        Ok(events.map_err(KvReadError::from).try_filter_map(|event| {
-            future::ok(match event {
-                WatchEvent::Entry(entry) => Some(entry),
-                WatchEvent::Current | WatchEvent::Interrupted => None,
-            })
-        }))
     }
 }
 
@@ -347,7 +277,9 @@ impl Store {
     ) -> Result<u64, KvWriteError> {
         let key = writable(key)?;
         options.check()?;
-        self.backend.put(&key, value.into(), options).await
+        let span = self.span("put", &key);
+        let written = self.backend.put(&key, value.into(), options);
+        written.instrument(span).await
     }
 
     /// Writes a value where there is none: the key was never written, or was removed. With a time
@@ -379,91 +311,6 @@ impl Store {
             .await
     }
 
-    /// Makes a new value out of the current one, again and again until no other write came in
-    /// between, and answers its revision. The function sees `None` where there is no value, and
-    /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
-    /// they are; then the answer is `None` too.
-    ///
-    /// Only a lost race makes it try again, at most 256 times. A time to live and headers of the
-    /// old value are not carried over: [`try_update_with`](Store::try_update_with) can set them.
-    ///
-    /// ```
-    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// for _ in 0..3 {
-    ///     store.update_with("count", |current| {
-    ///         let count: u32 = current.map_or(0, |entry| {
-    ///             let value = entry.value.as_deref().unwrap_or_default();
-    ///             String::from_utf8_lossy(value).parse().unwrap_or(0)
-    ///         });
-    ///         Some((count + 1).to_string())
-    ///     }).await?;
-    /// }
-    /// assert_eq!(store.get("count").await?.as_deref(), Some(&b"3"[..]));
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`] at
-    /// once, since trying again could apply the function twice.
-    pub async fn update_with<V: Into<Bytes>>(
-        &self,
-        key: impl IntoKey,
-        mut update: impl FnMut(Option<Entry>) -> Option<V>,
-    ) -> Result<Option<u64>, KvWriteError> {
-        self.try_update_with(key, UpdateOptions::new(), |current| Ok(update(current)))
-            .await
-    }
-
-    /// [`update_with`](Store::update_with) for a function that can fail, and with options.
-    ///
-    /// # Errors
-    /// Those of `update_with`, and those of the function, at once.
-    pub async fn try_update_with<V, E>(
-        &self,
-        key: impl IntoKey,
-        options: UpdateOptions,
-        mut update: impl FnMut(Option<Entry>) -> Result<Option<V>, E>,
-    ) -> Result<Option<u64>, E>
-    where
-        V: Into<Bytes>,
-        E: From<KvWriteError>,
-    {
-        let key = writable(key)?;
-        let mut put = PutOptions::new();
-        put.ttl = options.ttl;
-        put.headers = options.headers;
-        put.check().map_err(KvWriteError::from)?;
-        let mut attempts = 0;
-        // A replica may be behind, which costs one lost race; after that only the leader is asked.
-        let mut read = Read::Any;
-        loop {
-            let last = self
-                .backend
-                .get(&key, None, read)
-                .await
-                .map_err(|error| KvWriteError::Read(Box::new(error)))?;
-            let revision = last.as_ref().map_or(0, |entry| entry.revision);
-            let current = last.filter(|entry| !entry.is_removal());
-            let Some(value) = update(current)? else {
-                return Ok(None);
-            };
-            let conditional = put.clone().if_revision(revision);
-            match self.backend.put(&key, value.into(), conditional).await {
-                Ok(revision) => return Ok(Some(revision)),
-                Err(KvWriteError::Conflict(last)) => {
-                    attempts += 1;
-                    tracing::debug!(bucket = %self.bucket(), %key, attempts, "lost a race");
-                    if attempts >= options.attempts {
-                        return Err(KvWriteError::Contention { attempts, last }.into());
-                    }
-                    read = Read::Leader;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Deletes a key, keeping its history, and answers the revision of the removal. Deleting what
     /// is not there leaves a marker too. With a condition it is `remove_with`.
     ///
@@ -493,52 +340,12 @@ impl Store {
     ) -> Result<u64, KvWriteError> {
         let key = writable(key)?;
         options.check()?;
-        self.backend.remove(&key, options).await
-    }
-
-    /// Clears away the markers of removed keys that are older than `older_than` by this machine's
-    /// clock (that of the backend, where it has its own), and the history behind them; answers how many keys were cleared. Zero means all.
-    ///
-    /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
-    /// the marker that was seen.
-    ///
-    /// # Errors
-    /// [`KvWriteError`]; keys that were cleared before it stay cleared.
-    pub async fn purge_deletes(&self, older_than: Duration) -> Result<u64, KvWriteError> {
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
-        let read_error = |error| KvWriteError::Read(Box::new(error));
-        let mut entries = self
-            .list(vec![KeyFilter::all()], request)
-            .await
-            .map_err(read_error)?;
-        // The listing is read to its end first: clearing while the server lists would make its
-        // slow reader out of us.
-        let now = self.backend.now();
-        let mut markers = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(read_error)?;
-            let old_enough = older_than.is_zero()
-                || now
-                    .duration_since(entry.created)
-                    .is_ok_and(|age| age >= older_than);
-            if entry.is_removal() && !entry.key.is_reserved() && old_enough {
-                markers.push((entry.key.detached(), entry.revision));
-            }
-        }
-        let mut cleared = 0;
-        for (key, revision) in markers {
-            self.backend.compact(&key, revision + 1).await?;
-            cleared += 1;
-        }
-        Ok(cleared)
+        let span = self.span("remove", &key);
+        self.backend.remove(&key, options).instrument(span).await
     }
 }
 
-fn writable(key: impl IntoKey) -> Result<Key, KvWriteError> {
+pub(super) fn writable(key: impl IntoKey) -> Result<Key, KvWriteError> {
     let key = key.into_key()?;
     key.check_writable()?;
     Ok(key)

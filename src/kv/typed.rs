@@ -109,7 +109,7 @@ pub trait KeyValue: Sized {
     {
         let key = key.into_key();
         async move {
-            let entry = store.backend().get(&key?, None, read).await?;
+            let entry = store.entry_with(key?, read).await?;
             Ok(match entry {
                 Some(entry) => decode(entry)?.value,
                 None => None,

@@ -119,6 +119,7 @@ impl Parser {
     }
 
     /// How many bytes are kept for an operation whose end has not arrived.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn buffered(&self) -> usize {
         self.partial.capacity()
     }

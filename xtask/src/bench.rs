@@ -4,6 +4,7 @@ use std::fs;
 
 use harness::{LATEST, install, workspace};
 
+use crate::npm;
 use crate::run::{Result, cargo, run};
 use crate::test;
 
@@ -21,7 +22,9 @@ pub(crate) fn bench(arguments: &[String]) -> Result {
         // In the page, where there are no files: what it prints is the result.
         let bench = ["--release", "--bench", "browser"];
         let shown = ["--".to_owned(), "--nocapture".to_owned()];
-        return test::in_browser(&bench, &[extra, &shown].concat());
+        test::in_browser(&bench, &[extra, &shown].concat())?;
+        // The npm package has its own cases in the same file.
+        return npm::bench();
     }
     install::nats_server(LATEST)?;
     let result = workspace::target_dir().join(format!("bench/{name}.json"));

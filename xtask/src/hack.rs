@@ -27,7 +27,15 @@ pub(crate) fn hack() -> Result {
                 "shizuku-kv",
                 "--lib",
                 "--feature-powerset",
+                // Pairs show what combinations break: a module that needs another one's feature.
+                "--depth",
+                "2",
+                "--exclude-features",
+                "default,fuzzing",
             ])
+            .arg("--target-dir")
+            // Other flags would make everybody else's build start anew.
+            .arg(workspace::target_dir().join("hack"))
             .args(target);
         // A warning that only one combination brings (an unused import) is a fault too.
         run(command.env("RUSTFLAGS", "-D warnings"))?;

@@ -3,7 +3,9 @@
 mod bench;
 mod browser;
 mod ci;
+mod dashboard;
 mod hack;
+mod npm;
 mod run;
 mod server;
 mod test;
@@ -18,8 +20,14 @@ cargo xtask <task>
   test [part] [-- ...]   install what the tests need and run them: all (default), native, browser,
                          locks or js; what follows -- goes to cargo test (or npm test)
   ci                     the checks of CI other than the tests: format, lints, documentation
-  bench <name>           run a benchmark and write <target>/bench/<name>.json: native
+  bench <name>           run a benchmark and write <target>/bench/<name>.json: native,
+                         browser
   hack                   check every combination of features, natively and for browsers
+  dashboard [--port P] [--bucket B] [--server ws://… [--service nats://…]]
+                         serve the live dashboard, with a nats-server and a service to look at
+  npm                    build the npm package into js/dist and print its sizes
+  control                serve nats-servers on demand until Ctrl-C, for tests that one is writing:
+                         SHIZUKU_CONTROL=<address> npm test --prefix js
   server [--version V] [--ws]
                          run a nats-server with JetStream until Ctrl-C
 ";
@@ -44,6 +52,9 @@ fn dispatch(arguments: &[String]) -> run::Result {
         "ci" => ci::ci(),
         "bench" => bench::bench(rest),
         "hack" => hack::hack(),
+        "dashboard" => dashboard::dashboard(rest),
+        "npm" => npm::npm(rest),
+        "control" => server::control(),
         "server" => server::server(rest),
         "help" | "--help" | "-h" => {
             eprint!("{HELP}");

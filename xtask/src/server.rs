@@ -38,3 +38,12 @@ pub(crate) fn server(arguments: &[String]) -> Result {
     }
     Err(format!("the server ended:\n{}", server.log()).into())
 }
+
+/// What `cargo xtask test` runs beside the tests that cannot start a process.
+pub(crate) fn control() -> Result {
+    let control = harness::control::Control::start()?;
+    println!("{}", control.url());
+    loop {
+        thread::park();
+    }
+}

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: from a fresh clone to tests that ran, in one command.
 
 use harness::control::Control;
-use harness::{VERSIONS, install, workspace};
+use harness::{VERSIONS, install};
 use std::process::Command;
 
 use crate::browser::Browser;
-use crate::run::{self, Result, cargo, run};
+use crate::npm;
+use crate::run::{Result, cargo, run};
 use crate::wasm;
 
 #[derive(Clone, Copy)]
@@ -112,25 +113,19 @@ pub(crate) fn in_browser(what: &[&str], extra: &[String]) -> Result {
     run(&mut command)
 }
 
-/// The npm package's own tests, in Node.js and Chromium.
+/// The npm package, built and then tested in Node.js and Chromium.
 fn js(extra: &[String]) -> Result {
     servers()?;
-    let tools = wasm::tools()?;
+    let folder = npm::install()?;
+    npm::build()?;
     let browser = Browser::find_or_install()?;
     let control = Control::start()?;
-    let folder = workspace::root().join("js");
-    let path = run::path_with(&tools)?;
-    run(Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(&folder))?;
     let mut command = Command::new("npm");
     command
-        .arg("test")
-        .arg("--")
+        .args(["test", "--silent", "--"])
         .args(extra)
-        .current_dir(&folder)
-        .env("PATH", path);
-    command.env("SHIZUKU_CONTROL", control.url());
+        .current_dir(folder)
+        .env("SHIZUKU_CONTROL", control.url());
     browser.drive(&mut command)?;
     run(&mut command)
 }

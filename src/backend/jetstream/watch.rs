@@ -255,7 +255,7 @@ impl Watch {
         if pending == 0 {
             self.caught_up = true;
         }
-        let key = self.plan.bucket.key_of(&message.subject)?;
+        let key = self.plan.bucket.key_of(message.subject)?;
         if revision < self.first || !self.plan.filters.wants(&key) {
             return None;
         }

@@ -28,6 +28,9 @@ pub(crate) async fn connect(
         .map(|server| server.trim().parse::<ServerAddr>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| ConnectError::invalid(url, error.to_string()))?;
+    if servers.iter().any(|server| server.host().is_empty()) {
+        return Err(ConnectError::invalid(url, "it names no host"));
+    }
 
     let monitor = Monitor::new(&options.inbox_prefix);
     let events = monitor.clone();

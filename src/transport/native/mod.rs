@@ -120,6 +120,7 @@ impl Native {
                 RequestErrorKind::NoResponders => TransportError::NoResponders,
                 RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
                 RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
+                RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
                 // The client's task is gone, before or after it sent this.
                 _ => TransportError::Lost,
             }),
@@ -268,6 +269,10 @@ fn from_nats(message: async_nats::Message) -> Message {
     }
 }
 
+/// What a server adds to what it has stored, and nobody reads: the size where values are left out,
+/// which in a listing of many keys would be all that there is to copy, and the stream.
+const UNREAD: [&str; 2] = ["Nats-Msg-Size", "Nats-Stream"];
+
 /// The map has no order between names, so they are sorted: the same headers always look the same.
 fn from_header_map(map: &HeaderMap) -> Headers {
     let mut fields: Vec<_> = map
@@ -276,6 +281,7 @@ fn from_header_map(map: &HeaderMap) -> Headers {
             let name: &str = name.as_ref();
             values.iter().map(move |value| (name, value.as_str()))
         })
+        .filter(|(name, _)| !UNREAD.contains(name))
         .collect();
     fields.sort_by_key(|(name, _)| *name); // stable: values keep their order
     fields.into_iter().collect()

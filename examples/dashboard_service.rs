@@ -1,0 +1,137 @@
+//! A small fleet for the dashboard to look at: it keeps configuration that others may change,
+//! reports what it does, and takes turns at locks.
+//!
+//! ```text
+//! cargo xtask dashboard                                                 # starts this too
+//! cargo run --example dashboard_service -- nats://127.0.0.1:4222 fleet  # on a server of yours
+//! ```
+#![allow(clippy::print_stdout)] // printing is what an example is for
+
+use std::{env, error::Error, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use shizuku::{
+    JsonByteDes, JsonByteSer, Store,
+    kv::{
+        BucketConfig, KeyIndexedValue, KeyValue, KeyValueRead, StaticKeyIndexedValue,
+        lock::LockOptions, rw_lock::DistroRwLock,
+    },
+};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What operators change in the dashboard.
+#[derive(Debug, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
+struct Limits {
+    max_connections: u32,
+    requests_per_second: u32,
+    maintenance: bool,
+}
+
+impl StaticKeyIndexedValue for Limits {
+    fn key() -> String {
+        "app.limits".to_owned()
+    }
+}
+
+/// What a host tells of itself.
+#[derive(Debug, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
+struct Report {
+    host: String,
+    load: f64,
+    connections: u32,
+    limit: u32,
+}
+
+impl KeyIndexedValue for Report {
+    fn indexed_key(&self) -> String {
+        format!("hosts.{}", self.host)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result {
+    let mut arguments = env::args().skip(1);
+    let url = arguments
+        .next()
+        .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+    let bucket = arguments.next().unwrap_or_else(|| "fleet".to_owned());
+    let client = shizuku::connect(&url).await?;
+    let mut config = BucketConfig::new(bucket);
+    config.history = 16;
+    let store = client.create_bucket(config).await?;
+    settings(&store).await?;
+    println!("{} hosts are at work in {}", HOSTS.len(), store.bucket());
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, host) in HOSTS.iter().enumerate() {
+        tasks.spawn(report(store.clone(), host, number));
+        tasks.spawn(work(store.clone(), host, number));
+    }
+    match tasks.join_next().await {
+        Some(outcome) => outcome?,
+        None => Ok(()),
+    }
+}
+
+const HOSTS: &[&str] = &["amber", "birch", "cedar", "dahlia"];
+
+/// Writes the first settings, where nobody did before.
+async fn settings(store: &Store) -> Result {
+    let limits = Limits {
+        max_connections: 200,
+        requests_per_second: 1500,
+        maintenance: false,
+    };
+    if store.get(Limits::key()).await?.is_none() {
+        limits.write_to_anyway(store).await?;
+    }
+    let first = [
+        ("app.banner", r#""Welcome back""#),
+        ("app.features.checkout", "true"),
+        ("app.features.search", r#"{"rollout":25}"#),
+        ("mail.sender", r#""hello@example.com""#),
+    ];
+    for (key, value) in first {
+        if store.get(key).await?.is_none() {
+            store.put(key, value).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reports every few seconds, and follows the limits without asking anybody.
+async fn report(store: Store, host: &'static str, number: usize) -> Result {
+    let limits = Limits::live(&store, Limits::key()).await?;
+    let mut round = number as u32 * 7;
+    loop {
+        round = round.wrapping_add(1);
+        let limit = limits.get().map_or(0, |limits| limits.max_connections);
+        let busy = f64::from(round % 20) / 20.0;
+        let report = Report {
+            host: host.to_owned(),
+            load: (busy * 100.0).round() / 100.0,
+            connections: (f64::from(limit) * busy) as u32,
+            limit,
+        };
+        report.write_to_anyway(&store).await?;
+        tokio::time::sleep(Duration::from_millis(1500 + 400 * number as u64)).await;
+    }
+}
+
+/// Takes turns: one host bills, any number may read the catalogue.
+async fn work(store: Store, host: &'static str, number: usize) -> Result {
+    let options = LockOptions::new()
+        .lease(Duration::from_secs(5))
+        .label(format!("{host}.example"));
+    let billing = DistroRwLock::with_options(&store, "billing", options.clone())?;
+    let catalogue = DistroRwLock::with_options(&store, "catalogue", options)?;
+    loop {
+        let guard = billing.write().await?;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        guard.release().await?;
+        let guard = catalogue.read().await?;
+        tokio::time::sleep(Duration::from_millis(4000 + 500 * number as u64)).await;
+        guard.release().await?;
+    }
+}

@@ -1,0 +1,82 @@
+// Makes dist/ out of gen/ (wasm-pack's) and ts/: JavaScript by esbuild, types by tsc. Prints what a
+// visitor downloads, and fails above the limits (JSON, the first argument).
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const dist = join(root, "dist");
+const limits = JSON.parse(process.argv[2] ?? "{}");
+const wasm = (name) => join(root, "gen", name, "shizuku_bg.wasm");
+
+/** `#full` is wasm-bindgen's module, `#full-code` the code as text: gzip, then base64. */
+const generated = {
+  name: "generated",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^#(full|core)$/ }, ({ path }) => ({
+      path: join(root, "gen", path.slice(1), "shizuku.js"),
+      sideEffects: false,
+    }));
+    onResolve({ filter: /^#(full|core)-code$/ }, ({ path }) => ({
+      path: wasm(path.slice(1, -"-code".length)),
+      namespace: "code",
+      sideEffects: false,
+    }));
+    onLoad({ filter: /./, namespace: "code" }, ({ path }) => ({
+      contents: gzipSync(readFileSync(path), { level: 9 }).toString("base64"),
+      loader: "text",
+    }));
+  },
+};
+
+rmSync(dist, { recursive: true, force: true });
+const entries = ["index", "core", "web", "react"];
+await build({
+  absWorkingDir: root,
+  entryPoints: entries.map((name) => `ts/${name}.ts`),
+  outdir: "dist",
+  // Each entry point is one file: nobody needs two of them, and a page without a bundler is quick.
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  platform: "browser",
+  external: ["react"],
+  minify: true,
+  plugins: [generated],
+  logLevel: "warning",
+});
+cpSync(wasm("full"), join(dist, "shizuku.wasm"));
+execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "."], { cwd: root, stdio: "inherit" });
+
+/** What a page downloads for an entry point. */
+function files(entry) {
+  return entry === "web" ? ["dist/web.js", "dist/shizuku.wasm"] : [`dist/${entry}.js`];
+}
+
+let failed = false;
+const sizes = {};
+for (const entry of entries) {
+  let [plain, zipped] = [0, 0];
+  for (const file of files(entry)) {
+    const bytes = readFileSync(join(root, file));
+    plain += bytes.length;
+    zipped += gzipSync(bytes, { level: 9 }).length;
+  }
+  const name = `${entry}.js`;
+  sizes[name] = zipped;
+  const kb = (bytes) => `${(bytes / 1000).toFixed(1)} kB`.padStart(9);
+  const limit = limits[name];
+  const over = limit !== undefined && zipped > limit;
+  failed ||= over;
+  const note = over ? `  over the limit of ${limit} bytes` : "";
+  console.log(`${name.padEnd(10)} ${kb(plain)}  ${kb(zipped)} gzip${note}`);
+}
+for (const name of ["full", "core"].filter((name) => existsSync(wasm(name)))) {
+  const bytes = statSync(wasm(name)).size;
+  console.log(`${name}.wasm ${(bytes / 1000).toFixed(1)} kB`);
+}
+writeFileSync(join(root, "gen", "sizes.json"), `${JSON.stringify(sizes, null, 2)}\n`);
+process.exitCode = failed ? 1 : 0;

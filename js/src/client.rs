@@ -1,0 +1,254 @@
+//! A connection.
+
+use std::rc::Rc;
+
+use futures::{StreamExt, channel::mpsc, channel::oneshot, future::LocalBoxFuture};
+use js_sys::{Array, Function, Object, Promise};
+use shizuku::{
+    ConnectOptions, ConnectionState, Credentials,
+    kv::{BoxError, BucketConfig, LimitMarkers, Storage},
+};
+use tokio::sync::Mutex;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
+
+use crate::{
+    error::{Fault, Result, number},
+    options::Options,
+    store::RawStore,
+};
+
+/// A promise of what `work` answers. Boxed, so that what drives it is compiled once.
+pub(crate) fn promise(work: impl Future<Output = Result<JsValue>> + 'static) -> Promise {
+    drive(Box::pin(work))
+}
+
+fn drive(work: LocalBoxFuture<'static, Result<JsValue>>) -> Promise {
+    future_to_promise(async move { work.await.map_err(JsValue::from) })
+}
+
+/// A promise of a [`RawClient`].
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "JavaScript reaches it")]
+pub fn connect(url: String, options: JsValue, credentials: Option<Function>) -> Promise {
+    promise(async move {
+        let options = connect_options(&Options(options), credentials)?;
+        let client = options.connect(url).await?;
+        let states = Rc::new(Mutex::new(client.connection()));
+        Ok(RawClient { client, states }.into())
+    })
+}
+
+/// A connection.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct RawClient {
+    client: shizuku::Client,
+    states: Rc<Mutex<tokio::sync::watch::Receiver<shizuku::ConnectionStatus>>>,
+}
+
+#[wasm_bindgen]
+impl RawClient {
+    /// A promise of a [`RawStore`], for a bucket that is made where there is none. `update` gives
+    /// one that exists these settings.
+    pub fn create(&self, name: String, options: JsValue, update: bool) -> Promise {
+        let client = self.client.clone();
+        promise(async move {
+            let config = bucket_config(name, &Options(options))?;
+            let store = if update {
+                client.create_or_update_bucket(config).await?
+            } else {
+                client.create_bucket(config).await?
+            };
+            Ok(RawStore::new(store).into())
+        })
+    }
+
+    /// A promise of a [`RawStore`], for a bucket that exists.
+    pub fn open(&self, name: String) -> Promise {
+        let client = self.client.clone();
+        promise(async move { Ok(RawStore::new(client.open_bucket(name).await?).into()) })
+    }
+
+    /// Deletes a bucket.
+    pub fn destroy(&self, name: String) -> Promise {
+        let client = self.client.clone();
+        promise(async move {
+            client.delete_bucket(name).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// A promise of the names of all buckets.
+    pub fn names(&self) -> Promise {
+        let client = self.client.clone();
+        promise(async move {
+            let mut names = client.bucket_names();
+            let list = Array::new();
+            while let Some(name) = names.next().await {
+                list.push(&name?.as_ref().into());
+            }
+            Ok(list.into())
+        })
+    }
+
+    /// `[state, epoch]` now.
+    pub fn state(&self) -> Array {
+        let receiver = self.client.connection();
+        let status = receiver.borrow();
+        Array::of2(&name(status.state).into(), &number(status.epoch).into())
+    }
+
+    /// A promise of true once the state has changed, of false where it never will again.
+    pub fn changed(&self) -> Promise {
+        let states = Rc::clone(&self.states);
+        promise(async move {
+            let changed = states.lock().await.changed().await;
+            Ok(changed.is_ok().into())
+        })
+    }
+
+    /// Sends what is still to be sent, and closes.
+    pub fn close(&self) -> Promise {
+        let client = self.client.clone();
+        promise(async move {
+            client.close().await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+}
+
+fn name(state: ConnectionState) -> &'static str {
+    match state {
+        ConnectionState::Connected => "connected",
+        ConnectionState::Closed => "closed",
+        _ => "disconnected",
+    }
+}
+
+fn connect_options(given: &Options, credentials: Option<Function>) -> Result<ConnectOptions> {
+    let mut options = ConnectOptions::new()
+        .retry_first_connect(given.flag("waitOnFirstConnect")?)
+        .ignore_discovered_servers(given.flag("ignoreClusterUpdates")?);
+    if let Some(name) = given.text("name")? {
+        options = options.name(name);
+    }
+    if let Some(timeout) = given.millis("timeout")? {
+        options = options.connect_timeout(timeout);
+    }
+    if let Some(timeout) = given.millis("requestTimeout")? {
+        options = options.request_timeout(timeout);
+    }
+    if let Some(domain) = given.text("domain")? {
+        options = options.domain(domain);
+    }
+    if let Some(prefix) = given.text("apiPrefix")? {
+        options = options.api_prefix(prefix);
+    }
+    if let Some(prefix) = given.text("inboxPrefix")? {
+        options = options.inbox_prefix(prefix);
+    }
+    if let Some(provider) = credentials {
+        options = ask(options, provider);
+    } else if let Some(credentials) = read_credentials(given)? {
+        options = options.credentials(credentials);
+    }
+    Ok(options)
+}
+
+fn read_credentials(given: &Options) -> Result<Option<Credentials>> {
+    if let Some(text) = given.text("creds")? {
+        return Ok(Some(Credentials::File(text)));
+    }
+    if let Some(jwt) = given.text("jwt")? {
+        let seed = given.text("nkey")?;
+        return Ok(Some(Credentials::Jwt { jwt, seed }));
+    }
+    if let Some(seed) = given.text("nkey")? {
+        return Ok(Some(Credentials::NKey { seed }));
+    }
+    if let Some(token) = given.text("token")? {
+        return Ok(Some(Credentials::Token(token)));
+    }
+    let Some(user) = given.text("user")? else {
+        return Ok(None);
+    };
+    let password = given.text("pass")?.unwrap_or_default();
+    Ok(Some(Credentials::UserPassword { user, password }))
+}
+
+type Answer = oneshot::Sender<std::result::Result<Credentials, BoxError>>;
+
+/// Has a JavaScript function answer the credentials at every connect. The library's futures are
+/// `Send` and JavaScript's things are not, so a task of our own asks.
+fn ask(options: ConnectOptions, provider: Function) -> ConnectOptions {
+    let (questions, mut asked) = mpsc::unbounded::<Answer>();
+    spawn_local(async move {
+        while let Some(answer) = asked.next().await {
+            // Nobody listens any more where a connect was given up.
+            let _ = answer.send(call(&provider).await.map_err(BoxError::from));
+        }
+    });
+    options.credentials_from(move || {
+        let (answer, answered) = oneshot::channel();
+        let asked = questions.unbounded_send(answer);
+        async move {
+            asked?;
+            answered.await?
+        }
+    })
+}
+
+async fn call(provider: &Function) -> std::result::Result<Credentials, String> {
+    let failed = |error: JsValue| {
+        let message = error
+            .dyn_ref::<js_sys::Error>()
+            .map(|error| String::from(error.message()));
+        let message = message.or_else(|| error.as_string()).unwrap_or_default();
+        format!("the credentials callback failed: {message}")
+    };
+    let answer = provider.call0(&JsValue::UNDEFINED).map_err(failed)?;
+    let answer = JsFuture::from(Promise::resolve(&answer))
+        .await
+        .map_err(failed)?;
+    match read_credentials(&Options(answer)) {
+        Ok(Some(credentials)) => Ok(credentials),
+        _ => Err("the credentials callback answered no credentials".into()),
+    }
+}
+
+fn bucket_config(name: String, given: &Options) -> Result<BucketConfig> {
+    let mut config = BucketConfig::new(name);
+    config.description = given.text("description")?.unwrap_or_default();
+    config.history = given.whole("history")?.unwrap_or(config.history);
+    config.replicas = given.whole("replicas")?.unwrap_or(config.replicas);
+    config.max_age = given.millis("ttl")?.filter(|age| !age.is_zero());
+    config.max_value_size = given.whole("maxValueSize")?;
+    config.max_bytes = given.whole("max_bytes")?;
+    config.compression = given.flag("compression")?;
+    config.limit_markers = match given.millis("markerTTL")? {
+        None => LimitMarkers::Auto,
+        Some(ttl) if ttl.is_zero() => LimitMarkers::Off,
+        Some(ttl) => LimitMarkers::For(ttl),
+    };
+    config.storage = match given.text("storage")?.as_deref() {
+        None | Some("file") => Storage::File,
+        Some("memory") => Storage::Memory,
+        Some(_) => {
+            return Err(Fault::new(
+                "invalid_option",
+                "invalid storage: \"file\" or \"memory\" is needed",
+            ));
+        }
+    };
+    if let Some(metadata) = given.options("metadata") {
+        for name in Object::keys(metadata.0.unchecked_ref::<Object>()) {
+            let Some(name) = name.as_string() else {
+                continue;
+            };
+            let value = metadata.value(&name).and_then(|value| value.as_string());
+            config.metadata.insert(name, value.unwrap_or_default());
+        }
+    }
+    Ok(config)
+}

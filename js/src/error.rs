@@ -1,0 +1,185 @@
+//! Errors, as the TypeScript takes them: `[code, message, fields]`.
+
+use js_sys::{Array, Object, Reflect};
+use shizuku::ConnectError;
+use shizuku::kv::{
+    BucketError, Conflict, Expect, InvalidKey, InvalidOption, KvReadError, KvWriteError,
+    ServiceError,
+};
+use wasm_bindgen::JsValue;
+
+/// What a function of the bindings answers.
+pub(crate) type Result<T> = std::result::Result<T, Fault>;
+
+/// An error on its way to JavaScript. The codes are part of the public API.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    code: &'static str,
+    message: String,
+    fields: Vec<(&'static str, JsValue)>,
+}
+
+impl Fault {
+    pub(crate) fn new(code: &'static str, message: impl ToString) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+            fields: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<JsValue>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+}
+
+impl From<Fault> for JsValue {
+    fn from(fault: Fault) -> Self {
+        let fields = object(fault.fields);
+        Array::of3(&fault.code.into(), &fault.message.into(), &fields).into()
+    }
+}
+
+/// A plain object.
+pub(crate) fn object(fields: impl IntoIterator<Item = (&'static str, JsValue)>) -> JsValue {
+    let object = Object::new();
+    for (name, value) in fields {
+        // Setting a property of a fresh plain object cannot fail.
+        let _ = Reflect::set(&object, &name.into(), &value);
+    }
+    object.into()
+}
+
+/// A number as JavaScript has them. Revisions stay far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn number(value: u64) -> f64 {
+    value as f64
+}
+
+impl From<InvalidKey> for Fault {
+    fn from(error: InvalidKey) -> Self {
+        Self::new("invalid_key", &error).with("key", error.text)
+    }
+}
+
+impl From<InvalidOption> for Fault {
+    fn from(error: InvalidOption) -> Self {
+        Self::new("invalid_option", &error).with("option", error.option)
+    }
+}
+
+impl From<Conflict> for Fault {
+    fn from(error: Conflict) -> Self {
+        let mut fault = Self::new("conflict", &error).with("key", error.key.as_str());
+        match error.expected {
+            Expect::Revision(revision) => fault = fault.with("expected", number(revision)),
+            Expect::Absent => fault = fault.with("expected", 0),
+            _ => {}
+        }
+        if let Some(actual) = error.actual {
+            fault = fault.with("actual", number(actual));
+        }
+        fault
+    }
+}
+
+impl From<KvReadError> for Fault {
+    fn from(error: KvReadError) -> Self {
+        match error {
+            KvReadError::InvalidKey(error) => error.into(),
+            KvReadError::InvalidOption(error) => error.into(),
+            KvReadError::Service(error) => error.into(),
+            other => Self::new("internal", other),
+        }
+    }
+}
+
+impl From<KvWriteError> for Fault {
+    fn from(error: KvWriteError) -> Self {
+        let message = error.to_string();
+        match error {
+            KvWriteError::InvalidKey(error) => error.into(),
+            KvWriteError::InvalidOption(error) => error.into(),
+            KvWriteError::Conflict(conflict) => conflict.into(),
+            KvWriteError::TooLarge { key, size, limit } => Self::new("too_large", message)
+                .with("key", key.as_str())
+                .with("size", size)
+                .with("limit", limit),
+            KvWriteError::OutcomeUnknown { key, .. } => {
+                Self::new("outcome_unknown", message).with("key", key.as_str())
+            }
+            KvWriteError::Read(error) => (*error).into(),
+            KvWriteError::Service(error) => error.into(),
+            _ => Self::new("internal", message),
+        }
+    }
+}
+
+impl From<BucketError> for Fault {
+    fn from(error: BucketError) -> Self {
+        let message = error.to_string();
+        match error {
+            BucketError::InvalidName(error) => error.into(),
+            BucketError::InvalidOption(error) => error.into(),
+            BucketError::Service(error) => error.into(),
+            BucketError::Mismatch {
+                bucket,
+                differences,
+            } => {
+                let settings = differences.iter().map(|found| JsValue::from(found.setting));
+                Self::new("bucket_mismatch", message)
+                    .with("bucket", bucket.as_ref())
+                    .with("settings", settings.collect::<Array>())
+            }
+            _ => Self::new("internal", message),
+        }
+    }
+}
+
+impl From<ServiceError> for Fault {
+    fn from(error: ServiceError) -> Self {
+        Self::of_service(&error, error.to_string())
+    }
+}
+
+impl Fault {
+    /// What the service said, in words that may say more.
+    pub(crate) fn of_service(error: &ServiceError, message: String) -> Self {
+        match error {
+            ServiceError::BucketNotFound { bucket } => {
+                Self::new("bucket_not_found", message).with("bucket", bucket.as_ref())
+            }
+            ServiceError::JetStreamUnavailable { .. } => {
+                Self::new("jetstream_unavailable", message)
+            }
+            ServiceError::PermissionDenied { subject } => {
+                Self::new("permission_denied", message).with("subject", subject.as_str())
+            }
+            ServiceError::Unsupported { feature, .. } => {
+                Self::new("unsupported", message).with("feature", *feature)
+            }
+            ServiceError::Timeout { .. } => Self::new("timeout", message),
+            ServiceError::Disconnected { .. } => Self::new("disconnected", message),
+            ServiceError::Closed => Self::new("closed", message),
+            ServiceError::Refused { status, code, .. } => Self::new("refused", message)
+                .with("status", *status)
+                .with("apiCode", number(*code)),
+            _ => Self::new("internal", message),
+        }
+    }
+}
+
+impl From<ConnectError> for Fault {
+    fn from(error: ConnectError) -> Self {
+        let message = error.to_string();
+        let code = match error {
+            ConnectError::InvalidOption(error) => return error.into(),
+            ConnectError::Service(error) => return error.into(),
+            ConnectError::InvalidUrl { .. } | ConnectError::MissingFeature { .. } => "invalid_url",
+            ConnectError::Authentication { .. } => "authentication",
+            _ => "unreachable",
+        };
+        Self::new(code, message)
+    }
+}

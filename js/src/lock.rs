@@ -1,0 +1,303 @@
+//! Locks.
+
+use std::{
+    cell::RefCell,
+    rc::{Rc, Weak},
+    time::UNIX_EPOCH,
+};
+
+use futures::{
+    StreamExt,
+    channel::oneshot,
+    future::{Either, select},
+    stream::BoxStream,
+};
+use js_sys::{Array, Promise};
+use shizuku::kv::{
+    lock::{DistroRwLockError, Holder, LockOptions, LostReason, Mode},
+    rw_lock::{DistroRwLock, ReadGuard, WriteGuard},
+};
+use tokio::sync::{Mutex, watch};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+use crate::{
+    client::promise,
+    error::{Fault, Result, number, object},
+    options::Options,
+    store::RawStore,
+};
+
+type Acquired = std::result::Result<(), DistroRwLockError>;
+type Holders = std::result::Result<Vec<Holder>, DistroRwLockError>;
+
+#[wasm_bindgen]
+impl RawStore {
+    /// A promise of a [`RawGuard`]; of `undefined` where it is only tried and the lock is taken, or
+    /// where `cancelled` resolves first.
+    pub fn acquire(
+        &self,
+        name: String,
+        write: bool,
+        only_try: bool,
+        options: JsValue,
+        cancelled: Option<Promise>,
+    ) -> Promise {
+        let store = self.store.clone();
+        promise(async move {
+            let options = lock_options(&Options(options))?;
+            let lock = DistroRwLock::with_options(&store, &name, options)?;
+            let acquire = Box::pin(async move {
+                Ok::<_, DistroRwLockError>(match (write, only_try) {
+                    (true, false) => Some(Guard::Write(lock.write().await?)),
+                    (false, false) => Some(Guard::Read(lock.read().await?)),
+                    (true, true) => lock.try_write().await?.map(Guard::Write),
+                    (false, true) => lock.try_read().await?.map(Guard::Read),
+                })
+            });
+            let guard = match cancelled {
+                None => acquire.await?,
+                Some(cancelled) => match select(acquire, JsFuture::from(cancelled)).await {
+                    Either::Left((guard, _)) => guard?,
+                    // Dropping the acquire withdraws it.
+                    Either::Right(_) => None,
+                },
+            };
+            Ok(guard.map_or(JsValue::UNDEFINED, |guard| RawGuard::new(guard).into()))
+        })
+    }
+
+    /// Who holds a lock and who waits for it, as it changes.
+    pub fn holders(&self, name: String) -> std::result::Result<RawHolders, JsValue> {
+        let open = || -> Result<BoxStream<'static, Holders>> {
+            let lock = DistroRwLock::new(&self.store, &name)?;
+            Ok(lock.watch_holders()?.boxed())
+        };
+        let stream = open().map_err(JsValue::from)?;
+        let (stop, stopped) = watch::channel(false);
+        Ok(RawHolders {
+            stream: Rc::new(Mutex::new(stream)),
+            stop,
+            stopped,
+        })
+    }
+}
+
+fn lock_options(given: &Options) -> Result<LockOptions> {
+    let mut options = LockOptions::new();
+    if let Some(lease) = given.millis("lease")? {
+        options = options.lease(lease);
+    }
+    if let Some(timeout) = given.millis("timeout")? {
+        options = options.timeout(timeout);
+    }
+    if let Some(label) = given.text("label")? {
+        options = options.label(label);
+    }
+    Ok(options)
+}
+
+#[derive(Debug)]
+enum Guard {
+    Read(ReadGuard),
+    Write(WriteGuard),
+}
+
+impl Guard {
+    fn token(&self) -> u64 {
+        match self {
+            Self::Read(guard) => guard.token(),
+            Self::Write(guard) => guard.token(),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Read(guard) => guard.is_held(),
+            Self::Write(guard) => guard.is_held(),
+        }
+    }
+
+    async fn lost(&self) -> LostReason {
+        match self {
+            Self::Read(guard) => guard.lost().await,
+            Self::Write(guard) => guard.lost().await,
+        }
+    }
+
+    async fn release(self) -> Acquired {
+        match self {
+            Self::Read(guard) => guard.release().await,
+            Self::Write(guard) => guard.release().await,
+        }
+    }
+}
+
+/// A held lock. Freeing it releases in the background.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct RawGuard {
+    token: f64,
+    guard: Weak<Guard>,
+    release: RefCell<Option<oneshot::Sender<oneshot::Sender<Acquired>>>>,
+    lost: watch::Receiver<Option<LostReason>>,
+}
+
+impl RawGuard {
+    fn new(guard: Guard) -> Self {
+        let guard = Rc::new(guard);
+        let (release, asked) = oneshot::channel();
+        let (tell, lost) = watch::channel(None);
+        let raw = Self {
+            token: number(guard.token()),
+            guard: Rc::downgrade(&guard),
+            release: RefCell::new(Some(release)),
+            lost,
+        };
+        // One task owns the guard: it waits for a loss and for the release at the same time.
+        spawn_local(keep(guard, asked, tell));
+        raw
+    }
+}
+
+async fn keep(
+    guard: Rc<Guard>,
+    asked: oneshot::Receiver<oneshot::Sender<Acquired>>,
+    tell: watch::Sender<Option<LostReason>>,
+) {
+    let asked = {
+        match select(Box::pin(guard.lost()), asked).await {
+            Either::Left((reason, asked)) => {
+                let _ = tell.send(Some(reason));
+                asked.await
+            }
+            Either::Right((asked, _)) => asked,
+        }
+    };
+    // Nobody asks where the handle was dropped; dropping the guard then does it.
+    if let (Ok(answer), Ok(guard)) = (asked, Rc::try_unwrap(guard)) {
+        let _ = answer.send(guard.release().await);
+    }
+}
+
+#[wasm_bindgen]
+impl RawGuard {
+    /// The fencing token.
+    pub fn token(&self) -> f64 {
+        self.token
+    }
+
+    /// Whether it is held, as far as can be known here.
+    #[wasm_bindgen(js_name = isHeld)]
+    pub fn is_held(&self) -> bool {
+        self.guard.upgrade().is_some_and(|guard| guard.is_held())
+    }
+
+    /// A promise of how it was lost; of `undefined` once it is released.
+    pub fn lost(&self) -> Promise {
+        let mut lost = self.lost.clone();
+        promise(async move {
+            let reason = lost.wait_for(Option::is_some).await;
+            let reason = reason.ok().and_then(|reason| *reason);
+            Ok(reason.map_or(JsValue::UNDEFINED, |reason| reason.to_string().into()))
+        })
+    }
+
+    /// A promise of true; of false where it was released before.
+    pub fn release(&self) -> Promise {
+        let release = self.release.take();
+        promise(async move {
+            let (answer, answered) = oneshot::channel();
+            let sent = release.map(|release| release.send(answer));
+            match sent {
+                Some(Ok(())) => {}
+                _ => return Ok(false.into()),
+            }
+            if let Ok(outcome) = answered.await {
+                outcome?;
+            }
+            Ok(true.into())
+        })
+    }
+}
+
+/// Who holds and who waits, as it changes.
+#[wasm_bindgen]
+pub struct RawHolders {
+    stream: Rc<Mutex<BoxStream<'static, Holders>>>,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for RawHolders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawHolders").finish_non_exhaustive()
+    }
+}
+
+#[wasm_bindgen]
+impl RawHolders {
+    /// A promise of the next list; of `undefined` at the end.
+    pub fn next(&self) -> Promise {
+        let stream = Rc::clone(&self.stream);
+        let mut stopped = self.stopped.clone();
+        promise(async move {
+            let next = Box::pin(async { stream.lock().await.next().await });
+            let stop = Box::pin(stopped.wait_for(|stopped| *stopped));
+            match select(next, stop).await {
+                Either::Left((Some(holders), _)) => {
+                    let list: Array = holders?.iter().map(describe).collect();
+                    Ok(list.into())
+                }
+                _ => Ok(JsValue::UNDEFINED),
+            }
+        })
+    }
+
+    /// Ends it.
+    pub fn close(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn describe(holder: &Holder) -> JsValue {
+    let mode = match holder.mode {
+        Some(Mode::Read) => "read",
+        Some(Mode::Write) => "write",
+        _ => "other",
+    };
+    let since = holder.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    object([
+        ("id", holder.id.as_str().into()),
+        ("mode", mode.into()),
+        ("token", number(holder.token).into()),
+        ("holds", holder.holds.into()),
+        ("since", (since.as_secs_f64() * 1000.0).into()),
+        ("lease", (holder.lease.as_secs_f64() * 1000.0).into()),
+        ("label", holder.label.as_deref().into()),
+    ])
+}
+
+impl From<DistroRwLockError> for Fault {
+    fn from(error: DistroRwLockError) -> Self {
+        let message = error.to_string();
+        match error {
+            DistroRwLockError::InvalidName(error) => error.into(),
+            DistroRwLockError::InvalidOption(error) => error.into(),
+            DistroRwLockError::NotSupported { .. } => Self::new("unsupported", message),
+            DistroRwLockError::Lost {
+                lock,
+                token,
+                reason,
+            } => Self::new("lock_lost", message)
+                .with("lock", lock)
+                .with("token", number(token))
+                .with("reason", reason.to_string()),
+            DistroRwLockError::Timeout { lock, .. } => {
+                Self::new("lock_timeout", message).with("lock", lock)
+            }
+            DistroRwLockError::Service { source, .. } => Self::of_service(&source, message),
+            _ => Self::new("internal", message),
+        }
+    }
+}

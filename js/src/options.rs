@@ -1,0 +1,75 @@
+//! Options, as JavaScript gives them.
+
+use std::time::Duration;
+
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
+
+use crate::error::{Fault, Result};
+
+/// An options object. What is `undefined` or `null` was not given.
+#[derive(Debug)]
+pub(crate) struct Options(pub(crate) JsValue);
+
+impl Options {
+    pub(crate) fn value(&self, name: &str) -> Option<JsValue> {
+        // Reading a property of what is no object fails; it has no options then.
+        let value = Reflect::get(&self.0, &name.into()).ok()?;
+        (!value.is_undefined() && !value.is_null()).then_some(value)
+    }
+
+    fn read<T>(
+        &self,
+        name: &'static str,
+        wanted: &str,
+        read: impl FnOnce(&JsValue) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        let wrong = || {
+            Fault::new(
+                "invalid_option",
+                format!("invalid {name}: {wanted} is needed"),
+            )
+        };
+        read(&value).map(Some).ok_or_else(wrong)
+    }
+
+    pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>> {
+        self.read(name, "a string", JsValue::as_string)
+    }
+
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool> {
+        let flag = self.read(name, "true or false", JsValue::as_bool)?;
+        Ok(flag.unwrap_or(false))
+    }
+
+    pub(crate) fn whole<T: TryFrom<u64>>(&self, name: &'static str) -> Result<Option<T>> {
+        self.read(name, "a whole number in range", |value| {
+            whole(value.as_f64()?)?.try_into().ok()
+        })
+    }
+
+    pub(crate) fn millis(&self, name: &'static str) -> Result<Option<Duration>> {
+        self.read(name, "a number of milliseconds", |value| {
+            millis(value.as_f64()?)
+        })
+    }
+
+    pub(crate) fn options(&self, name: &'static str) -> Option<Self> {
+        self.value(name).map(Self)
+    }
+}
+
+/// A whole number that JavaScript holds exactly.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub(crate) fn whole(number: f64) -> Option<u64> {
+    let exact = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
+    exact.then_some(number as u64)
+}
+
+/// A duration, as JavaScript counts them.
+pub(crate) fn millis(number: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(number / 1000.0).ok()
+}

@@ -1,0 +1,202 @@
+/** What goes wrong: every rejection is of a class of ours, with a stable code. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import { JS, launch, open } from "./support/browser.js";
+import { bucket, type Nats, shared, start } from "./support/nats.js";
+import { serve, type Web } from "./support/web.js";
+
+let browser: Browser;
+let web: Web;
+let nats: Nats;
+let page: Page & { readonly faults: string[] };
+
+before(async () => {
+  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
+  page = await open(browser, web.url);
+});
+
+after(async () => {
+  await browser.close();
+  web.close();
+});
+
+test("bad input is refused before anything is sent", async () => {
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const { connect, ShizukuError } = window.shizuku;
+      const client = await connect(url);
+      const store = await client.create(name);
+      await store.put("text", "no json");
+      const fault = async (work: () => Promise<unknown>): Promise<string> => {
+        try {
+          await work();
+          return "nothing";
+        } catch (error) {
+          if (!(error instanceof ShizukuError)) return `not ours: ${String(error)}`;
+          return `${error.code} ${error.constructor.name === error.name ? "" : error.name}`.trim();
+        }
+      };
+      const wrong = (value: unknown): string => value as string;
+      const round: Record<string, unknown> = {};
+      round["self"] = round;
+      const results = {
+        key: await fault(() => store.get("a..b")),
+        empty: await fault(() => store.put("", "x")),
+        space: await fault(() => store.put("a b", "x")),
+        filter: await fault(() => store.watch({ key: "a.>.b" })),
+        bucket: await fault(() => client.create("a b")),
+        value: await fault(() => store.put("k", wrong(5))),
+        ttl: await fault(() => store.put("k", "x", { ttl: wrong("soon") as "5s" })),
+        halfSecond: await fault(() => store.put("k", "x", { ttl: 500 })),
+        revision: await fault(() => store.update("k", "x", -5)),
+        fraction: await fault(() => store.get("k", { revision: 1.5 })),
+        include: await fault(() => store.watch({ include: wrong("x") as "" })),
+        history: await fault(() => client.create("h", { history: 99 })),
+        storage: await fault(() => client.create("h", { storage: wrong("tape") as "file" })),
+        json: await fault(async () => (await store.get("text"))?.json()),
+        typed: await fault(() => store.typed<unknown>().get("text")),
+        cycle: await fault(() => store.typed<unknown>().put("k", round)),
+        undef: await fault(() => store.typed<unknown>().put("k", undefined)),
+        bigint: await fault(() => store.typed<unknown>().put("k", 5n)),
+        conflict: await fault(() => store.create("text", "x")),
+        stale: await fault(() => store.update("text", "x", 77)),
+        noBucket: await fault(() => client.open("nowhere")),
+        mismatch: await fault(() => client.create(name, { history: 7 })),
+        reserved: await fault(() => store.put("_lock.x", "x")),
+        lockName: await fault(() => store.lock("a b").write()),
+        lease: await fault(() => store.lock("a", { lease: 1 }).write()),
+        url: await fault(() => connect("ftp://x")),
+        noUrl: await fault(() => connect({})),
+        aborted: await fault(() => connect(url, { signal: AbortSignal.abort() })),
+        noServer: await fault(() => connect("ws://127.0.0.1:1", { timeout: "1s" })),
+        secondInit: await fault(() => window.shizuku.init("/dist/shizuku.wasm")),
+        sameInit: await fault(() => window.shizuku.init()),
+      };
+      await store.destroy();
+      await client.close();
+      const closed = {
+        put: await fault(() => store.put("k", "x")),
+        get: await fault(() => store.get("k")),
+        watch: await fault(() => store.watch()),
+        again: await fault(() => client.close()),
+        state: client.state,
+      };
+      await client.closed();
+      return { ...results, closed };
+    },
+    [nats.ws, bucket()] as const,
+  );
+  const { closed, ...codes } = seen;
+  const plain = Object.fromEntries(
+    Object.entries(codes).map(([name, code]) => [name, code.split(" ")[0]]),
+  );
+  assert.deepEqual(plain, {
+    key: "invalid_key",
+    empty: "invalid_key",
+    space: "invalid_key",
+    filter: "invalid_key",
+    bucket: "invalid_key",
+    value: "encode",
+    ttl: "invalid_option",
+    halfSecond: "invalid_option",
+    revision: "invalid_option",
+    fraction: "invalid_option",
+    include: "invalid_option",
+    history: "invalid_option",
+    storage: "invalid_option",
+    json: "decode",
+    typed: "decode",
+    cycle: "encode",
+    undef: "encode",
+    bigint: "encode",
+    conflict: "conflict",
+    stale: "conflict",
+    noBucket: "bucket_not_found",
+    mismatch: "bucket_mismatch",
+    reserved: "invalid_key",
+    lockName: "invalid_key",
+    lease: "invalid_option",
+    url: "invalid_url",
+    noUrl: "invalid_url",
+    aborted: "aborted",
+    noServer: "unreachable",
+    secondInit: "wasm",
+    sameInit: "nothing",
+  });
+  assert.deepEqual([closed.put, closed.get, closed.watch, closed.state].map((code) => code.split(" ")[0]), [
+    "closed",
+    "closed",
+    "closed",
+    "closed",
+  ]);
+});
+
+test("a conflict says what was expected, and what there is", async () => {
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      await store.put("k", "1");
+      await store.put("k", "2");
+      const error = await store.update("k", "3", 1).catch((problem: unknown) => problem);
+      await store.destroy();
+      await client.close();
+      if (!(error instanceof window.shizuku.ConflictError)) return String(error);
+      return { ...error, message: error.message, name: error.name };
+    },
+    [nats.ws, bucket()] as const,
+  );
+  assert.ok(typeof seen === "object", String(seen));
+  assert.equal(seen.name, "ConflictError");
+  assert.deepEqual([seen.code, seen.key, seen.expected], ["conflict", "k", 1]);
+  assert.match(seen.message, /key k .*revision 1/);
+});
+
+test("credentials: wrong ones are refused, right ones may come from a callback", async () => {
+  const server = await start({ user: "app", password: "secret" });
+  const seen = await page.evaluate(async (url) => {
+    const code = (error: { code: string }): string => error.code;
+    const { connect } = window.shizuku;
+    const none = await connect(url).catch(code);
+    const wrong = await connect(url, { user: "app", pass: "wrong" }).catch(code);
+    const thrown = await connect(url, {
+      authenticator: () => Promise.reject(new Error("no login")),
+    }).catch((error: { code: string; message: string }) => [error.code, error.message]);
+    const client = await connect(url, {
+      authenticator: () => Promise.resolve({ user: "app", pass: "secret" }),
+    });
+    const { state } = client;
+    await client.close();
+    return { none, wrong, thrown, state };
+  }, server.ws);
+  assert.deepEqual([seen.none, seen.wrong, seen.state], [
+    "authentication",
+    "authentication",
+    "connected",
+  ]);
+  assert.match(String(seen.thrown), /authentication.*no login/);
+});
+
+test("code that does not load is an error with its address, and may be tried again", async () => {
+  const seen = await page.evaluate(async ([url, module]) => {
+    const fresh = (await import(module)) as typeof window.shizuku;
+    const missing = await fresh
+      .init("/dist/missing.wasm")
+      .catch((error: { code: string; message: string }) => [error.code, error.message]);
+    const broken = await fresh
+      .init(new Uint8Array([0, 1, 2, 3]))
+      .catch((error: { code: string; message: string }) => [error.code]);
+    await fresh.init("/dist/shizuku.wasm");
+    const client = await fresh.connect(url);
+    const { state } = client;
+    await client.close();
+    return { missing, broken, state };
+  }, [nats.ws, "/dist/web.js?fresh"] as const);
+  assert.match(String(seen.missing), /^wasm,.*missing\.wasm: 404/);
+  assert.deepEqual([seen.broken, seen.state], [["wasm"], "connected"]);
+});
+
+test("nobody is left with an error that nobody can catch", () => {
+  assert.deepEqual(page.faults, []);
+});

@@ -1,0 +1,120 @@
+/** Locks between pages. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { JS, launch, open } from "./support/browser.js";
+import { bucket, type Nats, shared } from "./support/nats.js";
+import { serve, type Web } from "./support/web.js";
+
+let browser: Browser;
+let web: Web;
+let nats: Nats;
+
+before(async () => {
+  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
+});
+
+after(async () => {
+  await browser.close();
+  web.close();
+});
+
+test("readers share, a writer is alone, and tokens grow", async () => {
+  const page = await open(browser, web.url);
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const other = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      const lock = store.lock("books", { label: "one" });
+      const theirs = (await other.open(name)).lock("books", { label: "two" });
+      const first = await lock.read();
+      const second = await theirs.read();
+      const refused = await theirs.tryWrite();
+      let listed = await lock.holders();
+      // Somebody who looks sees it a moment after whoever holds.
+      if (listed.length < 2) for await (listed of lock.watchHolders()) if (listed.length === 2) break;
+      await first.release();
+      await second.release();
+      const writer = await lock.write();
+      const held = writer.held;
+      const stop = new AbortController();
+      const waiting = theirs.write({ signal: stop.signal }).catch((error: { code: string }) => error.code);
+      setTimeout(() => {
+        stop.abort();
+      }, 100);
+      const aborted = await waiting;
+      const impatient = await (await other.open(name))
+        .lock("books", { timeout: 200 })
+        .write()
+        .catch((error: { code: string }) => error.code);
+      const grows = writer.token > second.token && second.token > first.token;
+      await writer.release();
+      await writer.release();
+      const done = await theirs.with((guard) => [guard.held, guard.signal.aborted]);
+      const after = writer.held;
+      await store.destroy();
+      await client.close();
+      await other.close();
+      const labels = listed.map((holder) => [holder.label, holder.mode, holder.holds]);
+      return { refused, labels, held, aborted, impatient, grows, done, after };
+    },
+    [nats.ws, bucket()] as const,
+  );
+  assert.deepEqual(seen, {
+    refused: null,
+    labels: [
+      ["one", "read", true],
+      ["two", "read", true],
+    ],
+    held: true,
+    aborted: "aborted",
+    impatient: "lock_timeout",
+    grows: true,
+    done: [true, false],
+    after: false,
+  });
+  assert.deepEqual(page.faults, []);
+  await page.context().close();
+});
+
+test("a lock of a tab that is killed goes to the next", async () => {
+  const name = bucket();
+  const [one, two] = await Promise.all([open(browser, web.url), open(browser, web.url)]);
+  const take = async ([url, name, label]: readonly [string, string, string]): Promise<number> => {
+    const client = await window.shizuku.connect(url);
+    const store = await client.create(name);
+    const guard = await store.lock("job", { lease: "3s", label }).write();
+    Object.assign(window, { guard, client });
+    return guard.token;
+  };
+  const first = await one.evaluate(take, [nats.ws, name, "one"] as const);
+  const second = two.evaluate(take, [nats.ws, name, "two"] as const);
+  const start = Date.now();
+  // Crashes the page's process: nothing of it can say goodbye.
+  await one.goto("chrome://crash").catch(() => undefined);
+  const token = await second;
+  const waited = Date.now() - start;
+  assert.ok(token > first, `${token} after ${first}`);
+  assert.ok(waited < 8000, `waited for ${waited} ms`);
+  await two.context().close();
+});
+
+test("whoever lost a lock is told", async () => {
+  const page = await open(browser, web.url);
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      const guard = await store.lock("job", { lease: "3s" }).write();
+      await store.destroy();
+      const error = await guard.lost;
+      const late = await guard.release().catch((problem: { code: string }) => problem.code);
+      await client.close();
+      return [error.code, error.token === guard.token, guard.signal.aborted, guard.held, late];
+    },
+    [nats.ws, bucket()] as const,
+  );
+  assert.deepEqual(seen, ["lock_lost", true, true, false, "lock_lost"]);
+  await page.context().close();
+});

@@ -1,0 +1,244 @@
+/** The packed package, installed into real projects of every kind, and run. */
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import type { Browser } from "playwright-core";
+import { JS, launch } from "./support/browser.js";
+import { bucket, type Nats, shared } from "./support/nats.js";
+import { serve } from "./support/web.js";
+
+const run = promisify(execFile);
+let browser: Browser;
+let nats: Nats;
+let work: string;
+let packed: string;
+
+/** What every project does: connect, write, read, follow. */
+const app = (from: string): string => `
+import { connect } from "${from}";
+
+export async function main(url, bucket) {
+  const client = await connect(url);
+  const store = await client.create(bucket);
+  await store.put("greeting", "hello");
+  for await (const entry of await store.watch({ key: "greeting" })) {
+    await client.close();
+    return entry.string();
+  }
+}
+`;
+
+const page = `
+import { main } from "./app.js";
+const query = new URLSearchParams(location.search);
+main(query.get("server"), query.get("bucket")).then(
+  (text) => { document.title = text; },
+  (error) => { document.title = "failed: " + error.message; },
+);
+`;
+
+const html = (script: string): string => `<!doctype html><html lang="en"><meta charset="utf-8">
+<link rel="icon" href="data:,"><title>starting</title><body>${script}</body></html>`;
+
+before(async () => {
+  [browser, nats] = await Promise.all([launch(), shared()]);
+  // Inside of js/, so that the bundlers themselves are found; the package comes from the tarball.
+  const cache = join(JS, "node_modules", ".cache");
+  mkdirSync(cache, { recursive: true });
+  work = mkdtempSync(join(cache, "projects-"));
+  const npm = ["pack", "--silent", "--ignore-scripts", "--pack-destination", work];
+  execFileSync("npm", npm, { cwd: JS });
+  packed = join(work, readdirSync(work).find((file) => file.endsWith(".tgz")) ?? "missing.tgz");
+});
+
+after(async () => {
+  await browser.close();
+  rmSync(work, { recursive: true, force: true });
+});
+
+/** A project with the package installed from the tarball. */
+async function project(name: string, files: Record<string, string>): Promise<string> {
+  const folder = join(work, name);
+  const manifest = { name, private: true, type: "module", version: "0.0.0" };
+  mkdirSync(folder);
+  writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
+  const install = ["install", "--offline", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await run("npm", [...install, packed], { cwd: folder });
+  return folder;
+}
+
+/** What the page says once it has run. */
+async function title(folder: string, path = "/"): Promise<string> {
+  const web = await serve(folder);
+  try {
+    return await visit(`${web.url}${path}`);
+  } finally {
+    web.close();
+  }
+}
+
+async function visit(url: string): Promise<string> {
+  const tab = await browser.newPage();
+  try {
+    await tab.goto(`${url}?${new URLSearchParams({ server: nats.ws, bucket: bucket() }).toString()}`);
+    await tab.waitForFunction(() => document.title !== "starting");
+    return await tab.title();
+  } finally {
+    await tab.close();
+  }
+}
+
+for (const entry of ["shizuku-kv", "shizuku-kv/web", "shizuku-kv/core"]) {
+  const name = entry.replace("/", "-");
+
+  test(`Vite builds ${entry}`, async () => {
+    const folder = await project(`vite-${name}`, {
+      "app.js": app(entry),
+      "page.js": page,
+      "index.html": html('<script type="module" src="./page.js"></script>'),
+    });
+    const { build } = await import("vite");
+    await build({ root: folder, logLevel: "error", configFile: false });
+    assert.equal(await title(join(folder, "dist")), "hello");
+  });
+
+  test(`webpack builds ${entry}`, async () => {
+    const folder = await project(`webpack-${name}`, { "app.js": app(entry), "page.js": page });
+    const { default: webpack } = await import("webpack");
+    const output = { path: join(folder, "dist") };
+    const compiler = webpack({
+      mode: "production",
+      context: folder,
+      entry: "./page.js",
+      output,
+      performance: false,
+    });
+    const problems = await new Promise<string>((resolve) => {
+      compiler?.run((error, stats) => {
+        const isClean = stats !== undefined && !stats.hasErrors() && !stats.hasWarnings();
+        resolve(isClean ? "" : (stats?.toString("errors-warnings") ?? String(error)));
+      });
+    });
+    assert.equal(problems, "");
+    writeFileSync(join(folder, "dist/index.html"), html('<script src="/main.js"></script>'));
+    assert.equal(await title(join(folder, "dist")), "hello");
+  });
+}
+
+test("Vite serves it in development, without a setting", async () => {
+  const folder = await project("vite-dev", {
+    "app.js": app("shizuku-kv"),
+    "page.js": page,
+    "index.html": html('<script type="module" src="./page.js"></script>'),
+  });
+  const { createServer } = await import("vite");
+  const server = await createServer({ root: folder, logLevel: "error", configFile: false });
+  try {
+    await server.listen(0);
+    assert.equal(await visit(server.resolvedUrls?.local[0] ?? ""), "hello");
+  } finally {
+    await server.close();
+  }
+});
+
+test("esbuild builds it, without a warning", async () => {
+  const folder = await project("esbuild", { "app.js": app("shizuku-kv"), "page.js": page });
+  const { build } = await import("esbuild");
+  const outfile = join(folder, "dist/main.js");
+  const { warnings } = await build({
+    entryPoints: [join(folder, "page.js")],
+    bundle: true,
+    format: "esm",
+    outfile,
+    logLevel: "silent",
+  });
+  assert.deepEqual(warnings, []);
+  writeFileSync(join(folder, "dist/index.html"), html('<script type="module" src="/main.js"></script>'));
+  assert.equal(await title(join(folder, "dist")), "hello");
+});
+
+test("a page without a bundler loads it, with an import map", async () => {
+  const folder = await project("plain", { "app.js": app("shizuku-kv"), "page.js": page });
+  cpSync(join(folder, "node_modules/shizuku-kv/dist"), join(folder, "vendor"), { recursive: true });
+  const map = JSON.stringify({ imports: { "shizuku-kv": "/vendor/web.js" } });
+  const scripts = `<script type="importmap">${map}</script><script type="module" src="/page.js"></script>`;
+  writeFileSync(join(folder, "index.html"), html(scripts));
+  assert.equal(await title(folder), "hello");
+});
+
+test("Node runs it", async () => {
+  const script = `import { main } from "./app.js";\nconsole.log(await main(...process.argv.slice(2)));\n`;
+  const folder = await project("node", { "app.js": app("shizuku-kv"), "main.js": script });
+  // Node 20 has the browser's WebSocket behind a flag, newer ones have it.
+  const flags = "WebSocket" in globalThis ? [] : ["--experimental-websocket"];
+  const { stdout } = await run(process.execPath, [...flags, "main.js", nats.ws, bucket()], { cwd: folder });
+  assert.equal(stdout, "hello\n");
+});
+
+test("the types hold in a strict project", async () => {
+  const folder = await project("types", {
+    "app.ts": `
+import { connect, ConflictError, type Entry, type Live } from "shizuku-kv";
+import { useLive } from "shizuku-kv/react";
+import * as v from "valibot";
+import { z } from "zod";
+
+interface Limits { readonly max: number }
+const client = await connect("ws://localhost", { timeout: "5s" });
+const store = await client.create("settings", { history: 5 });
+const entry: Entry<Limits> | null = await store.get<Limits>("app.limits");
+const max: number | undefined = entry?.json().max;
+const live: Live<Limits> = store.live<Limits>("app.limits");
+const zod = store.typed(z.object({ max: z.number(), note: z.string().default("") }));
+await zod.put("app.limits", { max: 5 });
+const note: string | undefined = (await zod.get("app.limits"))?.value.note;
+const valibot = store.typed(v.object({ max: v.number() }));
+const hook: { max: number } | undefined = useLive(valibot, "app.limits");
+for await (const change of valibot.watch()) { const n: number | undefined = change.value?.max; void n; break; }
+// @ts-expect-error a number is no value
+await store.put("k", 5);
+// @ts-expect-error the schema says a number
+await valibot.put("k", { max: "5" });
+// @ts-expect-error no such unit
+await store.put("k", "x", { ttl: "5 weeks" });
+try { await store.update("k", "x", 1); } catch (error) {
+  if (error instanceof ConflictError) { const code: "conflict" = error.code; void code; }
+}
+await using guard = await store.lock("l").write();
+void [max, live, note, hook, guard.token, guard.signal];
+`,
+    "tsconfig.json": JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noEmit: true,
+        target: "es2022",
+        module: "nodenext",
+        lib: ["es2023", "esnext.disposable", "dom", "dom.asynciterable"],
+        types: [],
+      },
+    }),
+  });
+  const tsc = join(JS, "node_modules/typescript/bin/tsc");
+  await run(process.execPath, [tsc, "-p", folder]).catch((error: { stdout: string }) => {
+    assert.fail(error.stdout);
+  });
+});
+
+test("publint and are-the-types-wrong find nothing", async () => {
+  const resolve = createRequire(join(JS, "package.json")).resolve;
+  const publint = join(JS, "node_modules/.bin/publint");
+  await run(publint, [packed, "--strict"], { cwd: JS }).catch((error: { stdout: string }) => {
+    assert.fail(error.stdout);
+  });
+  const attw = join(resolve("@arethetypeswrong/cli/package.json"), "../dist/index.js");
+  const flags = ["--profile", "esm-only", "--exclude-entrypoints", "shizuku.wasm"];
+  await run(process.execPath, [attw, packed, ...flags]).catch((error: { stdout: string }) => {
+    assert.fail(error.stdout);
+  });
+});

@@ -1,0 +1,42 @@
+// Compiles the tests and runs them with Node's own runner. `npm test -- store watch` runs only the
+// files of these names; `--` and what follows goes to the runner.
+import { spawnSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const js = dirname(here);
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const flags = process.argv.slice(2).filter((word) => word.startsWith("--") && word !== "--");
+const names = readdirSync(here)
+  .filter((file) => file.endsWith(".test.ts"))
+  .map((file) => file.slice(0, -".test.ts".length))
+  .filter((name) => wanted.length === 0 || wanted.includes(name));
+if (names.length === 0) throw new Error(`no such tests: ${wanted.join(", ")}`);
+
+// Inside of js/, so that imports of packages resolve.
+const out = join(js, "node_modules", ".cache", `tests-${process.pid}`);
+try {
+  await build({
+    entryPoints: names.map((name) => join(here, `${name}.test.ts`)),
+    outdir: out,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    logLevel: "warning",
+  });
+  const files = names.map((name) => join(out, `${name}.test.mjs`));
+  const { status } = spawnSync(
+    process.execPath,
+    ["--test", "--test-concurrency=1", "--test-reporter=spec", ...flags, ...files],
+    { stdio: "inherit", env: { ...process.env, SHIZUKU_JS: js } },
+  );
+  process.exitCode = status ?? 1;
+} finally {
+  rmSync(out, { recursive: true, force: true });
+}

@@ -1,0 +1,49 @@
+/**
+ * What every entry point exports.
+ *
+ * @module
+ */
+export { Client, type ConnectionEvent, type ConnectOptions, type Credentials, type StoreOptions } from "./client.js";
+export type { Codec, StandardResult, StandardSchema } from "./codec.js";
+export type { Duration } from "./duration.js";
+export { Entry, type Operation } from "./entry.js";
+export {
+  AbortedError,
+  BucketError,
+  ClosedError,
+  ConflictError,
+  ConnectError,
+  ConnectionError,
+  DecodeError,
+  EncodeError,
+  type ErrorCode,
+  InvalidKeyError,
+  InvalidOptionError,
+  type Issue,
+  LockLostError,
+  LockTimeoutError,
+  OutcomeUnknownError,
+  ServerError,
+  ShizukuError,
+  TooLargeError,
+  ValidationError,
+  WasmError,
+} from "./errors.js";
+export { Kvm } from "./kvm.js";
+export { Live, type LiveStatus } from "./live.js";
+export { Guard, type Holder, Lock, type LockOptions } from "./lock.js";
+export type { WasmSource } from "./loader.js";
+export type { ConnectionState } from "./raw.js";
+export {
+  type DeleteOptions,
+  type GetOptions,
+  KvWatchInclude,
+  type Payload,
+  type PurgeOptions,
+  type PutOptions,
+  Store,
+  type StoreStatus,
+  type WatchOptions,
+} from "./store.js";
+export { type TypedChange, type TypedEntry, TypedStore, type TypedWatchOptions } from "./typed.js";
+export { Watch, type WatchHooks } from "./watch.js";

@@ -1,0 +1,247 @@
+/**
+ * The way in: a connection, and the buckets behind it.
+ *
+ * @module
+ */
+import { asyncDispose } from "./dispose.js";
+import { type Duration, millis } from "./duration.js";
+import { call, check, toError } from "./errors.js";
+import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
+import { Store } from "./store.js";
+
+/** How to prove who you are. Give one kind. */
+export interface Credentials {
+  readonly user?: string | undefined;
+  readonly pass?: string | undefined;
+  readonly token?: string | undefined;
+  /** The seed of an NKey (`SU…`), alone or with `jwt`. */
+  readonly nkey?: string | undefined;
+  readonly jwt?: string | undefined;
+  /** The text of a `.creds` file. */
+  readonly creds?: string | undefined;
+}
+
+/** How to connect. */
+export interface ConnectOptions extends Credentials {
+  /** `wss://host`, `ws://host:port`, or several of one cluster; `memory:` for one in this page. */
+  readonly servers?: string | readonly string[] | undefined;
+  /** A name for this client, shown by the server's monitoring. */
+  readonly name?: string | undefined;
+  /** Asked at every connect and reconnect, for tokens that expire. */
+  readonly authenticator?: (() => Credentials | Promise<Credentials>) | undefined;
+  /** How long a connect may take. Default 5 s. */
+  readonly timeout?: Duration | undefined;
+  /** How long an answer may take. Default 5 s. */
+  readonly requestTimeout?: Duration | undefined;
+  /** The JetStream domain. */
+  readonly domain?: string | undefined;
+  readonly apiPrefix?: string | undefined;
+  readonly inboxPrefix?: string | undefined;
+  /** Stays with the servers that were given. */
+  readonly ignoreClusterUpdates?: boolean | undefined;
+  /** Keeps trying where the very first connect fails. */
+  readonly waitOnFirstConnect?: boolean | undefined;
+  /** Gives the connect up when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A new bucket's settings. */
+export interface StoreOptions {
+  readonly description?: string;
+  /** How many revisions of a key are kept, 1 to 64. Default 1. */
+  readonly history?: number;
+  /** How long a revision lives. Default: for ever. */
+  readonly ttl?: Duration;
+  /**
+   * How long markers of expired values stand. 0 turns them off, and with them time to live per key
+   * and locks. Default 1 s where the server can (2.11 and newer).
+   */
+  readonly markerTTL?: Duration;
+  readonly maxValueSize?: number;
+  readonly max_bytes?: number;
+  readonly replicas?: number;
+  readonly storage?: "file" | "memory";
+  readonly compression?: boolean;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Gives a bucket that exists these settings, instead of refusing where they differ. */
+  readonly update?: boolean;
+}
+
+/** A change of the connection, as `@nats-io/nats-core` names them. */
+export interface ConnectionEvent {
+  readonly type: "disconnect" | "reconnect" | "close";
+  /** How often the connection was made. */
+  readonly epoch: number;
+}
+
+/** A connection. Made by {@link connect}. */
+export class Client {
+  readonly #raw: RawClient;
+  readonly #listeners = new Set<(event: ConnectionEvent) => void>();
+  readonly #closed: Promise<void>;
+
+  /** @internal */
+  constructor(raw: RawClient) {
+    this.#raw = raw;
+    this.#closed = this.#follow();
+  }
+
+  /** Whether there is a connection now. */
+  get state(): ConnectionState {
+    return this.#raw.state()[0];
+  }
+
+  /** How often the connection was made. While it stays the same, no message was missed. */
+  get epoch(): number {
+    return this.#raw.state()[1];
+  }
+
+  /** Makes a bucket, or opens the one that exists with the same settings. */
+  async create(bucket: string, options: StoreOptions = {}): Promise<Store> {
+    const { update = false, ...given } = options;
+    const settings = {
+      ...given,
+      ttl: millis("ttl", options.ttl),
+      markerTTL: millis("markerTTL", options.markerTTL),
+    };
+    return this.#store(await call(() => this.#raw.create(bucket, settings, update)));
+  }
+
+  /** Opens a bucket that exists. */
+  async open(bucket: string): Promise<Store> {
+    return this.#store(await call(() => this.#raw.open(bucket)));
+  }
+
+  /** The names of all buckets. */
+  list(): Promise<string[]> {
+    return call(() => this.#raw.names());
+  }
+
+  /** Deletes a bucket and everything in it. */
+  destroy(bucket: string): Promise<void> {
+    return call(() => this.#raw.destroy(bucket));
+  }
+
+  /** Calls `listener` at every change of the connection, until the answer is called. */
+  readonly subscribe = (listener: (event: ConnectionEvent) => void): (() => void) => {
+    const own = (event: ConnectionEvent): void => {
+      listener(event);
+    };
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  };
+
+  /** The changes of the connection from now on, until it is closed. */
+  async *status(): AsyncGenerator<ConnectionEvent, void, undefined> {
+    const events: ConnectionEvent[] = [];
+    let wake: (() => void) | undefined;
+    const unsubscribe = this.subscribe((event) => {
+      events.push(event);
+      wake?.();
+    });
+    try {
+      for (;;) {
+        const event = events.shift();
+        if (event !== undefined) yield event;
+        if (event?.type === "close" || (event === undefined && this.isClosed())) return;
+        if (events.length > 0) continue;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  isClosed(): boolean {
+    return this.state === "closed";
+  }
+
+  /** Resolves when the connection is closed for good. */
+  closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** Sends what is still to be sent, and closes. Later calls reject with {@link ClosedError}. */
+  close(): Promise<void> {
+    return call(() => this.#raw.close());
+  }
+
+  /** The same as `close`, which drains too. */
+  drain(): Promise<void> {
+    return this.close();
+  }
+
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #store(raw: RawStore): Store {
+    return new Store(raw, (bucket) => this.destroy(bucket));
+  }
+
+  async #follow(): Promise<void> {
+    let [, seen] = this.#raw.state();
+    while (await this.#raw.changed().catch(() => false)) {
+      const [state, epoch] = this.#raw.state();
+      if (state === "closed") break;
+      if (state === "disconnected") this.#tell({ type: "disconnect", epoch });
+      else if (epoch !== seen) this.#tell({ type: "reconnect", epoch });
+      seen = epoch;
+    }
+    this.#tell({ type: "close", epoch: seen });
+  }
+
+  #tell(event: ConnectionEvent): void {
+    for (const listener of [...this.#listeners]) listener(event);
+  }
+}
+
+/** Connects; loads the engine first, unless there is no need to. */
+export async function connectWith(
+  load: () => Promise<Engine>,
+  target: string | ConnectOptions,
+  more: ConnectOptions,
+): Promise<Client> {
+  const options = typeof target === "string" ? { ...more, servers: target } : target;
+  const { servers = "", authenticator, signal, ...given } = options;
+  check(signal);
+  const settings = {
+    ...given,
+    timeout: millis("timeout", options.timeout),
+    requestTimeout: millis("requestTimeout", options.requestTimeout),
+  };
+  const url = typeof servers === "string" ? servers : servers.join(",");
+  const connecting = (async () => {
+    const engine = await load();
+    return call(() => engine.connect(url, settings, authenticator));
+  })();
+  const raw = signal === undefined ? await connecting : await unlessAborted(connecting, signal);
+  return new Client(raw);
+}
+
+async function unlessAborted(connecting: Promise<RawClient>, signal: AbortSignal): Promise<RawClient> {
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => {
+      try {
+        check(signal);
+      } catch (error) {
+        reject(toError(error));
+      }
+    };
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([connecting, aborted]);
+  } catch (error) {
+    // A connection that comes about all the same is nobody's.
+    connecting.then((raw) => raw.close()).catch(() => undefined);
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

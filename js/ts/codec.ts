@@ -1,0 +1,101 @@
+/**
+ * How values become bytes and come back.
+ *
+ * @module
+ */
+import { DecodeError, EncodeError, type Issue, ValidationError } from "./errors.js";
+
+/** Turns values into bytes and back. Whatever it throws is the `cause` of the error. */
+export interface Codec<T, In = T> {
+  encode(value: In): Uint8Array | string | Promise<Uint8Array | string>;
+  decode(bytes: Uint8Array): T | Promise<T>;
+}
+
+/** A validator, as the Standard Schema specification (version 1) describes it. */
+export interface StandardSchema<In = unknown, Out = In> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Out> | Promise<StandardResult<Out>>;
+    readonly types?: { readonly input: In; readonly output: Out } | undefined;
+  };
+}
+
+/** What a validator answers. */
+export type StandardResult<Out> =
+  | { readonly value: Out; readonly issues?: undefined }
+  | { readonly issues: readonly Issue[] };
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+function stringify(value: unknown): string {
+  const text: unknown = JSON.stringify(value);
+  // It answers `undefined` for what JSON does not know, where its type says a string.
+  if (typeof text !== "string") throw new TypeError(`${typeof value} is not JSON`);
+  return text;
+}
+
+/** JSON, unchecked. */
+export function json<T>(): Codec<T> {
+  return { encode: stringify, decode: (bytes) => JSON.parse(decoder.decode(bytes)) as T };
+}
+
+/** Thrown by {@link validated}; {@link decode} and {@link encode} know which key it is about. */
+class Refused extends Error {
+  readonly issues: readonly Issue[];
+
+  constructor(issues: readonly Issue[]) {
+    super("refused");
+    this.issues = issues;
+  }
+}
+
+/**
+ * JSON, checked when it is read and before it is written. What is written is what was given, not
+ * what a transforming validator makes of it, so that it passes again when it is read.
+ */
+export function validated<In, Out>(schema: StandardSchema<In, Out>): Codec<Out, In> {
+  const validate = async (value: unknown): Promise<Out> => {
+    const result = await schema["~standard"].validate(value);
+    if (result.issues !== undefined) throw new Refused(result.issues);
+    return result.value;
+  };
+  return {
+    encode: async (value) => {
+      await validate(value);
+      return stringify(value);
+    },
+    decode: (bytes) => validate(JSON.parse(decoder.decode(bytes))),
+  };
+}
+
+/** Bytes of a value that is about to be written. */
+export async function encode<In>(
+  codec: Codec<unknown, In>,
+  key: string,
+  value: In,
+): Promise<Uint8Array | string> {
+  try {
+    return await codec.encode(value);
+  } catch (cause) {
+    if (cause instanceof Refused) throw new ValidationError(key, 0, cause.issues);
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new EncodeError(`cannot encode the value for key ${key}: ${why}`, key, { cause });
+  }
+}
+
+/** The value of an entry. */
+export async function decode<T>(
+  codec: Codec<T, never>,
+  entry: { readonly key: string; readonly revision: number; readonly value: Uint8Array },
+): Promise<T> {
+  const { key, revision } = entry;
+  try {
+    return await codec.decode(entry.value);
+  } catch (cause) {
+    if (cause instanceof Refused) throw new ValidationError(key, revision, cause.issues);
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `revision ${revision} of key ${key} does not decode: ${why}`;
+    throw new DecodeError(message, key, revision, { cause });
+  }
+}

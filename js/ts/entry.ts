@@ -1,0 +1,170 @@
+/**
+ * One revision of one key, and how many of them come out of a batch.
+ *
+ * @module
+ */
+import { DecodeError } from "./errors.js";
+
+/**
+ * What happened at a revision. Beside what @nats-io/kv knows: `"EXPIRE"` for a value that outlived
+ * its time, and `"VANISH"` for a key that went away while a watch was interrupted.
+ */
+export type Operation = "PUT" | "DEL" | "PURGE" | "EXPIRE" | "VANISH";
+
+const OPERATIONS: readonly Operation[] = ["PUT", "DEL", "PURGE", "EXPIRE", "VANISH"];
+const decoder = new TextDecoder();
+
+/**
+ * One revision of one key: a value, or the note that it was removed.
+ *
+ * @typeParam T - what {@link Entry.json} answers. Nothing checks it; a typed view does.
+ */
+export class Entry<T = unknown> {
+  readonly bucket: string;
+  readonly key: string;
+  /** The bucket-wide number of this revision, growing with every write to any key. */
+  readonly revision: number;
+  readonly operation: Operation;
+  /** How many more entries the server had to send after this one. */
+  readonly delta: number;
+  /** The bytes of the value; 0 for a removal. */
+  readonly length: number;
+  /** Whether a watch saw this after everything that was there when it began. */
+  readonly isUpdate: boolean;
+  readonly #created: number;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+
+  /** @internal */
+  constructor(
+    bucket: string,
+    key: string,
+    revision: number,
+    operation: Operation,
+    delta: number,
+    isUpdate: boolean,
+    created: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ) {
+    this.bucket = bucket;
+    this.key = key;
+    this.revision = revision;
+    this.operation = operation;
+    this.delta = delta;
+    this.isUpdate = isUpdate;
+    this.length = length;
+    this.#created = created;
+    this.#bytes = bytes;
+    this.#start = start;
+  }
+
+  /** The value; empty for a removal, and where only metadata was asked for. */
+  get value(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#start + this.length);
+  }
+
+  /** When the server stored it, by its clock. */
+  get created(): Date {
+    return new Date(this.#created);
+  }
+
+  /** The same as `key`: nothing is encoded here. */
+  get rawKey(): string {
+    return this.key;
+  }
+
+  /** Whether the key has no value after this. */
+  get removed(): boolean {
+    return this.operation !== "PUT";
+  }
+
+  /** The value as text. */
+  string(): string {
+    return decoder.decode(this.value);
+  }
+
+  /**
+   * The value as JSON.
+   *
+   * @throws {@link DecodeError} where it is not JSON, or where this is a removal.
+   */
+  json<U = T>(): U {
+    try {
+      return JSON.parse(this.string()) as U;
+    } catch (cause) {
+      const what = this.removed ? "has no value: it was removed" : "is not JSON";
+      const message = `revision ${this.revision} of key ${this.key} in bucket ${this.bucket} ${what}`;
+      throw new DecodeError(message, this.key, this.revision, { cause });
+    }
+  }
+}
+
+/** A signal between entries. */
+export type Signal = "current" | "interrupted";
+
+const SIGNALS: Readonly<Record<number, Signal>> = { 8: "current", 9: "interrupted" };
+const HEADER = 16;
+const FIELDS = 6;
+
+/** Reads entries out of one buffer, one after another; `src/pack.rs` describes it. */
+export class Batch {
+  readonly #bucket: string;
+  readonly #bytes: Uint8Array;
+  readonly #numbers: Float64Array;
+  readonly #keys: string;
+  #next = 0;
+  #key = 0;
+  #value: number;
+
+  constructor(bucket: string, bytes: Uint8Array) {
+    const [count = 0, keys = 0] = new Float64Array(bytes.buffer, 0, 2);
+    const start = HEADER + count * FIELDS * 8;
+    this.#bucket = bucket;
+    this.#bytes = bytes;
+    this.#numbers = new Float64Array(bytes.buffer, HEADER, count * FIELDS);
+    // One string for all keys: cutting it up is far cheaper than decoding each by itself.
+    this.#keys = decoder.decode(bytes.subarray(start, start + keys));
+    this.#value = start + keys;
+  }
+
+  /** The next entry or signal; `undefined` at the end. */
+  next<T>(isUpdate: boolean): Entry<T> | Signal | undefined {
+    const at = this.#next;
+    const numbers = this.#numbers;
+    if (at >= numbers.length) return undefined;
+    this.#next = at + FIELDS;
+    const kind = numbers[at] ?? 0;
+    const signal = SIGNALS[kind];
+    if (signal !== undefined) return signal;
+    const keyEnd = this.#key + (numbers[at + 4] ?? 0);
+    const key = this.#keys.slice(this.#key, keyEnd);
+    const length = numbers[at + 5] ?? 0;
+    const start = this.#value;
+    this.#key = keyEnd;
+    this.#value = start + length;
+    return new Entry<T>(
+      this.#bucket,
+      key,
+      numbers[at + 1] ?? 0,
+      OPERATIONS[kind] ?? "VANISH",
+      numbers[at + 3] ?? 0,
+      isUpdate,
+      numbers[at + 2] ?? 0,
+      this.#bytes,
+      start,
+      length,
+    );
+  }
+
+  /** All entries that are left. */
+  entries<T>(): Entry<T>[] {
+    const entries: Entry<T>[] = [];
+    for (;;) {
+      const entry = this.next<T>(false);
+      if (entry === undefined) return entries;
+      if (typeof entry === "object") entries.push(entry);
+    }
+  }
+}

@@ -1,0 +1,363 @@
+/**
+ * What can go wrong. Every rejection of this package is a {@link ShizukuError} with a `code` that
+ * stays the same over versions; the subclasses carry what a handler wants to know.
+ *
+ * @module
+ */
+
+/** Stable names of what went wrong. */
+export type ErrorCode =
+  | "aborted"
+  | "authentication"
+  | "bucket_mismatch"
+  | "bucket_not_found"
+  | "closed"
+  | "conflict"
+  | "decode"
+  | "disconnected"
+  | "encode"
+  | "internal"
+  | "invalid_key"
+  | "invalid_option"
+  | "invalid_url"
+  | "invalid_value"
+  | "jetstream_unavailable"
+  | "lock_lost"
+  | "lock_timeout"
+  | "outcome_unknown"
+  | "permission_denied"
+  | "refused"
+  | "timeout"
+  | "too_large"
+  | "unreachable"
+  | "unsupported"
+  | "wasm";
+
+/** What an error knows beside its code and message. */
+export type ErrorFields = Readonly<Record<string, unknown>>;
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const count = (value: unknown): number => (typeof value === "number" ? value : 0);
+const countOrNot = (value: unknown): number | undefined =>
+  typeof value === "number" ? value : undefined;
+
+/** The class of everything that this package throws or rejects with. */
+export class ShizukuError extends Error {
+  /** What went wrong, for programs. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+
+  /** Whether the same call may succeed later without anybody changing anything. */
+  get retryable(): boolean {
+    return this.code === "timeout" || this.code === "disconnected" || this.code === "unreachable";
+  }
+}
+
+/** A key, filter or bucket name that breaks the rules. Nothing was sent. */
+export class InvalidKeyError extends ShizukuError {
+  declare readonly code: "invalid_key";
+  /** The text as it was given. */
+  readonly key: string;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("invalid_key", message);
+    this.name = "InvalidKeyError";
+    this.key = text(fields["key"]);
+  }
+}
+
+/** An option that is out of range. Nothing was sent. */
+export class InvalidOptionError extends ShizukuError {
+  declare readonly code: "invalid_option";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super("invalid_option", message, options);
+    this.name = "InvalidOptionError";
+  }
+}
+
+/** Somebody else was first: the key is not at the revision that a write was conditional on. */
+export class ConflictError extends ShizukuError {
+  declare readonly code: "conflict";
+  readonly key: string;
+  /** The revision that was expected; 0 for none. */
+  readonly expected: number;
+  /** The key's last revision, where the server says it. */
+  readonly actual: number | undefined;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("conflict", message);
+    this.name = "ConflictError";
+    this.key = text(fields["key"]);
+    this.expected = count(fields["expected"]);
+    this.actual = countOrNot(fields["actual"]);
+  }
+}
+
+/** The message would be larger than the server or the bucket accepts. Nothing was written. */
+export class TooLargeError extends ShizukuError {
+  declare readonly code: "too_large";
+  readonly key: string;
+  /** Value and headers, in bytes; 0 where only the server knows. */
+  readonly size: number;
+  /** The limit, in bytes; 0 where the server does not say it. */
+  readonly limit: number;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("too_large", message);
+    this.name = "TooLargeError";
+    this.key = text(fields["key"]);
+    this.size = count(fields["size"]);
+    this.limit = count(fields["limit"]);
+  }
+}
+
+/**
+ * A write was sent and no answer came: it may have happened or not, and may still happen. It is
+ * never sent again by itself. Read the key to learn what became of it.
+ */
+export class OutcomeUnknownError extends ShizukuError {
+  declare readonly code: "outcome_unknown";
+  readonly key: string;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("outcome_unknown", message);
+    this.name = "OutcomeUnknownError";
+    this.key = text(fields["key"]);
+  }
+}
+
+/** There is no such bucket, or it exists with other settings. */
+export class BucketError extends ShizukuError {
+  declare readonly code: "bucket_not_found" | "bucket_mismatch";
+  readonly bucket: string;
+  /** The settings in which an existing bucket differs. */
+  readonly settings: readonly string[];
+
+  constructor(code: "bucket_not_found" | "bucket_mismatch", message: string, fields: ErrorFields) {
+    super(code, message);
+    this.name = "BucketError";
+    this.bucket = text(fields["bucket"]);
+    const settings = fields["settings"];
+    this.settings = Array.isArray(settings) ? settings.map(text) : [];
+  }
+}
+
+/** No connection could be made. */
+export class ConnectError extends ShizukuError {
+  declare readonly code: "invalid_url" | "authentication" | "unreachable";
+
+  constructor(code: "invalid_url" | "authentication" | "unreachable", message: string) {
+    super(code, message);
+    this.name = "ConnectError";
+  }
+}
+
+/** The connection was lost, or no answer came in time. A read may simply be tried again. */
+export class ConnectionError extends ShizukuError {
+  declare readonly code: "disconnected" | "timeout";
+
+  constructor(code: "disconnected" | "timeout", message: string) {
+    super(code, message);
+    this.name = "ConnectionError";
+  }
+}
+
+/** The client was closed, or what was called was closed before. */
+export class ClosedError extends ShizukuError {
+  declare readonly code: "closed";
+
+  constructor(message = "the client is closed") {
+    super("closed", message);
+    this.name = "ClosedError";
+  }
+}
+
+/** The server refused. */
+export class ServerError extends ShizukuError {
+  declare readonly code:
+    | "refused"
+    | "permission_denied"
+    | "unsupported"
+    | "jetstream_unavailable";
+  /** The HTTP-like status, or 0. */
+  readonly status: number;
+  /** JetStream's own code, or 0. */
+  readonly apiCode: number;
+
+  constructor(code: ServerError["code"], message: string, fields: ErrorFields = {}) {
+    super(code, message);
+    this.name = "ServerError";
+    this.status = count(fields["status"]);
+    this.apiCode = count(fields["apiCode"]);
+  }
+}
+
+/** A stored value that is not what was asked for: no JSON, or refused by a codec. */
+export class DecodeError extends ShizukuError {
+  declare readonly code: "decode";
+  readonly key: string;
+  readonly revision: number;
+
+  constructor(message: string, key: string, revision: number, options?: ErrorOptions) {
+    super("decode", message, options);
+    this.name = "DecodeError";
+    this.key = key;
+    this.revision = revision;
+  }
+}
+
+/** A value that cannot be written: not a string, bytes or JSON. Nothing was sent. */
+export class EncodeError extends ShizukuError {
+  declare readonly code: "encode";
+  readonly key: string;
+
+  constructor(message: string, key: string, options?: ErrorOptions) {
+    super("encode", message, options);
+    this.name = "EncodeError";
+    this.key = key;
+  }
+}
+
+/** One thing that a validator found, as Standard Schema has it. */
+export interface Issue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** A value that a validator refused, read or about to be written. */
+export class ValidationError extends ShizukuError {
+  declare readonly code: "invalid_value";
+  readonly key: string;
+  /** The revision that was read; 0 for a value that was to be written. */
+  readonly revision: number;
+  readonly issues: readonly Issue[];
+
+  constructor(key: string, revision: number, issues: readonly Issue[]) {
+    const at = (issue: Issue): string => {
+      const names = (issue.path ?? []).map((part) =>
+        String(typeof part === "object" ? part.key : part),
+      );
+      return names.length > 0 ? `${names.join(".")}: ${issue.message}` : issue.message;
+    };
+    const what = revision === 0 ? "the new value" : `revision ${revision}`;
+    super("invalid_value", `${what} of key ${key} is not valid: ${issues.map(at).join("; ")}`);
+    this.name = "ValidationError";
+    this.key = key;
+    this.revision = revision;
+    this.issues = issues;
+  }
+}
+
+/** A lock was held, and was lost before it was released. Somebody else may have held it since. */
+export class LockLostError extends ShizukuError {
+  declare readonly code: "lock_lost";
+  readonly lock: string;
+  /** The fencing token of the hold that was lost. */
+  readonly token: number;
+  readonly reason: string;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("lock_lost", message);
+    this.name = "LockLostError";
+    this.lock = text(fields["lock"]);
+    this.token = count(fields["token"]);
+    this.reason = text(fields["reason"]);
+  }
+}
+
+/** A lock was not granted within the time that was allowed. */
+export class LockTimeoutError extends ShizukuError {
+  declare readonly code: "lock_timeout";
+  readonly lock: string;
+
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("lock_timeout", message);
+    this.name = "LockTimeoutError";
+    this.lock = text(fields["lock"]);
+  }
+}
+
+/** An `AbortSignal` was aborted; its reason is the `cause`. */
+export class AbortedError extends ShizukuError {
+  declare readonly code: "aborted";
+
+  constructor(signal: AbortSignal) {
+    super("aborted", "the signal was aborted", { cause: signal.reason });
+    this.name = "AbortedError";
+  }
+}
+
+/** The WebAssembly code could not be loaded, or was started already from another source. */
+export class WasmError extends ShizukuError {
+  declare readonly code: "wasm";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super("wasm", message, options);
+    this.name = "WasmError";
+  }
+}
+
+/** Rejects what a signal has ended already. */
+export function check(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new AbortedError(signal);
+}
+
+/** Turns what the bindings throw (`[code, message, fields]`) into the class for it. */
+export function toError(thrown: unknown): ShizukuError {
+  if (thrown instanceof ShizukuError) return thrown;
+  if (!Array.isArray(thrown)) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return new ShizukuError("internal", message, { cause: thrown });
+  }
+  const [code, message, fields] = thrown as [ErrorCode, string, ErrorFields];
+  switch (code) {
+    case "invalid_key":
+      return new InvalidKeyError(message, fields);
+    case "invalid_option":
+      return new InvalidOptionError(message);
+    case "conflict":
+      return new ConflictError(message, fields);
+    case "too_large":
+      return new TooLargeError(message, fields);
+    case "outcome_unknown":
+      return new OutcomeUnknownError(message, fields);
+    case "bucket_not_found":
+    case "bucket_mismatch":
+      return new BucketError(code, message, fields);
+    case "lock_lost":
+      return new LockLostError(message, fields);
+    case "lock_timeout":
+      return new LockTimeoutError(message, fields);
+    case "invalid_url":
+    case "authentication":
+    case "unreachable":
+      return new ConnectError(code, message);
+    case "disconnected":
+    case "timeout":
+      return new ConnectionError(code, message);
+    case "closed":
+      return new ClosedError(message);
+    case "refused":
+    case "permission_denied":
+    case "unsupported":
+    case "jetstream_unavailable":
+      return new ServerError(code, message, fields);
+    default:
+      return new ShizukuError(code, message);
+  }
+}
+
+/** Awaits a call of the bindings. */
+export async function call<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toError(error);
+  }
+}

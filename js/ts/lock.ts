@@ -1,0 +1,207 @@
+/**
+ * Locks between pages, services and machines.
+ *
+ * @module
+ */
+import { asyncDispose } from "./dispose.js";
+import { type Duration, millis } from "./duration.js";
+import { AbortedError, call, check, LockLostError, ShizukuError, toError } from "./errors.js";
+import type { RawGuard, RawHolder, RawStore } from "./raw.js";
+
+/** How to acquire a lock. */
+export interface LockOptions {
+  /** How long a hold outlives a holder that died: whole seconds from 3. Default 15 s. */
+  readonly lease?: Duration;
+  /** Gives up acquiring after this time. Default: never. */
+  readonly timeout?: Duration;
+  /** Who holds, for people who look at the list of holders. */
+  readonly label?: string;
+}
+
+/** Somebody who holds a lock or waits for it. */
+export interface Holder {
+  readonly id: string;
+  readonly mode: "read" | "write" | "other";
+  /** Its ticket while it waits, and its fencing token once it holds. */
+  readonly token: number;
+  readonly holds: boolean;
+  readonly since: Date;
+  /** Milliseconds that its entry outlives it. */
+  readonly lease: number;
+  readonly label: string | undefined;
+}
+
+/**
+ * A held lock; `await using guard = await lock.write()` releases it at the end of the block.
+ *
+ * It is renewed in the background. Where that fails for too long it is lost: `signal` is aborted
+ * and `lost` resolves, and work under it has to stop.
+ */
+export class Guard {
+  /**
+   * The fencing token, larger than that of every conflicting hold before. Hand it to whatever the
+   * lock protects, and let that refuse what comes with a smaller one than it has seen.
+   */
+  readonly token: number;
+  /** Aborted when the lock is lost, with the {@link LockLostError} as its reason. */
+  readonly signal: AbortSignal;
+  /** Resolves when the lock is lost; never, where it is released before. */
+  readonly lost: Promise<LockLostError>;
+  readonly #raw: RawGuard;
+
+  /** @internal */
+  constructor(raw: RawGuard, name: string) {
+    this.#raw = raw;
+    this.token = raw.token();
+    const abort = new AbortController();
+    this.signal = abort.signal;
+    const { token } = this;
+    this.lost = new Promise((resolve) => {
+      raw
+        .lost()
+        .then((reason) => {
+          if (reason === undefined) return;
+          const message = `lock ${name} (token ${token}) was lost: ${reason}`;
+          const error = new LockLostError(message, { lock: name, token, reason });
+          abort.abort(error);
+          resolve(error);
+        })
+        .catch(() => undefined);
+    });
+  }
+
+  /** Whether it is held, as far as can be known here. */
+  get held(): boolean {
+    return this.#raw.isHeld();
+  }
+
+  /**
+   * Releases it, and waits until that has arrived; a second call does nothing.
+   *
+   * @throws {@link LockLostError} where it was not held any more.
+   */
+  async release(): Promise<void> {
+    await call(() => this.#raw.release());
+  }
+
+  [asyncDispose](): Promise<void> {
+    return this.release();
+  }
+}
+
+/** A lock by its name: many readers, or one writer. Made by {@link Store.lock}. */
+export class Lock {
+  readonly name: string;
+  readonly #raw: RawStore;
+  readonly #options: LockOptions;
+
+  /** @internal */
+  constructor(raw: RawStore, name: string, options: LockOptions) {
+    if (raw.acquire === undefined) {
+      throw new ShizukuError("unsupported", "shizuku-kv/core has no locks: import shizuku-kv");
+    }
+    this.#raw = raw;
+    this.name = name;
+    this.#options = options;
+  }
+
+  /** Waits until nobody else holds it. Whoever came first is first. */
+  async write(options: { readonly signal?: AbortSignal } = {}): Promise<Guard> {
+    return this.#wait(true, options.signal);
+  }
+
+  /** Waits until no writer holds it or waits before us; shared with other readers. */
+  async read(options: { readonly signal?: AbortSignal } = {}): Promise<Guard> {
+    return this.#wait(false, options.signal);
+  }
+
+  /** `null` where somebody else holds it, or waits for it. */
+  tryWrite(): Promise<Guard | null> {
+    return this.#acquire(true, true, undefined);
+  }
+
+  /** `null` where a writer holds it, or waits for it. */
+  tryRead(): Promise<Guard | null> {
+    return this.#acquire(false, true, undefined);
+  }
+
+  /** Does something while nobody else can, and releases the lock whatever happens. */
+  async with<T>(work: (guard: Guard) => T | Promise<T>): Promise<T> {
+    const guard = await this.write();
+    try {
+      return await work(guard);
+    } finally {
+      // The work was done or not; a lock that was lost meanwhile is in `signal` and `lost`.
+      await guard.release().catch(() => undefined);
+    }
+  }
+
+  /** Who holds it and who waits, in their order. */
+  async holders(): Promise<Holder[]> {
+    for await (const holders of this.watchHolders()) return holders;
+    return [];
+  }
+
+  /** Who holds it and who waits, now and whenever that changes. */
+  async *watchHolders(
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<Holder[], void, undefined> {
+    check(options.signal);
+    const open = (): Promise<ReturnType<NonNullable<RawStore["holders"]>> | undefined> =>
+      Promise.resolve(this.#raw.holders?.(this.name));
+    const raw = await call(async () => open());
+    if (raw === undefined) return;
+    const stop = (): void => {
+      raw.close();
+    };
+    options.signal?.addEventListener("abort", stop, { once: true });
+    try {
+      for (;;) {
+        const holders = await call(() => raw.next());
+        if (holders === undefined) return;
+        yield holders.map(holder);
+      }
+    } finally {
+      options.signal?.removeEventListener("abort", stop);
+      stop();
+    }
+  }
+
+  async #wait(write: boolean, signal: AbortSignal | undefined): Promise<Guard> {
+    const guard = await this.#acquire(write, false, signal);
+    if (guard !== null) return guard;
+    if (signal?.aborted === true) throw new AbortedError(signal);
+    throw new ShizukuError("internal", `lock ${this.name} was not granted`);
+  }
+
+  async #acquire(
+    write: boolean,
+    onlyTry: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Guard | null> {
+    check(signal);
+    const { lease, timeout, label } = this.#options;
+    const options = { lease: millis("lease", lease), timeout: millis("timeout", timeout), label };
+    let stop = (): void => undefined;
+    const cancelled =
+      signal &&
+      new Promise<void>((resolve) => {
+        stop = resolve;
+        signal.addEventListener("abort", stop, { once: true });
+      });
+    try {
+      const raw = await this.#raw.acquire?.(this.name, write, onlyTry, options, cancelled);
+      return raw === undefined ? null : new Guard(raw, this.name);
+    } catch (error) {
+      throw toError(error);
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      // The bindings wait for it no more, and it must not be kept for that.
+      stop();
+    }
+  }
+}
+
+function holder(raw: RawHolder): Holder {
+  return { ...raw, since: new Date(raw.since) };
+}

@@ -1,0 +1,41 @@
+/**
+ * The hook for React 18 and newer; an entry point of its own.
+ *
+ * @module
+ */
+import { useCallback, useMemo, useSyncExternalStore } from "react";
+import type { Live } from "./live.js";
+
+/** What {@link useLive} follows: a store or a typed view. */
+export interface LiveSource<T> {
+  live(key: string): Live<T>;
+}
+
+/**
+ * The value of a key, always current; `undefined` where there is none, and until it is known.
+ *
+ * ```tsx
+ * const limits = useLive(settings, "app.limits");
+ * ```
+ */
+export function useLive<T>(source: LiveSource<T>, key: string): T | undefined {
+  const holder = useMemo<{ live: Live<T> | undefined; readonly from: LiveSource<T>; readonly key: string }>(
+    () => ({ live: undefined, from: source, key }),
+    [source, key],
+  );
+  const subscribe = useCallback(
+    (listener: () => void) => {
+      // React may subscribe and unsubscribe many times, and following costs a watch.
+      const live = holder.from.live(holder.key);
+      holder.live = live;
+      const unsubscribe = live.subscribe(listener);
+      return () => {
+        unsubscribe();
+        live.close();
+      };
+    },
+    [holder],
+  );
+  const read = useCallback(() => holder.live?.value, [holder]);
+  return useSyncExternalStore(subscribe, read, read);
+}

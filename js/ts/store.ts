@@ -1,0 +1,328 @@
+/**
+ * A bucket: keys, values and revisions.
+ *
+ * @module
+ */
+import { type Duration, millis } from "./duration.js";
+import { Batch, Entry } from "./entry.js";
+import { call, check, ConflictError, EncodeError, ShizukuError } from "./errors.js";
+import { Live } from "./live.js";
+import { Lock, type LockOptions } from "./lock.js";
+import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
+import { type Codec, json, type StandardSchema, validated } from "./codec.js";
+import { TypedStore } from "./typed.js";
+import { Watch, type WatchHooks } from "./watch.js";
+
+/** What can be written as it is; a typed view writes anything else. */
+export type Payload = Uint8Array | string;
+
+/** How to read. */
+export interface GetOptions {
+  /** This revision instead of the last one. */
+  readonly revision?: number;
+  /** Asks the leader, which sees every write that was acknowledged before. */
+  readonly leader?: boolean;
+}
+
+/** How to write. */
+export interface PutOptions {
+  /** Only where the key's last revision is this one; 0 means that it has none. */
+  readonly previousSeq?: number;
+  /** Removes the value after this time: whole seconds, at least one. */
+  readonly ttl?: Duration;
+}
+
+/** How to delete. */
+export interface DeleteOptions {
+  /** Only where the key's last revision is this one. */
+  readonly previousSeq?: number;
+}
+
+/** How to purge. */
+export interface PurgeOptions extends DeleteOptions {
+  /** Lets the marker that is left behind go away by itself after this time. */
+  readonly ttl?: Duration;
+}
+
+/** What a watch delivers before it follows the changes. */
+export const KvWatchInclude = {
+  /** The last revision of every key. */
+  LastValue: "",
+  /** Every revision that the bucket still has. */
+  AllHistory: "history",
+  /** Nothing: changes from now on. */
+  UpdatesOnly: "updates",
+} as const;
+
+/** One of the values of the constant of this name. */
+export type KvWatchInclude = (typeof KvWatchInclude)[keyof typeof KvWatchInclude];
+
+/** How to watch. */
+export interface WatchOptions extends WatchHooks {
+  /** Keys or filters: `*` stands for a token, `>` for the rest. Default: everything. */
+  readonly key?: string | readonly string[];
+  /** Leaves values out. */
+  readonly headers_only?: boolean;
+  /** Leaves removals out. */
+  readonly ignoreDeletes?: boolean;
+  readonly include?: KvWatchInclude;
+  /** Begins with this revision. */
+  readonly resumeFromRevision?: number;
+}
+
+/** A bucket's settings and state. */
+export interface StoreStatus {
+  readonly bucket: string;
+  /** Revisions and markers. */
+  readonly values: number;
+  readonly keys: number;
+  /** Bytes, as the server counts them. */
+  readonly size: number;
+  readonly lastRevision: number;
+  readonly created: Date;
+  readonly description: string;
+  readonly history: number;
+  /** Milliseconds that a revision lives; 0 for ever. */
+  readonly ttl: number;
+  /** Milliseconds that markers of expired values stand; 0 where keys cannot have a time to live. */
+  readonly markerTTL: number;
+  readonly maxValueSize: number | undefined;
+  readonly max_bytes: number | undefined;
+  readonly replicas: number;
+  readonly storage: "file" | "memory";
+  readonly compression: boolean;
+}
+
+const encoder = new TextEncoder();
+const ATTEMPTS = 256;
+
+/** A handle on a bucket. Made by {@link Client.create} and {@link Client.open}. */
+export class Store {
+  /** The bucket's name. */
+  readonly bucket: string;
+  readonly #raw: RawStore;
+  readonly #destroy: (bucket: string) => Promise<void>;
+
+  /** @internal */
+  constructor(raw: RawStore, destroy: (bucket: string) => Promise<void>) {
+    this.#raw = raw;
+    this.#destroy = destroy;
+    this.bucket = raw.bucket();
+  }
+
+  /**
+   * The last revision of a key, or the one asked for; `null` where there is none. As in
+   * `@nats-io/kv` this may be a removal: see {@link Entry.removed}.
+   *
+   * @throws {@link InvalidKeyError} before anything is sent.
+   */
+  async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
+    const bytes = await call(() =>
+      this.#raw.get(key, options.revision ?? 0, options.leader ?? false),
+    );
+    if (bytes === undefined) return null;
+    const entry = new Batch(this.bucket, bytes).next<T>(false);
+    return entry instanceof Entry ? entry : null;
+  }
+
+  /** The values of many keys in one request. Takes filters too. Keys without a value are left out. */
+  async getMany<T = unknown>(keys: string | readonly string[]): Promise<Entry<T>[]> {
+    const bytes = await call(() => this.#raw.getMany(list(keys)));
+    return new Batch(this.bucket, bytes).entries<T>();
+  }
+
+  /**
+   * Writes a value and answers its revision.
+   *
+   * @throws {@link OutcomeUnknownError} where no answer came: it may have happened or not.
+   */
+  async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
+    const ttl = millis("ttl", options.ttl) ?? 0;
+    const expect = options.previousSeq ?? Expect.any;
+    return call(() => this.#raw.put(key, bytesOf(key, value), expect, ttl));
+  }
+
+  /**
+   * Writes a value where there is none: the key was never written, or was removed.
+   *
+   * @throws {@link ConflictError} where there is one.
+   */
+  async create(
+    key: string,
+    value: Payload,
+    options: Duration | Pick<PutOptions, "ttl"> = {},
+  ): Promise<number> {
+    const ttl = millis("ttl", typeof options === "object" ? options.ttl : options) ?? 0;
+    return call(() => this.#raw.put(key, bytesOf(key, value), Expect.absent, ttl));
+  }
+
+  /**
+   * Writes a value where the key's last revision is this one.
+   *
+   * @throws {@link ConflictError} where it is another.
+   */
+  async update(
+    key: string,
+    value: Payload,
+    revision: number,
+    options: Pick<PutOptions, "ttl"> = {},
+  ): Promise<number> {
+    return this.put(key, value, { ...options, previousSeq: revision });
+  }
+
+  /**
+   * Makes a new value out of the current one, again until no other write came in between, and
+   * answers its revision. `change` sees `null` where there is no value, and answers `undefined` to
+   * leave things as they are.
+   */
+  async updateWith<T = unknown>(
+    key: string,
+    change: (current: Entry<T> | null) => Payload | undefined | Promise<Payload | undefined>,
+  ): Promise<number | undefined> {
+    // A replica may be behind, which costs one lost race; after that only the leader is asked.
+    for (let attempt = 0; ; attempt += 1) {
+      const last = await this.get<T>(key, { leader: attempt > 0 });
+      const value = await change(last === null || last.removed ? null : last);
+      if (value === undefined) return undefined;
+      try {
+        return await this.update(key, value, last?.revision ?? 0);
+      } catch (error) {
+        if (!(error instanceof ConflictError) || attempt + 1 >= ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Deletes a key, keeping its history, and answers the revision of the removal. */
+  async delete(key: string, options: DeleteOptions = {}): Promise<number> {
+    return call(() => this.#raw.remove(key, false, options.previousSeq ?? Expect.any, 0));
+  }
+
+  /** Deletes a key together with its history, and answers the revision of the removal. */
+  async purge(key: string, options: PurgeOptions = {}): Promise<number> {
+    const ttl = millis("ttl", options.ttl) ?? 0;
+    return call(() => this.#raw.remove(key, true, options.previousSeq ?? Expect.any, ttl));
+  }
+
+  /** Clears away the markers of keys that were removed longer ago than this; 0 means all. */
+  async purgeDeletes(olderMillis: Duration = 0): Promise<number> {
+    const age = millis("olderMillis", olderMillis) ?? 0;
+    return call(() => this.#raw.purgeDeletes(age));
+  }
+
+  /** The keys that have a value, in no certain order. */
+  async keys(filter: string | readonly string[] = ">"): Promise<Watch<string>> {
+    const raw = await this.#watch(filter, Deliver.latest, true, true, true);
+    return new Watch(raw, this.bucket, {}, (entry) => entry.key);
+  }
+
+  /** Every revision that is kept, oldest first, removals included. */
+  async history<T = unknown>(
+    options: { readonly key?: string | readonly string[] } = {},
+  ): Promise<Watch<Entry<T>>> {
+    const raw = await this.#watch(options.key ?? ">", Deliver.history, false, false, true);
+    return new Watch(raw, this.bucket, {}, (entry) => entry as Entry<T>);
+  }
+
+  /**
+   * Follows keys: their last revisions first, then every change.
+   *
+   * ```ts
+   * for await (const entry of await store.watch({ key: "app.>" })) {
+   *   console.log(entry.key, entry.operation, entry.string());
+   * }
+   * ```
+   */
+  async watch<T = unknown>(options: WatchOptions = {}): Promise<Watch<Entry<T>>> {
+    check(options.signal);
+    const raw = await this.#watch(
+      options.key ?? ">",
+      options.resumeFromRevision ?? deliver(options.include),
+      options.ignoreDeletes ?? false,
+      options.headers_only ?? false,
+      false,
+    );
+    return new Watch(raw, this.bucket, options, (entry) => entry as Entry<T>);
+  }
+
+  /**
+   * A value that is always current: JSON under a key, read without asking anybody. It follows from
+   * now on, until it is closed.
+   */
+  live<T = unknown>(key: string): Live<T> {
+    return new Live(this, key, json<T>());
+  }
+
+  /** This bucket with values of one type: JSON, unchecked. */
+  typed<T>(): TypedStore<T>;
+  /** This bucket with values that a validator has checked: zod, valibot and all of Standard Schema. */
+  typed<In, Out>(schema: StandardSchema<In, Out>): TypedStore<Out, In>;
+  /** This bucket with values that a codec makes. */
+  typed<T>(codec: Codec<T>): TypedStore<T>;
+  typed<T>(how?: StandardSchema<T, T> | Codec<T>): TypedStore<T> {
+    if (how === undefined) return new TypedStore(this, json<T>());
+    return new TypedStore(this, "~standard" in how ? validated(how) : how);
+  }
+
+  /**
+   * A lock between everybody who uses this bucket: pages, services, machines. Needs a bucket whose
+   * keys can have a time to live (server 2.11 and newer), which is the default.
+   *
+   * ```ts
+   * await using guard = await store.lock("invoices").write();
+   * await charge(customer, { fence: guard.token, signal: guard.signal });
+   * ```
+   */
+  lock(name: string, options: LockOptions = {}): Lock {
+    return new Lock(this.#raw, name, options);
+  }
+
+  /** The bucket's settings and state. */
+  async status(): Promise<StoreStatus> {
+    const status = await call(() => this.#raw.status());
+    return { ...status, created: new Date(status.created) };
+  }
+
+  /** Deletes the bucket and everything in it. */
+  async destroy(): Promise<boolean> {
+    await this.#destroy(this.bucket);
+    return true;
+  }
+
+  #watch(
+    key: string | readonly string[],
+    from: number,
+    ignoreRemovals: boolean,
+    metadataOnly: boolean,
+    once: boolean,
+  ): Promise<RawWatch> {
+    return call(() => this.#raw.watch(list(key), from, ignoreRemovals, metadataOnly, once));
+  }
+}
+
+function list(keys: string | readonly string[]): string[] {
+  return typeof keys === "string" ? [keys] : [...keys];
+}
+
+function deliver(include: KvWatchInclude | undefined): number {
+  switch (include) {
+    case "history":
+      return Deliver.history;
+    case "updates":
+      return Deliver.updates;
+    case "":
+    case undefined:
+      return Deliver.latest;
+    default:
+      throw new ShizukuError("invalid_option", `invalid include: ${JSON.stringify(include)}`);
+  }
+}
+
+function bytesOf(key: string, value: Payload): Uint8Array {
+  if (typeof value === "string") return encoder.encode(value);
+  if (value instanceof Uint8Array) return value;
+  const what = value === null ? "null" : typeof value;
+  throw new EncodeError(
+    `the value for key ${key} must be a string or a Uint8Array, not ${what}; a typed view takes others`,
+    key,
+  );
+}

@@ -1,0 +1,137 @@
+/**
+ * A bucket with values of one type.
+ *
+ * @module
+ */
+import { type Codec, decode, encode } from "./codec.js";
+import type { Duration } from "./duration.js";
+import type { Entry, Operation } from "./entry.js";
+import type { ShizukuError } from "./errors.js";
+import { toError } from "./errors.js";
+import { Live } from "./live.js";
+import type { DeleteOptions, GetOptions, PutOptions, Store, WatchOptions } from "./store.js";
+
+/** A value with its revision. */
+export interface TypedEntry<T> {
+  readonly bucket: string;
+  readonly key: string;
+  readonly value: T;
+  readonly revision: number;
+  readonly created: Date;
+}
+
+/** A change, as a typed watch sees it: `value` is `undefined` where the key was removed. */
+export interface TypedChange<T> {
+  readonly bucket: string;
+  readonly key: string;
+  readonly value: T | undefined;
+  readonly revision: number;
+  readonly created: Date;
+  readonly operation: Operation;
+  /** Whether this came after everything that was there when the watch began. */
+  readonly isUpdate: boolean;
+}
+
+/** How to watch values. */
+export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
+  /** Takes values that do not decode, and the watch goes on; without it they end the watch. */
+  readonly onInvalid?: (error: ShizukuError) => void;
+}
+
+/**
+ * A bucket with values of one type. Made by {@link Store.typed}.
+ *
+ * @typeParam T - what reads answer.
+ * @typeParam In - what writes take, where that is something else.
+ */
+export class TypedStore<T, In = T> {
+  readonly #store: Store;
+  readonly #codec: Codec<T, In>;
+
+  /** @internal */
+  constructor(store: Store, codec: Codec<T, In>) {
+    this.#store = store;
+    this.#codec = codec;
+  }
+
+  get bucket(): string {
+    return this.#store.bucket;
+  }
+
+  /**
+   * The value of a key with its revision; `null` where it has none.
+   *
+   * @throws {@link ValidationError} or {@link DecodeError} where it is not of this type.
+   */
+  async get(key: string, options: GetOptions = {}): Promise<TypedEntry<T> | null> {
+    const entry = await this.#store.get(key, options);
+    return entry === null || entry.removed ? null : this.#typed(entry);
+  }
+
+  /** Writes a value and answers its revision. */
+  async put(key: string, value: In, options: PutOptions = {}): Promise<number> {
+    return this.#store.put(key, await encode(this.#codec, key, value), options);
+  }
+
+  /** Writes a value where there is none. */
+  async create(
+    key: string,
+    value: In,
+    options: Duration | Pick<PutOptions, "ttl"> = {},
+  ): Promise<number> {
+    return this.#store.create(key, await encode(this.#codec, key, value), options);
+  }
+
+  /** Writes a value where the key's last revision is this one. */
+  async update(key: string, value: In, revision: number): Promise<number> {
+    return this.#store.update(key, await encode(this.#codec, key, value), revision);
+  }
+
+  /**
+   * Makes a new value out of the current one, again until no other write came in between.
+   * `undefined` leaves things as they are.
+   */
+  async updateWith(
+    key: string,
+    change: (current: T | undefined) => In | undefined | Promise<In | undefined>,
+  ): Promise<number | undefined> {
+    return this.#store.updateWith(key, async (entry) => {
+      const current = entry === null ? undefined : await decode(this.#codec, entry);
+      const value = await change(current);
+      return value === undefined ? undefined : encode(this.#codec, key, value);
+    });
+  }
+
+  /** Deletes a key, keeping its history. */
+  delete(key: string, options: DeleteOptions = {}): Promise<number> {
+    return this.#store.delete(key, options);
+  }
+
+  /** Follows keys: `for await (const change of settings.watch({ key: "app.>" }))`. */
+  async *watch(options: TypedWatchOptions = {}): AsyncGenerator<TypedChange<T>, void, undefined> {
+    for await (const entry of await this.#store.watch(options)) {
+      const { bucket, key, revision, created, operation, isUpdate } = entry;
+      let value: T | undefined;
+      if (!entry.removed) {
+        try {
+          value = await decode(this.#codec, entry);
+        } catch (error) {
+          if (options.onInvalid === undefined) throw error;
+          options.onInvalid(toError(error));
+          continue;
+        }
+      }
+      yield { bucket, key, value, revision, created, operation, isUpdate };
+    }
+  }
+
+  /** A value that is always current. */
+  live(key: string): Live<T> {
+    return new Live(this.#store, key, this.#codec);
+  }
+
+  async #typed(entry: Entry): Promise<TypedEntry<T>> {
+    const { bucket, key, revision, created } = entry;
+    return { bucket, key, revision, created, value: await decode(this.#codec, entry) };
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * What is followed or listed, as an async iterable.
+ *
+ * @module
+ */
+import { Batch, type Entry } from "./entry.js";
+import { toError } from "./errors.js";
+import type { RawWatch } from "./raw.js";
+
+/** How to follow a watch's signals, and how to stop it. */
+export interface WatchHooks {
+  /** Stops the watch when it is aborted; the loop over it then simply ends. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called when everything that was there has been delivered, at once on an empty bucket. */
+  readonly onCurrent?: (() => void) | undefined;
+  /** Called when the connection is lost; what was missed follows, then `onCurrent` again. */
+  readonly onInterrupted?: (() => void) | undefined;
+}
+
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/**
+ * Follows keys: `for await (const entry of watch)`. It survives lost connections, misses nothing
+ * and repeats nothing. Leaving the loop ends it, on the server too; so do {@link Watch.stop} and
+ * the `signal` it was made with.
+ */
+export class Watch<E> implements AsyncIterableIterator<E, undefined> {
+  readonly #raw: RawWatch;
+  readonly #bucket: string;
+  readonly #hooks: WatchHooks;
+  readonly #pick: (entry: Entry) => E;
+  #batch: Batch | undefined;
+  #loading: Promise<void> | undefined;
+  #isCurrent = false;
+  #isUpdate = false;
+  #isOver = false;
+  readonly #stop = (): void => {
+    this.stop();
+  };
+
+  /** @internal */
+  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: (entry: Entry) => E) {
+    this.#raw = raw;
+    this.#bucket = bucket;
+    this.#hooks = hooks;
+    this.#pick = pick;
+    hooks.signal?.addEventListener("abort", this.#stop, { once: true });
+    if (hooks.signal?.aborted === true) this.stop();
+  }
+
+  /** Whether everything is delivered, as far as is known. */
+  get isCurrent(): boolean {
+    return this.#isCurrent;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** The next entry. */
+  next(): Promise<IteratorResult<E, undefined>> {
+    // What is here already costs no more than one promise.
+    const entry = this.#take();
+    if (entry !== undefined) return Promise.resolve({ done: false, value: this.#pick(entry) });
+    return this.#wait();
+  }
+
+  /** Ends the watch. */
+  return(): Promise<IteratorReturnResult<undefined>> {
+    this.stop();
+    return Promise.resolve(DONE);
+  }
+
+  /** Ends the watch; a loop over it ends too. */
+  stop(): void {
+    this.#isOver = true;
+    this.#batch = undefined;
+    this.#hooks.signal?.removeEventListener("abort", this.#stop);
+    this.#raw.close();
+  }
+
+  async #wait(): Promise<IteratorResult<E, undefined>> {
+    for (;;) {
+      const entry = this.#take();
+      if (entry !== undefined) return { done: false, value: this.#pick(entry) };
+      if (this.#isOver) return DONE;
+      // Two readers share one request; whoever wakes first takes the first entry.
+      await (this.#loading ??= this.#load());
+    }
+  }
+
+  async #load(): Promise<void> {
+    try {
+      const bytes = await this.#raw.next();
+      if (this.#isOver) return;
+      if (bytes === undefined) this.stop();
+      else this.#batch = new Batch(this.#bucket, bytes);
+    } catch (error) {
+      this.stop();
+      throw toError(error);
+    } finally {
+      this.#loading = undefined;
+    }
+  }
+
+  #take(): Entry | undefined {
+    for (;;) {
+      const next = this.#batch?.next(this.#isUpdate);
+      if (next === undefined || typeof next === "object") return next;
+      this.#isCurrent = next === "current";
+      this.#isUpdate ||= this.#isCurrent;
+      if (this.#isCurrent) this.#hooks.onCurrent?.();
+      else this.#hooks.onInterrupted?.();
+    }
+  }
+}

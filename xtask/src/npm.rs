@@ -1,0 +1,137 @@
+//! `cargo xtask npm`: the npm package, out of the bindings and their TypeScript.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use harness::control::Control;
+use harness::{LATEST, workspace};
+use serde::Deserialize;
+
+use crate::browser::Browser;
+use crate::run::{Result, find, path_with, run};
+use crate::wasm;
+
+/// `wasm-pack.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    package: String,
+    #[serde(rename = "crate")]
+    bindings: PathBuf,
+    profile: String,
+    out: PathBuf,
+    build: Vec<Build>,
+    limits: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Build {
+    name: String,
+    target: String,
+    features: Vec<String>,
+}
+
+pub(crate) fn npm(arguments: &[String]) -> Result {
+    if let Some(unexpected) = arguments.first() {
+        return Err(format!("unexpected {unexpected}").into());
+    }
+    install()?;
+    build()
+}
+
+/// `js/`, with what its lockfile says in `node_modules`.
+pub(crate) fn install() -> Result<PathBuf> {
+    let folder = workspace::root().join("js");
+    if find("npm").is_none() {
+        return Err("the npm package needs Node.js 20 or newer with npm".into());
+    }
+    // npm keeps a copy of the lockfile that it installed; nothing to do where it is as new.
+    let age = |file: &str| fs::metadata(folder.join(file)).and_then(|meta| meta.modified());
+    let is_fresh = match (
+        age("node_modules/.package-lock.json"),
+        age("package-lock.json"),
+    ) {
+        (Ok(installed), Ok(wanted)) => installed >= wanted,
+        _ => false,
+    };
+    if !is_fresh {
+        run(Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&folder))?;
+    }
+    Ok(folder)
+}
+
+/// Builds everything into `js/dist`.
+pub(crate) fn build() -> Result {
+    let root = workspace::root();
+    let settings: Settings = toml::from_str(&fs::read_to_string(root.join("wasm-pack.toml"))?)?;
+    let manifest = fs::read_to_string(root.join("js/package.json"))?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
+    if manifest["name"] != settings.package.as_str() {
+        return Err("wasm-pack.toml and js/package.json disagree on the package's name".into());
+    }
+    if manifest["version"] != env!("CARGO_PKG_VERSION") {
+        return Err("js/package.json has another version than the workspace".into());
+    }
+
+    let tools = wasm::tools()?;
+    let opt = root.join("js/node_modules/.bin");
+    // wasm-pack goes on without it, and the package would be a third larger.
+    if !opt.join("wasm-opt").exists() {
+        return Err("js/node_modules has no wasm-opt: it comes with npm's binaryen".into());
+    }
+    let path = path_with(&tools)?;
+    let path = env::join_paths(std::iter::once(opt).chain(env::split_paths(&path)))?;
+    for build in &settings.build {
+        pack(&settings, build, &tools, &path)?;
+    }
+    let limits = serde_json::Value::Object(settings.limits).to_string();
+    run(Command::new("node")
+        .args(["scripts/build.mjs", &limits])
+        .current_dir(root.join("js")))
+}
+
+/// The package against @nats-io/kv, in one page of one browser.
+pub(crate) fn bench() -> Result {
+    harness::install::nats_server(LATEST)?;
+    let folder = install()?;
+    build()?;
+    let browser = Browser::find_or_install()?;
+    let control = Control::start()?;
+    let report = workspace::target_dir().join("bench/browser.json");
+    let mut command = Command::new("node");
+    command
+        .arg("bench/run.mjs")
+        .current_dir(folder)
+        .env("SHIZUKU_CONTROL", control.url())
+        .env("SHIZUKU_BENCH_REPORT", &report);
+    browser.drive(&mut command)?;
+    run(&mut command)?;
+    eprintln!("wrote {}", report.display());
+    Ok(())
+}
+
+fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr) -> Result {
+    let root = workspace::root();
+    let mut command = Command::new(tools.join("wasm-pack"));
+    command
+        .args([
+            "build",
+            "--mode",
+            "no-install",
+            "--no-typescript",
+            "--no-pack",
+        ])
+        .args(["--target", &build.target])
+        .args(["--profile", &settings.profile])
+        .args(["--out-name", "shizuku", "--out-dir"])
+        .arg(root.join(&settings.out).join(&build.name))
+        .arg(root.join(&settings.bindings))
+        .args(["--features", &build.features.join(",")])
+        .current_dir(&root)
+        .env("PATH", path);
+    run(&mut command)
+}
