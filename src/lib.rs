@@ -55,8 +55,6 @@
 //! | work with bytes, many keys, time to live | [`Store`], [`kv::PutOptions`] |
 //! | follow changes | [`Store::watch`], [`kv::Watch`], [`kv::WatchOptions`] |
 //! | read configuration in a service | [`kv::Live`], [`kv::LiveMap`] |
-//! | lock: readers and a writer, mutex, semaphore, leader | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
-//! | know what a lock guarantees | [`kv::lock`] |
 //! | let one at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
 //! | know what a lock guarantees | [`kv::lock`] |
 //! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`] |

@@ -93,7 +93,7 @@ impl Store {
     /// The bucket's settings and state.
     ///
     /// # Errors
-    /// [`ServiceError::BucketNotFound`] where it was deleted.
+    /// [`ServiceError::BucketNotFound`](super::ServiceError::BucketNotFound) where it was deleted.
     pub async fn status(&self) -> Result<BucketStatus, BucketError> {
         self.backend.status().await
     }
