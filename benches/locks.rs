@@ -52,6 +52,7 @@ async fn main() {
         other,
         peer: async_nats::jetstream::new(nats),
     };
+    bench.put().await;
     bench.alone().await;
     bench.cold().await;
     bench.hand_off().await;
@@ -84,6 +85,24 @@ fn new_name() -> String {
 }
 
 impl Bench {
+    /// What one publish-and-ack costs through this library, for comparison.
+    async fn put(&mut self) {
+        let (store, peer) = (&self.store, &self.peer);
+        let (ours, theirs) = interleave(
+            ROUNDS,
+            || async {
+                let start = Instant::now();
+                for _ in 0..CALLS {
+                    store.put("ours", vec![b'x'; 40]).await.unwrap();
+                }
+                micros(start.elapsed(), CALLS)
+            },
+            || publish(peer, CALLS),
+        )
+        .await;
+        self.report.add("put", "us", Better::Lower, &ours, &theirs);
+    }
+
     async fn alone(&mut self) {
         let lock = DistroRwLock::new(&self.store, "warm").unwrap();
         let peer = &self.peer;
