@@ -135,7 +135,7 @@ async fn a_watch_says_what_vanished_during_a_break() {
     loop {
         match event(&watch).await {
             WatchEvent::Entry(entry) => {
-                seen.push((entry.key.to_string(), entry.operation, entry.revision))
+                seen.push((entry.key.to_string(), entry.operation, entry.revision));
             }
             WatchEvent::Current => break,
             other => panic!("{other:?}"),
