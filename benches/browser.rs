@@ -28,7 +28,7 @@ const RAW: &str = r#"
     const socket = new WebSocket(url);
     socket.binaryType = 'arraybuffer';
     const text = new TextDecoder('latin1');
-    let bytes = 0, frames = 0, loading = false;
+    let bytes = 0, frames = 0, loading = false, timer;
     const config = { deliver_subject: 'raw.' + Math.random(), deliver_policy: 'last_per_subject',
         ack_policy: 'none', max_deliver: 1, mem_storage: true, num_replicas: 1,
         inactive_threshold: 60e9, filter_subject: '$KV.' + bucket + '.>' };

@@ -16,7 +16,7 @@ use shizuku::{
     Client, Store,
     kv::rw_lock::{DistroRwLock, ReadGuard},
 };
-use tokio::{sync::oneshot, time::sleep};
+use tokio::time::sleep;
 
 const ROUNDS: usize = 21;
 const CALLS: u32 = 100;
@@ -133,7 +133,8 @@ impl Bench {
             .add("cold acquire", "us", Better::Lower, &ours, &theirs);
     }
 
-    /// From the call of release on one connection to the grant on another.
+    /// A queue of writers, in turn on one connection and another, each of which releases as soon
+    /// as it is granted: the time from one grant to the next.
     async fn hand_off(&mut self) {
         let mine = DistroRwLock::new(&self.store, "hand").unwrap();
         let theirs = DistroRwLock::new(&self.other, "hand").unwrap();
@@ -141,32 +142,25 @@ impl Bench {
         let (ours, peers) = interleave(
             ROUNDS,
             || async {
-                let mut total = Duration::ZERO;
-                let mut calls = 0;
-                let (mut here, mut there) = (&mine, &theirs);
-                let mut guard = here.write().await.unwrap();
-                for _ in 0..COLD {
-                    let (sender, granted) = oneshot::channel();
-                    let waiting = there.clone();
-                    tokio::spawn(async move {
-                        let guard = waiting.write().await.unwrap();
-                        drop(sender.send((guard, Instant::now())));
-                    });
-                    // It stands in the queue.
-                    while here.holders().await.unwrap().len() < 2 {
-                        sleep(SETTLE / 3).await;
+                let first = mine.write().await.unwrap();
+                let mut waiting = Vec::new();
+                for number in 0..COLD {
+                    let lock = if number % 2 == 0 { &theirs } else { &mine }.clone();
+                    waiting.push(tokio::spawn(async move {
+                        lock.write().await.unwrap().release().await.unwrap();
+                    }));
+                    // Settled: it stands in the queue.
+                    while mine.holders().await.unwrap().len() < number as usize + 2 {
+                        sleep(SETTLE).await;
                     }
-                    sleep(SETTLE).await;
-                    let start = Instant::now();
-                    guard.release().await.unwrap();
-                    let at;
-                    (guard, at) = granted.await.unwrap();
-                    total += at - start;
-                    calls += 1;
-                    std::mem::swap(&mut here, &mut there);
                 }
-                guard.release().await.unwrap();
-                micros(total, calls)
+                sleep(SETTLE).await;
+                let start = Instant::now();
+                first.release().await.unwrap();
+                for writer in waiting {
+                    writer.await.unwrap();
+                }
+                micros(start.elapsed(), COLD)
             },
             || publish(peer, CALLS),
         )

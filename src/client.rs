@@ -260,7 +260,8 @@ pub struct ConnectionStatus {
 }
 
 impl ConnectionStatus {
-    pub(crate) const fn new(state: ConnectionState, epoch: u64) -> Self {
+    /// A state and how often the connection was made.
+    pub const fn new(state: ConnectionState, epoch: u64) -> Self {
         Self { state, epoch }
     }
 }

@@ -113,6 +113,13 @@ impl<T: serde::de::DeserializeOwned> ByteDeserialize for Json<T> {
     }
 }
 
+#[cfg(feature = "json")]
+impl<T: crate::kv::StaticKeyIndexedValue> crate::kv::StaticKeyIndexedValue for Json<T> {
+    fn key() -> String {
+        T::key()
+    }
+}
+
 /// What `#[derive(JsonByteSer)]` calls.
 #[cfg(feature = "json")]
 #[doc(hidden)]

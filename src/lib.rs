@@ -55,16 +55,20 @@
 //! | work with bytes, many keys, time to live | [`Store`], [`kv::PutOptions`] |
 //! | follow changes | [`Store::watch`], [`kv::Watch`], [`kv::WatchOptions`] |
 //! | read configuration in a service | [`kv::Live`], [`kv::LiveMap`] |
+//! | let one at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
+//! | know what a lock guarantees | [`kv::lock`] |
 //! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`] |
 //!
 //! # Cargo features
 //!
 //! `memory`, `native`, `json` and `derive` are on by default. `native` is JetStream through
-//! async-nats.
+//! async-nats. `web` is JetStream over the NATS protocol of this crate, which is what browsers
+//! have: build for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`.
+//! `nkeys` adds signing in with `NKey`s and JWTs there.
 //!
 //! # Runtime
 //!
-//! Native programs run it within a tokio runtime. Every future and handle is `Send` on every
+//! Native programs run it within a tokio runtime, browsers in their event loop. Every future and handle is `Send` on every
 //! target. Dropping a future is always safe; what that means for a write is said at each method.
 
 pub mod backend;

@@ -37,7 +37,7 @@ pub enum Credentials {
         seed: Option<String>,
     },
     /// The text of a `.creds` file: a JWT and a seed between their markers.
-    File(String),
+    Creds(String),
 }
 
 impl fmt::Debug for Credentials {
@@ -47,7 +47,7 @@ impl fmt::Debug for Credentials {
             Self::Token(_) => "Token",
             Self::NKey { .. } => "NKey",
             Self::Jwt { .. } => "Jwt",
-            Self::File(_) => "File",
+            Self::Creds(_) => "Creds",
         })
     }
 }
@@ -134,6 +134,16 @@ impl ConnectOptions {
     {
         self.credentials = Some(Arc::new(move || Box::pin(provider())));
         self
+    }
+
+    /// A `.creds` file, read again at every connect. Native only.
+    #[must_use]
+    pub fn credentials_file(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        self.credentials_from(move || {
+            let text = std::fs::read_to_string(&path);
+            async move { Ok(Credentials::Creds(text?)) }
+        })
     }
 
     /// A user's name and password.

@@ -88,7 +88,8 @@ cfg_if::cfg_if! {
             }
         }
     } else {
-        pub(crate) use std::time::Instant;
+        // Not std's, so that a paused runtime pauses us too.
+        pub(crate) use tokio::time::Instant;
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::plain::{PlainSocket as Socket, WakeUps};
 

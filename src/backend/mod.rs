@@ -12,7 +12,7 @@ pub(crate) mod jetstream;
 #[cfg(feature = "memory")]
 pub mod memory;
 
-use std::{fmt::Debug, pin::Pin, sync::Arc};
+use std::{fmt::Debug, pin::Pin, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures::{Stream, future::BoxFuture, stream::BoxStream};
@@ -111,6 +111,9 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Settings and state.
     fn status(&self) -> BoxFuture<'_, Result<BucketStatus, BucketError>>;
+
+    /// The time by which entries grow old, as well as this side knows it.
+    fn now(&self) -> SystemTime;
 
     /// The state of the connection below.
     fn connection(&self) -> watch::Receiver<ConnectionStatus>;

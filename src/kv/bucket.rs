@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Debug,
     time::{Duration, SystemTime},
 };
 
 use super::{
-    error::{Difference, InvalidOption},
+    error::InvalidOption,
     key::{BucketName, InvalidKey},
     options::check_ttl,
 };
@@ -60,8 +59,7 @@ pub struct Source {
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let client = shizuku::connect("memory:").await?;
-/// let mut config = BucketConfig::new("sessions");
-/// config.history = 5;
+/// let mut config = BucketConfig::new("sessions").history(5);
 /// config.description = "who is logged in".into();
 /// let store = client.create_bucket(config).await?;
 /// assert_eq!(store.status().await?.config.history, 5);
@@ -78,13 +76,13 @@ pub struct BucketConfig {
     pub history: u8,
     /// How long a revision lives; `None` for ever.
     pub max_age: Option<Duration>,
-    /// For how long a marker stands where the server removed a value that had outlived its time:
-    /// whole seconds, one at least. `None` turns limit markers off, and with them time to live
-    /// per key and all locks.
+    /// For how long a marker stands where the server removed a value that had outlived its time.
+    /// `LimitMarkers::Off` turns off with them time to live per key and all locks.
     ///
     /// The default is 1 s where the server is 2.11 or newer, and off on older ones.
     pub limit_markers: LimitMarkers,
-    /// The size of the largest value, in bytes; `None` for the server's own limit.
+    /// The size of the largest value with its headers, in bytes, at most `i32::MAX`; `None` for
+    /// the server's own limit.
     pub max_value_size: Option<u32>,
     /// The size of the bucket, in bytes; `None` for no limit. A full bucket refuses writes.
     pub max_bytes: Option<u64>,
@@ -155,6 +153,41 @@ impl BucketConfig {
         }
     }
 
+    /// Sets `history`.
+    #[must_use]
+    pub const fn history(mut self, revisions: u8) -> Self {
+        self.history = revisions;
+        self
+    }
+
+    /// Sets `max_age`.
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets `limit_markers`.
+    #[must_use]
+    pub const fn limit_markers(mut self, markers: LimitMarkers) -> Self {
+        self.limit_markers = markers;
+        self
+    }
+
+    /// Sets `storage`.
+    #[must_use]
+    pub const fn storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Sets `replicas`.
+    #[must_use]
+    pub const fn replicas(mut self, copies: u8) -> Self {
+        self.replicas = copies;
+        self
+    }
+
     /// The name, checked.
     pub(crate) fn bucket(&self) -> Result<BucketName, InvalidKey> {
         BucketName::new(self.name.as_str())
@@ -197,6 +230,30 @@ impl BucketConfig {
                 "0 would let nothing in; None means no limit",
             ));
         }
+        if self
+            .max_value_size
+            .is_some_and(|size| i32::try_from(size).is_err())
+        {
+            return Err(InvalidOption::new(
+                "max_value_size",
+                "a server counts it in 31 bits: 2 GiB are too much",
+            ));
+        }
+        if self
+            .max_bytes
+            .is_some_and(|bytes| i64::try_from(bytes).is_err())
+        {
+            return Err(InvalidOption::new(
+                "max_bytes",
+                "a server counts it in 63 bits",
+            ));
+        }
+        if let Some(name) = self.metadata.keys().find(|name| name.starts_with("_nats.")) {
+            return Err(InvalidOption::new(
+                "metadata",
+                format!("{name:?}: names that begin with _nats. belong to the server"),
+            ));
+        }
         if self.mirror.is_some() && !self.sources.is_empty() {
             return Err(InvalidOption::new(
                 "mirror",
@@ -205,140 +262,6 @@ impl BucketConfig {
         }
         Ok(())
     }
-
-    /// In which settings a bucket that exists (`actual`) differs from what is wanted (`self`).
-    ///
-    /// Settings that say the same in two ways do not differ: [`LimitMarkers::Auto`] is content
-    /// with whatever there is, the order of sources and tags means nothing, and metadata named
-    /// `_nats.…` is the server's own. The name is not compared.
-    pub(crate) fn differences(&self, actual: &Self) -> Vec<Difference> {
-        // Naming every field makes a setting that is added later a compile error here.
-        let Self {
-            name: _,
-            description,
-            history,
-            max_age,
-            limit_markers,
-            max_value_size,
-            max_bytes,
-            storage,
-            replicas,
-            compression,
-            placement,
-            republish,
-            mirror,
-            sources,
-            metadata,
-        } = self;
-        let mut found = Differences::default();
-        found.compare("description", description, &actual.description);
-        found.compare("history", history, &actual.history);
-        found.compare_option("max_age", max_age.as_ref(), actual.max_age.as_ref());
-        if *limit_markers != LimitMarkers::Auto {
-            let (wanted, is) = (limit_markers.duration(), actual.limit_markers.duration());
-            found.compare_option("limit_markers", wanted.as_ref(), is.as_ref());
-        }
-        let (wanted, is) = (max_value_size.as_ref(), actual.max_value_size.as_ref());
-        found.compare_option("max_value_size", wanted, is);
-        let (wanted, is) = (max_bytes.as_ref(), actual.max_bytes.as_ref());
-        found.compare_option("max_bytes", wanted, is);
-        found.compare("storage", storage, &actual.storage);
-        found.compare("replicas", replicas, &actual.replicas);
-        found.compare("compression", compression, &actual.compression);
-        let (wanted, is) = (
-            normal_placement(placement),
-            normal_placement(&actual.placement),
-        );
-        found.compare_option("placement", wanted.as_ref(), is.as_ref());
-        let (wanted, is) = (
-            normal_republish(republish),
-            normal_republish(&actual.republish),
-        );
-        found.compare_option("republish", wanted.as_ref(), is.as_ref());
-        found.compare_option("mirror", mirror.as_ref(), actual.mirror.as_ref());
-        found.compare(
-            "sources",
-            &normal_sources(sources),
-            &normal_sources(&actual.sources),
-        );
-        found.compare(
-            "metadata",
-            &own_metadata(metadata),
-            &own_metadata(&actual.metadata),
-        );
-        found.0
-    }
-}
-
-/// Collects what differs.
-#[derive(Default)]
-struct Differences(Vec<Difference>);
-
-impl Differences {
-    fn compare<T: PartialEq + Debug>(&mut self, setting: &'static str, wanted: &T, actual: &T) {
-        if wanted != actual {
-            self.add(setting, format!("{wanted:?}"), format!("{actual:?}"));
-        }
-    }
-
-    /// The same for a setting that may be absent, which reads better as `none` than as `None`.
-    fn compare_option<T: PartialEq + Debug>(
-        &mut self,
-        setting: &'static str,
-        wanted: Option<&T>,
-        actual: Option<&T>,
-    ) {
-        let text = |value: Option<&T>| match value {
-            Some(value) => format!("{value:?}"),
-            None => "none".to_owned(),
-        };
-        if wanted != actual {
-            self.add(setting, text(wanted), text(actual));
-        }
-    }
-
-    fn add(&mut self, setting: &'static str, wanted: String, actual: String) {
-        self.0.push(Difference {
-            setting,
-            wanted,
-            actual,
-        });
-    }
-}
-
-/// A placement that demands nothing is none, and tags have no order.
-fn normal_placement(placement: &Option<Placement>) -> Option<Placement> {
-    let mut normal = placement.clone().filter(|p| *p != Placement::default())?;
-    normal.tags.sort();
-    Some(normal)
-}
-
-/// No source and `>` are both everything.
-fn normal_republish(republish: &Option<Republish>) -> Option<Republish> {
-    let mut normal = republish.clone()?;
-    if normal.source.is_empty() {
-        normal.source.push('>');
-    }
-    Some(normal)
-}
-
-/// Sources have no order.
-fn normal_sources(sources: &[Source]) -> Vec<(&str, Option<&str>)> {
-    let mut normal: Vec<_> = sources
-        .iter()
-        .map(|source| (source.bucket.as_ref(), source.domain.as_deref()))
-        .collect();
-    normal.sort_unstable();
-    normal
-}
-
-/// The metadata that people set.
-fn own_metadata(metadata: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
-    metadata
-        .iter()
-        .filter(|(name, _)| !name.starts_with("_nats."))
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
 }
 
 impl From<&str> for BucketConfig {
@@ -350,6 +273,30 @@ impl From<&str> for BucketConfig {
 impl From<String> for BucketConfig {
     fn from(name: String) -> Self {
         Self::new(name)
+    }
+}
+
+impl From<&String> for BucketConfig {
+    fn from(name: &String) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<BucketName> for BucketConfig {
+    fn from(name: BucketName) -> Self {
+        Self::new(name.as_str())
+    }
+}
+
+impl From<&BucketName> for BucketConfig {
+    fn from(name: &BucketName) -> Self {
+        Self::new(name.as_str())
+    }
+}
+
+impl From<&BucketConfig> for BucketConfig {
+    fn from(config: &BucketConfig) -> Self {
+        config.clone()
     }
 }
 
@@ -376,103 +323,22 @@ pub struct BucketStatus {
 }
 
 impl BucketStatus {
+    /// An empty bucket, for a backend of your own; the other fields can be set afterwards.
+    pub fn new(bucket: BucketName, config: BucketConfig, created: SystemTime) -> Self {
+        Self {
+            bucket,
+            config,
+            values: 0,
+            keys: 0,
+            bytes: 0,
+            first_revision: 0,
+            last_revision: 0,
+            created,
+        }
+    }
+
     /// Whether keys can have a time to live, and locks work.
     pub fn has_limit_markers(&self) -> bool {
         matches!(self.config.limit_markers, LimitMarkers::For(_))
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    fn names(wanted: &BucketConfig, actual: &BucketConfig) -> Vec<&'static str> {
-        let differences = wanted.differences(actual);
-        differences.iter().map(|found| found.setting).collect()
-    }
-
-    #[test]
-    fn every_setting_that_differs_is_named() {
-        let wanted = BucketConfig::new("b");
-        let mut actual = BucketConfig::new("b");
-        assert_eq!(names(&wanted, &actual), [""; 0]);
-
-        actual.description = "other".into();
-        actual.history = 9;
-        actual.max_age = Some(Duration::from_secs(60));
-        actual.max_value_size = Some(10);
-        actual.max_bytes = Some(1000);
-        actual.storage = Storage::Memory;
-        actual.replicas = 3;
-        actual.compression = true;
-        actual.placement = Some(Placement {
-            cluster: Some("c".into()),
-            tags: Vec::new(),
-        });
-        actual.republish = Some(Republish::default());
-        let source = Source {
-            bucket: BucketName::new("other").unwrap(),
-            domain: None,
-        };
-        actual.mirror = Some(source.clone());
-        actual.sources = vec![source];
-        actual.metadata.insert("team".into(), "blue".into());
-        assert_eq!(
-            names(&wanted, &actual),
-            [
-                "description",
-                "history",
-                "max_age",
-                "max_value_size",
-                "max_bytes",
-                "storage",
-                "replicas",
-                "compression",
-                "placement",
-                "republish",
-                "mirror",
-                "sources",
-                "metadata",
-            ]
-        );
-        let differences = wanted.differences(&actual);
-        assert_eq!(differences[1].to_string(), "history is 9, not 1");
-        assert_eq!(differences[2].to_string(), "max_age is 60s, not none");
-    }
-
-    #[test]
-    fn automatic_markers_are_content_with_any() {
-        let mut wanted = BucketConfig::new("b");
-        let mut actual = BucketConfig::new("b");
-        for markers in [LimitMarkers::Off, LimitMarkers::For(Duration::from_secs(9))] {
-            actual.limit_markers = markers;
-            assert_eq!(names(&wanted, &actual), [""; 0]);
-        }
-        wanted.limit_markers = LimitMarkers::Off;
-        assert_eq!(names(&wanted, &actual), ["limit_markers"]);
-        wanted.limit_markers = LimitMarkers::For(Duration::from_secs(9));
-        assert_eq!(names(&wanted, &actual), [""; 0]);
-    }
-
-    #[test]
-    fn the_same_said_in_two_ways_is_no_difference() {
-        let source = |name: &str| Source {
-            bucket: BucketName::new(name).unwrap(),
-            domain: None,
-        };
-        let mut wanted = BucketConfig::new("b");
-        let mut actual = BucketConfig::new("b");
-        wanted.placement = Some(Placement::default());
-        wanted.sources = vec![source("x"), source("y")];
-        actual.sources = vec![source("y"), source("x")];
-        wanted.republish = Some(Republish::default());
-        actual.republish = Some(Republish {
-            source: ">".into(),
-            ..Republish::default()
-        });
-        let server = ("_nats.level".to_owned(), "1".to_owned());
-        actual.metadata.extend([server]);
-        assert_eq!(names(&wanted, &actual), [""; 0]);
     }
 }

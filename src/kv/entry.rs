@@ -69,6 +69,27 @@ impl Operation {
 }
 
 impl<T> Entry<T> {
+    /// An entry of this moment's shape, without headers or anything pending: for backends and
+    /// tests of your own. The other fields can be set afterwards.
+    pub const fn new(
+        bucket: BucketName,
+        key: Key,
+        revision: u64,
+        operation: Operation,
+        value: Option<T>,
+    ) -> Self {
+        Self {
+            bucket,
+            key,
+            value,
+            revision,
+            created: SystemTime::UNIX_EPOCH,
+            operation,
+            delta: 0,
+            headers: Headers::new(),
+        }
+    }
+
     /// Whether this is a removal.
     pub const fn is_removal(&self) -> bool {
         self.operation.is_removal()

@@ -94,7 +94,31 @@ pub enum KvWriteError {
     Service(#[from] ServiceError),
 }
 
+impl KvReadError {
+    /// Whether the same read may succeed later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Service(error) if error.is_retryable())
+    }
+}
+
+impl BucketError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Service(error) if error.is_retryable())
+    }
+}
+
 impl KvWriteError {
+    /// Whether the same write may succeed later without anybody changing anything, and can be
+    /// repeated safely: never after an unknown outcome.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Service(error) => error.is_retryable(),
+            Self::Read(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
     /// The lost race, where that is what happened.
     pub fn conflict(&self) -> Option<&Conflict> {
         match self {
@@ -121,6 +145,17 @@ pub struct Conflict {
     pub expected: Expect,
     /// The key's last revision, where the server says it. It may be the revision of a removal.
     pub actual: Option<u64>,
+}
+
+impl Conflict {
+    /// A race that was lost, for a backend of your own.
+    pub const fn new(key: Key, expected: Expect, actual: Option<u64>) -> Self {
+        Self {
+            key,
+            expected,
+            actual,
+        }
+    }
 }
 
 /// A stored value that is not a value of the type asked for.
@@ -152,7 +187,8 @@ pub struct InvalidOption {
 }
 
 impl InvalidOption {
-    pub(crate) fn new(option: &'static str, reason: impl Into<String>) -> Self {
+    /// An option by its name, and what is wrong with it.
+    pub fn new(option: &'static str, reason: impl Into<String>) -> Self {
         Self {
             option,
             reason: reason.into(),
@@ -286,9 +322,11 @@ impl ServiceError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Disconnected { .. } => true,
-            Self::Refused { status, code, .. } => {
-                matches!(status, 429 | 503) || matches!(code, 10008 | 10023 | 10047 | 10167)
-            }
+            Self::Refused {
+                status, code: 0, ..
+            } => matches!(status, 429 | 503),
+            // The status alone says too little: a full bucket is a 503 too.
+            Self::Refused { code, .. } => matches!(code, 10008 | 10023 | 10047 | 10167),
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! What [`Live`](super::Live) and [`LiveMap`](super::LiveMap) share: a task that follows a watch
 //! and keeps a view current, and the handles that read the view.
 
-use std::{pin::pin, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::future::{Either, select};
 use tokio::sync::watch;
@@ -40,9 +40,20 @@ pub(super) trait View<T>: Default + Send + Sync + 'static {
 struct State<V> {
     view: V,
     status: LiveStatus,
-    last_error: Option<Arc<KvReadError>>,
-    /// How often the view changed or an error came.
+    errors: Errors,
+    /// How often the view changed, or a revision came that does not decode.
     changes: u64,
+}
+
+/// What is wrong at the moment.
+#[derive(Debug, Default)]
+struct Errors {
+    /// By key, the last revision that does not decode and has not been made up for.
+    decode: BTreeMap<Key, Arc<KvReadError>>,
+    /// What came last of these.
+    last: Option<Arc<KvReadError>>,
+    /// What ended the watch.
+    end: Option<Arc<KvReadError>>,
 }
 
 impl<V> State<V> {
@@ -53,21 +64,36 @@ impl<V> State<V> {
     {
         match event {
             Ok(WatchEvent::Entry(entry)) => {
-                self.forgive(&entry.key);
-                let changed = self.view.apply(keep(entry));
+                let forgiven = self.errors.forgive(&entry.key);
+                let changed = self.view.apply(keep(entry)) || forgiven;
                 self.changes += u64::from(changed);
                 changed
             }
             Ok(WatchEvent::Current) => self.turn(LiveStatus::Current),
             Ok(WatchEvent::Interrupted) => self.turn(LiveStatus::Interrupted),
             Err(error) => {
-                if !matches!(error, KvReadError::Decode(_)) {
-                    self.status = LiveStatus::Ended;
-                }
                 tracing::warn!(%error, "a live value keeps its last good state");
-                self.last_error = Some(Arc::new(error));
-                self.changes += 1;
+                self.refuse(error);
                 true
+            }
+        }
+    }
+
+    fn refuse(&mut self, error: KvReadError) {
+        let key = match &error {
+            KvReadError::Decode(error) => Some(error.key.detached()),
+            _ => None,
+        };
+        let error = Arc::new(error);
+        match key {
+            Some(key) => {
+                self.errors.decode.insert(key, error.clone());
+                self.errors.last = Some(error);
+                self.changes += 1;
+            }
+            None => {
+                self.errors.end = Some(error);
+                self.status = LiveStatus::Ended;
             }
         }
     }
@@ -75,14 +101,20 @@ impl<V> State<V> {
     fn turn(&mut self, status: LiveStatus) -> bool {
         std::mem::replace(&mut self.status, status) != status
     }
+}
 
-    /// A good value makes up for a bad one under the same key.
-    fn forgive(&mut self, key: &Key) {
-        if let Some(KvReadError::Decode(error)) = self.last_error.as_deref()
-            && error.key == *key
-        {
-            self.last_error = None;
+impl Errors {
+    /// A good value, or a removal, makes up for a bad value under the same key.
+    fn forgive(&mut self, key: &Key) -> bool {
+        if self.decode.is_empty() || self.decode.remove(key).is_none() {
+            return false;
         }
+        self.last = self.decode.values().next_back().cloned();
+        true
+    }
+
+    fn last(&self) -> Option<Arc<KvReadError>> {
+        self.end.clone().or_else(|| self.last.clone())
     }
 }
 
@@ -122,7 +154,7 @@ impl<V> Follower<V> {
         let mut state = State {
             view: V::default(),
             status: LiveStatus::Interrupted,
-            last_error: None,
+            errors: Errors::default(),
             changes: 0,
         };
         while state.status != LiveStatus::Current {
@@ -148,15 +180,29 @@ impl<V> Follower<V> {
     }
 
     pub(super) fn status(&self) -> LiveStatus {
+        // The task is gone without a word: its runtime was shut down.
+        if self.state.has_changed().is_err() {
+            return LiveStatus::Ended;
+        }
         self.state.borrow().status
     }
 
+    /// What came last, and what is wrong with each key.
     pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
-        self.state.borrow().last_error.clone()
+        let last = self.state.borrow().errors.last();
+        last.or_else(|| (self.status() == LiveStatus::Ended).then(closed))
     }
 
-    /// Waits until the view has changed since this handle last waited.
-    pub(super) async fn changed(&mut self) -> Result<(), Arc<KvReadError>> {
+    pub(super) fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
+        let state = self.state.borrow();
+        state.errors.decode.values().cloned().collect()
+    }
+
+    /// Waits until the view has changed since this handle last waited, and looks at it.
+    pub(super) async fn changed<R>(
+        &mut self,
+        look: impl FnOnce(&V) -> R,
+    ) -> Result<R, Arc<KvReadError>> {
         let seen = self.seen_changes;
         let news = self
             .state
@@ -165,11 +211,12 @@ impl<V> Follower<V> {
         let Ok(state) = news else {
             return Err(closed());
         };
-        if state.changes != seen && state.status != LiveStatus::Ended {
+        // The last changes before the end count too.
+        if state.changes != seen {
             self.seen_changes = state.changes;
-            return Ok(());
+            return Ok(look(&state.view));
         }
-        Err(state.last_error.clone().unwrap_or_else(closed))
+        Err(state.errors.end.clone().unwrap_or_else(closed))
     }
 
     /// Waits until the status differs from what this handle last saw.

@@ -262,6 +262,13 @@ macro_rules! name_type {
             }
         }
 
+        impl TryFrom<&&str> for $name {
+            type Error = InvalidKey;
+            fn try_from(text: &&str) -> Result<Self, InvalidKey> {
+                Self::new(*text)
+            }
+        }
+
         impl TryFrom<&String> for $name {
             type Error = InvalidKey;
             fn try_from(text: &String) -> Result<Self, InvalidKey> {
@@ -452,7 +459,9 @@ macro_rules! one_filter {
         }
     )*};
 }
-one_filter!(&str, String, &String, KeyFilter, &KeyFilter, Key, &Key);
+one_filter!(
+    &str, &&str, String, &String, KeyFilter, &KeyFilter, Key, &Key
+);
 
 macro_rules! many_filters {
     ($([$($generics:tt)*] $many:ty),*) => {$(
@@ -467,4 +476,4 @@ macro_rules! many_filters {
         }
     )*};
 }
-many_filters!([] &[T], [] Vec<T>, [const N: usize] [T; N], [const N: usize] &[T; N]);
+many_filters!([] &[T], [] Vec<T>, [] &Vec<T>, [const N: usize] [T; N], [const N: usize] &[T; N]);

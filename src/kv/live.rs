@@ -16,7 +16,7 @@ use crate::codec::ByteDeserialize;
 /// Reading it asks nobody. It survives reconnects; while the connection is lost, and where a
 /// revision does not decode, the last good value stands, and [`status`](Live::status) and
 /// [`last_error`](Live::last_error) say so. Clones are cheap and share one watch, which ends with
-/// the last of them.
+/// the last of them. It lives in a task of the runtime in which it was opened.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -39,6 +39,12 @@ pub struct Live<T> {
 
 /// The last entry of the key: a value or a removal, or nothing yet.
 struct Latest<T>(Option<Entry<Arc<T>>>);
+
+impl<T> Latest<T> {
+    fn value(&self) -> Option<Arc<T>> {
+        self.0.as_ref().and_then(|entry| entry.value.clone())
+    }
+}
 
 impl<T> Default for Latest<T> {
     fn default() -> Self {
@@ -73,8 +79,7 @@ impl<T> Live<T> {
 
     /// The current value; `None` where the key has none. Takes some ten nanoseconds.
     pub fn get(&self) -> Option<Arc<T>> {
-        self.follower
-            .read(|latest| latest.0.as_ref().and_then(|entry| entry.value.clone()))
+        self.follower.read(Latest::value)
     }
 
     /// The last revision with its metadata: a value or a removal.
@@ -82,17 +87,17 @@ impl<T> Live<T> {
         self.follower.read(|latest| latest.0.clone())
     }
 
-    /// Waits until the value has changed since this handle was made or last waited, or a revision
-    /// came that does not decode, and answers the value. Changes that come faster than they are
-    /// waited for fall together.
+    /// Waits until the value has changed since this handle last waited, or a revision came that
+    /// does not decode, and answers the value. Changes that come faster than they are waited for
+    /// fall together. A new handle has seen what there was when the value was opened, a clone what
+    /// the handle had seen that it was cloned from.
     ///
     /// May be dropped at any time: nothing is lost.
     ///
     /// # Errors
     /// The error that ended the watch, from then on.
     pub async fn changed(&mut self) -> Result<Option<Arc<T>>, Arc<KvReadError>> {
-        self.follower.changed().await?;
-        Ok(self.get())
+        self.follower.changed(Latest::value).await
     }
 
     /// How it stands to the bucket.

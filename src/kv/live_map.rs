@@ -98,15 +98,17 @@ impl<T> LiveMap<T> {
         })
     }
 
-    /// Waits until a value has changed since this handle was made or last waited, or a revision
-    /// came that does not decode. Changes that come faster than they are waited for fall together.
+    /// Waits until a value has changed since this handle last waited, or a revision came that does
+    /// not decode. Changes that come faster than they are waited for fall together. A new handle
+    /// has seen what there was when the map was opened, a clone what the handle had seen that it
+    /// was cloned from.
     ///
     /// May be dropped at any time: nothing is lost.
     ///
     /// # Errors
     /// The error that ended the watch, from then on.
     pub async fn changed(&mut self) -> Result<(), Arc<KvReadError>> {
-        self.follower.changed().await
+        self.follower.changed(|_| ()).await
     }
 
     /// How it stands to the bucket.
@@ -120,10 +122,15 @@ impl<T> LiveMap<T> {
         self.follower.status_changed().await
     }
 
-    /// The last revision that did not decode and was not made up for since, or why the values are
-    /// no longer followed.
+    /// Why the values are no longer followed, or a revision that does not decode and was not made
+    /// up for since: the last that came, where none of these was made up for.
     pub fn last_error(&self) -> Option<Arc<KvReadError>> {
         self.follower.last_error()
+    }
+
+    /// For every key whose last revision does not decode, why; in the order of the keys.
+    pub fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
+        self.follower.decode_errors()
     }
 }
 

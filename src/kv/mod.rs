@@ -1,11 +1,13 @@
 //! Typed key-value on a bucket: keys, entries, watches, live values.
 
 mod bucket;
+mod difference;
 pub mod election;
 mod entry;
 mod error;
 mod follow;
 mod key;
+mod listing;
 mod live;
 mod live_map;
 pub mod lock;
@@ -15,6 +17,7 @@ pub mod rw_lock;
 pub mod semaphore;
 mod store;
 mod typed;
+mod update;
 mod watch;
 
 pub use crate::backend::WatchEvent;
@@ -31,7 +34,9 @@ pub use key::{
 };
 pub use live::Live;
 pub use live_map::LiveMap;
-pub use options::{Deliver, Expect, PutOptions, Read, Removal, RemoveOptions, WatchOptions};
-pub use store::{Store, UPDATE_ATTEMPTS};
+pub use options::{
+    Deliver, Expect, PutOptions, Read, Removal, RemoveOptions, UpdateOptions, WatchOptions,
+};
+pub use store::Store;
 pub use typed::{KeyIndexedValue, KeyValue, KeyValueRead, StaticKeyIndexedValue};
 pub use watch::Watch;

@@ -55,10 +55,14 @@ impl fmt::Display for Expect {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PutOptions {
-    pub(crate) expect: Expect,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) headers: Headers,
+    /// What the write is conditional on.
+    pub expect: Expect,
+    /// The time to live.
+    pub ttl: Option<Duration>,
+    /// The headers.
+    pub headers: Headers,
 }
 
 impl PutOptions {
@@ -76,6 +80,19 @@ impl PutOptions {
     pub const fn expect(mut self, expect: Expect) -> Self {
         self.expect = expect;
         self
+    }
+
+    /// Writes only where there is no value, as [`Store::create`](super::Store::create) does.
+    #[must_use]
+    pub const fn if_absent(self) -> Self {
+        self.expect(Expect::Absent)
+    }
+
+    /// Writes only where the key's last revision is this one, as
+    /// [`Store::update`](super::Store::update) does.
+    #[must_use]
+    pub const fn if_revision(self, revision: u64) -> Self {
+        self.expect(Expect::Revision(revision))
     }
 
     /// Removes the value after this time: whole seconds, at least one.
@@ -124,22 +141,26 @@ pub enum Removal {
 ///
 /// ```
 /// use std::time::Duration;
-/// use shizuku::kv::{Expect, RemoveOptions};
+/// use shizuku::kv::RemoveOptions;
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 /// let revision = store.put("job", "done").await?;
 /// let options = RemoveOptions::purge()
-///     .expect(Expect::Revision(revision))
+///     .if_revision(revision)
 ///     .marker_ttl(Duration::from_secs(60));
 /// store.remove_with("job", options).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct RemoveOptions {
-    pub(crate) removal: Removal,
-    pub(crate) expect: Expect,
-    pub(crate) marker_ttl: Option<Duration>,
+    /// How the key goes.
+    pub removal: Removal,
+    /// What the removal is conditional on.
+    pub expect: Expect,
+    /// The time to live of the marker that it leaves.
+    pub marker_ttl: Option<Duration>,
 }
 
 impl RemoveOptions {
@@ -166,6 +187,12 @@ impl RemoveOptions {
     pub const fn expect(mut self, expect: Expect) -> Self {
         self.expect = expect;
         self
+    }
+
+    /// Removes only where the key's last revision is this one.
+    #[must_use]
+    pub const fn if_revision(self, revision: u64) -> Self {
+        self.expect(Expect::Revision(revision))
     }
 
     /// Lets the marker that the removal leaves behind go away by itself after this time: whole
@@ -196,6 +223,70 @@ impl RemoveOptions {
     }
 }
 
+/// How to update a value in a loop; see [`Store::update_with`](super::Store::update_with).
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::UpdateOptions;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let options = UpdateOptions::new().attempts(5).ttl(Duration::from_secs(60));
+/// store
+///     .try_update_with("session.1", options, |_| Ok::<_, shizuku::kv::KvWriteError>(Some("seen")))
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UpdateOptions {
+    /// How many lost races it takes before it gives up; one at least.
+    pub attempts: usize,
+    /// The time to live of the new value. That of the old one is not carried over.
+    pub ttl: Option<Duration>,
+    /// The headers of the new value. Those of the old one are not carried over.
+    pub headers: Headers,
+}
+
+impl Default for UpdateOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl UpdateOptions {
+    /// 256 attempts, no time to live, no headers. In every race that is lost somebody else's write
+    /// went through, so 256 are lost only where very many write to one key at the same time.
+    pub const fn new() -> Self {
+        Self {
+            attempts: 256,
+            ttl: None,
+            headers: Headers::new(),
+        }
+    }
+
+    /// How many lost races it takes before it gives up.
+    #[must_use]
+    pub const fn attempts(mut self, attempts: usize) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// The time to live of the new value, as in [`PutOptions::ttl`].
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Adds a header to the new value, as in [`PutOptions::header`].
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+}
+
 /// What a watch delivers before it follows the changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -223,11 +314,16 @@ pub enum Deliver {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WatchOptions {
-    pub(crate) deliver: Deliver,
-    pub(crate) ignore_removals: bool,
-    pub(crate) metadata_only: bool,
-    pub(crate) include_reserved: bool,
+    /// What comes before the changes.
+    pub deliver: Deliver,
+    /// Leaves removals out.
+    pub ignore_removals: bool,
+    /// Leaves values out.
+    pub metadata_only: bool,
+    /// Includes the keys under `_lock.`.
+    pub include_reserved: bool,
 }
 
 impl WatchOptions {

@@ -1,10 +1,11 @@
 //! A bucket, as a program holds it: keys, bytes and revisions.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
+use futures::{TryStreamExt, future};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::{
     bucket::BucketStatus,
@@ -12,20 +13,10 @@ use super::{
     error::{BucketError, KvReadError, KvWriteError},
     key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
     lock::Registry,
-    options::{Deliver, Expect, PutOptions, Read, RemoveOptions, WatchOptions},
+    options::{PutOptions, Read, RemoveOptions, WatchOptions},
     watch::Watch,
 };
-use crate::{
-    backend::{Backend, WatchEvent, WatchRequest},
-    client::ConnectionStatus,
-    platform,
-};
-
-/// How many lost races [`Store::update_with`] takes before it gives up.
-///
-/// In every race that is lost somebody else's write went through, so this many are lost only where
-/// very many write to one key at the same time.
-pub const UPDATE_ATTEMPTS: usize = 256;
+use crate::{backend::Backend, client::ConnectionStatus};
 
 /// A handle on a bucket: cheap to clone, and the same over every backend.
 ///
@@ -67,6 +58,11 @@ impl Store {
             backend,
             locks: Arc::default(),
         }
+    }
+
+    /// What a trace shows of an operation on a key.
+    fn span(&self, operation: &'static str, key: &Key) -> tracing::Span {
+        tracing::debug_span!("kv", operation, bucket = %self.bucket(), %key)
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -146,10 +142,12 @@ impl Store {
         read: Read,
     ) -> Result<Option<Entry>, KvReadError> {
         let key = key.into_key()?;
-        self.backend.get(&key, None, read).await
+        let span = self.span("get", &key);
+        self.backend.get(&key, None, read).instrument(span).await
     }
 
-    /// One revision of a key; `None` where it is no longer kept, or is of another key.
+    /// One revision of a key, from any replica; `None` where it is no longer kept, or is of
+    /// another key.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -158,15 +156,32 @@ impl Store {
         key: impl IntoKey,
         revision: u64,
     ) -> Result<Option<Entry>, KvReadError> {
+        self.entry_at_with(key, revision, Read::Any).await
+    }
+
+    /// One revision of a key, from the replica of your choice: a replica may not have yet what was
+    /// written a moment ago.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    pub async fn entry_at_with(
+        &self,
+        key: impl IntoKey,
+        revision: u64,
+        read: Read,
+    ) -> Result<Option<Entry>, KvReadError> {
         let key = key.into_key()?;
         if revision == 0 {
             return Ok(None); // the first is 1
         }
-        self.backend.get(&key, Some(revision), Read::Any).await
+        let span = self.span("get revision", &key);
+        let entry = self.backend.get(&key, Some(revision), read);
+        entry.instrument(span).await
     }
 
     /// The values of many keys, in one request where the server can (2.11 and newer) and in pages
     /// of 1024. Takes filters too. Keys without a value are left out; the order is the server's.
+    /// Any replica answers: a server has no such request for its leader.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -189,82 +204,6 @@ impl Store {
             .try_filter(|entry| future::ready(wanted(entry)))
             .try_collect()
             .await
-    }
-
-    /// Every revision of a key that is kept, oldest first, removals included.
-    ///
-    /// # Errors
-    /// [`KvReadError`].
-    pub async fn history(&self, key: impl IntoKey) -> Result<Vec<Entry>, KvReadError> {
-        let key = key.into_key()?;
-        let request = WatchRequest {
-            deliver: Deliver::History,
-            metadata_only: false,
-            once: true,
-        };
-        self.list(vec![KeyFilter::from(key)], request)
-            .await?
-            .try_collect()
-            .await
-    }
-
-    /// The keys that have a value, in no certain order.
-    ///
-    /// ```
-    /// use futures::TryStreamExt;
-    ///
-    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// store.put("db.url", "db:5432").await?;
-    /// let keys: Vec<_> = store.keys().await?.try_collect().await?;
-    /// assert_eq!(keys, ["db.url"]);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`KvReadError`], at the start or as an item.
-    pub async fn keys(&self) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
-        self.keys_matching(KeyFilter::all()).await
-    }
-
-    /// The keys that have a value and pass one of the filters, each once, in no certain order.
-    ///
-    /// # Errors
-    /// [`KvReadError`], at the start or as an item.
-    pub async fn keys_matching(
-        &self,
-        filters: impl IntoFilters,
-    ) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
-        let filters = filters.into_filters()?;
-        let reserved = filters.iter().any(KeyFilter::names_reserved);
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
-        let keys = self
-            .list(filters, request)
-            .await?
-            .try_filter_map(move |entry| {
-                let wanted = !entry.is_removal() && (reserved || !entry.key.is_reserved());
-                future::ok(wanted.then_some(entry.key))
-            });
-        Ok(keys.boxed())
-    }
-
-    /// The entries of a watch that ends.
-    async fn list(
-        &self,
-        filters: Vec<KeyFilter>,
-        request: WatchRequest,
-    ) -> Result<impl Stream<Item = Result<Entry, KvReadError>> + Send + use<>, KvReadError> {
-        let events = self.backend.watch(&filters, request).await?;
-        Ok(events.map_err(KvReadError::from).try_filter_map(|event| {
-            future::ok(match event {
-                WatchEvent::Entry(entry) => Some(entry),
-                WatchEvent::Current | WatchEvent::Interrupted => None,
-            })
-        }))
     }
 }
 
@@ -313,6 +252,9 @@ impl Store {
 impl Store {
     /// Writes a value, whatever was there, and answers its revision.
     ///
+    /// A value is anything that becomes [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`. Of
+    /// borrowed text or bytes make a copy, as with `to_owned`.
+    ///
     /// # Errors
     /// [`KvWriteError`]; where the outcome is unknown it says so.
     pub async fn put(
@@ -335,10 +277,13 @@ impl Store {
     ) -> Result<u64, KvWriteError> {
         let key = writable(key)?;
         options.check()?;
-        self.backend.put(&key, value.into(), options).await
+        let span = self.span("put", &key);
+        let written = self.backend.put(&key, value.into(), options);
+        written.instrument(span).await
     }
 
-    /// Writes a value where there is none: the key was never written, or was removed.
+    /// Writes a value where there is none: the key was never written, or was removed. With a time
+    /// to live or headers it is `put_with` and [`PutOptions::if_absent`].
     ///
     /// # Errors
     /// [`KvWriteError::Conflict`] where there is one.
@@ -347,11 +292,12 @@ impl Store {
         key: impl IntoKey,
         value: impl Into<Bytes>,
     ) -> Result<u64, KvWriteError> {
-        let options = PutOptions::new().expect(Expect::Absent);
-        self.put_with(key, value, options).await
+        self.put_with(key, value, PutOptions::new().if_absent())
+            .await
     }
 
-    /// Writes a value where the key's last revision is this one.
+    /// Writes a value where the key's last revision is this one. With a time to live or headers it
+    /// is `put_with` and [`PutOptions::if_revision`].
     ///
     /// # Errors
     /// [`KvWriteError::Conflict`] where it is another.
@@ -361,87 +307,12 @@ impl Store {
         value: impl Into<Bytes>,
         revision: u64,
     ) -> Result<u64, KvWriteError> {
-        let options = PutOptions::new().expect(Expect::Revision(revision));
-        self.put_with(key, value, options).await
-    }
-
-    /// Makes a new value out of the current one, again and again until no other write came in
-    /// between, and answers its revision. The function sees `None` where there is no value, and
-    /// answers `None` to leave things as they are; then the answer is `None` too.
-    ///
-    /// Only a lost race makes it try again, at most [`UPDATE_ATTEMPTS`] times. A time to live and
-    /// headers of the old value are not carried over.
-    ///
-    /// ```
-    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// for _ in 0..3 {
-    ///     store.update_with("count", |current| {
-    ///         let count: u32 = current.map_or(0, |entry| {
-    ///             let value = entry.value.as_deref().unwrap_or_default();
-    ///             String::from_utf8_lossy(value).parse().unwrap_or(0)
-    ///         });
-    ///         Some((count + 1).to_string())
-    ///     }).await?;
-    /// }
-    /// assert_eq!(store.get("count").await?.as_deref(), Some(&b"3"[..]));
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`] at
-    /// once, since trying again could apply the function twice.
-    pub async fn update_with<V: Into<Bytes>>(
-        &self,
-        key: impl IntoKey,
-        mut update: impl FnMut(Option<Entry>) -> Option<V>,
-    ) -> Result<Option<u64>, KvWriteError> {
-        self.try_update_with(key, |current| Ok(update(current)))
+        self.put_with(key, value, PutOptions::new().if_revision(revision))
             .await
     }
 
-    /// [`update_with`](Store::update_with) for a function that can fail.
-    ///
-    /// # Errors
-    /// Those of `update_with`, and those of the function, at once.
-    pub async fn try_update_with<V: Into<Bytes>>(
-        &self,
-        key: impl IntoKey,
-        mut update: impl FnMut(Option<Entry>) -> Result<Option<V>, KvWriteError>,
-    ) -> Result<Option<u64>, KvWriteError> {
-        let key = writable(key)?;
-        let mut attempts = 0;
-        // A replica may be behind, which costs one lost race; after that only the leader is asked.
-        let mut read = Read::Any;
-        loop {
-            let last = self
-                .backend
-                .get(&key, None, read)
-                .await
-                .map_err(|error| KvWriteError::Read(Box::new(error)))?;
-            let revision = last.as_ref().map_or(0, |entry| entry.revision);
-            let current = last.filter(|entry| !entry.is_removal());
-            let Some(value) = update(current)? else {
-                return Ok(None);
-            };
-            let options = PutOptions::new().expect(Expect::Revision(revision));
-            match self.backend.put(&key, value.into(), options).await {
-                Ok(revision) => return Ok(Some(revision)),
-                Err(KvWriteError::Conflict(last)) => {
-                    attempts += 1;
-                    tracing::debug!(bucket = %self.bucket(), %key, attempts, "lost a race");
-                    if attempts >= UPDATE_ATTEMPTS {
-                        return Err(KvWriteError::Contention { attempts, last });
-                    }
-                    read = Read::Leader;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     /// Deletes a key, keeping its history, and answers the revision of the removal. Deleting what
-    /// is not there leaves a marker too.
+    /// is not there leaves a marker too. With a condition it is `remove_with`.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -449,7 +320,8 @@ impl Store {
         self.remove_with(key, RemoveOptions::delete()).await
     }
 
-    /// Deletes a key together with its history, and answers the revision of the removal.
+    /// Deletes a key together with its history, and answers the revision of the removal. With a
+    /// condition, or a time to live for the marker, it is `remove_with`.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -468,51 +340,12 @@ impl Store {
     ) -> Result<u64, KvWriteError> {
         let key = writable(key)?;
         options.check()?;
-        self.backend.remove(&key, options).await
-    }
-
-    /// Clears away the markers of removed keys that are older than `older_than` by this machine's
-    /// clock, and the history behind them; answers how many keys were cleared. Zero means all.
-    ///
-    /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
-    /// the marker that was seen.
-    ///
-    /// # Errors
-    /// [`KvWriteError`]; keys that were cleared before it stay cleared.
-    pub async fn purge_deletes(&self, older_than: Duration) -> Result<u64, KvWriteError> {
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
-        let read_error = |error| KvWriteError::Read(Box::new(error));
-        let mut entries = self
-            .list(vec![KeyFilter::all()], request)
-            .await
-            .map_err(read_error)?;
-        // The listing is read to its end first: clearing while the server lists would make its
-        // slow reader out of us.
-        let mut markers = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(read_error)?;
-            let old_enough = older_than.is_zero()
-                || platform::wall_clock()
-                    .duration_since(entry.created)
-                    .is_ok_and(|age| age >= older_than);
-            if entry.is_removal() && !entry.key.is_reserved() && old_enough {
-                markers.push((entry.key.detached(), entry.revision));
-            }
-        }
-        let mut cleared = 0;
-        for (key, revision) in markers {
-            self.backend.compact(&key, revision + 1).await?;
-            cleared += 1;
-        }
-        Ok(cleared)
+        let span = self.span("remove", &key);
+        self.backend.remove(&key, options).instrument(span).await
     }
 }
 
-fn writable(key: impl IntoKey) -> Result<Key, KvWriteError> {
+pub(super) fn writable(key: impl IntoKey) -> Result<Key, KvWriteError> {
     let key = key.into_key()?;
     key.check_writable()?;
     Ok(key)

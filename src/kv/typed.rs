@@ -8,7 +8,7 @@ use super::{
     key::{IntoFilters, IntoKey, Key},
     live::Live,
     live_map::LiveMap,
-    options::{Expect, PutOptions, Read, RemoveOptions, WatchOptions},
+    options::{PutOptions, Read, RemoveOptions, UpdateOptions, WatchOptions},
     store::Store,
     watch::Watch,
 };
@@ -92,9 +92,24 @@ pub trait KeyValue: Sized {
     where
         Self: ByteDeserialize + Send,
     {
+        Self::read_from_with(store, key, Read::Any)
+    }
+
+    /// The value under a key, from the replica of your choice.
+    ///
+    /// # Errors
+    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    fn read_from_with(
+        store: &Store,
+        key: impl IntoKey,
+        read: Read,
+    ) -> impl Future<Output = Result<Option<Self>, KvReadError>> + Send
+    where
+        Self: ByteDeserialize + Send,
+    {
         let key = key.into_key();
         async move {
-            let entry = store.backend().get(&key?, None, Read::Any).await?;
+            let entry = store.entry_with(key?, read).await?;
             Ok(match entry {
                 Some(entry) => decode(entry)?.value,
                 None => None,
@@ -113,7 +128,7 @@ pub trait KeyValue: Sized {
     where
         Self: KeyIndexedValue + ByteSerialize,
     {
-        write(self, store, PutOptions::new())
+        write(self, self.indexed_key(), store, PutOptions::new())
     }
 
     /// Writes the value where the key's last revision is `revision` (0: it has none), and answers
@@ -129,11 +144,8 @@ pub trait KeyValue: Sized {
     where
         Self: KeyIndexedValue + ByteSerialize,
     {
-        write(
-            self,
-            store,
-            PutOptions::new().expect(Expect::Revision(revision)),
-        )
+        let options = PutOptions::new().if_revision(revision);
+        write(self, self.indexed_key(), store, options)
     }
 
     /// Writes the value where there is none, and answers its revision.
@@ -144,7 +156,8 @@ pub trait KeyValue: Sized {
     where
         Self: KeyIndexedValue + ByteSerialize,
     {
-        write(self, store, PutOptions::new().expect(Expect::Absent))
+        let options = PutOptions::new().if_absent();
+        write(self, self.indexed_key(), store, options)
     }
 
     /// Writes the value as the options say.
@@ -159,7 +172,34 @@ pub trait KeyValue: Sized {
     where
         Self: KeyIndexedValue + ByteSerialize,
     {
-        write(self, store, options)
+        write(self, self.indexed_key(), store, options)
+    }
+
+    /// Writes the value under a key of your choice, as the options say: for types that do not know
+    /// their key, as [`Json<T>`](crate::Json) or `String`.
+    ///
+    /// ```
+    /// use shizuku::{Json, kv::{KeyValue, PutOptions}};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// Json([1, 2]).write_at(&store, "pair", PutOptions::new()).await?;
+    /// assert_eq!(store.get("pair").await?.as_deref(), Some(&b"[1,2]"[..]));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`KvWriteError`].
+    fn write_at(
+        &self,
+        store: &Store,
+        key: impl IntoKey,
+        options: PutOptions,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send
+    where
+        Self: ByteSerialize,
+    {
+        write(self, key, store, options)
     }
 
     /// Makes a new value out of the current one until no other write came in between, as
@@ -180,7 +220,7 @@ pub trait KeyValue: Sized {
         async move {
             let key = key?;
             store
-                .try_update_with(&key, |current| {
+                .try_update_with(&key, UpdateOptions::new(), |current| {
                     let current = match current {
                         Some(entry) => {
                             decode(entry)
@@ -221,9 +261,23 @@ pub trait KeyValue: Sized {
     ) -> impl Future<Output = Result<u64, KvWriteError>> + Send {
         let key = key.into_key();
         async move {
-            let options = RemoveOptions::delete().expect(Expect::Revision(revision));
+            let options = RemoveOptions::delete().if_revision(revision);
             store.remove_with(key?, options).await
         }
+    }
+
+    /// Removes what lies under a key as the options say: with its history, or with a time to live
+    /// for the marker.
+    ///
+    /// # Errors
+    /// [`KvWriteError`].
+    fn remove_from(
+        store: &Store,
+        key: impl IntoKey,
+        options: RemoveOptions,
+    ) -> impl Future<Output = Result<u64, KvWriteError>> + Send {
+        let key = key.into_key();
+        async move { store.remove_with(key?, options).await }
     }
 }
 
@@ -241,9 +295,37 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         store: &Store,
         key: impl IntoKey,
     ) -> impl Future<Output = Result<Option<Entry<Self>>, KvReadError>> + Send {
+        Self::entry_from_with(store, key, Read::Any)
+    }
+
+    /// The last revision of a key with its metadata, from the replica of your choice.
+    ///
+    /// # Errors
+    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    fn entry_from_with(
+        store: &Store,
+        key: impl IntoKey,
+        read: Read,
+    ) -> impl Future<Output = Result<Option<Entry<Self>>, KvReadError>> + Send {
         let key = key.into_key();
         async move {
-            let entry = store.backend().get(&key?, None, Read::Any).await?;
+            let entry = store.entry_with(key?, read).await?;
+            entry.map(decode).transpose()
+        }
+    }
+
+    /// One revision of a key; `None` where it is no longer kept, or is of another key.
+    ///
+    /// # Errors
+    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    fn entry_at(
+        store: &Store,
+        key: impl IntoKey,
+        revision: u64,
+    ) -> impl Future<Output = Result<Option<Entry<Self>>, KvReadError>> + Send {
+        let key = key.into_key();
+        async move {
+            let entry = store.entry_at(key?, revision).await?;
             entry.map(decode).transpose()
         }
     }
@@ -356,12 +438,14 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
 impl<T: ByteDeserialize + Send + 'static> KeyValueRead for T {}
 
 /// Encodes before the first await, so that futures need not carry the value.
-fn write<'s, T: KeyIndexedValue + ByteSerialize>(
+fn write<'s, T: ByteSerialize, K: IntoKey>(
     value: &T,
+    key: K,
     store: &'s Store,
     options: PutOptions,
-) -> impl Future<Output = Result<u64, KvWriteError>> + Send + use<'s, T> {
-    let encoded = Key::new(value.indexed_key())
+) -> impl Future<Output = Result<u64, KvWriteError>> + Send + use<'s, T, K> {
+    let encoded = key
+        .into_key()
         .map_err(KvWriteError::from)
         .and_then(|key| Ok((encode(value, &key)?, key)));
     async move {

@@ -81,7 +81,7 @@ impl Login {
                     .map(|(_, sig)| sig);
                 login.jwt = Some(jwt);
             }
-            Credentials::File(text) => {
+            Credentials::Creds(text) => {
                 let (jwt, seed) = parse_creds(&text)?;
                 login.sig = Some(sign(&seed, nonce)?.1);
                 login.jwt = Some(jwt);
@@ -189,7 +189,7 @@ mod tests {
         let file = "-----BEGIN NATS USER JWT-----\r\neyJ0\r\n------END NATS USER JWT------\r\n\
             -----BEGIN USER NKEY SEED-----\n\
             SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n";
-        let shown = shown(Some(Credentials::File(file.into())), "ws://h");
+        let shown = shown(Some(Credentials::Creds(file.into())), "ws://h");
         assert_eq!(shown["jwt"], "eyJ0");
         assert_eq!(shown["sig"].as_str().unwrap().len(), 86);
         assert!(shown.get("nkey").is_none());

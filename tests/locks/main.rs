@@ -1,5 +1,6 @@
 //! Locks as users see them, on the embedded backend and on real servers.
 #![allow(
+    clippy::let_and_return,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
@@ -7,4 +8,6 @@
 )]
 
 mod api;
+mod faults;
 mod seed;
+mod stress;

@@ -146,6 +146,10 @@ impl Backend for RestlessBucket {
         around(self.0.status()).boxed()
     }
 
+    fn now(&self) -> std::time::SystemTime {
+        self.0.now()
+    }
+
     fn connection(&self) -> watch::Receiver<ConnectionStatus> {
         self.0.connection()
     }

@@ -73,8 +73,13 @@ fn locks(extra: &[String]) -> Result {
             "--package",
             "shizuku-kv",
             "--all-features",
+            "--lib",
             "--test",
             "locks",
+            "--test",
+            "lock_sim",
+            "--test",
+            "lock_model",
         ])
         .args(extra))
 }

@@ -145,7 +145,9 @@ pub(super) fn lay_over(
     wanted: StreamConfig,
 ) -> serde_json::Result<()> {
     let has_ttl = existing.get("allow_msg_ttl") == Some(&true.into());
-    let window = existing.get("duplicate_window").and_then(|n| n.as_u64());
+    let window = existing
+        .get("duplicate_window")
+        .and_then(serde_json::Value::as_u64);
     let wanted = serde_json::to_value(StreamConfig {
         allow_msg_ttl: wanted.allow_msg_ttl || has_ttl,
         duplicate_window: match (window, wanted.max_age) {

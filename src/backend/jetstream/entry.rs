@@ -1,8 +1,8 @@
 //! From what a server sends to an entry.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use super::{bucket::Bucket, call::malformed};
@@ -10,7 +10,6 @@ use crate::{
     headers::Headers,
     kv::{Entry, Key, Operation, ServiceError},
     message::Message,
-    platform::SystemTime,
 };
 
 /// The headers of the protocol itself.
@@ -101,12 +100,14 @@ impl Bucket {
     }
 
     /// The key that a subject stands for; `None` where it is of another bucket.
-    pub(super) fn key_of(&self, subject: &ByteString) -> Option<Key> {
-        let key = subject.strip_prefix(&*self.subjects)?;
-        if key.is_empty() {
+    pub(super) fn key_of(&self, subject: ByteString) -> Option<Key> {
+        if subject.len() <= self.subjects.len() || !subject.starts_with(&*self.subjects) {
             return None;
         }
-        Some(Key::from_subject(subject.slice_ref(key)))
+        // Cut in place: a slice of its own would have to be counted, and for that be allocated.
+        let mut key = subject.into_bytes();
+        key.advance(self.subjects.len());
+        ByteString::try_from(key).ok().map(Key::from_subject)
     }
 
     /// An entry out of an answer to a direct get, which has its subject, sequence and time in
@@ -134,7 +135,7 @@ impl Bucket {
         };
         let key = match key {
             Some(key) => key.clone(),
-            None => match self.key_of(&ByteString::from(field(header::SUBJECT)?)) {
+            None => match self.key_of(ByteString::from(field(header::SUBJECT)?)) {
                 Some(key) => key,
                 None => return Ok(None),
             },

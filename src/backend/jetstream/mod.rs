@@ -21,7 +21,7 @@ mod tracker;
 mod watch;
 mod write;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
@@ -42,6 +42,7 @@ use crate::{
         KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
     },
     options::ConnectOptions,
+    platform,
     transport::Transport,
 };
 
@@ -167,6 +168,10 @@ impl Backend for JetStreamBucket {
 
     fn status(&self) -> BoxFuture<'_, Result<BucketStatus, BucketError>> {
         async { Ok(self.0.status().await?) }.boxed()
+    }
+
+    fn now(&self) -> SystemTime {
+        platform::wall_clock()
     }
 
     fn connection(&self) -> state::Receiver<ConnectionStatus> {

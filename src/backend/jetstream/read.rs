@@ -95,7 +95,7 @@ impl Bucket {
         let stored: Stored<'_> =
             parse(operation, &answer).map_err(|failure| failure.of(&self.name))?;
         let message = stored.message;
-        let Some(key) = self.key_of(&ByteString::from(&*message.subject)) else {
+        let Some(key) = self.key_of(ByteString::from(&*message.subject)) else {
             return Ok(None);
         };
         let decode = |text: Option<&str>| {

@@ -30,6 +30,9 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After how long without a listener the server removes a consumer by itself.
 const INACTIVE: Duration = Duration::from_secs(300);
 
+/// How many keys make a listing long.
+const LONG_LISTING: u64 = 4096;
+
 /// Between failed attempts to make a consumer again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -112,7 +115,9 @@ impl Plan {
     /// Makes the first consumer.
     pub(super) async fn begin(&self, progress: &mut Progress) -> Result<Started, ServiceError> {
         let started = if self.request.once {
-            self.start(progress).await?
+            let started = self.start(progress).await?;
+            self.measure(started.pending);
+            started
         } else {
             // The handle may be older than the bucket, which may have been made anew since. Asked
             // at the same time, that costs no time.
@@ -126,6 +131,23 @@ impl Plan {
             progress.last = Some(started.floor);
         }
         Ok(started)
+    }
+
+    /// After a long listing the next one should know how large the values are.
+    fn measure(&self, keys: u64) {
+        if self.request.metadata_only && keys > LONG_LISTING {
+            let bucket = Arc::clone(&self.bucket);
+            // Best effort: not knowing costs little.
+            _ = platform::spawn(async move {
+                _ = bucket.state().await;
+            });
+        }
+    }
+
+    /// Whether the server is to leave the values out.
+    fn leaves_values_out(&self) -> bool {
+        // A watch goes on, and values may grow.
+        self.request.metadata_only && !(self.request.once && self.bucket.has_small_values())
     }
 
     /// Where a consumer starts.
@@ -183,7 +205,7 @@ impl Plan {
                 } else {
                     &self.subjects
                 },
-                headers_only: self.request.metadata_only,
+                headers_only: self.leaves_values_out(),
                 ack_policy: "none",
                 max_deliver: 1,
                 flow_control: true,

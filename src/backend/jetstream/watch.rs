@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ use crate::{
     headers::Headers,
     kv::{Deliver, Entry, Key, Operation, ServiceError},
     message::{Message, Outbound},
-    platform::{self, Instant, SystemTime},
+    platform::{self, Instant},
 };
 
 /// A watch under way.
@@ -254,7 +255,7 @@ impl Watch {
         if pending == 0 {
             self.caught_up = true;
         }
-        let key = self.plan.bucket.key_of(&message.subject)?;
+        let key = self.plan.bucket.key_of(message.subject)?;
         if revision < self.first || !self.plan.filters.wants(&key) {
             return None;
         }

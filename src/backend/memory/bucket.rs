@@ -335,6 +335,10 @@ impl Backend for Handle {
         future::lazy(move |_| status()).boxed()
     }
 
+    fn now(&self) -> SystemTime {
+        self.registry.now()
+    }
+
     fn connection(&self) -> watch::Receiver<ConnectionStatus> {
         self.registry.connection()
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use tokio::sync::watch;
@@ -84,6 +85,10 @@ impl Registry {
 
     pub(super) fn names(&self) -> Result<Vec<BucketName>, ServiceError> {
         Ok(self.lock()?.keys().cloned().collect())
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     pub(super) fn connection(&self) -> watch::Receiver<ConnectionStatus> {

@@ -39,6 +39,13 @@ pub(super) fn start(
     // First, so that a change right after the look below wakes the watch.
     let changes = bucket.changes();
     let filters = Filters::new(filters);
+    if request.once {
+        let events = bucket.look(|log, _| {
+            let mut cursor = Cursor::new(log, filters, request);
+            list(&bucket, &mut cursor, log)
+        })?;
+        return Ok(stream::iter(events).map(Ok).boxed());
+    }
     let (cursor, reader) = bucket.look(|log, _| {
         let reader = log.ghosts.enter(log.last());
         (Cursor::new(log, filters, request), reader)
@@ -51,11 +58,39 @@ pub(super) fn start(
     };
     let events = stream::unfold(Some(follower), |follower| async {
         let mut follower = follower?;
-        let event = follower.next().await?;
+        let event = follower.next().await;
         let goes_on = event.is_ok();
         Some((event, goes_on.then_some(follower)))
     });
     Ok(events.boxed())
+}
+
+/// A listing, taken in one look: a key that is overwritten while its reader is on the way would
+/// otherwise move out of what the listing covers. The values are shared with the log.
+fn list(bucket: &Bucket, cursor: &mut Cursor, log: &Log) -> Vec<WatchEvent> {
+    let mut events = Vec::new();
+    loop {
+        match cursor.step(log) {
+            Step::Entry(revision) => events.extend(bucket.event(cursor, log, revision)),
+            Step::Further => {}
+            Step::Current | Step::Wait => {
+                events.push(WatchEvent::Current);
+                return events;
+            }
+        }
+    }
+}
+
+impl Bucket {
+    fn event(&self, cursor: &mut Cursor, log: &Log, revision: u64) -> Option<WatchEvent> {
+        let delta = cursor.pending(log);
+        let stored = log.get(revision).or_else(|| log.ghosts.get(revision))?;
+        let mut entry = self.entry(revision, stored, delta);
+        if cursor.metadata_only {
+            entry.value = None;
+        }
+        Some(WatchEvent::Entry(entry))
+    }
 }
 
 struct Follower {
@@ -74,11 +109,8 @@ impl Drop for Follower {
 }
 
 impl Follower {
-    async fn next(&mut self) -> Option<Result<WatchEvent, ServiceError>> {
+    async fn next(&mut self) -> Result<WatchEvent, ServiceError> {
         loop {
-            if self.cursor.ended {
-                return None;
-            }
             // Seen now, so that what changes after the look ends the wait below.
             self.changes.mark_unchanged();
             let bucket = &self.bucket;
@@ -86,13 +118,7 @@ impl Follower {
                 let step = self.cursor.step(log);
                 let event = match step {
                     Step::Entry(revision) => {
-                        let delta = self.cursor.pending(log);
-                        let stored = log.get(revision).or_else(|| log.ghosts.get(revision))?;
-                        let mut entry = bucket.entry(revision, stored, delta);
-                        if self.cursor.metadata_only {
-                            entry.value = None;
-                        }
-                        Found::Event(WatchEvent::Entry(entry))
+                        Found::Event(bucket.event(&mut self.cursor, log, revision)?)
                     }
                     Step::Current => Found::Event(WatchEvent::Current),
                     Step::Further => Found::Further,
@@ -102,10 +128,10 @@ impl Follower {
                 Some(event)
             });
             let (life, deadline) = match look {
-                Ok(Some(Found::Event(event))) => return Some(Ok(event)),
+                Ok(Some(Found::Event(event))) => return Ok(event),
                 Ok(Some(Found::Further) | None) => continue,
                 Ok(Some(Found::Nothing(life, deadline))) => (life, deadline),
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Err(error),
             };
             let changed = self.changes.changed();
             match deadline {
@@ -116,7 +142,7 @@ impl Follower {
                         future::select(pin!(changed), expiry).await;
                 }
                 // With nobody left to write and nothing to expire, nothing can come any more.
-                None if life == Life::Abandoned => return Some(Err(ServiceError::Closed)),
+                None if life == Life::Abandoned => return Err(ServiceError::Closed),
                 // The sender lives in the bucket that is held here, so this is a change.
                 None => drop(changed.await),
             }
@@ -138,7 +164,6 @@ enum Found {
 struct Cursor {
     filters: Filters,
     metadata_only: bool,
-    once: bool,
     /// The last revision that was delivered or passed over.
     at: u64,
     /// The last revision that there was when the watch began.
@@ -147,7 +172,6 @@ struct Cursor {
     initial: Option<u64>,
     /// Of the initial entries, only the last of each key.
     latest: bool,
-    ended: bool,
     count: Count,
 }
 
@@ -178,12 +202,10 @@ impl Cursor {
         Self {
             filters,
             metadata_only: request.metadata_only,
-            once: request.once,
             at,
             start: log.last(),
             initial: Some(log.last()),
             latest: request.deliver == Deliver::Latest,
-            ended: false,
             count: Count {
                 to: at,
                 removals: log.removals(),
@@ -227,7 +249,6 @@ impl Cursor {
     fn current(&mut self, end: u64) -> Step {
         self.at = self.at.max(end);
         self.initial = None;
-        self.ended = self.once;
         Step::Current
     }
 

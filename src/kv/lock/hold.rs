@@ -98,7 +98,7 @@ impl Hold {
         };
         self.released = true;
         // No answer: the task is gone, and with it the lease.
-        answer.await.unwrap_or_else(|_| Err(self.lost_error()))
+        answer.await.unwrap_or_else(|| Err(self.lost_error()))
     }
 
     /// Changes the entry in place.
@@ -113,7 +113,7 @@ impl Hold {
         let Some(answer) = self.participant.change(self.claim, mode, data) else {
             return Err(self.lost_error());
         };
-        answer.await.unwrap_or_else(|_| Err(self.lost_error()))
+        answer.await.unwrap_or_else(|| Err(self.lost_error()))
     }
 }
 

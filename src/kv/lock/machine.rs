@@ -306,8 +306,10 @@ impl Machine {
     /// The outcome of an [`Action::Purge`].
     pub fn purged(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
-        if let Outcome::Stored(_) = outcome {
-            self.entry_left(id);
+        if let Outcome::Stored(revision) = outcome {
+            // Known before the watch tells, so that whoever released can try again at once.
+            self.fold.gone(id, revision);
+            self.entry_gone(id);
         } else if let Some(leaving) = self.leaving.get_mut(id) {
             leaving.purging = false;
             leaving.retry_at = now + TRUST_WINDOW;

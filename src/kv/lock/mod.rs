@@ -1,8 +1,17 @@
-//! The core of the locks: what an entry says, what the log of entries means, and when a
-//! participant may conclude anything from it.
+//! What all kinds of locks have in common: [`LockOptions`], errors, who holds, and what is and is not
+//! guaranteed.
 //!
-//! Nothing in here sends, waits, reads a clock or draws a random number. Events and the time go
-//! in, actions come out, so that simulation and model checking drive the code that ships.
+//! The locks themselves: [`rw_lock`](crate::kv::rw_lock), [`mutex`](crate::kv::mutex),
+//! [`semaphore`](crate::kv::semaphore) and [`election`](crate::kv::election).
+#![doc = ""]
+#![doc = include_str!("guarantees.md")]
+
+// The core: what an entry says (`entry`), what the log of entries means (`fold`), when a
+// participant may conclude anything from it (`trust`), its own entries and leases (`own`), and the
+// state machine of it all (`machine`). Nothing in these sends, waits, reads a clock or draws a
+// random number: events and the time go in, actions come out, so that simulation and model
+// checking drive the code that ships. Around it: `participant`, `io` and `task` run one machine,
+// `registry` finds it, `hold` and `guard` are what callers get.
 
 pub mod entry;
 #[doc(hidden)]
@@ -10,10 +19,12 @@ pub mod fold;
 #[doc(hidden)]
 pub mod machine;
 
+mod bell;
 mod error;
 mod guard;
 mod hold;
 mod holders;
+mod io;
 mod options;
 mod own;
 mod participant;

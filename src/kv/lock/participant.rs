@@ -1,32 +1,39 @@
 //! One handle's part in one lock: the state machine, and who waits for what in it.
 //!
 //! Callers talk to the machine directly, under a mutex that is never held across anything that
-//! waits; a background task does what the machine asks for.
+//! waits. What the machine asks for is done by whoever is awake: a caller that waits, or the
+//! background task.
 
 use std::{
     collections::HashMap,
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt, mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
 
-use futures::task::AtomicWaker;
+use futures::FutureExt;
 use tokio::sync::{oneshot, watch};
 
 use super::{
+    bell::{Bell, Place},
     entry::Mode,
     error::{DistroRwLockError, LostReason},
     hold::{Hold, Status},
     holders::Holder,
+    io::Io,
     machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
 };
-use crate::{kv::ServiceError, platform::Instant};
+use crate::{backend::Backend, kv::ServiceError, platform::Instant};
 
 type Granted = Result<Hold, DistroRwLockError>;
 type Answer = Result<(), DistroRwLockError>;
 
 /// Callers that are waited for by nobody but themselves.
-#[derive(Debug)]
 struct Core {
     machine: Machine,
     waiting: HashMap<ClaimId, oneshot::Sender<Granted>>,
@@ -42,15 +49,80 @@ struct Core {
 }
 
 /// See the [module](self).
-#[derive(Debug)]
 pub(crate) struct Participant {
     pub(super) lock: Arc<str>,
     began: Instant,
     core: Mutex<Core>,
-    /// Wakes the task.
-    pub(super) waker: AtomicWaker,
+    pub(super) bell: Arc<Bell>,
+    waker: Waker,
+    /// `None` once the background task has ended.
+    io: Mutex<Option<Io>>,
+    /// How many have asked for a look at the I/O since the one who is at it began.
+    asked: AtomicUsize,
+    /// When the machine wants to be woken.
+    wake_at: Mutex<Option<Duration>>,
     /// Grows with everything that the watch says.
     news: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Participant")
+            .field("lock", &self.lock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets others go on where a backend panics.
+struct Panic<'a>(&'a AtomicUsize);
+
+impl Drop for Panic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// What a caller waits for. While it waits, it does the participant's work.
+pub(super) struct Told<T> {
+    participant: Arc<Participant>,
+    place: Place,
+    answer: oneshot::Receiver<T>,
+    done: bool,
+}
+
+impl<T> Told<T> {
+    fn new(participant: &Arc<Participant>, answer: oneshot::Receiver<T>) -> Self {
+        Self {
+            place: Place::new(participant.bell.clone()),
+            participant: participant.clone(),
+            answer,
+            done: false,
+        }
+    }
+}
+
+impl<T> Future for Told<T> {
+    type Output = Option<T>;
+
+    /// `None` where the background task has ended.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.place.take(context.waker());
+        self.participant.pump();
+        let answer = self.answer.poll_unpin(context).map(Result::ok);
+        self.done = answer.is_ready();
+        answer
+    }
+}
+
+impl<T> Drop for Told<T> {
+    fn drop(&mut self) {
+        // What was begun here and is not done is done in the background.
+        if !self.done {
+            self.participant.bell.call_background();
+        }
+    }
 }
 
 /// Something to be told to a caller, once the mutex is free: what is told may be dropped there and
@@ -62,8 +134,14 @@ enum Tell {
 }
 
 impl Participant {
-    pub(super) fn new(lock: &str, session: &str) -> Arc<Self> {
+    pub(super) fn new(lock: &str, session: &str, backend: Arc<dyn Backend>) -> Arc<Self> {
+        let bell = Arc::new(Bell::default());
         Arc::new(Self {
+            waker: bell.clone().into(),
+            bell,
+            io: Mutex::new(Some(Io::new(lock, backend))),
+            asked: AtomicUsize::new(0),
+            wake_at: Mutex::new(None),
             lock: lock.into(),
             began: Instant::now(),
             core: Mutex::new(Core {
@@ -77,7 +155,6 @@ impl Participant {
                 error: None,
                 stopped: false,
             }),
-            waker: AtomicWaker::new(),
             news: watch::Sender::new(0),
         })
     }
@@ -92,9 +169,46 @@ impl Participant {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does what there is to do, unless somebody is at it: then they look again.
+    pub(super) fn pump(self: &Arc<Self>) {
+        if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let _panic = Panic(&self.asked);
+        self.bell.answered();
+        let mut context = Context::from_waker(&self.waker);
+        let mut asked = 1;
+        loop {
+            let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(io) = &mut *io {
+                let wake = io.poll(self, &mut context);
+                *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner) = wake;
+                self.bell.need(wake);
+            }
+            drop(io);
+            match self
+                .asked
+                .compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(more) => asked = more,
+            }
+        }
+    }
+
+    /// When the machine wants to be woken.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&self) {
+        self.core().machine.tick(self.now());
+    }
+
     /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
     /// claim.
-    pub(super) fn acquire(&self, request: Request) -> (ClaimId, oneshot::Receiver<Granted>) {
+    pub(super) fn acquire(self: &Arc<Self>, request: Request) -> (ClaimId, Told<Granted>) {
         let (sender, receiver) = oneshot::channel();
         let mut core = self.core();
         core.claims += 1;
@@ -104,8 +218,7 @@ impl Participant {
             core.machine.acquire(self.now(), claim, request);
         }
         drop(core);
-        self.waker.wake();
-        (claim, receiver)
+        (claim, Told::new(self, receiver))
     }
 
     /// Ends a claim in the background.
@@ -115,11 +228,11 @@ impl Participant {
         core.machine.release(self.now(), claim);
         drop(core);
         drop(sender);
-        self.waker.wake();
+        self.bell.call_background();
     }
 
     /// Ends a held claim, and answers when it is out of the log. `None` where it was over already.
-    pub(super) fn release(&self, claim: ClaimId) -> Option<oneshot::Receiver<Answer>> {
+    pub(super) fn release(self: &Arc<Self>, claim: ClaimId) -> Option<Told<Answer>> {
         let mut core = self.core();
         if core
             .machine
@@ -132,25 +245,23 @@ impl Participant {
         core.releasing.insert(claim, sender);
         core.machine.release(self.now(), claim);
         drop(core);
-        self.waker.wake();
-        Some(receiver)
+        Some(Told::new(self, receiver))
     }
 
     /// Changes a held claim in place. `None` where it is over.
     pub(super) fn change(
-        &self,
+        self: &Arc<Self>,
         claim: ClaimId,
         mode: Option<Mode>,
         data: Option<Arc<str>>,
-    ) -> Option<oneshot::Receiver<Answer>> {
+    ) -> Option<Told<Answer>> {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
         let (sender, receiver) = oneshot::channel();
         core.changing.insert(claim, sender);
         core.machine.change(self.now(), claim, mode, data);
         drop(core);
-        self.waker.wake();
-        Some(receiver)
+        Some(Told::new(self, receiver))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -168,7 +279,7 @@ impl Participant {
         core.observers += 1;
         core.machine.observe(self.now(), true);
         drop(core);
-        self.waker.wake();
+        self.bell.call_background();
         Observer {
             news: self.news.subscribe(),
             participant: self.clone(),
@@ -297,6 +408,12 @@ impl Participant {
         let changing = mem::take(&mut core.changing);
         drop(core);
         drop((waiting, releasing, changing));
+        let io = self
+            .io
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(io);
         for status in held.into_values() {
             status.send_replace(Status::Lost(LostReason::Stopped));
         }
@@ -369,6 +486,6 @@ impl Drop for Observer {
             core.machine.observe(self.participant.now(), false);
         }
         drop(core);
-        self.participant.waker.wake();
+        self.participant.bell.call_background();
     }
 }

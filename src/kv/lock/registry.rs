@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::{Either, select};
 use rand::Rng;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
 
 use super::{
     entry::Mode,
@@ -18,7 +18,7 @@ use super::{
     hold::Hold,
     machine::{ClaimId, Request},
     options::LockOptions,
-    participant::{Observer, Participant},
+    participant::{Observer, Participant, Told},
     task::Task,
 };
 use crate::{
@@ -56,7 +56,7 @@ impl Drop for Registry {
         unguarded.unwrap_or_else(PoisonError::into_inner).clear();
         // Tasks of idle locks can end now.
         for participant in self.warm().values() {
-            participant.waker.wake();
+            participant.bell.call_background();
         }
     }
 }
@@ -144,9 +144,9 @@ impl Registry {
         let mut id = [0_u8; 12];
         rand::rng().fill(&mut id);
         let session: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let participant = Participant::new(lock, &session);
+        let participant = Participant::new(lock, &session, backend.clone());
         let used = use_it(&participant);
-        let task = Task::new(participant.clone(), Arc::downgrade(self), backend.clone());
+        let task = Task::new(participant.clone(), Arc::downgrade(self));
         warm.insert(participant.lock.clone(), participant);
         // A task that cannot be started is dropped, and takes itself out of the table.
         drop(warm);
@@ -286,7 +286,7 @@ impl Ask {
 struct Pending {
     participant: Option<Arc<Participant>>,
     claim: ClaimId,
-    granted: oneshot::Receiver<Result<Hold, DistroRwLockError>>,
+    granted: Told<Result<Hold, DistroRwLockError>>,
 }
 
 impl Pending {
@@ -294,7 +294,7 @@ impl Pending {
         let granted = (&mut self.granted).await;
         // From here on the hold answers for itself.
         let participant = self.participant.take();
-        granted.unwrap_or_else(|_| {
+        granted.unwrap_or_else(|| {
             let lock = participant.map_or_else(String::new, |p| p.lock.to_string());
             Err(service(&lock, ServiceError::NoRuntime))
         })

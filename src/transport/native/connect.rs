@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_nats::{Auth, AuthError, ConnectErrorKind, ServerAddr};
 
-use super::{Native, monitor::Monitor};
+use super::{
+    Native,
+    monitor::{ADOPTED, Monitor, OWN},
+};
 use crate::{
     client::{ConnectError, without_secrets},
     kv::{BoxError, ServiceError},
     options::{ConnectOptions, Credentials, CredentialsProvider},
-    platform,
     transport::Transport,
 };
 
@@ -26,8 +28,11 @@ pub(crate) async fn connect(
         .map(|server| server.trim().parse::<ServerAddr>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| ConnectError::invalid(url, error.to_string()))?;
+    if servers.iter().any(|server| server.host().is_empty()) {
+        return Err(ConnectError::invalid(url, "it names no host"));
+    }
 
-    let monitor = Monitor::new();
+    let monitor = Monitor::new(&options.inbox_prefix);
     let events = monitor.clone();
     let mut nats = match &options.credentials {
         None => async_nats::ConnectOptions::new(),
@@ -66,19 +71,8 @@ pub(crate) async fn connect(
         .connect(servers)
         .await
         .map_err(|error| explain(url, error))?;
-    if !options.retry_first_connect {
-        // The event of the first connect may still be on its way, and the first request would
-        // wait for it anyway; a caller that looks at the status would wonder.
-        _ = monitor
-            .status()
-            .wait_for(|status| status.epoch > 0)
-            .await;
-    }
-    Ok(Arc::new(Native {
-        client,
-        monitor,
-        timeout: options.request_timeout,
-    }))
+    monitor.follow(&client, OWN)?;
+    Ok(Arc::new(Native::new(client, monitor, options)))
 }
 
 /// Takes over a connection that somebody else made.
@@ -86,13 +80,9 @@ pub(crate) fn adopt(
     client: async_nats::Client,
     options: &ConnectOptions,
 ) -> Result<Arc<dyn Transport>, ServiceError> {
-    let monitor = Monitor::new();
-    platform::spawn(monitor.clone().look_at(client.clone()))?;
-    Ok(Arc::new(Native {
-        client,
-        monitor,
-        timeout: options.request_timeout,
-    }))
+    let monitor = Monitor::new(&options.inbox_prefix);
+    monitor.follow(&client, ADOPTED)?;
+    Ok(Arc::new(Native::new(client, monitor, options)))
 }
 
 fn explain(url: &str, error: async_nats::ConnectError) -> ConnectError {
@@ -141,7 +131,7 @@ fn answer(credentials: Credentials, nonce: &[u8]) -> Result<Auth, BoxError> {
                 auth.signature = Some(nkeys::KeyPair::from_seed(&seed)?.sign(nonce)?);
             }
         }
-        Credentials::File(text) => {
+        Credentials::Creds(text) => {
             let (jwt, seed) = crate::options::parse_creds(&text)?;
             return answer(
                 Credentials::Jwt {

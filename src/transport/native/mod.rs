@@ -9,7 +9,10 @@ use std::{fmt, time::Duration};
 use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
 use bytestring::ByteString;
 use futures::{FutureExt, StreamExt, future::BoxFuture, pin_mut, select_biased};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{RwLock, RwLockReadGuard, watch},
+    time::Instant,
+};
 
 pub(crate) use self::connect::{adopt, connect};
 use self::monitor::Monitor;
@@ -18,6 +21,7 @@ use crate::{
     client::{ConnectionState, ConnectionStatus},
     headers::Headers,
     message::{Message, Outbound},
+    options::ConnectOptions,
 };
 
 /// A connection of async-nats.
@@ -26,6 +30,9 @@ pub(crate) struct Native {
     monitor: Monitor,
     /// How long a message waits for a connection.
     timeout: Duration,
+    /// Held for reading while a message is under way, so that closing can wait for all of them.
+    /// True once closed.
+    gate: RwLock<bool>,
 }
 
 impl fmt::Debug for Native {
@@ -37,6 +44,15 @@ impl fmt::Debug for Native {
 }
 
 impl Native {
+    fn new(client: async_nats::Client, monitor: Monitor, options: &ConnectOptions) -> Self {
+        Self {
+            client,
+            monitor,
+            timeout: options.request_timeout,
+            gate: RwLock::new(false),
+        }
+    }
+
     /// Waits for a connection, and answers its epoch. Nothing has been sent before that, so a
     /// caller that gives up here knows that nothing happened.
     async fn connected(
@@ -59,7 +75,18 @@ impl Native {
         }
     }
 
+    /// Lets a message in unless the client is closed.
+    async fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, TransportError> {
+        let closed = self.gate.read().await;
+        match *closed {
+            true => Err(TransportError::Closed),
+            false => Ok(closed),
+        }
+    }
+
     async fn ask(&self, message: Outbound, timeout: Duration) -> Result<Message, TransportError> {
+        let _open = self.enter().await?;
+        let size = size_of(&message);
         let deadline = Instant::now() + timeout;
         let mut status = self.monitor.status();
         let epoch = self.connected(&mut status, deadline).await?;
@@ -92,9 +119,10 @@ impl Native {
             answer = answer => answer.map(from_nats).map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => TransportError::NoResponders,
                 RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
-                RequestErrorKind::MaxPayloadExceeded => self.too_large(0),
-                // The command channel is closed: the client's task is gone.
-                _ => TransportError::Closed,
+                RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
+                RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
+                // The client's task is gone, before or after it sent this.
+                _ => TransportError::Lost,
             }),
             refusal = refused => Err(TransportError::PermissionDenied(refusal)),
             () = lost => Err(TransportError::Lost),
@@ -103,9 +131,10 @@ impl Native {
     }
 
     async fn send(&self, message: Outbound) -> Result<(), TransportError> {
+        let _open = self.enter().await?;
         let deadline = Instant::now() + self.timeout;
         self.connected(&mut self.monitor.status(), deadline).await?;
-        let size = message.payload.len();
+        let size = size_of(&message);
         let subject = to_subject(&message.subject);
         let sent = match (message.reply, message.headers.is_empty()) {
             (None, true) => self.client.publish(subject, message.payload).await,
@@ -187,10 +216,34 @@ impl Transport for Native {
 
     fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async {
+            let deadline = Instant::now() + self.timeout;
+            // What is under way is let through, and nothing new gets in behind it.
+            let gate = tokio::time::timeout_at(deadline, self.gate.write()).await;
+            if let Ok(mut closed) = gate {
+                if *closed {
+                    return Ok(());
+                }
+                *closed = true;
+            }
+            let flushed = tokio::time::timeout_at(deadline, self.client.flush()).await;
+            let drained = self.client.drain().await;
             self.monitor.close();
-            self.client.drain().await.map_err(|_| TransportError::Closed)
+            match (flushed, drained) {
+                (Ok(Ok(())), Ok(())) => Ok(()),
+                (Err(_), _) => Err(TransportError::Timeout(self.timeout)),
+                _ => Err(TransportError::Lost),
+            }
         })
     }
+}
+
+/// What the server counts against its limit: headers and body, in bytes.
+fn size_of(message: &Outbound) -> usize {
+    let headers = message.headers.iter();
+    // "NATS/1.0\r\n", then "name: value\r\n" for each, then "\r\n".
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len() + 4).sum();
+    let frame = if headers == 0 { 0 } else { 12 };
+    frame + headers + message.payload.len()
 }
 
 fn to_subject(subject: &ByteString) -> async_nats::Subject {
@@ -216,6 +269,10 @@ fn from_nats(message: async_nats::Message) -> Message {
     }
 }
 
+/// What a server adds to what it has stored, and nobody reads: the size where values are left out,
+/// which in a listing of many keys would be all that there is to copy, and the stream.
+const UNREAD: [&str; 2] = ["Nats-Msg-Size", "Nats-Stream"];
+
 /// The map has no order between names, so they are sorted: the same headers always look the same.
 fn from_header_map(map: &HeaderMap) -> Headers {
     let mut fields: Vec<_> = map
@@ -224,6 +281,7 @@ fn from_header_map(map: &HeaderMap) -> Headers {
             let name: &str = name.as_ref();
             values.iter().map(move |value| (name, value.as_str()))
         })
+        .filter(|(name, _)| !UNREAD.contains(name))
         .collect();
     fields.sort_by_key(|(name, _)| *name); // stable: values keep their order
     fields.into_iter().collect()

@@ -1,0 +1,135 @@
+//! Listings: what a bucket has at this moment, and clearing away what it no longer needs.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
+
+use super::{
+    entry::Entry,
+    error::{KvReadError, KvWriteError},
+    key::{IntoFilters, IntoKey, Key, KeyFilter},
+    options::Deliver,
+    store::Store,
+};
+use crate::backend::{WatchEvent, WatchRequest};
+
+/// Listing, and clearing away.
+impl Store {
+    /// Every revision of a key that is kept, oldest first, removals included.
+    ///
+    /// # Errors
+    /// [`KvReadError`].
+    pub async fn history(&self, key: impl IntoKey) -> Result<Vec<Entry>, KvReadError> {
+        let key = key.into_key()?;
+        let request = WatchRequest {
+            deliver: Deliver::History,
+            metadata_only: false,
+            once: true,
+        };
+        self.list(vec![KeyFilter::from(key)], request)
+            .await?
+            .try_collect()
+            .await
+    }
+
+    /// The keys that have a value, in no certain order.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// store.put("db.url", "db:5432").await?;
+    /// let keys: Vec<_> = store.keys().await?.try_collect().await?;
+    /// assert_eq!(keys, ["db.url"]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`KvReadError`], at the start or as an item.
+    pub async fn keys(&self) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
+        self.keys_matching(KeyFilter::all()).await
+    }
+
+    /// The keys that have a value and pass one of the filters, each once, in no certain order.
+    ///
+    /// # Errors
+    /// [`KvReadError`], at the start or as an item.
+    pub async fn keys_matching(
+        &self,
+        filters: impl IntoFilters,
+    ) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
+        let filters = filters.into_filters()?;
+        let reserved = filters.iter().any(KeyFilter::names_reserved);
+        let request = WatchRequest {
+            deliver: Deliver::Latest,
+            metadata_only: true,
+            once: true,
+        };
+        let keys = self
+            .list(filters, request)
+            .await?
+            .try_filter_map(move |entry| {
+                let wanted = !entry.is_removal() && (reserved || !entry.key.is_reserved());
+                future::ok(wanted.then_some(entry.key))
+            });
+        Ok(keys.boxed())
+    }
+
+    /// The entries of a watch that ends.
+    async fn list(
+        &self,
+        filters: Vec<KeyFilter>,
+        request: WatchRequest,
+    ) -> Result<impl Stream<Item = Result<Entry, KvReadError>> + Send + use<>, KvReadError> {
+        let events = self.backend().watch(&filters, request).await?;
+        Ok(events.map_err(KvReadError::from).try_filter_map(|event| {
+            future::ok(match event {
+                WatchEvent::Entry(entry) => Some(entry),
+                WatchEvent::Current | WatchEvent::Interrupted => None,
+            })
+        }))
+    }
+
+    /// Clears away the markers of removed keys that are older than `older_than`, and the history
+    /// behind them; answers how many keys were cleared. Zero means all. Age is told by this
+    /// machine's clock, or that of the backend where it has its own.
+    ///
+    /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
+    /// the marker that was seen.
+    ///
+    /// # Errors
+    /// [`KvWriteError`]; keys that were cleared before it stay cleared.
+    pub async fn purge_deletes(&self, older_than: Duration) -> Result<u64, KvWriteError> {
+        let request = WatchRequest {
+            deliver: Deliver::Latest,
+            metadata_only: true,
+            once: true,
+        };
+        let read_error = |error| KvWriteError::Read(Box::new(error));
+        let mut entries = self
+            .list(vec![KeyFilter::all()], request)
+            .await
+            .map_err(read_error)?;
+        // The listing is read to its end first: clearing while the server lists would make its
+        // slow reader out of us.
+        let now = self.backend().now();
+        let mut markers = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(read_error)?;
+            let old_enough = older_than.is_zero()
+                || now
+                    .duration_since(entry.created)
+                    .is_ok_and(|age| age >= older_than);
+            if entry.is_removal() && !entry.key.is_reserved() && old_enough {
+                markers.push((entry.key.detached(), entry.revision));
+            }
+        }
+        let mut cleared = 0;
+        for (key, revision) in markers {
+            self.backend().compact(&key, revision + 1).await?;
+            cleared += 1;
+        }
+        Ok(cleared)
+    }
+}

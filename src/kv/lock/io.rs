@@ -1,0 +1,294 @@
+//! The requests and the watch of one participant: does what the state machine asks for, and tells
+//! it what came of it.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+
+use super::{
+    MARKER_TTL, PROBE_TTL,
+    entry::{EntryId, Record},
+    machine::{Action, Event, Machine, Outcome},
+    participant::Participant,
+};
+use crate::{
+    backend::{Backend, RawWatch, WatchEvent, WatchRequest},
+    kv::{
+        Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, Operation, PutOptions,
+        RemoveOptions, ServiceError,
+    },
+};
+
+/// How much is handled before other tasks get their turn.
+const BUDGET: usize = 128;
+
+/// What came of a request.
+enum Done {
+    Written(EntryId, u32, Result<u64, KvWriteError>),
+    Probed(EntryId, Result<u64, KvWriteError>),
+    Purged(EntryId, Result<u64, KvWriteError>),
+}
+
+pub(super) struct Io {
+    backend: Arc<dyn Backend>,
+    prefix: String,
+    opening: Option<BoxFuture<'static, Result<RawWatch, KvReadError>>>,
+    watch: Option<RawWatch>,
+    requests: FuturesUnordered<BoxFuture<'static, Done>>,
+}
+
+/// The I/O of a participant, and the participant.
+struct Turn<'a> {
+    io: &'a mut Io,
+    participant: &'a Arc<Participant>,
+}
+
+impl Io {
+    pub(super) fn new(lock: &str, backend: Arc<dyn Backend>) -> Self {
+        Self {
+            prefix: format!("_lock.{lock}."),
+            backend,
+            opening: None,
+            watch: None,
+            requests: FuturesUnordered::new(),
+        }
+    }
+
+    /// Does all that can be done now, and answers when the machine wants to be woken. The context
+    /// is woken when there is more.
+    pub(super) fn poll(
+        &mut self,
+        participant: &Arc<Participant>,
+        context: &mut Context<'_>,
+    ) -> Option<Duration> {
+        let mut turn = Turn {
+            io: self,
+            participant,
+        };
+        let mut budget = BUDGET;
+        // Whatever callers have asked of the machine.
+        let mut wake = turn.drive(|_, _| ());
+        while let Some(next) = turn.step(context) {
+            wake = next;
+            budget -= 1;
+            if budget == 0 {
+                context.waker().wake_by_ref();
+                break;
+            }
+        }
+        wake
+    }
+}
+
+impl Turn<'_> {
+    /// Lets the machine have something, and does what it asks for.
+    fn drive(&mut self, feed: impl FnOnce(&mut Machine, Duration)) -> Option<Duration> {
+        let (actions, wake) = self.participant.drive(feed);
+        for action in actions {
+            self.perform(action);
+        }
+        wake
+    }
+
+    /// Handles one thing that has happened, if there is any.
+    fn step(&mut self, context: &mut Context<'_>) -> Option<Option<Duration>> {
+        if let Some(opening) = &mut self.io.opening
+            && let Poll::Ready(opened) = opening.poll_unpin(context)
+        {
+            self.io.opening = None;
+            return Some(match opened {
+                Ok(watch) => {
+                    self.io.watch = Some(watch);
+                    self.drive(|_, _| ())
+                }
+                Err(error) => self.watch_failed(read_error(error)),
+            });
+        }
+        if let Some(watch) = &mut self.io.watch
+            && let Poll::Ready(event) = watch.as_mut().poll_next(context)
+        {
+            let wake = match event {
+                Some(Ok(event)) => match self.event(event) {
+                    Some(event) => self.drive(|machine, now| machine.event(now, event)),
+                    None => self.drive(|_, _| ()),
+                },
+                Some(Err(error)) => self.watch_failed(error),
+                None => self.watch_failed(ServiceError::Closed),
+            };
+            self.participant.tell_observers();
+            return Some(wake);
+        }
+        if let Poll::Ready(Some(done)) = self.io.requests.poll_next_unpin(context) {
+            return Some(self.done(done));
+        }
+        None
+    }
+
+    fn watch_failed(&mut self, error: ServiceError) -> Option<Duration> {
+        tracing::warn!(lock = %self.participant.lock, %error, "the watch of a lock ended");
+        self.io.watch = None;
+        let fatal = is_fatal(&error);
+        self.participant.set_error(Some(error));
+        let wake = self.drive(|machine, now| machine.event(now, Event::Ended { fatal }));
+        self.participant.tell_observers();
+        wake
+    }
+
+    fn event(&self, event: WatchEvent<Entry>) -> Option<Event> {
+        match event {
+            WatchEvent::Current => Some(Event::Current),
+            WatchEvent::Interrupted => Some(Event::Interrupted),
+            WatchEvent::Entry(entry) => {
+                let id = EntryId::new(entry.key.strip_prefix(self.io.prefix.as_str())?);
+                let revision = entry.revision;
+                Some(match entry.operation {
+                    Operation::Put => Event::Put {
+                        id,
+                        revision,
+                        stored: entry
+                            .created
+                            .duration_since(std::time::UNIX_EPOCH)
+                            .map_or(0, |since| {
+                                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+                            }),
+                        record: Record::decode(entry.value.as_deref().unwrap_or_default()),
+                    },
+                    Operation::Vanish => Event::Vanished { id },
+                    Operation::Delete | Operation::Purge | Operation::Expire => {
+                        Event::Gone { id, revision }
+                    }
+                })
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) -> Option<Duration> {
+        match done {
+            Done::Written(id, number, result) => {
+                let outcome = self.outcome(result);
+                self.drive(|machine, now| machine.written(now, &id, number, outcome))
+            }
+            Done::Probed(id, result) => {
+                let outcome = self.outcome(result);
+                self.drive(|machine, now| machine.probed(now, &id, outcome))
+            }
+            Done::Purged(id, result) => {
+                let outcome = self.outcome(result);
+                self.drive(|machine, now| machine.purged(now, &id, outcome))
+            }
+        }
+    }
+
+    fn outcome(&self, result: Result<u64, KvWriteError>) -> Outcome {
+        let error = match result {
+            Ok(revision) => return Outcome::Stored(revision),
+            Err(error) => error,
+        };
+        tracing::debug!(lock = %self.participant.lock, %error, "a write of a lock failed");
+        match error {
+            KvWriteError::Conflict(_) => Outcome::Conflict,
+            KvWriteError::OutcomeUnknown { source, .. } => {
+                self.participant.set_error(Some(source));
+                Outcome::Unknown
+            }
+            KvWriteError::Service(error) => {
+                let fatal = is_fatal(&error);
+                self.participant.set_error(Some(error));
+                Outcome::Failed { fatal }
+            }
+            other => {
+                self.participant.set_error(Some(ServiceError::Malformed {
+                    operation: "a write of a lock".into(),
+                    source: Box::new(other),
+                }));
+                Outcome::Failed { fatal: true }
+            }
+        }
+    }
+
+    fn key(&self, id: &EntryId) -> Option<Key> {
+        // Valid, because the lock's name was checked, and its length with it.
+        Key::new(format!("{}{id}", self.io.prefix)).ok()
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Watch => {
+                self.io.watch = None;
+                let Ok(filter) = KeyFilter::new(format!("{}*", self.io.prefix)) else {
+                    return;
+                };
+                let backend = self.io.backend.clone();
+                let request = WatchRequest {
+                    deliver: Deliver::Latest,
+                    metadata_only: false,
+                    once: false,
+                };
+                let opening = async move { backend.watch(&[filter], request).await };
+                self.io.opening = Some(opening.boxed());
+            }
+            Action::Unwatch => {
+                self.io.opening = None;
+                self.io.watch = None;
+            }
+            Action::Write { id, entry, expect } => {
+                let number = entry.write;
+                let mut options = PutOptions::new().ttl(entry.lease());
+                if let Some(revision) = expect {
+                    options = options.expect(Expect::Revision(revision));
+                }
+                self.put(&Record::Entry(entry), options, id, move |id, result| {
+                    Done::Written(id, number, result)
+                });
+            }
+            Action::Probe { id } => {
+                let options = PutOptions::new().ttl(PROBE_TTL);
+                self.put(&Record::Probe, options, id, Done::Probed);
+            }
+            Action::Purge { id } => {
+                let Some(key) = self.key(&id) else { return };
+                let backend = self.io.backend.clone();
+                let options = RemoveOptions::purge().marker_ttl(MARKER_TTL);
+                let purge = async move { Done::Purged(id, backend.remove(&key, options).await) };
+                self.io.requests.push(purge.boxed());
+            }
+            // The others are for callers, and do not come here.
+            _ => {}
+        }
+    }
+
+    fn put(
+        &mut self,
+        record: &Record,
+        options: PutOptions,
+        id: EntryId,
+        done: impl FnOnce(EntryId, Result<u64, KvWriteError>) -> Done + Send + 'static,
+    ) {
+        let Some(key) = self.key(&id) else { return };
+        let backend = self.io.backend.clone();
+        let value = record.encode().into();
+        let put = async move { done(id, backend.put(&key, value, options).await) };
+        self.io.requests.push(put.boxed());
+    }
+}
+
+/// Whether trying again makes no sense.
+fn is_fatal(error: &ServiceError) -> bool {
+    // While a cluster elects a leader nobody answers, which looks like a server without JetStream.
+    // Those who wait give up after a while.
+    !error.is_retryable() && !matches!(error, ServiceError::JetStreamUnavailable { .. })
+}
+
+fn read_error(error: KvReadError) -> ServiceError {
+    match error {
+        KvReadError::Service(error) => error,
+        other => ServiceError::Malformed {
+            operation: "the watch of a lock".into(),
+            source: Box::new(other),
+        },
+    }
+}

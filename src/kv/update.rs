@@ -1,0 +1,99 @@
+//! The update loop: read, change, write if nobody else did.
+
+use bytes::Bytes;
+
+use super::{
+    entry::Entry,
+    error::KvWriteError,
+    key::IntoKey,
+    options::{PutOptions, Read, UpdateOptions},
+    store::{Store, writable},
+};
+
+/// Updating.
+impl Store {
+    /// Makes a new value out of the current one, again and again until no other write came in
+    /// between, and answers its revision. The function sees `None` where there is no value, and
+    /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
+    /// they are; then the answer is `None` too.
+    ///
+    /// Only a lost race makes it try again, at most 256 times. A time to live and headers of the
+    /// old value are not carried over: [`try_update_with`](Store::try_update_with) can set them.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// for _ in 0..3 {
+    ///     store.update_with("count", |current| {
+    ///         let count: u32 = current.map_or(0, |entry| {
+    ///             let value = entry.value.as_deref().unwrap_or_default();
+    ///             String::from_utf8_lossy(value).parse().unwrap_or(0)
+    ///         });
+    ///         Some((count + 1).to_string())
+    ///     }).await?;
+    /// }
+    /// assert_eq!(store.get("count").await?.as_deref(), Some(&b"3"[..]));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`] at
+    /// once, since trying again could apply the function twice.
+    pub async fn update_with<V: Into<Bytes>>(
+        &self,
+        key: impl IntoKey,
+        mut update: impl FnMut(Option<Entry>) -> Option<V>,
+    ) -> Result<Option<u64>, KvWriteError> {
+        self.try_update_with(key, UpdateOptions::new(), |current| Ok(update(current)))
+            .await
+    }
+
+    /// [`update_with`](Store::update_with) for a function that can fail, and with options.
+    ///
+    /// # Errors
+    /// Those of `update_with`, and those of the function, at once.
+    pub async fn try_update_with<V, E>(
+        &self,
+        key: impl IntoKey,
+        options: UpdateOptions,
+        mut update: impl FnMut(Option<Entry>) -> Result<Option<V>, E>,
+    ) -> Result<Option<u64>, E>
+    where
+        V: Into<Bytes>,
+        E: From<KvWriteError>,
+    {
+        let key = writable(key)?;
+        let mut put = PutOptions::new();
+        put.ttl = options.ttl;
+        put.headers = options.headers;
+        put.check().map_err(KvWriteError::from)?;
+        let mut attempts = 0;
+        // A replica may be behind, which costs one lost race; after that only the leader is asked.
+        let mut read = Read::Any;
+        loop {
+            let last = self
+                .backend()
+                .get(&key, None, read)
+                .await
+                .map_err(|error| KvWriteError::Read(Box::new(error)))?;
+            let revision = last.as_ref().map_or(0, |entry| entry.revision);
+            let current = last.filter(|entry| !entry.is_removal());
+            let Some(value) = update(current)? else {
+                return Ok(None);
+            };
+            let conditional = put.clone().if_revision(revision);
+            match self.backend().put(&key, value.into(), conditional).await {
+                Ok(revision) => return Ok(Some(revision)),
+                Err(KvWriteError::Conflict(last)) => {
+                    attempts += 1;
+                    tracing::debug!(bucket = %self.bucket(), %key, attempts, "lost a race");
+                    if attempts >= options.attempts {
+                        return Err(KvWriteError::Contention { attempts, last }.into());
+                    }
+                    read = Read::Leader;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Servers that are too old, refuse, or go away.
+
+use std::time::Duration;
+
+use harness::{NatsServer, V2_10};
+use shizuku::{
+    ConnectOptions,
+    kv::{
+        BoxError, ServiceError,
+        lock::{LockOptions, LostReason},
+        rw_lock::{DistroRwLock, DistroRwLockError},
+    },
+};
+use tokio::time::{Instant, sleep, timeout};
+
+type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+const LEASE: Duration = Duration::from_secs(3);
+
+fn short() -> LockOptions {
+    LockOptions::new().lease(LEASE)
+}
+
+async fn lock(server: &NatsServer, options: LockOptions) -> Result<DistroRwLock> {
+    let client = shizuku::connect(server.url()).await?;
+    let store = client.create_bucket("locks").await?;
+    Ok(DistroRwLock::with_options(&store, "r", options)?)
+}
+
+#[tokio::test]
+async fn a_server_below_2_11_is_refused() -> Result {
+    let server = NatsServer::builder().version(V2_10).start().await?;
+    let lock = lock(&server, short()).await?;
+    for _ in 0..2 {
+        let error = lock.write().await.unwrap_err();
+        assert!(
+            matches!(error, DistroRwLockError::NotSupported { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("2.11"), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_told_at_once() -> Result {
+    for denied in ["$KV.locks._lock.>", "$JS.API.CONSUMER.>"] {
+        let users = format!(
+            r#"authorization {{ users = [
+                {{ user: all, password: all }}
+                {{ user: less, password: less, permissions: {{ publish: {{ deny: ["{denied}"] }} }} }}
+            ] }}"#
+        );
+        let server = NatsServer::builder().config(users).start().await?;
+        let all = ConnectOptions::new().user_and_password("all", "all");
+        let client = all.connect(server.url()).await?;
+        client.create_bucket("locks").await?;
+        let less = ConnectOptions::new().user_and_password("less", "less");
+        let store = less
+            .connect(server.url())
+            .await?
+            .open_bucket("locks")
+            .await?;
+        let lock = DistroRwLock::new(&store, "r")?;
+        let error = timeout(Duration::from_secs(5), lock.write()).await?;
+        let DistroRwLockError::Service { source, lock } = error.unwrap_err() else {
+            panic!("not a service error");
+        };
+        assert_eq!(lock, "r");
+        assert!(
+            matches!(&*source, ServiceError::PermissionDenied { .. }),
+            "{denied}: {source}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_takes_holds_and_waiters_with_it() -> Result {
+    let server = NatsServer::start_default().await?;
+    let (mine, theirs) = (lock(&server, short()).await?, lock(&server, short()).await?);
+    let guard = mine.write().await?;
+    let waiting = tokio::spawn(async move { theirs.write().await.map(drop) });
+    sleep(Duration::from_millis(300)).await;
+    let gone = Instant::now();
+    server.kill()?;
+    let reason = timeout(LEASE + Duration::from_secs(1), guard.lost()).await?;
+    assert_eq!(reason, LostReason::Lapsed);
+    assert!(!guard.is_held());
+    assert!(gone.elapsed() < LEASE, "{:?}", gone.elapsed());
+    let error = guard.release().await.unwrap_err();
+    assert!(matches!(error, DistroRwLockError::Lost { .. }), "{error}");
+    // Who waits gives up after a while, and says what the matter is.
+    let error = timeout(Duration::from_secs(25), waiting)
+        .await??
+        .unwrap_err();
+    assert!(
+        matches!(error, DistroRwLockError::Service { .. }),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
+    let server = NatsServer::start_default().await?;
+    let lock = lock(&server, LockOptions::new()).await?;
+    let guard = lock.write().await?;
+    server.pause()?;
+    let released = timeout(Duration::from_secs(20), guard.release()).await?;
+    let error = released.unwrap_err();
+    assert!(
+        matches!(error, DistroRwLockError::Service { .. }),
+        "{error}"
+    );
+    server.resume()?;
+    // It is released in the background as soon as that can be done.
+    drop(timeout(Duration::from_secs(20), lock.write()).await??);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_and_a_waiter_survive_a_restart_of_the_server() -> Result {
+    let server = NatsServer::start_default().await?;
+    let options = || LockOptions::new().lease(Duration::from_secs(10));
+    let (mine, theirs) = (
+        lock(&server, options()).await?,
+        lock(&server, options()).await?,
+    );
+    let guard = mine.write().await?;
+    let token = guard.token();
+    let waiting = tokio::spawn(async move { theirs.write().await });
+    sleep(Duration::from_millis(300)).await;
+    server.kill()?;
+    sleep(Duration::from_secs(1)).await;
+    server.restart().await?;
+    sleep(Duration::from_secs(5)).await;
+    assert!(guard.is_held());
+    assert!(!waiting.is_finished());
+    guard.release().await?;
+    let guard = timeout(Duration::from_secs(15), waiting).await???;
+    assert!(guard.token() > token);
+    guard.release().await?;
+    Ok(())
+}

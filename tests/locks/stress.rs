@@ -1,0 +1,315 @@
+//! Processes that contend for one lock on real servers, while nodes are killed and processes are
+//! killed and paused. What each believed, and when, is checked afterwards.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use harness::{Cluster, LATEST, NatsServer};
+use shizuku::kv::{BoxError, BucketConfig, lock::LockOptions, rw_lock::DistroRwLock};
+use tokio::time::{Instant, sleep, timeout};
+
+type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+const LEASE: Duration = Duration::from_secs(3);
+
+/// All processes are on one machine, so its clock will do.
+fn micros() -> u128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_micros()
+}
+
+fn say(line: &str) {
+    // `println!` would be captured by the test harness.
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").unwrap();
+    out.flush().unwrap();
+}
+
+/// Not a test: what a process of these tests runs, by calling this binary again.
+#[tokio::test]
+async fn worker() -> Result {
+    let Ok(role) = std::env::var("SHIZUKU_LOCK_WORKER") else {
+        return Ok(());
+    };
+    let url = std::env::var("SHIZUKU_LOCK_URL")?;
+    let seconds: u64 = std::env::var("SHIZUKU_LOCK_SECONDS")?.parse()?;
+    let client = shizuku::connect(&url).await?;
+    let store = client.open_bucket("locks").await?;
+    let options = LockOptions::new().lease(LEASE).label(role.clone());
+    let lock = DistroRwLock::with_options(&store, "r", options)?;
+    if role == "hold" {
+        let guard = lock.write().await?;
+        say(&format!("grant w {} {}", guard.token(), micros()));
+        return std::future::pending().await;
+    }
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut round = std::process::id();
+    while Instant::now() < end {
+        round = round.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let hold = Duration::from_millis(u64::from(round >> 16) % 30);
+        // A failed acquire is no matter here: the service was away.
+        macro_rules! turn {
+            ($mode:literal, $acquire:ident) => {
+                if let Ok(guard) = lock.$acquire().await {
+                    let token = guard.token();
+                    let until = Instant::now() + hold;
+                    loop {
+                        // The time is read first: if the process is paused in between, what is
+                        // said of then is still true.
+                        let now = micros();
+                        if !guard.is_held() {
+                            say(&format!("lost {} {token} {now}", $mode));
+                            break;
+                        }
+                        say(&format!("held {} {token} {now}", $mode));
+                        if Instant::now() >= until {
+                            break;
+                        }
+                        sleep(Duration::from_millis(2)).await;
+                    }
+                    drop(guard.release().await);
+                }
+            };
+        }
+        if round.is_multiple_of(3) {
+            turn!("w", write);
+        } else {
+            turn!("r", read);
+        }
+        sleep(Duration::from_millis(u64::from(round >> 8) % 15)).await;
+    }
+    say("done");
+    Ok(())
+}
+
+struct Worker {
+    child: Child,
+    reader: Option<JoinHandle<()>>,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+impl Worker {
+    fn start(role: &str, url: &str, seconds: u64, lines: &Lines) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["stress::worker", "--exact", "--nocapture"])
+            .env("SHIZUKU_LOCK_WORKER", role)
+            .env("SHIZUKU_LOCK_URL", url)
+            .env("SHIZUKU_LOCK_SECONDS", seconds.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let lines = lines.clone();
+        let reader = thread::spawn(move || {
+            for line in out.lines().map_while(std::result::Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Ok(Self {
+            child,
+            reader: Some(reader),
+        })
+    }
+
+    fn signal(&self, signal: &str) {
+        // No crate for signals is needed for this.
+        let status = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// One hold, from the first to the last moment at which its holder believed in it.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    write: bool,
+    token: u64,
+    from: u128,
+    to: u128,
+}
+
+fn holds(lines: &[String]) -> Vec<Hold> {
+    let mut holds: Vec<Hold> = Vec::new();
+    for line in lines {
+        let words: Vec<_> = line.split(' ').collect();
+        let ["held", mode, token, at] = words[..] else {
+            continue;
+        };
+        // A worker that was killed may have been in the middle of a line.
+        let (Ok(token), Ok(at)) = (token.parse(), at.parse()) else {
+            continue;
+        };
+        match holds.iter_mut().find(|hold| hold.token == token) {
+            Some(hold) => hold.to = hold.to.max(at),
+            None => holds.push(Hold {
+                write: mode == "w",
+                token,
+                from: at,
+                to: at,
+            }),
+        }
+    }
+    holds.sort_by_key(|hold| hold.from);
+    holds
+}
+
+/// Mutual exclusion, and the order of tokens.
+fn check(holds: &[Hold]) {
+    for (index, one) in holds.iter().enumerate() {
+        for other in &holds[index + 1..] {
+            if one.write || other.write {
+                assert!(one.to < other.from, "at the same time: {one:?} {other:?}");
+                assert!(one.token < other.token, "tokens: {one:?} {other:?}");
+            }
+        }
+    }
+}
+
+async fn bucket(url: &str, replicas: u8) -> Result<shizuku::Store> {
+    let client = shizuku::connect(url).await?;
+    let mut config = BucketConfig::new("locks");
+    config.replicas = replicas;
+    Ok(client.create_bucket(config).await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_holder_is_waited_for_no_longer_than_its_lease_and_two_seconds() -> Result {
+    let server = NatsServer::start_default().await?;
+    let store = bucket(&server.url(), 1).await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    let lines = Lines::default();
+    let mut worker = Worker::start("hold", &server.url(), 0, &lines)?;
+    while !lines
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|line| line.starts_with("grant"))
+    {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // It has been renewed by then.
+    sleep(LEASE).await;
+    assert!(lock.try_write().await?.is_none());
+    worker.signal("-KILL");
+    let killed = Instant::now();
+    let guard = timeout(LEASE * 3, lock.write()).await??;
+    let waited = killed.elapsed();
+    println!("waited {waited:?} for a killed holder with a lease of {LEASE:?}");
+    assert!(waited <= LEASE + Duration::from_secs(2), "{waited:?}");
+    worker.kill();
+    guard.release().await?;
+    Ok(())
+}
+
+/// What is done to the world, and for how long.
+async fn run(
+    urls: &str,
+    seconds: u64,
+    mut harm: impl AsyncFnMut(usize, &mut Vec<Worker>, &Lines) -> Result,
+) -> Result<Vec<Hold>> {
+    let lines = Lines::default();
+    let mut workers = Vec::new();
+    for number in 0..4 {
+        workers.push(Worker::start(&format!("w{number}"), urls, seconds, &lines)?);
+    }
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut step = 0;
+    // They find the bucket before anything happens to it.
+    sleep(Duration::from_secs(2)).await;
+    while Instant::now() + Duration::from_secs(6) < end {
+        harm(step, &mut workers, &lines).await?;
+        step += 1;
+    }
+    // Everybody who lives comes to an end.
+    let patience = Instant::now() + Duration::from_secs(60);
+    for worker in &mut workers {
+        while worker.child.try_wait()?.is_none() {
+            assert!(Instant::now() < patience, "a worker hangs");
+            sleep(Duration::from_millis(50)).await;
+        }
+        worker.kill();
+    }
+    let lines = lines.lock().unwrap();
+    let holds = holds(&lines);
+    let lost = lines.iter().filter(|line| line.starts_with("lost")).count();
+    println!("{} holds, {lost} of them lost", holds.len());
+    check(&holds);
+    Ok(holds)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused_and_killed_clients_on_one_server() -> Result {
+    let server = NatsServer::start_default().await?;
+    bucket(&server.url(), 1).await?;
+    let url = server.url();
+    let holds = run(&url, 25, async |step, workers, lines| {
+        let victim = step % workers.len();
+        if step % 4 == 3 {
+            workers[victim].kill();
+            let name = format!("again{step}");
+            workers[victim] = Worker::start(&name, &url, 8, lines)?;
+        } else {
+            workers[victim].signal("-STOP");
+            let pause = [300, 2500, 5000][step % 3];
+            sleep(Duration::from_millis(pause)).await;
+            workers[victim].signal("-CONT");
+        }
+        sleep(Duration::from_millis(400)).await;
+        Ok(())
+    })
+    .await?;
+    assert!(holds.len() > 50, "hardly anybody got in: {}", holds.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_nodes_and_paused_clients_in_a_cluster() -> Result {
+    let cluster = Cluster::start(3, LATEST).await?;
+    let url = cluster.urls().join(",");
+    let store = bucket(&url, 3).await?;
+    let holds = run(&url, 40, async |step, workers, _| {
+        let node = match step % 3 {
+            // The leader of the stream, and others.
+            0 => cluster.leader_of("KV_locks").await?,
+            other => cluster.node(other),
+        };
+        node.kill()?;
+        let victim = step % workers.len();
+        workers[victim].signal("-STOP");
+        sleep(Duration::from_millis([1000, 4000][step % 2])).await;
+        workers[victim].signal("-CONT");
+        node.restart().await?;
+        cluster.healthy().await?;
+        sleep(Duration::from_secs(2)).await;
+        Ok(())
+    })
+    .await?;
+    assert!(holds.len() > 50, "hardly anybody got in: {}", holds.len());
+    // Nothing stays behind.
+    let lock = DistroRwLock::new(&store, "r")?;
+    drop(timeout(Duration::from_secs(15), lock.write()).await??);
+    Ok(())
+}
