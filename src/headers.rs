@@ -44,6 +44,7 @@ impl Headers {
     }
 
     /// Keeps only the names that pass.
+    #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.fields.retain(|(name, _)| keep(name));
     }

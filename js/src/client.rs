@@ -158,7 +158,7 @@ fn connect_options(given: &Options, credentials: Option<Function>) -> Result<Con
 
 fn read_credentials(given: &Options) -> Result<Option<Credentials>> {
     if let Some(text) = given.text("creds")? {
-        return Ok(Some(Credentials::File(text)));
+        return Ok(Some(Credentials::Creds(text)));
     }
     if let Some(jwt) = given.text("jwt")? {
         let seed = given.text("nkey")?;

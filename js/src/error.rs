@@ -20,7 +20,8 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(code: &'static str, message: impl ToString) -> Self {
+    #[allow(clippy::needless_pass_by_value, reason = "errors and texts alike")]
+    pub(crate) fn new(code: &'static str, message: impl std::fmt::Display) -> Self {
         Self {
             code,
             message: message.to_string(),

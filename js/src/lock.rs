@@ -68,9 +68,9 @@ impl RawStore {
     }
 
     /// Who holds a lock and who waits for it, as it changes.
-    pub fn holders(&self, name: String) -> std::result::Result<RawHolders, JsValue> {
+    pub fn holders(&self, name: &str) -> std::result::Result<RawHolders, JsValue> {
         let open = || -> Result<BoxStream<'static, Holders>> {
-            let lock = DistroRwLock::new(&self.store, &name)?;
+            let lock = DistroRwLock::new(&self.store, name)?;
             Ok(lock.watch_holders()?.boxed())
         };
         let stream = open().map_err(JsValue::from)?;

@@ -68,7 +68,7 @@ test("it looks good and is accessible, light and dark, wide and narrow", async (
       await accessible(page);
       await edit(page, "app.limits", '{"max_connections": 300');
       await page.waitForTimeout(200);
-      await page.screenshot({ path: join(screenshots(), `${name}-${colorScheme}-edit.png`), fullPage: true });
+      await page.screenshot({ path: join(screenshots(), `${name}-${colorScheme}-edit.png`) });
       await accessible(page);
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(overflow <= 0, `${overflow} px too wide`);
@@ -111,6 +111,7 @@ test("two tabs see each other's edits, and a conflict shows both", async () => {
   await accessible(two);
   await two.getByRole("button", { name: "Keep yours" }).click();
   await one.locator("tr", { hasText: "Closed on Monday" }).waitFor();
+  await two.locator(".revisions li:first-child", { hasText: "Closed on Monday" }).waitFor();
   const history = await two.locator(".revisions code").allTextContents();
   assert.deepEqual(history.slice(0, 3), ['"Closed on Monday"', '"Big sale"', '"Hello"']);
   await Promise.all([one.context().close(), two.context().close()]);
@@ -141,6 +142,21 @@ test("the server restarts while the page is open", async () => {
   await edit(page, "app.banner", '"Back again"');
   await saved(page);
   await page.locator("tr", { hasText: "Back again" }).waitFor();
+  await page.context().close();
+});
+
+test("the page goes offline and comes back", async () => {
+  const page = await look(browser, board, nats, fleet);
+  await key(page, "app.banner").waitFor();
+  // Nothing arrives any more and nothing is closed, as when a cable is pulled.
+  await act("pause", nats);
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await page.locator(".status.disconnected").waitFor();
+  await act("resume", nats);
+  await page.locator(".status.connected").waitFor();
+  await edit(page, "app.banner", '"Online again"');
+  await saved(page);
+  await page.locator("tr", { hasText: "Online again" }).waitFor();
   await page.context().close();
 });
 

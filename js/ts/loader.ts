@@ -38,6 +38,7 @@ export class Loader {
   }
 
   async #start(source: WasmSource | undefined): Promise<Engine> {
+    completeNode();
     try {
       const module = await (source === undefined ? this.#compile() : compile(source));
       this.#glue.initSync({ module });
@@ -81,4 +82,24 @@ export async function compileEmbedded(text: string): Promise<WebAssembly.Module>
   const zipped = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream("gzip"));
   return WebAssembly.compile(await new Response(stream).arrayBuffer());
+}
+
+/**
+ * Node before 23 has a WebSocket and lacks the class of its close event, which gloo-net makes one
+ * of when a socket is dropped; without it the socket would call into freed memory later.
+ */
+function completeNode(): void {
+  const scope = globalThis as { CloseEvent?: unknown; WebSocket?: unknown };
+  if (scope.CloseEvent !== undefined || scope.WebSocket === undefined) return;
+  scope.CloseEvent = class CloseEvent extends Event {
+    readonly code: number;
+    readonly reason: string;
+    readonly wasClean = true;
+
+    constructor(type: string, init: { readonly code?: number; readonly reason?: string } = {}) {
+      super(type);
+      this.code = init.code ?? 0;
+      this.reason = init.reason ?? "";
+    }
+  };
 }

@@ -345,11 +345,13 @@ impl Key {
 
     /// A key from the wire: the end of a subject under which a server stores a value. It is not
     /// checked: the server let it in, and there may be a million of them.
+    #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn from_subject(rest: ByteString) -> Self {
         Self(rest)
     }
 
     /// The key that a filter without wildcards names.
+    #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn from_filter(filter: KeyFilter) -> Self {
         Self(filter.0)
     }

@@ -41,7 +41,9 @@ impl Server {
 }
 
 async fn ask<T: DeserializeOwned>(what: &str) -> T {
-    let control = option_env!("SHIZUKU_CONTROL").expect("run this with `cargo xtask test browser`");
+    let Some(control) = option_env!("SHIZUKU_CONTROL") else {
+        panic!("run this with `cargo xtask test browser`");
+    };
     let answer = Request::get(&format!("{control}{what}"))
         .send()
         .await

@@ -86,14 +86,18 @@ fn page() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Builds the example service, and says where it is.
+pub(crate) fn service() -> Result<PathBuf> {
+    run(cargo().args(["build", "--quiet", "--example", "dashboard_service"]))?;
+    Ok(workspace::target_dir().join("debug/examples/dashboard_service"))
+}
+
 /// The example service; it ends with us.
 struct Service(Child);
 
 impl Service {
     fn start(nats: &str, bucket: &str) -> Result<Self> {
-        run(cargo().args(["build", "--quiet", "--example", "dashboard_service"]))?;
-        let program = workspace::target_dir().join("debug/examples/dashboard_service");
-        Ok(Self(Command::new(program).args([nats, bucket]).spawn()?))
+        Ok(Self(Command::new(service()?).args([nats, bucket]).spawn()?))
     }
 }
 

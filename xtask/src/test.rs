@@ -5,6 +5,7 @@ use harness::{VERSIONS, install};
 use std::process::Command;
 
 use crate::browser::Browser;
+use crate::dashboard;
 use crate::npm;
 use crate::run::{Result, cargo, run};
 use crate::wasm;
@@ -19,7 +20,7 @@ enum Part {
 
 /// What `all` runs, in this order. A part joins the list together with its first test; a part on the list
 /// that has no tests fails.
-const ALL: &[Part] = &[Part::Native, Part::Browser];
+const ALL: &[Part] = &[Part::Native, Part::Browser, Part::Js];
 
 pub(crate) fn test(arguments: &[String]) -> Result {
     let (part, rest) = match arguments.split_first() {
@@ -125,6 +126,7 @@ fn js(extra: &[String]) -> Result {
         .args(["test", "--silent", "--"])
         .args(extra)
         .current_dir(folder)
+        .env("SHIZUKU_SERVICE", dashboard::service()?)
         .env("SHIZUKU_CONTROL", control.url());
     browser.drive(&mut command)?;
     run(&mut command)

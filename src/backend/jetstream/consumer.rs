@@ -51,6 +51,8 @@ pub(super) enum Why {
     Gone,
     /// The connection was lost, or is another one now.
     Connection,
+    /// The transport ended the subscription, because its reader was too far behind.
+    Behind,
 }
 
 impl Why {
@@ -61,6 +63,7 @@ impl Why {
             Self::Silence => "heartbeats are missing",
             Self::Gone => "the consumer is gone",
             Self::Connection => "the connection was lost",
+            Self::Behind => "its reader is too far behind",
         }
     }
 }

@@ -82,6 +82,8 @@ struct Running {
     answer: Option<BoxFuture<'static, ()>>,
     /// Rings when the consumer may have been silent for too long.
     alarm: BoxFuture<'static, ()>,
+    /// Whether anything came at all, so that we may listen where we listen.
+    heard: bool,
 }
 
 type Event = Result<WatchEvent, ServiceError>;
@@ -134,6 +136,7 @@ impl Watch {
             started,
             answer: None,
             alarm: platform::sleep(HEARTBEAT * 2),
+            heard: false,
         }));
     }
 
@@ -306,9 +309,13 @@ impl Watch {
             }
             let message = match running.started.subscription.poll_next_unpin(context) {
                 Poll::Ready(Some(message)) => message,
-                Poll::Ready(None) => return Poll::Ready(Some(self.end(ServiceError::Closed))),
+                Poll::Ready(None) => {
+                    let heard = running.heard;
+                    return Poll::Ready(self.on_deaf(heard));
+                }
                 Poll::Pending => return self.poll_idle(context),
             };
+            running.heard = true;
             match running.started.consumer.message(&message) {
                 Action::Deliver(delivery) => {
                     if let Some(event) = self.deliver(message, delivery) {
@@ -328,6 +335,21 @@ impl Watch {
                 Action::Ignore => {}
             }
         }
+    }
+
+    /// The transport ended the subscription.
+    fn on_deaf(&mut self, heard: bool) -> Option<Event> {
+        let closed = self.plan.bucket.api.transport.status().borrow().state;
+        if closed == ConnectionState::Closed {
+            return Some(self.end(ServiceError::Closed));
+        }
+        if heard {
+            return self.reset(Why::Behind);
+        }
+        // Refused: another inbox of ours would be too.
+        Some(self.end(ServiceError::PermissionDenied {
+            subject: "the inbox of a watch".to_owned(),
+        }))
     }
 
     /// There is nothing to read: looks whether there should be.

@@ -90,8 +90,8 @@ impl Native {
         let deadline = Instant::now() + timeout;
         let mut status = self.monitor.status();
         let epoch = self.connected(&mut status, deadline).await?;
-        // Subscribed before the request goes out, or a refusal could be missed.
-        let mut refusals = self.monitor.refusals();
+        // From before the request goes out, or a refusal could be missed.
+        let mut ahead = self.monitor.watch_for_trouble(epoch);
 
         let request = async_nats::Request::new()
             .payload(message.payload)
@@ -104,16 +104,9 @@ impl Native {
             .client
             .send_request(to_subject(&message.subject), request)
             .fuse();
-        let lost = async {
-            // Only the loss of the very connection that took the request ends it.
-            _ = status
-                .wait_for(|now| now.epoch != epoch || now.state != ConnectionState::Connected)
-                .await;
-        }
-        .fuse();
-        let refused = refusals.of(&message.subject).fuse();
+        let trouble = ahead.of(&message.subject).fuse();
         let expired = tokio::time::sleep_until(deadline).fuse();
-        pin_mut!(answer, lost, refused, expired);
+        pin_mut!(answer, trouble, expired);
         // An answer that is there counts, whatever else has happened since.
         select_biased! {
             answer = answer => answer.map(from_nats).map_err(|error| match error.kind() {
@@ -124,8 +117,7 @@ impl Native {
                 // The client's task is gone, before or after it sent this.
                 _ => TransportError::Lost,
             }),
-            refusal = refused => Err(TransportError::PermissionDenied(refusal)),
-            () = lost => Err(TransportError::Lost),
+            error = trouble => Err(error),
             () = expired => Err(TransportError::Timeout(timeout)),
         }
     }

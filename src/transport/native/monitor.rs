@@ -2,17 +2,19 @@
 //! which subjects the server refused.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use async_nats::{Event, ServerError, connection::State};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use crate::{
     client::{ConnectionState, ConnectionStatus},
     kv::ServiceError,
     platform,
+    transport::TransportError,
 };
 
 /// How often an adopted connection is looked at, whose events somebody else gets.
@@ -21,6 +23,9 @@ pub(super) const ADOPTED: Duration = Duration::from_millis(250);
 /// How often a connection of our own is looked at: async-nats drops events when many come at once.
 pub(super) const OWN: Duration = Duration::from_secs(1);
 
+/// How many refusals are remembered for the requests that they concern.
+const REFUSALS: usize = 32;
+
 /// Follows one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Monitor(Arc<Shared>);
@@ -28,19 +33,22 @@ pub(super) struct Monitor(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     status: watch::Sender<ConnectionStatus>,
-    refusals: broadcast::Sender<Refusal>,
-    /// What the answers to all requests come by, where the server refuses to let us listen there.
-    inbox: Mutex<Option<Arc<str>>>,
+    trouble: watch::Sender<Trouble>,
     inbox_prefix: String,
     /// To count connects; set once there is a client.
     client: Mutex<Option<async_nats::Client>>,
 }
 
-#[derive(Clone, Debug)]
-enum Refusal {
-    Publish(Arc<str>),
-    /// The inbox of all requests.
-    Inbox(Arc<str>),
+/// All that can end a request early, behind one receiver: requests are many, trouble is rare.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// The epoch of the connection that is there now; `None` where there is none.
+    connection: Option<u64>,
+    /// The subjects that the server refused to publish to lately, and how many there were before.
+    refused: VecDeque<Arc<str>>,
+    forgotten: usize,
+    /// What the answers to all requests come by, where the server refuses to let us listen there.
+    inbox: Option<Arc<str>>,
 }
 
 impl Monitor {
@@ -48,8 +56,7 @@ impl Monitor {
         let status = ConnectionStatus::new(ConnectionState::Disconnected, 0);
         Self(Arc::new(Shared {
             status: watch::Sender::new(status),
-            refusals: broadcast::Sender::new(32),
-            inbox: Mutex::new(None),
+            trouble: watch::Sender::default(),
             inbox_prefix: format!("{inbox_prefix}."),
             client: Mutex::new(None),
         }))
@@ -59,24 +66,31 @@ impl Monitor {
         self.0.status.subscribe()
     }
 
-    pub(super) fn refusals(&self) -> Refusals {
-        let to_come = self.0.refusals.subscribe();
-        let inbox = lock(&self.0.inbox).clone();
-        Refusals { inbox, to_come }
+    /// What may go wrong from now on with a request over the connection of an epoch.
+    pub(super) fn watch_for_trouble(&self, epoch: u64) -> Ahead {
+        let trouble = self.0.trouble.subscribe();
+        let seen = {
+            let now = trouble.borrow();
+            now.forgotten + now.refused.len()
+        };
+        Ahead {
+            trouble,
+            epoch,
+            seen,
+        }
     }
 
     /// Marks the connection as closed for good.
     pub(super) fn close(&self) {
-        self.0
-            .status
-            .send_modify(|status| status.state = ConnectionState::Closed);
+        self.0.turn(ConnectionState::Closed, None);
     }
 
     /// Takes in an event.
     pub(super) fn on_event(&self, event: &Event) {
         match event {
             Event::Connected => {
-                *lock(&self.0.inbox) = None; // a new connection may have new permissions
+                // A new connection may have new permissions.
+                self.0.trouble.send_if_modified(|now| now.inbox.take().is_some());
                 self.0.look();
             }
             Event::Disconnected => self.0.turn(ConnectionState::Disconnected, None),
@@ -143,6 +157,12 @@ impl Shared {
             *status = now;
             true
         });
+        let status = self.status.borrow().clone();
+        let connected = status.state == ConnectionState::Connected;
+        let connection = connected.then_some(status.epoch);
+        self.trouble.send_if_modified(|now| {
+            std::mem::replace(&mut now.connection, connection) != connection
+        });
     }
 
     /// A permission that is missing, told in words.
@@ -151,19 +171,21 @@ impl Shared {
             let (_, quoted) = text.split_once(intro)?;
             quoted.split_once('"').map(|(subject, _)| subject)
         };
-        let refusal = if let Some(subject) = quoted("for Publish to \"") {
-            Refusal::Publish(subject.into())
+        if let Some(subject) = quoted("for Publish to \"") {
+            self.trouble.send_modify(|now| {
+                if now.refused.len() == REFUSALS {
+                    now.refused.pop_front();
+                    now.forgotten += 1;
+                }
+                now.refused.push_back(subject.into());
+            });
         } else if let Some(subject) = quoted("for Subscription to \"")
             && subject.starts_with(&self.inbox_prefix)
             && subject.ends_with(".*")
         {
-            let subject: Arc<str> = subject.into();
-            *lock(&self.inbox) = Some(subject.clone());
-            Refusal::Inbox(subject)
-        } else {
-            return;
-        };
-        _ = self.refusals.send(refusal); // nobody waiting is fine
+            self.trouble
+                .send_modify(|now| now.inbox = Some(subject.into()));
+        }
     }
 }
 
@@ -172,27 +194,44 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the server refuses from now on.
+/// What may still go wrong with a request.
 #[derive(Debug)]
-pub(super) struct Refusals {
-    inbox: Option<Arc<str>>,
-    to_come: broadcast::Receiver<Refusal>,
+pub(super) struct Ahead {
+    trouble: watch::Receiver<Trouble>,
+    epoch: u64,
+    /// How many refusals there were before.
+    seen: usize,
 }
 
-impl Refusals {
-    /// Waits until a request to this subject is refused, or its answer.
-    pub(super) async fn of(&mut self, subject: &str) -> String {
+impl Ahead {
+    /// Waits until a request to this subject cannot be answered any more.
+    pub(super) async fn of(&mut self, subject: &str) -> TransportError {
+        let (epoch, seen) = (self.epoch, self.seen);
+        let mut found = None;
+        let trouble = self.trouble.wait_for(|now| {
+            found = now.concerns(subject, epoch, seen);
+            found.is_some()
+        });
+        // Without a sender the connection is gone too.
+        let gone = trouble.await.is_err();
+        match found {
+            Some(error) if !gone => error,
+            _ => TransportError::Lost,
+        }
+    }
+}
+
+impl Trouble {
+    fn concerns(&self, subject: &str, epoch: u64, seen: usize) -> Option<TransportError> {
         if let Some(inbox) = &self.inbox {
-            return inbox.to_string();
+            return Some(TransportError::PermissionDenied(inbox.to_string()));
         }
-        loop {
-            match self.to_come.recv().await {
-                Ok(Refusal::Publish(refused)) if *refused == *subject => return subject.to_owned(),
-                Ok(Refusal::Inbox(inbox)) => return inbox.to_string(),
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-            }
+        let new = self.refused.iter().skip(seen.saturating_sub(self.forgotten));
+        if new.into_iter().any(|refused| **refused == *subject) {
+            return Some(TransportError::PermissionDenied(subject.to_owned()));
         }
+        // Only the loss of the very connection that took the request ends it.
+        (self.connection != Some(epoch)).then_some(TransportError::Lost)
     }
 }
 
@@ -204,14 +243,18 @@ mod tests {
 
     fn refused(text: &str) -> Option<String> {
         let monitor = Monitor::new("_INBOX");
-        let mut refusals = monitor.refusals();
+        monitor.0.turn(ConnectionState::Connected, Some(1));
+        let mut ahead = monitor.watch_for_trouble(1);
         let error = ServerError::Other(text.to_owned());
         monitor.on_event(&Event::ServerError(error));
-        let refused = refusals.of("$KV.b.k").now_or_never();
-        // Who asks later finds a refused inbox too, but not a refused publish of another's.
-        let later = monitor.refusals().of("$KV.b.k").now_or_never();
+        let refused = ahead.of("$KV.b.k").now_or_never();
+        // Who asks later finds a refused inbox too, but not an earlier refusal to publish.
+        let later = monitor.watch_for_trouble(1).of("$KV.b.k").now_or_never();
         assert_eq!(later.is_some(), text.contains(".*"));
-        refused
+        match refused? {
+            TransportError::PermissionDenied(subject) => Some(subject),
+            other => panic!("not a refusal: {other}"),
+        }
     }
 
     #[test]
@@ -227,5 +270,37 @@ mod tests {
         ] {
             assert_eq!(refused(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn many_refusals_of_others_do_not_hide_ones_own() {
+        let monitor = Monitor::new("_INBOX");
+        monitor.0.turn(ConnectionState::Connected, Some(1));
+        let refuse = |subject: &str| {
+            let text = format!("Permissions Violation for Publish to \"{subject}\"");
+            monitor.on_event(&Event::ServerError(ServerError::Other(text)));
+        };
+        for i in 0..2 * REFUSALS {
+            refuse(&format!("other.{i}"));
+        }
+        let mut ahead = monitor.watch_for_trouble(1);
+        assert!(ahead.of("mine").now_or_never().is_none());
+        refuse("mine");
+        let found = ahead.of("mine").now_or_never();
+        assert!(matches!(found, Some(TransportError::PermissionDenied(_))));
+    }
+
+    #[test]
+    fn the_loss_of_another_connection_ends_nothing() {
+        let monitor = Monitor::new("_INBOX");
+        monitor.0.turn(ConnectionState::Connected, Some(2));
+        let mut ahead = monitor.watch_for_trouble(2);
+        assert!(ahead.of("a").now_or_never().is_none());
+        monitor.0.turn(ConnectionState::Disconnected, None);
+        let lost = ahead.of("a").now_or_never();
+        assert!(matches!(lost, Some(TransportError::Lost)));
+        monitor.0.turn(ConnectionState::Connected, Some(3));
+        let before = monitor.watch_for_trouble(2).of("a").now_or_never();
+        assert!(matches!(before, Some(TransportError::Lost)));
     }
 }

@@ -1,0 +1,98 @@
+/** The hook, in a page with React in strict mode. */
+import assert from "node:assert/strict";
+import { writeFileSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { build } from "esbuild";
+import type { Browser } from "playwright-core";
+import { JS, launch } from "./support/browser.js";
+import { bucket, type Nats, shared } from "./support/nats.js";
+import { serve, type Web } from "./support/web.js";
+
+const APP = `
+import { createElement as h, StrictMode, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { connect } from "shizuku-kv";
+import { useLive } from "shizuku-kv/react";
+
+const query = new URLSearchParams(location.search);
+const client = await connect(query.get("server"));
+const store = await client.create(query.get("bucket"));
+window.store = store;
+
+function Value({ name }) {
+  const value = useLive(store, name);
+  return h("output", {}, value === undefined ? "nothing" : JSON.stringify(value));
+}
+
+function App() {
+  const [name, setName] = useState("a");
+  return h("main", {}, name && h(Value, { name }), ["a", "b", ""].map((to) =>
+    h("button", { key: to, onClick: () => setName(to) }, "show " + to)));
+}
+
+createRoot(document.body).render(h(StrictMode, {}, h(App)));
+`;
+
+let browser: Browser;
+let web: Web;
+let nats: Nats;
+const folder = join(JS, "node_modules", ".cache", `react-${process.pid}`);
+
+before(async () => {
+  [browser, nats] = await Promise.all([launch(), shared()]);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    join(folder, "index.html"),
+    `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>react</title><body></body>
+     <script type="module" src="/main.js"></script></html>`,
+  );
+  await build({
+    stdin: { contents: APP, resolveDir: JS },
+    outfile: join(folder, "main.js"),
+    bundle: true,
+    format: "esm",
+    logLevel: "warning",
+    define: { "process.env.NODE_ENV": '"development"' },
+  });
+  web = await serve(folder);
+});
+
+after(async () => {
+  await browser.close();
+  web.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("a component follows a key, another key, and nothing any more", async () => {
+  const page = await browser.newPage();
+  const faults: string[] = [];
+  page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") faults.push(message.text());
+  });
+  const name = bucket();
+  await page.goto(`${web.url}/?${new URLSearchParams({ server: nats.ws, bucket: name }).toString()}`);
+  const output = page.locator("output");
+  const shows = (text: string): Promise<void> => output.filter({ hasText: text }).waitFor();
+  const put = (key: string, value: string): Promise<void> =>
+    page.evaluate(
+      async ([key, value]) => {
+        const { store } = window as unknown as { store: { put(k: string, v: string): Promise<number> } };
+        await store.put(key, value);
+      },
+      [key, value] as const,
+    );
+  await shows("nothing");
+  await put("a", '{"n":1}');
+  await shows('{"n":1}');
+  await put("b", "7");
+  await page.getByRole("button", { name: "show b" }).click();
+  await shows("7");
+  await put("b", "8");
+  await shows("8");
+  await page.getByRole("button", { name: "show", exact: true }).click();
+  await output.waitFor({ state: "detached" });
+  assert.deepEqual(faults, []);
+  await page.close();
+});

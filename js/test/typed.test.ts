@@ -1,0 +1,135 @@
+/** Typed views, in Node: codecs and Standard Schema validators. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { join } from "node:path";
+import * as v from "valibot";
+import { z } from "zod";
+import type * as Shizuku from "../ts/index.js";
+import { JS } from "./support/browser.js";
+import { bucket, shared } from "./support/nats.js";
+
+let shizuku: typeof Shizuku;
+let client: Shizuku.Client;
+let store: Shizuku.Store;
+
+before(async () => {
+  const [module, nats] = await Promise.all([
+    import(join(JS, "dist/index.js")) as Promise<typeof Shizuku>,
+    shared(),
+  ]);
+  shizuku = module;
+  client = await shizuku.connect(nats.ws, { name: "typed tests" });
+  store = await client.create(bucket());
+});
+
+after(async () => {
+  await store.destroy();
+  await client.close();
+});
+
+const zodLimits = z.object({ max: z.number().int(), note: z.string().default("none") });
+const valibotLimits = v.object({ max: v.pipe(v.number(), v.minValue(1)) });
+
+test("zod checks what is read and written, and its defaults apply", async () => {
+  const limits = store.typed(zodLimits);
+  const revision = await limits.create("zod", { max: 5 });
+  const read = await limits.get("zod");
+  assert.deepEqual(read?.value, { max: 5, note: "none" });
+  assert.equal(read.revision, revision);
+  // What was given is what is stored.
+  assert.equal((await store.get("zod"))?.string(), '{"max":5}');
+  await assert.rejects(limits.put("zod", { max: 1.5 }), (error: Shizuku.ValidationError) => {
+    assert.ok(error instanceof shizuku.ValidationError);
+    assert.deepEqual([error.code, error.key, error.revision], ["invalid_value", "zod", 0]);
+    assert.match(error.message, /max: /);
+    return true;
+  });
+  await store.put("zod", '{"max":"five"}');
+  await assert.rejects(limits.get("zod"), { code: "invalid_value", key: "zod" });
+});
+
+test("valibot does too", async () => {
+  const limits = store.typed(valibotLimits);
+  const first = await limits.put("valibot", { max: 5 });
+  await limits.update("valibot", { max: 6 }, first);
+  await assert.rejects(limits.update("valibot", { max: 7 }, first), { code: "conflict" });
+  await assert.rejects(limits.put("valibot", { max: 0 }), { code: "invalid_value" });
+  await limits.updateWith("valibot", (now) => ({ max: (now?.max ?? 0) + 1 }));
+  assert.equal((await limits.get("valibot"))?.value.max, 7);
+  assert.equal(await limits.updateWith("valibot", () => undefined), undefined);
+  await limits.delete("valibot");
+  assert.equal(await limits.get("valibot"), null);
+});
+
+test("a codec makes bytes of anything", async () => {
+  const dates = store.typed<Date>({
+    encode: (date) => date.toISOString(),
+    decode: (bytes) => new Date(new TextDecoder().decode(bytes)),
+  });
+  await dates.put("date", new Date(0));
+  assert.equal((await dates.get("date"))?.value.getTime(), 0);
+  const broken = store.typed<number>({
+    encode: () => {
+      throw new RangeError("too far");
+    },
+    decode: () => 0,
+  });
+  await assert.rejects(broken.put("date", 1), (error: Shizuku.EncodeError) => {
+    assert.ok(error instanceof shizuku.EncodeError);
+    return error.code === "encode" && error.cause instanceof RangeError;
+  });
+});
+
+test("a typed watch goes on after a bad value, if that is wished", async () => {
+  const limits = store.typed(valibotLimits);
+  await store.put("w.1", '{"max":1}');
+  await store.put("w.2", "broken");
+  await store.put("w.3", '{"max":3}');
+  const invalid: string[] = [];
+  const seen: unknown[] = [];
+  const onInvalid = (error: Shizuku.ShizukuError): void => {
+    invalid.push(error.code);
+  };
+  for await (const change of limits.watch({ key: "w.*", onInvalid })) {
+    seen.push([change.key, change.value?.max]);
+    if (change.key === "w.3") break;
+  }
+  assert.deepEqual([seen, invalid], [[["w.1", 1], ["w.3", 3]], ["decode"]]);
+  await assert.rejects(
+    async () => {
+      for await (const change of limits.watch({ key: "w.*" })) void change;
+    },
+    { code: "decode", key: "w.2" },
+  );
+});
+
+test("a live value of a type", async () => {
+  const limits = store.typed(valibotLimits);
+  await limits.put("live", { max: 1 });
+  const live = limits.live("live");
+  await live.ready;
+  assert.deepEqual(live.value, { max: 1 });
+  const told = new Promise<void>((resolve) => {
+    live.subscribe(resolve);
+  });
+  await limits.put("live", { max: 2 });
+  await told;
+  assert.deepEqual(live.value, { max: 2 });
+  live.close();
+});
+
+test("times are read as people write them", async () => {
+  await store.put("ttl", "x", { ttl: "2s" });
+  await assert.rejects(store.put("ttl", "x", { ttl: "2 weeks" as "2s" }), { code: "invalid_option" });
+  await assert.rejects(store.put("ttl", "x", { ttl: -1 }), { code: "invalid_option" });
+});
+
+test("`await using` and `using` find their methods", async () => {
+  const symbols = Symbol as unknown as Record<string, symbol | undefined>;
+  const asyncDispose = symbols["asyncDispose"] ?? Symbol.for("Symbol.asyncDispose");
+  const guard = await store.lock("using").write();
+  const dispose = (guard as unknown as Record<symbol, () => Promise<void>>)[asyncDispose];
+  assert.equal(guard.held, true);
+  await dispose?.call(guard);
+  assert.equal(guard.held, false);
+});
