@@ -49,6 +49,9 @@ await build({
   logLevel: "warning",
 });
 cpSync(wasm("full"), join(dist, "shizuku.wasm"));
+for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) {
+  cpSync(join(root, "..", licence), join(dist, licence));
+}
 execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "."], { cwd: root, stdio: "inherit" });
 
 /** What a page downloads for an entry point. */
