@@ -119,6 +119,9 @@ fn js(extra: &[String]) -> Result {
     servers()?;
     let folder = npm::install()?;
     npm::build()?;
+    run(Command::new("npm")
+        .args(["run", "--silent", "types"])
+        .current_dir(&folder))?;
     let browser = Browser::find_or_install()?;
     let control = Control::start()?;
     let mut command = Command::new("npm");
