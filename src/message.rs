@@ -48,6 +48,7 @@ impl Outbound {
 
     /// The same message with a header more.
     #[cfg(test)]
+    #[cfg(all(test, feature = "web"))]
     #[must_use]
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.append(name, value);
