@@ -1,8 +1,10 @@
 //! A holder is paused for longer than its lease, somebody else gets the lock, and the first one goes
 //! on writing. Its fencing token gives it away.
 //!
-//! `cargo run --example fencing` runs on the embedded backend, `cargo run --example fencing --
-//! nats://127.0.0.1:4222` on a server.
+//! ```text
+//! cargo run --example fencing                                  # embedded, needs nothing
+//! cargo run --example fencing -- --url nats://127.0.0.1:4222   # on a server
+//! ```
 #![allow(clippy::print_stdout)]
 
 use std::{
@@ -37,19 +39,25 @@ impl Account {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "memory:".into());
+    let mut arguments = std::env::args().skip(1);
+    let url = match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => "memory:".to_owned(),
+        (Some("--url"), Some(url)) => url,
+        _ => return Err("usage: fencing [--url nats://host:4222]".into()),
+    };
     let account = Arc::new(Account::default());
     let lease = Duration::from_secs(3);
 
     // The connections live on a runtime of their own, which is never paused.
     let network = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (first, second) = network.block_on(async {
+    let (client, first, second) = network.block_on(async {
         let client = shizuku::connect(&url).await?;
         client.create_bucket("fencing").await?;
         let options = || LockOptions::new().lease(lease);
         let first = client.open_bucket("fencing").await?;
         let second = client.open_bucket("fencing").await?;
         Ok::<_, Box<dyn Error>>((
+            client,
             DistroRwLock::with_options(&first, "account", options().label("first"))?,
             DistroRwLock::with_options(&second, "account", options().label("second"))?,
         ))
@@ -103,5 +111,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let balance = account.state.lock().map_err(|error| error.to_string())?.1;
     println!("the balance is {balance}, as the second holder left it");
     assert_eq!(balance, 200);
-    Ok(())
+    network.block_on(async {
+        client.delete_bucket("fencing").await?;
+        Ok(client.close().await?)
+    })
 }

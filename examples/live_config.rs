@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = shizuku::connect(&url).await?;
 
     let mut config = BucketConfig::new("live-config-example");
-    config.history = 10;
+    config.history = 20;
     let store = client.create_bucket(config).await?;
 
     println!("\n1. write a typed value");
@@ -69,12 +69,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let connections = *seen_by_service.borrow_and_update();
 
     println!("\n4. both count up at the same time; whoever loses a race tries again");
+    println!("   (changes that come faster than the service looks fall together)");
     tokio::try_join!(count_up(&store, "alice"), count_up(&store, "bob"))?;
     seen_by_service
         .wait_for(|seen| *seen == connections + 6)
         .await?;
 
-    println!("\n5. maintenance: the service sees it and stops");
+    println!("\n5. somebody writes nonsense: the service is told, and keeps the last good value");
+    store
+        .put(Limits::key(), "{ max_connections: lots }")
+        .await?;
+    seen_by_service.changed().await?;
+    with_connections(250).write_to_anyway(&store).await?;
+
+    println!("\n6. maintenance: the service sees it and stops");
     Limits::update_in(&store, Limits::key(), |limits| {
         limits.map(|limits| Limits {
             maintenance: true,
@@ -84,10 +92,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .await?;
     service.await??;
 
-    println!("\n6. the history");
+    println!("\n7. the history");
     for entry in Limits::history_from(&store, Limits::key()).await? {
-        let entry = entry?;
-        println!("   revision {:>2}: {:?}", entry.revision, entry.value);
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                println!("   {error}");
+                continue;
+            }
+        };
+        match &entry.value {
+            Some(limits) => println!("   revision {:>2}: {limits:?}", entry.revision),
+            None => println!("   revision {:>2}: {:?}", entry.revision, entry.operation),
+        }
     }
 
     client.delete_bucket("live-config-example").await?;
@@ -99,6 +116,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn serve(mut live: Live<Limits>, seen: watch::Sender<u32>) -> Result<(), String> {
     loop {
         let limits = live.changed().await.map_err(|error| error.to_string())?;
+        if let Some(error) = live.last_error() {
+            println!("   service: {error}");
+            seen.send_replace(0);
+            continue;
+        }
         match limits.as_deref() {
             Some(limits) if limits.maintenance => {
                 println!("   service: maintenance, bye");

@@ -118,7 +118,7 @@ impl Client {
 /// | `memory:` | a fresh embedded service inside this process (feature `memory`) |
 /// | `nats://host:4222` | JetStream (feature `native`); no scheme means this one |
 /// | `tls://host:4222` | the same over TLS |
-/// | `ws://host:80`, `wss://host:443` | the same over WebSocket, in browsers the only way (feature `web`) |
+/// | `ws://host:80`, `wss://host:443` | the same over WebSocket (feature `native`; in browsers `web`, where it is the only way) |
 ///
 /// Several servers of one cluster are separated by commas. A user and password may stand in the
 /// address.
@@ -138,6 +138,10 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Client, ConnectError> {
 /// Picks the service by the address.
 pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, ConnectError> {
     let first = url.split(',').next().unwrap_or_default().trim();
+    if first == "memory" || first.starts_with('-') {
+        let hint = "an address is `memory:`, or as `nats://host:4222`";
+        return Err(ConnectError::invalid(url, hint));
+    }
     let scheme = match first.split_once(':') {
         Some((scheme, rest)) if rest.starts_with("//") || scheme == "memory" => scheme,
         // Without a scheme it is a host, perhaps with a port.

@@ -133,9 +133,12 @@ impl KvWriteError {
 /// Servers report it with two codes: 10071, and 10164 where another write to the key was still
 /// under way. Both are this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("key {key} is not as expected: {expected}{}", match .actual {
-    Some(revision) => format!(", but its last revision is {revision}"),
-    None => String::new(),
+#[error("key {key} {}", match (.expected, .actual) {
+    (Expect::Absent, Some(actual)) => format!("has a value already, at revision {actual}"),
+    (Expect::Absent, None) => "has a value already".to_owned(),
+    (Expect::Revision(wanted), Some(actual)) => format!("is at revision {actual}, not {wanted}"),
+    (Expect::Revision(wanted), None) => format!("is not at revision {wanted}"),
+    (Expect::Any, _) => "was written to at the same time".to_owned(),
 })]
 #[non_exhaustive]
 pub struct Conflict {

@@ -32,6 +32,28 @@ use crate::codec::ByteDeserialize;
 /// assert_eq!(*greeting.get().expect("it was written"), "welcome");
 /// # Ok(()) }
 /// ```
+///
+/// A value that is bad is not a value that is missing:
+///
+/// ```
+/// use shizuku::{Json, kv::KeyValueRead};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("limit", "ten").await?;
+/// let limit = Json::<u32>::live(&store, "limit").await?;
+/// let limit = match (limit.get(), limit.last_error()) {
+///     (Some(limit), None) => limit.0,
+///     (Some(limit), Some(_)) => limit.0, // the last good one: a bad one came after it
+///     (None, Some(error)) => {
+///         assert!(error.to_string().contains("revision 1 of key limit"));
+///         10
+///     }
+///     (None, None) => 10, // nothing was written yet, or it was removed
+/// };
+/// # assert_eq!(limit, 10);
+/// # Ok(()) }
+/// ```
 pub struct Live<T> {
     key: Key,
     follower: Follower<Latest<T>>,
@@ -90,7 +112,8 @@ impl<T> Live<T> {
     /// Waits until the value has changed since this handle last waited, or a revision came that
     /// does not decode, and answers the value. Changes that come faster than they are waited for
     /// fall together. A new handle has seen what there was when the value was opened, a clone what
-    /// the handle had seen that it was cloned from.
+    /// the handle had seen that it was cloned from. `None` also where no revision has decoded yet:
+    /// [`last_error`](Live::last_error) tells.
     ///
     /// May be dropped at any time: nothing is lost.
     ///

@@ -1,6 +1,6 @@
 //! How to read, write and watch, beyond the plain calls.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::error::InvalidOption;
 use crate::headers::Headers;
@@ -28,16 +28,6 @@ pub enum Expect {
     /// The key's last revision is exactly this one. 0 means that the key has no revision at all,
     /// not even a removal.
     Revision(u64),
-}
-
-impl fmt::Display for Expect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any revision"),
-            Self::Absent => f.write_str("expected no value"),
-            Self::Revision(revision) => write!(f, "expected revision {revision}"),
-        }
-    }
 }
 
 /// How to put a value.

@@ -219,7 +219,7 @@ impl Bucket {
             code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_IN_FLIGHT => {
                 let actual = actual_revision(&error.description);
                 tracing::debug!(
-                    bucket = %self.name, %key, %expected, actual,
+                    bucket = %self.name, %key, ?expected, actual,
                     code = error.err_code, "a write lost its race"
                 );
                 KvWriteError::Conflict(Conflict {

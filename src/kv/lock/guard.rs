@@ -87,9 +87,17 @@ macro_rules! guard {
         /// Dropping it releases in the background; [`release`](Self::release) also says whether it
         /// was still held.
         #[must_use = "dropping the guard releases it at once"]
-        #[derive(Debug)]
         pub struct $name {
             hold: $crate::kv::lock::Hold,
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("token", &self.token())
+                    .field("is_held", &self.is_held())
+                    .finish_non_exhaustive()
+            }
         }
 
         impl $name {
