@@ -343,12 +343,9 @@ impl OnServer {
 impl Drop for OnServer {
     fn drop(&mut self) {
         let transport = Arc::clone(&self.api.transport);
-        // Without a connection there is nothing to do: the server removes what nobody listens to.
-        if transport.status().borrow().state != ConnectionState::Connected {
-            return;
-        }
         let message = Outbound::new(std::mem::take(&mut self.path), Bytes::new());
-        // Best effort, as said; outside of a runtime too.
+        // Best effort, outside of a runtime too: publishing waits a while for a connection, and what
+        // is never told the server removes because nobody listens.
         _ = platform::spawn(async move {
             _ = transport.publish(message).await;
         });

@@ -90,8 +90,14 @@ impl Monitor {
         match event {
             Event::Connected => {
                 // A new connection may have new permissions.
-                self.0.trouble.send_if_modified(|now| now.inbox.take().is_some());
-                self.0.look();
+                self.0
+                    .trouble
+                    .send_if_modified(|now| now.inbox.take().is_some());
+                // The event comes before the change of state that `look` would see. The very first
+                // comes before there is a client, which is looked at when there is one.
+                if let Some(connects) = self.0.connects() {
+                    self.0.turn(ConnectionState::Connected, Some(connects));
+                }
             }
             Event::Disconnected => self.0.turn(ConnectionState::Disconnected, None),
             Event::Closed => self.0.turn(ConnectionState::Closed, None),
@@ -137,14 +143,20 @@ impl Shared {
     /// What async-nats says of the connection itself.
     fn look(&self) {
         let Some(client) = lock(&self.client).clone() else {
-            return; // the first connect is still under way, and is looked at after it
+            return; // the first connect is still under way
         };
-        let connects = client.statistics().connects.load(Ordering::Relaxed);
+        // The state first: an old count with a new state would end requests that are fine.
         let state = match client.connection_state() {
             State::Connected => ConnectionState::Connected,
             State::Pending | State::Disconnected => ConnectionState::Disconnected,
         };
-        self.turn(state, Some(connects));
+        self.turn(state, self.connects());
+    }
+
+    /// How often the connection was made; `None` while the first connect is under way.
+    fn connects(&self) -> Option<u64> {
+        let client = lock(&self.client).clone()?;
+        Some(client.statistics().connects.load(Ordering::Relaxed))
     }
 
     fn turn(&self, state: ConnectionState, epoch: Option<u64>) {
