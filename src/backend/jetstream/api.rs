@@ -19,6 +19,7 @@ pub(super) struct ApiError {
 pub(super) mod code {
     pub(crate) const NAME_IN_USE: u64 = 10058;
     pub(crate) const NO_STREAM: u64 = 10059;
+    pub(crate) const NO_CONSUMER: u64 = 10014;
     pub(crate) const NOT_ENABLED: u64 = 10076;
     pub(crate) const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
     pub(crate) const WRONG_LAST_SEQUENCE: u64 = 10071;

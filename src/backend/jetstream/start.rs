@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use bytestring::ByteString;
 use futures::future::{Either, join, select};
 use tokio::sync::watch;
 
@@ -14,12 +12,12 @@ use super::{
     consumer::{Consumer, Why},
     entry::Stamp,
     filters::Filters,
+    removal::OnServer,
 };
 use crate::{
     backend::WatchRequest,
     client::{ConnectionState, ConnectionStatus},
     kv::{Deliver, ServiceError},
-    message::Outbound,
     platform::{self, Instant},
     transport::Subscription,
 };
@@ -28,7 +26,7 @@ use crate::{
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// After how long without a listener the server removes a consumer by itself.
-const INACTIVE: Duration = Duration::from_secs(300);
+pub(super) const INACTIVE: Duration = Duration::from_secs(300);
 
 /// How many keys make a listing long.
 const LONG_LISTING: u64 = 4096;
@@ -185,7 +183,7 @@ impl Plan {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
             .collect();
         // From here on the consumer may exist, whatever we hear of it.
-        let on_server = OnServer::new(&self.bucket, &name);
+        let mut on_server = OnServer::new(&self.bucket, &name);
         let (deliver_policy, opt_start_seq) = self.policy(progress);
         let single = match &*self.subjects {
             [subject] => Some(&**subject),
@@ -229,6 +227,7 @@ impl Plan {
             .call("CONSUMER.CREATE", &path, body(&request)?)
             .await
             .map_err(|failure| failure.of(&self.bucket.name))?;
+        on_server.confirm();
         Ok(Started {
             subscription,
             consumer: Consumer::new(HEARTBEAT, Instant::now()),
@@ -313,42 +312,15 @@ impl Plan {
 }
 
 /// Waits for a connection.
-async fn connected(status: &mut watch::Receiver<ConnectionStatus>) -> Result<(), ServiceError> {
+pub(super) async fn connected(
+    status: &mut watch::Receiver<ConnectionStatus>,
+) -> Result<(), ServiceError> {
     let settled = status
         .wait_for(|status| status.state != ConnectionState::Disconnected)
         .await;
     match settled {
         Ok(status) if status.state == ConnectionState::Connected => Ok(()),
         _ => Err(ServiceError::Closed),
-    }
-}
-
-/// A consumer on the server, which is removed there when this is dropped.
-#[derive(Debug)]
-pub(super) struct OnServer {
-    api: Api,
-    path: ByteString,
-}
-
-impl OnServer {
-    fn new(bucket: &Bucket, name: &str) -> Self {
-        let path = format!("{}.{name}", bucket.stream);
-        Self {
-            path: bucket.api.subject("CONSUMER.DELETE", &path).into(),
-            api: bucket.api.clone(),
-        }
-    }
-}
-
-impl Drop for OnServer {
-    fn drop(&mut self) {
-        let transport = Arc::clone(&self.api.transport);
-        let message = Outbound::new(std::mem::take(&mut self.path), Bytes::new());
-        // Best effort, outside of a runtime too: publishing waits a while for a connection, and what
-        // is never told the server removes because nobody listens.
-        _ = platform::spawn(async move {
-            _ = transport.publish(message).await;
-        });
     }
 }
 
