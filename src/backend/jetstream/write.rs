@@ -45,12 +45,13 @@ impl Bucket {
             ttl,
             mut headers,
         } = options;
+        // What is rarer than a plain write is boxed, so that this stays small.
         if let Some(ttl) = ttl {
-            self.check_ttl().await?;
+            Box::pin(self.check_ttl()).await?;
             set_ttl(&mut headers, ttl);
         }
         if expect == Expect::Absent {
-            return self.create(key, value, headers).await;
+            return Box::pin(self.create(key, value, headers)).await;
         }
         if let Expect::Revision(revision) = expect {
             headers.append(header::EXPECTED, revision.to_string());
@@ -178,7 +179,9 @@ impl Bucket {
         };
         let answer = match self.api.transport.request(message, self.api.timeout).await {
             Ok(answer) => answer,
-            Err(TransportError::NoResponders) => return Err(self.why_nobody().await.into()),
+            Err(TransportError::NoResponders) => {
+                return Err(Box::pin(self.why_nobody()).await.into());
+            }
             Err(TransportError::TooLarge { size: all, limit }) => {
                 return Err(KvWriteError::TooLarge {
                     key: key.clone(),
@@ -192,7 +195,7 @@ impl Bucket {
             Err(error) => return Err(not_answered(error, &self.write_subject(key)).into()),
         };
         if answer.status == Some(503) {
-            return Err(self.why_nobody().await.into());
+            return Err(Box::pin(self.why_nobody()).await.into());
         }
         match serde_json::from_slice(&answer.payload) {
             Ok(Ack { error: None, seq }) if seq > 0 => Ok(seq),

@@ -74,18 +74,18 @@ impl Monitor {
         self.0.status.subscribe()
     }
 
-    /// What may go wrong from now on with a request over the connection of an epoch.
-    pub(super) fn watch_for_trouble(&self, epoch: u64) -> Ahead {
+    /// What may go wrong from now on with a request over the connection; `None` where there is none.
+    pub(super) fn ahead(&self) -> Option<Ahead> {
         let trouble = self.0.trouble.subscribe();
-        let seen = {
+        let (epoch, seen) = {
             let now = trouble.borrow();
-            now.forgotten + now.refused.len()
+            (now.connection?, now.forgotten + now.refused.len())
         };
-        Ahead {
+        Some(Ahead {
             trouble,
             epoch,
             seen,
-        }
+        })
     }
 
     /// Marks the connection as closed for good.
@@ -271,12 +271,12 @@ mod tests {
     fn refused(text: &str) -> Option<String> {
         let monitor = Monitor::new("_INBOX");
         monitor.0.set(ConnectionState::Connected, Some(1));
-        let mut ahead = monitor.watch_for_trouble(1);
+        let mut ahead = monitor.ahead().unwrap();
         let error = ServerError::Other(text.to_owned());
         monitor.on_event(&Event::ServerError(error));
         let refused = ahead.of("$KV.b.k").now_or_never();
         // Who asks later finds a refused inbox too, but not an earlier refusal to publish.
-        let later = monitor.watch_for_trouble(1).of("$KV.b.k").now_or_never();
+        let later = monitor.ahead().unwrap().of("$KV.b.k").now_or_never();
         assert_eq!(later.is_some(), text.contains(".*"));
         match refused? {
             TransportError::PermissionDenied(subject) => Some(subject),
@@ -310,7 +310,7 @@ mod tests {
         for i in 0..2 * REFUSALS {
             refuse(&format!("other.{i}"));
         }
-        let mut ahead = monitor.watch_for_trouble(1);
+        let mut ahead = monitor.ahead().unwrap();
         assert!(ahead.of("mine").now_or_never().is_none());
         refuse("mine");
         let found = ahead.of("mine").now_or_never();
@@ -322,9 +322,8 @@ mod tests {
 
     impl std::task::Wake for AtOnce {
         fn wake(self: Arc<Self>) {
-            let epoch = self.0.status().borrow().epoch;
-            let lost = self.0.watch_for_trouble(epoch).of("a").now_or_never();
-            *self.1.lock().unwrap() = Some(lost.is_some());
+            let connected = self.0.status().borrow().state == ConnectionState::Connected;
+            *self.1.lock().unwrap() = Some(connected && self.0.ahead().is_some());
         }
     }
 
@@ -338,20 +337,21 @@ mod tests {
         let mut context = std::task::Context::from_waker(&waker);
         assert!(changed.poll_unpin(&mut context).is_pending());
         monitor.0.set(ConnectionState::Connected, Some(1));
-        assert_eq!(*first.1.lock().unwrap(), Some(false));
+        assert_eq!(*first.1.lock().unwrap(), Some(true));
     }
 
     #[test]
     fn the_loss_of_another_connection_ends_nothing() {
         let monitor = Monitor::new("_INBOX");
         monitor.0.set(ConnectionState::Connected, Some(2));
-        let mut ahead = monitor.watch_for_trouble(2);
+        let mut ahead = monitor.ahead().unwrap();
         assert!(ahead.of("a").now_or_never().is_none());
         monitor.0.set(ConnectionState::Disconnected, None);
         let lost = ahead.of("a").now_or_never();
         assert!(matches!(lost, Some(TransportError::Lost)));
+        assert!(monitor.ahead().is_none());
         monitor.0.set(ConnectionState::Connected, Some(3));
-        let before = monitor.watch_for_trouble(2).of("a").now_or_never();
+        let before = ahead.of("a").now_or_never();
         assert!(matches!(before, Some(TransportError::Lost)));
     }
 }
