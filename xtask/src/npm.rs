@@ -5,7 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use harness::control::Control;
-use harness::{LATEST, workspace};
+use harness::workspace;
 use serde::Deserialize;
 
 use crate::browser::Browser;
@@ -94,24 +94,27 @@ pub(crate) fn build() -> Result {
         .current_dir(root.join("js")))
 }
 
-/// The package against @nats-io/kv, in one page of one browser.
-pub(crate) fn bench() -> Result {
-    harness::install::nats_server(LATEST)?;
+/// The Rust client and the package against @nats-io/kv, in one page of one browser.
+pub(crate) fn bench(cases: &[String], report: &Path) -> Result {
     let folder = install()?;
     build()?;
+    // For speed, and not through wasm-opt: what everybody gets who says no more than `--release`.
+    let rust = wasm::Build {
+        package: "shizuku-web-bench",
+        profile: "web-bench",
+    };
+    rust.bindings(&folder.join("gen/bench"), "bench")?;
     let browser = Browser::find_or_install()?;
     let control = Control::start()?;
-    let report = workspace::target_dir().join("bench/browser.json");
     let mut command = Command::new("node");
     command
         .arg("bench/run.mjs")
+        .args(cases)
         .current_dir(folder)
         .env("SHIZUKU_CONTROL", control.url())
-        .env("SHIZUKU_BENCH_REPORT", &report);
+        .env("SHIZUKU_BENCH_REPORT", report);
     browser.drive(&mut command)?;
-    run(&mut command)?;
-    eprintln!("wrote {}", report.display());
-    Ok(())
+    run(&mut command)
 }
 
 fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr) -> Result {
