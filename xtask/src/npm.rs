@@ -88,6 +88,12 @@ pub(crate) fn build() -> Result {
     for build in &settings.build {
         pack(&settings, build, &tools, &path)?;
     }
+    let code = |build: &Build| {
+        root.join(&settings.out)
+            .join(&build.name)
+            .join("shizuku_bg.wasm")
+    };
+    check_imports(settings.build.iter().map(code))?;
     let limits = serde_json::Value::Object(settings.limits).to_string();
     run(Command::new("node")
         .args(["scripts/build.mjs", &limits])
@@ -115,6 +121,33 @@ pub(crate) fn bench(cases: &[String], report: &Path) -> Result {
         .env("SHIZUKU_BENCH_REPORT", report);
     browser.drive(&mut command)?;
     run(&mut command)
+}
+
+/// What a page in Rust weighs, built as small as it gets.
+pub(crate) fn size() -> Result {
+    let folder = install()?;
+    let path = folder.join("gen/minimal/minimal");
+    let small = wasm::Build {
+        package: "shizuku-browser-example",
+        profile: "npm",
+    };
+    small.bindings(&folder.join("gen/minimal"), "minimal")?;
+    let code = path.with_file_name("minimal_bg.wasm");
+    run(Command::new(folder.join("node_modules/.bin/wasm-opt"))
+        .args(["-Oz", "--output"])
+        .args([&code, &code]))?;
+    check_imports([code])?;
+    run(Command::new("node")
+        .args(["scripts/minimal.mjs".as_ref(), path.as_os_str()])
+        .current_dir(folder))
+}
+
+/// A page must not need more than what wasm-bindgen wrote for it.
+fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
+    run(Command::new("node")
+        .arg("scripts/imports.mjs")
+        .args(code)
+        .current_dir(workspace::root().join("js")))
 }
 
 fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr) -> Result {
