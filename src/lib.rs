@@ -89,6 +89,7 @@ mod message;
 #[cfg(feature = "web")]
 mod protocol;
 #[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 mod transport;
 
 #[cfg(feature = "native")]

@@ -291,6 +291,7 @@ impl fmt::Debug for ConnectOptions {
 /// The JWT and the seed in the text of a `.creds` file: each stands alone on the line after its
 /// `BEGIN` marker.
 #[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 pub(crate) fn parse_creds(text: &str) -> Result<(String, String), BoxError> {
     let after = |marker: &str| {
         let mut lines = text.lines().map(str::trim);

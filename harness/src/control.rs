@@ -12,7 +12,12 @@
 //! | `/reconfigure?id=…&…` | sets what `/start` takes, for the next `/restart` |
 //! | `/remove?id=…` | `{}`: the server is killed and its data removed |
 //! | `/log?id=…` | `{"log": …}` |
+//! | `/cut?id=…&after=BYTES` | `{"ws"}`: a proxy before the server, see below |
+//! | `/cuts?id=…` | `{"cuts": [{"announced", "passed"}, …]}`: frames that it cut, in bytes |
 //! | `/monitor?id=…&path=/jsz` | what the monitoring port answers |
+//!
+//! The proxy passes everything on, but ends a connection, once, in the middle of the first frame from the server
+//! that begins after `after` bytes of frames.
 //!
 //! `/start` and `/cluster` take `version`, `jetstream=false`, `compression=true`, `origins=a,b`, `user` and `password`,
 //! `token`, `domain`, `max_payload`, `websocket_config` and `config` (text for the configuration). WebSocket is on.
@@ -27,6 +32,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::proxy::Proxy;
 use crate::{Builder, Cluster, Error, LATEST, NatsServer, Result, shared_blocking};
 
 /// The HTTP server; its nats-servers end when it is dropped.
@@ -43,6 +49,8 @@ struct State {
     servers: Mutex<HashMap<String, NatsServer>>,
     /// Keeps the route ports of clusters.
     clusters: Mutex<Vec<Cluster>>,
+    /// Proxies by the server that they stand before.
+    proxies: Mutex<HashMap<String, Proxy>>,
 }
 
 type Query = HashMap<String, String>;
@@ -85,6 +93,7 @@ impl Drop for Control {
         let _ = TcpStream::connect(self.address);
         self.state.servers().clear();
         self.state.clusters().clear();
+        self.state.proxies().clear();
     }
 }
 
@@ -95,6 +104,10 @@ impl State {
 
     fn clusters(&self) -> MutexGuard<'_, Vec<Cluster>> {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn proxies(&self) -> MutexGuard<'_, HashMap<String, Proxy>> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -182,7 +195,20 @@ impl State {
             "/remove" => {
                 server.kill()?;
                 self.servers().remove(id);
+                self.proxies().remove(id);
                 return Ok(json!({}));
+            }
+            "/cut" => {
+                let after = number(query, "after")?.unwrap_or(0) as u64;
+                return self.cut(id, &server, after);
+            }
+            "/cuts" => {
+                let proxies = self.proxies();
+                let cuts = proxies.get(id).map(Proxy::cuts).unwrap_or_default();
+                let cuts = cuts
+                    .iter()
+                    .map(|cut| json!({ "announced": cut.announced, "passed": cut.passed }));
+                return Ok(json!({ "cuts": cuts.collect::<Vec<_>>() }));
             }
             "/log" => return Ok(json!({ "log": server.log() })),
             "/monitor" => {
@@ -191,6 +217,18 @@ impl State {
             _ => return Err(Error::new(format!("unknown: {path}"))),
         }
         Ok(describe(id, &server))
+    }
+
+    fn cut(&self, id: &str, server: &NatsServer, after: u64) -> Result<Value> {
+        let mut proxies = self.proxies();
+        if !proxies.contains_key(id) {
+            proxies.insert(id.to_owned(), Proxy::start(&server.ws_url())?);
+        }
+        let ws = proxies.get(id).map(|proxy| {
+            proxy.cut_after(after);
+            proxy.url()
+        });
+        Ok(json!({ "ws": ws }))
     }
 
     fn add(&self, server: NatsServer) -> Value {

@@ -27,6 +27,7 @@ mod error;
 mod http;
 pub mod install;
 mod port;
+mod proxy;
 mod server;
 mod shared;
 mod watchdog;

@@ -1,17 +1,17 @@
 /**
- * The npm package against @nats-io/kv, in one page of one Chromium, in turns. Writes its cases,
- * which all begin with "npm ", into the report of `cargo xtask bench browser`.
+ * The Rust client and the npm package against @nats-io/kv, in one page of one Chromium, in turns.
+ * Writes the report of `cargo xtask bench browser`. Arguments pick cases by how they begin.
  *
  * @module
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { JS, launch } from "../test/support/browser.js";
-import { start } from "../test/support/nats.js";
+import { act, start } from "../test/support/nats.js";
 import { serve } from "../test/support/web.js";
-import { type Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import type { Side } from "./page.js";
 
 interface Case {
@@ -25,7 +25,10 @@ interface Case {
 
 const KEYS = Number(process.env["SHIZUKU_BENCH_KEYS"] ?? 50_000);
 const ROUNDS = Number(process.env["SHIZUKU_BENCH_ROUNDS"] ?? 7);
-const PREFIX = "npm ";
+const picked = process.argv.slice(2);
+
+const wanted = (name: string): boolean =>
+  picked.length === 0 || picked.some((word) => name.startsWith(word));
 
 const median = (samples: number[]): number => {
   const sorted = [...samples].sort((a, b) => a - b);
@@ -34,13 +37,21 @@ const median = (samples: number[]): number => {
   return (low + high) / 2;
 };
 
-const report = (name: string, unit: string, better: "lower" | "higher", ours: number, peer: number): Case => {
+const cases: Case[] = [];
+
+function report(
+  name: string,
+  unit: string,
+  better: "lower" | "higher",
+  ours: number,
+  peer: number,
+): void {
   const ratio = better === "lower" ? peer / ours : ours / peer;
   console.log(
-    `${(PREFIX + name).padEnd(24)} ${ours.toPrecision(4).padStart(9)} ${peer.toPrecision(4).padStart(9)} ${unit.padEnd(6)} ${ratio.toFixed(2)}x`,
+    `${name.padEnd(28)} ${ours.toPrecision(4).padStart(9)} ${peer.toPrecision(4).padStart(9)} ${unit.padEnd(6)} ${ratio.toFixed(2)}x`,
   );
-  return { case: PREFIX + name, ours, peer, unit, better, ratio };
-};
+  cases.push({ case: name, ours, peer, unit, better, ratio });
+}
 
 async function size(entry: string): Promise<number> {
   const { outputFiles } = await build({
@@ -55,32 +66,43 @@ async function size(entry: string): Promise<number> {
   return gzipSync(outputFiles[0]?.contents ?? "", { level: 9 }).length / 1000;
 }
 
-/** One case, in turns and in either order; the first round warms up and does not count. */
-async function measure(
-  browser: Browser,
-  page: string,
-  name: string,
-  url: string,
-  bucket: string,
-  count: number,
-  rounds: number,
-): Promise<Record<Side, number[]>> {
-  const samples: Record<Side, number[]> = { ours: [], peer: [] };
+async function page(browser: Browser, url: string): Promise<Page> {
   const tab = await browser.newPage();
-  await tab.goto(page);
+  await tab.goto(url);
   await tab.addScriptTag({ url: "/node_modules/.cache/bench.js", type: "module" });
   await tab.waitForFunction(() => "bench" in window);
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const side of round % 2 === 0 ? (["ours", "peer"] as const) : (["peer", "ours"] as const)) {
+  return tab;
+}
+
+/** A case on a server that has the keys. */
+interface Measured {
+  readonly name: string;
+  readonly count: number;
+  readonly url: string;
+  readonly sides: readonly Side[];
+}
+
+/** Samples of every side, in turns and in changing order; the first round warms up and does not count. */
+async function measure(
+  browser: Browser,
+  web: string,
+  { name, count, url, sides }: Measured,
+): Promise<(side: Side) => number> {
+  const samples = new Map<Side, number[]>(sides.map((side) => [side, []]));
+  const tab = await page(browser, web);
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    for (let turn = 0; turn < sides.length; turn += 1) {
+      const side = sides[(round + turn) % sides.length];
+      if (side === undefined) continue;
       const sample = await tab.evaluate(
-        ([name, side, url, bucket, count]) => window.bench.cases[name]?.(side, url, bucket, count),
-        [name, side, url, bucket, count] as const,
+        ([name, side, url, count]) => window.bench.run(name, side, url, "bench", count),
+        [name, side, url, count] as const,
       );
-      if (round > 0 && sample !== undefined) samples[side].push(sample);
+      if (round > 0) samples.get(side)?.push(sample);
     }
   }
   await tab.close();
-  return samples;
+  return (side) => median(samples.get(side) ?? []);
 }
 
 await build({
@@ -102,39 +124,44 @@ await build({
   ],
 });
 const [browser, web] = await Promise.all([launch(), serve(JS)]);
-const cases: Case[] = [];
+const clients = ["rust", "npm", "peer"] as const;
 try {
-  const ours = await size(join(JS, "dist/index.js"));
-  const peer = await size(join(JS, "bench/peer.ts"));
-  cases.push(report("download", "kB", "lower", ours, peer));
-  cases.push(report("download, core", "kB", "lower", await size(join(JS, "dist/core.js")), peer));
+  if (wanted("download")) {
+    const peer = await size(join(JS, "bench/peer.ts"));
+    report("npm download", "kB", "lower", await size(join(JS, "dist/index.js")), peer);
+    report("npm download, core", "kB", "lower", await size(join(JS, "dist/core.js")), peer);
+  }
   for (const [compression, suffix] of [
     ["false", ""],
     ["true", " compressed"],
   ] as const) {
-    const { ws } = await start({ compression });
-    const tab = await browser.newPage();
-    await tab.goto(web.url);
-    await tab.addScriptTag({ url: "/node_modules/.cache/bench.js", type: "module" });
-    await tab.waitForFunction(() => "bench" in window);
-    await tab.evaluate(([url, keys]) => window.bench.fill(url, "bench", keys), [ws, KEYS] as const);
+    const server = await start({ compression });
+    const url = server.ws;
+    const tab = await page(browser, web.url);
+    await tab.evaluate(([url, keys]) => window.bench.fill(url, "bench", keys), [url, KEYS] as const);
     await tab.close();
-    const run = (name: string, count: number, rounds: number): Promise<Record<Side, number[]>> =>
-      measure(browser, web.url, name, ws, "bench", count, rounds);
-    if (suffix === "") {
-      for (const [name, count] of [
-        ["put", 500],
-        ["get", 500],
-        ["live update", 500],
-      ] as const) {
-        const samples = await run(name, count, ROUNDS);
-        cases.push(report(name, "µs", "lower", median(samples.ours), median(samples.peer)));
+    const rates: readonly (readonly [string, number, string, "lower" | "higher"])[] = [
+      ["put", 500, "µs", "lower"],
+      ["get", 500, "µs", "lower"],
+      ["live update", 500, "µs", "lower"],
+      ["64 in flight", 5000, "ops/s", "higher"],
+    ];
+    for (const [name, count, unit, better] of suffix === "" ? rates : []) {
+      if (!wanted(name)) continue;
+      const of = await measure(browser, web.url, { name, count, url, sides: clients });
+      for (const side of ["rust", "npm"] as const) {
+        report(`${side} ${name}`, unit, better, of(side), of("peer"));
       }
-      const flight = await run("64 in flight", 5000, ROUNDS);
-      cases.push(report("64 in flight", "ops/s", "higher", median(flight.ours), median(flight.peer)));
     }
-    const load = await run("first load", KEYS, ROUNDS);
-    cases.push(report(`first load${suffix}`, "s", "lower", median(load.ours), median(load.peer)));
+    if (wanted(`first load${suffix}`)) {
+      const sides = [...clients, "raw"] as const;
+      const of = await measure(browser, web.url, { name: "first load", count: KEYS, url, sides });
+      for (const side of ["rust", "npm"] as const) {
+        report(`${side} first load${suffix}`, "s", "lower", of(side), of("peer"));
+      }
+      report(`rust raw limit${suffix}`, "s", "lower", of("rust"), of("raw"));
+    }
+    await act("remove", server);
   }
 } finally {
   await browser.close();
@@ -143,7 +170,4 @@ try {
 
 const file = process.env["SHIZUKU_BENCH_REPORT"] ?? join(JS, "../target/bench/browser.json");
 mkdirSync(dirname(file), { recursive: true });
-const others = existsSync(file)
-  ? (JSON.parse(readFileSync(file, "utf8")) as Case[]).filter((one) => !one.case.startsWith(PREFIX))
-  : [];
-writeFileSync(file, `${JSON.stringify([...others, ...cases], null, 2)}\n`);
+writeFileSync(file, `${JSON.stringify(cases, null, 2)}\n`);

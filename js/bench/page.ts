@@ -1,11 +1,13 @@
 /**
- * The page that measures: both packages, used as their documentation tells.
+ * The page that measures: both packages, used as their documentation tells, and the Rust client
+ * (`benches/web`), which has the same cases in Rust.
  *
  * @module
  */
 import { Kvm } from "@nats-io/kv";
 import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "../ts/index.js";
+import { rawLoad } from "./raw.js";
 
 /** What both can do, so that both are measured by the same lines. */
 interface Kv {
@@ -18,15 +20,23 @@ interface Watched extends AsyncIterable<{ readonly key: string; readonly value: 
   stop(): void;
 }
 
-export type Side = "ours" | "peer";
+/** What wasm-bindgen makes of `benches/web`. */
+interface Rust {
+  default(): Promise<unknown>;
+  run(name: string, url: string, bucket: string, count: number, value: string): Promise<number>;
+}
+
+type Package = "npm" | "peer";
+/** Who does it; `raw` is a WebSocket alone, which can only load. */
+export type Side = Package | "rust" | "raw";
 
 interface Opened {
   readonly kv: Kv;
   close(): Promise<void>;
 }
 
-async function open(side: Side, url: string, bucket: string): Promise<Opened> {
-  if (side === "ours") {
+async function open(side: Package, url: string, bucket: string): Promise<Opened> {
+  if (side === "npm") {
     const client = await connect(url);
     return { kv: await client.open(bucket), close: () => client.close() };
   }
@@ -54,9 +64,9 @@ export async function fill(url: string, bucket: string, count: number): Promise<
   await client.close();
 }
 
-/** Cases by name; each answers one sample. */
-export const cases: Readonly<
-  Record<string, (side: Side, url: string, bucket: string, count: number) => Promise<number>>
+/** Cases of the packages by name; each answers one sample. */
+const cases: Readonly<
+  Record<string, (side: Package, url: string, bucket: string, count: number) => Promise<number>>
 > = {
   /** Microseconds each. */
   async put(side, url, bucket, count) {
@@ -130,10 +140,28 @@ export const cases: Readonly<
   },
 };
 
+/** One sample of a case. */
+async function run(
+  name: string,
+  side: Side,
+  url: string,
+  bucket: string,
+  count: number,
+): Promise<number> {
+  if (side === "rust") return rust.run(name, url, bucket, count, value);
+  if (side === "raw") return rawLoad(url, bucket, count);
+  const measure = cases[name];
+  if (measure === undefined) throw new Error(`no such case: ${name}`);
+  return measure(side, url, bucket, count);
+}
+
 declare global {
   interface Window {
-    bench: { readonly fill: typeof fill; readonly cases: typeof cases };
+    bench: { readonly fill: typeof fill; readonly run: typeof run };
   }
 }
 
-window.bench = { fill, cases };
+const module = "/gen/bench/bench.js";
+const rust = (await import(module)) as Rust;
+await rust.default();
+window.bench = { fill, run };

@@ -1,4 +1,4 @@
-// Compiles the benchmark and runs it.
+// Compiles the benchmark and runs it, with what cases to measure.
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,7 +17,7 @@ await build({
   target: "node20",
   logLevel: "warning",
 });
-const { status } = spawnSync(process.execPath, [file], {
+const { status } = spawnSync(process.execPath, [file, ...process.argv.slice(2)], {
   stdio: "inherit",
   env: { ...process.env, SHIZUKU_JS: js },
 });

@@ -8,6 +8,7 @@
 //! What reaches a backend has been checked: keys, filters, options and settings are valid.
 
 #[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 pub(crate) mod jetstream;
 #[cfg(feature = "memory")]
 pub mod memory;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     entry::Entry,
@@ -87,7 +87,7 @@ impl<T> Watch<T> {
     /// May be dropped at any time: nothing is lost. Where two tasks call it, each entry goes to
     /// one of them.
     pub async fn next(&self) -> Option<Result<Entry<T>, KvReadError>> {
-        let mut inner = self.inner.lock().await;
+        let mut inner = self.lock().await;
         poll_fn(|context| inner.poll_entry(context)).await
     }
 
@@ -95,8 +95,16 @@ impl<T> Watch<T> {
     ///
     /// May be dropped at any time: nothing is lost.
     pub async fn next_event(&self) -> Option<Result<WatchEvent<Entry<T>>, KvReadError>> {
-        let mut inner = self.inner.lock().await;
+        let mut inner = self.lock().await;
         poll_fn(|context| inner.poll_event(context)).await
+    }
+
+    async fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        // Once for every entry: waiting its turn costs more than all the rest of a read.
+        match self.inner.try_lock() {
+            Ok(inner) => inner,
+            Err(_) => self.inner.lock().await,
+        }
     }
 }
 

@@ -145,28 +145,74 @@ async fn what_was_in_flight_is_unknown() {
     server.remove().await;
 }
 
-#[wasm_bindgen_test]
-async fn a_socket_cut_in_the_middle_of_a_frame() {
-    let server = control::start("").await;
-    let client = client(&server.ws).await;
-    let store = client.create_bucket("b").await.unwrap();
-    let value = "v".repeat(900_000);
-    let keys: Vec<_> = (0..20).map(|number| format!("k{number:02}")).collect();
-    for key in &keys {
-        store.put(key.as_str(), value.clone()).await.unwrap();
+/// Values that differ, and that compression cannot do much about.
+fn noise(number: usize) -> String {
+    let mut state = number as u64 + 1;
+    let word = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005) + 1;
+        format!("{:08x}", state >> 32)
+    };
+    (0..3_000).map(word).collect()
+}
+
+async fn cut_in_the_middle_of_a_frame(compression: bool) {
+    const KEYS: usize = 100;
+    let server = control::start(&format!("compression={compression}")).await;
+    let direct = client(&server.ws).await;
+    let store = direct.create_bucket("b").await.unwrap();
+    for number in 0..KEYS {
+        store
+            .put(format!("k{number:02}"), noise(number))
+            .await
+            .unwrap();
     }
-    // Eighteen megabytes are on their way: the kill comes in the middle of one of them.
-    let watch = store.watch_all().await.unwrap();
-    let mut seen = vec![entry(&watch).await.0];
-    server.make("kill").await;
-    server.make("restart").await;
-    while seen.len() < keys.len() {
-        let (key, read) = entry(&watch).await;
-        assert!(read == value, "{key} is whole");
-        seen.push(key);
+    // A third of what will come.
+    let proxied = client(&server.cut_after(800_000).await).await;
+    let watch = proxied
+        .open_bucket("b")
+        .await
+        .unwrap()
+        .watch_all()
+        .await
+        .unwrap();
+    let mut interrupted = 0;
+    let mut seen = 0;
+    loop {
+        match event(&watch).await {
+            WatchEvent::Entry(entry) => {
+                assert_eq!(
+                    entry.key.as_str(),
+                    format!("k{seen:02}"),
+                    "in order, each once"
+                );
+                assert!(entry.value.unwrap() == noise(seen), "{seen} is whole");
+                seen += 1;
+            }
+            WatchEvent::Interrupted => interrupted += 1,
+            WatchEvent::Current if seen == KEYS => break,
+            other => panic!("{other:?} after {seen}"),
+        }
     }
-    assert_eq!(seen, keys, "each once, in order");
+    let cuts = server.cuts().await;
+    assert!(
+        matches!(cuts[..], [(announced, passed)] if 0 < passed && passed < announced),
+        "{cuts:?}"
+    );
+    assert_eq!(interrupted, 1);
+    assert_eq!(proxied.connection().borrow().epoch, 2);
+    store.put("k00", "later").await.unwrap();
+    assert_eq!(entry(&watch).await, ("k00".into(), "later".into()));
     server.remove().await;
+}
+
+#[wasm_bindgen_test]
+async fn a_socket_cut_in_the_middle_of_a_small_frame() {
+    cut_in_the_middle_of_a_frame(false).await;
+}
+
+#[wasm_bindgen_test]
+async fn a_socket_cut_in_the_middle_of_a_compressed_frame() {
+    cut_in_the_middle_of_a_frame(true).await;
 }
 
 #[wasm_bindgen_test]

@@ -34,6 +34,21 @@ impl Server {
         ask(&format!("/monitor?id={}&path={path}", self.id)).await
     }
 
+    /// A way to it that is cut, once, in the middle of the first frame after so many bytes.
+    pub(crate) async fn cut_after(&self, bytes: u64) -> String {
+        let proxy: serde_json::Value = ask(&format!("/cut?id={}&after={bytes}", self.id)).await;
+        proxy["ws"].as_str().unwrap().to_owned()
+    }
+
+    /// Which frames were cut: how many bytes they had, and how many of those came through.
+    pub(crate) async fn cuts(&self) -> Vec<(u64, u64)> {
+        let answer: serde_json::Value = ask(&format!("/cuts?id={}", self.id)).await;
+        let number = |cut: &serde_json::Value, field: &str| cut[field].as_u64().unwrap();
+        let cuts = answer["cuts"].as_array().unwrap().iter();
+        cuts.map(|cut| (number(cut, "announced"), number(cut, "passed")))
+            .collect()
+    }
+
     /// Ends it.
     pub(crate) async fn remove(self) {
         let _: serde_json::Value = ask(&format!("/remove?id={}", self.id)).await;

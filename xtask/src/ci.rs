@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: what CI checks besides the tests.
 
+use crate::lean;
 use crate::run::{Result, cargo, run};
 
 pub(crate) fn ci() -> Result {
@@ -16,6 +17,7 @@ pub(crate) fn ci() -> Result {
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--all-features"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
+    lean::dependencies()?;
     minimum_version()
 }
 

@@ -4,10 +4,12 @@ use std::process::Command;
 
 use harness::{Error, install, workspace};
 
+use crate::lean;
 use crate::run::{Result, cargo, run};
 use crate::wasm;
 
 pub(crate) fn hack() -> Result {
+    lean::dependencies()?;
     wasm::target()?;
     let program = install::once("cargo-hack", "bin/cargo-hack", |folder| {
         let mut command = cargo();

@@ -5,6 +5,7 @@ mod browser;
 mod ci;
 mod dashboard;
 mod hack;
+mod lean;
 mod npm;
 mod run;
 mod server;
@@ -26,6 +27,7 @@ cargo xtask <task>
   dashboard [--port P] [--bucket B] [--server ws://… [--service nats://…]]
                          serve the live dashboard, with a nats-server and a service to look at
   npm                    build the npm package into js/dist and print its sizes
+  size                   print what a minimal app in Rust weighs in a page (examples/browser)
   control                serve nats-servers on demand until Ctrl-C, for tests that one is writing:
                          SHIZUKU_CONTROL=<address> npm test --prefix js
   server [--version V] [--ws]
@@ -54,6 +56,7 @@ fn dispatch(arguments: &[String]) -> run::Result {
         "hack" => hack::hack(),
         "dashboard" => dashboard::dashboard(rest),
         "npm" => npm::npm(rest),
+        "size" => npm::size(),
         "control" => server::control(),
         "server" => server::server(rest),
         "help" | "--help" | "-h" => {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use harness::control::Control;
-use harness::{LATEST, workspace};
+use harness::workspace;
 use serde::Deserialize;
 
 use crate::browser::Browser;
@@ -88,30 +88,66 @@ pub(crate) fn build() -> Result {
     for build in &settings.build {
         pack(&settings, build, &tools, &path)?;
     }
+    let code = |build: &Build| {
+        root.join(&settings.out)
+            .join(&build.name)
+            .join("shizuku_bg.wasm")
+    };
+    check_imports(settings.build.iter().map(code))?;
     let limits = serde_json::Value::Object(settings.limits).to_string();
     run(Command::new("node")
         .args(["scripts/build.mjs", &limits])
         .current_dir(root.join("js")))
 }
 
-/// The package against @nats-io/kv, in one page of one browser.
-pub(crate) fn bench() -> Result {
-    harness::install::nats_server(LATEST)?;
+/// The Rust client and the package against @nats-io/kv, in one page of one browser.
+pub(crate) fn bench(cases: &[String], report: &Path) -> Result {
     let folder = install()?;
     build()?;
+    // For speed, and not through wasm-opt: what everybody gets who says no more than `--release`.
+    let rust = wasm::Build {
+        package: "shizuku-web-bench",
+        profile: "web-bench",
+    };
+    rust.bindings(&folder.join("gen/bench"), "bench")?;
     let browser = Browser::find_or_install()?;
     let control = Control::start()?;
-    let report = workspace::target_dir().join("bench/browser.json");
     let mut command = Command::new("node");
     command
         .arg("bench/run.mjs")
+        .args(cases)
         .current_dir(folder)
         .env("SHIZUKU_CONTROL", control.url())
-        .env("SHIZUKU_BENCH_REPORT", &report);
+        .env("SHIZUKU_BENCH_REPORT", report);
     browser.drive(&mut command)?;
-    run(&mut command)?;
-    eprintln!("wrote {}", report.display());
-    Ok(())
+    run(&mut command)
+}
+
+/// What a page in Rust weighs, built as small as it gets.
+pub(crate) fn size() -> Result {
+    let folder = install()?;
+    let path = folder.join("gen/minimal/minimal");
+    let small = wasm::Build {
+        package: "shizuku-browser-example",
+        profile: "npm",
+    };
+    small.bindings(&folder.join("gen/minimal"), "minimal")?;
+    let code = path.with_file_name("minimal_bg.wasm");
+    run(Command::new(folder.join("node_modules/.bin/wasm-opt"))
+        .args(["-Oz", "--output"])
+        .args([&code, &code]))?;
+    check_imports([code])?;
+    run(Command::new("node")
+        .args(["scripts/minimal.mjs".as_ref(), path.as_os_str()])
+        .current_dir(folder))
+}
+
+/// A page must not need more than what wasm-bindgen wrote for it.
+fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
+    run(Command::new("node")
+        .arg("scripts/imports.mjs")
+        .args(code)
+        .current_dir(workspace::root().join("js")))
 }
 
 fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr) -> Result {

@@ -4,7 +4,7 @@ use std::env;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A task's outcome; the error is for the developer to read.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -27,6 +27,21 @@ pub(crate) fn run(command: &mut Command) -> Result {
         Ok(())
     } else {
         Err(format!("{shown}: {status}").into())
+    }
+}
+
+/// The same, and what it printed.
+pub(crate) fn run_for_output(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    eprintln!("+ {shown}");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| format!("cannot run {shown}: {e}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?)
+    } else {
+        Err(format!("{shown}: {}", output.status).into())
     }
 }
 

@@ -87,11 +87,6 @@ fn locks(extra: &[String]) -> Result {
 
 /// `tests/web.rs` in Chromium.
 fn browser(extra: &[String]) -> Result {
-    in_browser(&["--test", "web"], extra)
-}
-
-/// Tests or benchmarks that are built for browsers, in Chromium.
-pub(crate) fn in_browser(what: &[&str], extra: &[String]) -> Result {
     servers()?;
     let tools = wasm::tools()?;
     let browser = Browser::find_or_install()?;
@@ -99,8 +94,7 @@ pub(crate) fn in_browser(what: &[&str], extra: &[String]) -> Result {
     let mut command = cargo();
     command
         .args(["test", "--package", "shizuku-kv", "--all-features"])
-        .args(["--target", wasm::TARGET])
-        .args(what)
+        .args(["--target", wasm::TARGET, "--test", "web"])
         .args(extra)
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",

@@ -35,3 +35,32 @@ pub(crate) fn target() -> Result {
     }
     run(Command::new("rustup").args(["target", "add", TARGET]))
 }
+
+/// A crate of the workspace as a page loads it.
+pub(crate) struct Build {
+    pub(crate) package: &'static str,
+    pub(crate) profile: &'static str,
+}
+
+impl Build {
+    /// Builds it, and writes `<name>.js` and `<name>_bg.wasm` into the folder, for pages without a bundler.
+    pub(crate) fn bindings(&self, folder: &Path, name: &str) -> Result {
+        let tools = tools()?;
+        run(cargo().args(["build", "--package", self.package]).args([
+            "--profile",
+            self.profile,
+            "--target",
+            TARGET,
+        ]))?;
+        let file = format!("{}.wasm", self.package.replace('-', "_"));
+        let built = workspace::target_dir()
+            .join(TARGET)
+            .join(self.profile)
+            .join(file);
+        run(Command::new(tools.join("wasm-bindgen"))
+            .args(["--target", "web", "--no-typescript"])
+            .args(["--out-name", name, "--out-dir"])
+            .arg(folder)
+            .arg(built))
+    }
+}

@@ -181,27 +181,29 @@ impl Ack {
     /// Reads `<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`, after which newer servers
     /// have a random token.
     fn parse(text: &[u8]) -> Option<Self> {
-        let mut numbers = [0u64; 5];
-        let mut at = 0;
-        for &byte in text {
-            match byte {
-                b'0'..=b'9' => {
-                    let digit = u64::from(byte - b'0');
-                    numbers[at] = numbers[at].checked_mul(10)?.checked_add(digit)?;
-                }
-                b'.' if at < 4 => at += 1,
-                b'.' => break,
-                _ => return None,
-            }
-        }
-        let [_, stream_seq, consumer_seq, nanos, pending] = numbers;
-        (at == 4 && stream_seq > 0).then_some(Self {
+        let mut parts = text.split(|&byte| byte == b'.');
+        let mut number = || parts.next().and_then(decimal);
+        let _delivered = number()?;
+        let (stream_seq, consumer_seq) = (number()?, number()?);
+        let (nanos, pending) = (number()?, number()?);
+        (stream_seq > 0).then_some(Self {
             stream_seq,
             consumer_seq,
             nanos,
             pending,
         })
     }
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    // So many digits cannot overflow; checking each of them would take longer than reading them.
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    digits.iter().try_fold(0, |number: u64, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + u64::from(digit))
+    })
 }
 
 /// Where the numbers begin: after `$JS.ACK.<stream>.<consumer>.` where the subject has 9 tokens,

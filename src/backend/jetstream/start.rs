@@ -1,6 +1,10 @@
 //! Making consumers on the server, and making them again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::{Either, join, select};
 use tokio::sync::watch;
@@ -177,11 +181,7 @@ impl Plan {
             .subscribe(inbox.clone())
             .await
             .map_err(|error| not_answered(error, &inbox))?;
-        // An inbox is like no other, so a name made of it is too.
-        let name: String = inbox
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
+        let name = short_name(&inbox);
         // From here on the consumer may exist, whatever we hear of it.
         let mut on_server = OnServer::new(&self.bucket, &name);
         let (deliver_policy, opt_start_seq) = self.policy(progress);
@@ -322,6 +322,21 @@ pub(super) async fn connected(
         Ok(status) if status.state == ConnectionState::Connected => Ok(()),
         _ => Err(ServiceError::Closed),
     }
+}
+
+/// An inbox is like no other, so a name made of it is too. It stands in every message that the
+/// consumer sends: an inbox itself would be a tenth of a first load of small values.
+fn short_name(inbox: &str) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    let mut hasher = DefaultHasher::new();
+    inbox.hash(&mut hasher);
+    let mut hash = hasher.finish();
+    let mut name = String::with_capacity(13);
+    for _ in 0..13 {
+        name.push(char::from(DIGITS[(hash & 31) as usize]));
+        hash >>= 5;
+    }
+    name
 }
 
 /// Longer and longer pauses, never the same ones for two watches.

@@ -1,0 +1,125 @@
+//! The Rust client in a page: the cases of `js/bench/page.ts`, step for step, in Rust.
+
+use std::collections::HashMap;
+
+use futures::future::try_join_all;
+use js_sys::Reflect;
+use shizuku::{
+    Client, Store,
+    kv::{KvWriteError, WatchEvent},
+};
+use wasm_bindgen::{JsCast, JsError, prelude::wasm_bindgen};
+use web_sys::Performance;
+
+type Result<T> = std::result::Result<T, JsError>;
+
+/// One sample of a case.
+#[wasm_bindgen]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "what crosses the boundary is owned"
+)]
+pub async fn run(
+    case: String,
+    url: String,
+    bucket: String,
+    count: u32,
+    value: String,
+) -> Result<f64> {
+    let client = shizuku::connect(&url).await?;
+    let store = client.open_bucket(&bucket).await?;
+    let sample = match case.as_str() {
+        "put" => put(&store, count, &value).await,
+        "get" => get(&store, count, &value).await,
+        "64 in flight" => in_flight(&store, count, &value).await,
+        "live update" => live_update(&store, count, &value).await,
+        "first load" => first_load(&store, count).await,
+        _ => Err(JsError::new("no such case")),
+    };
+    close(client).await?;
+    sample
+}
+
+async fn close(client: Client) -> Result<()> {
+    Ok(client.close().await?)
+}
+
+/// Microseconds each.
+async fn put(store: &Store, count: u32, value: &str) -> Result<f64> {
+    store.put("bench", value.to_owned()).await?;
+    let start = now()?;
+    for _ in 0..count {
+        store.put("bench", value.to_owned()).await?;
+    }
+    Ok((now()? - start) * 1000.0 / f64::from(count))
+}
+
+async fn get(store: &Store, count: u32, value: &str) -> Result<f64> {
+    store.put("bench", value.to_owned()).await?;
+    let start = now()?;
+    for _ in 0..count {
+        store.get("bench").await?;
+    }
+    Ok((now()? - start) * 1000.0 / f64::from(count))
+}
+
+/// Writes a second, with 64 under way.
+async fn in_flight(store: &Store, count: u32, value: &str) -> Result<f64> {
+    store.put("bench", value.to_owned()).await?;
+    let left = std::cell::Cell::new(count);
+    let start = now()?;
+    let workers = (0..64).map(|number| {
+        let left = &left;
+        async move {
+            while left.get() > 0 {
+                left.set(left.get() - 1);
+                store
+                    .put(format!("bench.{number}"), value.to_owned())
+                    .await?;
+            }
+            Ok::<_, KvWriteError>(())
+        }
+    });
+    try_join_all(workers).await?;
+    Ok(f64::from(count) * 1000.0 / (now()? - start))
+}
+
+/// Microseconds from the call of put to the change in a watch of the same connection.
+async fn live_update(store: &Store, count: u32, value: &str) -> Result<f64> {
+    let watch = store.watch("live").await?;
+    while !matches!(
+        watch.next_event().await.transpose()?,
+        Some(WatchEvent::Current)
+    ) {}
+    let start = now()?;
+    for _ in 0..count {
+        let (store, value) = (store.clone(), value.to_owned());
+        wasm_bindgen_futures::spawn_local(async move {
+            // If it fails, the change does not come.
+            _ = store.put("live", value).await;
+        });
+        watch.next().await.transpose()?;
+    }
+    Ok((now()? - start) * 1000.0 / f64::from(count))
+}
+
+/// Seconds until everything is in a map.
+async fn first_load(store: &Store, count: u32) -> Result<f64> {
+    let mut map = HashMap::new();
+    let start = now()?;
+    let watch = store.watch("key.>").await?;
+    while map.len() < count as usize {
+        let Some(entry) = watch.next().await.transpose()? else {
+            return Err(JsError::new("the watch ended"));
+        };
+        map.insert(entry.key, entry.value);
+    }
+    Ok((now()? - start) / 1000.0)
+}
+
+/// Milliseconds, as the page counts them.
+fn now() -> Result<f64> {
+    let performance = Reflect::get(&js_sys::global(), &"performance".into());
+    let performance = performance.map_err(|_| JsError::new("there is no clock"))?;
+    Ok(performance.unchecked_into::<Performance>().now())
+}

@@ -1,0 +1,117 @@
+/** A tab that the browser freezes and thaws: a watch in it goes on, and misses nothing. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Browser } from "playwright-core";
+import type * as Shizuku from "../ts/index.js";
+import { JS, launch } from "./support/browser.js";
+import { act, type Nats, start } from "./support/nats.js";
+import { connect } from "./support/node.js";
+import { openTab } from "./support/tab.js";
+import { serve, type Web } from "./support/web.js";
+
+declare global {
+  interface Window {
+    /** What the watch in the page has told, in order. */
+    told: string[];
+    /** What became of the page. */
+    lives: string[];
+    /** Ends once the watch has told this. */
+    until(wanted: string): Promise<void>;
+  }
+}
+
+let browser: Browser;
+let web: Web;
+
+before(async () => {
+  [browser, web] = await Promise.all([launch(), serve(JS)]);
+});
+
+after(async () => {
+  await browser.close();
+  web.close();
+});
+
+/** In the page: follows a bucket. */
+async function follow([url, from]: readonly [string, string]): Promise<void> {
+  let wake = (): void => undefined;
+  window.told = [];
+  const tell = (what: string): void => {
+    window.told.push(what);
+    wake();
+  };
+  window.until = async (wanted) => {
+    while (!window.told.includes(wanted)) await new Promise<void>((resolve) => (wake = resolve));
+  };
+  window.lives = [];
+  for (const event of ["freeze", "resume"]) {
+    document.addEventListener(event, () => window.lives.push(event));
+  }
+  const { connect } = (await import(from)) as typeof Shizuku;
+  const client = await connect(url);
+  const store = await client.create("b", { history: 5 });
+  await store.put("key", "first");
+  const watch = await store.watch({
+    onCurrent: () => {
+      tell("current");
+    },
+    onInterrupted: () => {
+      tell("interrupted");
+    },
+  });
+  void (async () => {
+    for await (const entry of watch) tell(`${entry.operation} ${entry.key} ${entry.string()}`);
+  })();
+  await window.until("current");
+}
+
+async function write(server: Nats, keys: readonly string[]): Promise<void> {
+  const client = await connect(server.ws);
+  const store = await client.open("b");
+  for (const key of keys) await store.put(key, "value");
+  await client.close();
+}
+
+/** What the watch in a tab told that was frozen for a while; `meanwhile` is done to the server. */
+async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<readonly string[]> {
+  const server = await start();
+  const tab = await openTab(browser, `${web.url}/`);
+  await tab.evaluate(follow, [server.ws, "/dist/index.js"] as const);
+  await tab.freeze();
+  await write(server, many("a"));
+  await meanwhile(server);
+  await write(server, many("b"));
+  await tab.thaw();
+  await write(server, ["last"]);
+  const told = await tab.evaluate(async () => {
+    await window.until("PUT last value");
+    return window.told;
+  }, null);
+  assert.deepEqual(await tab.evaluate(() => window.lives, null), ["freeze", "resume"]);
+  await act("remove", server);
+  return told;
+}
+
+const many = (name: string): string[] => Array.from({ length: 200 }, (_, n) => `${name}.${n}`);
+
+/** Each once, in order. */
+function complete(told: readonly string[]): void {
+  const entries = told.filter((one) => one !== "current" && one !== "interrupted");
+  const expected = [...many("a"), ...many("b"), "last"].map((key) => `PUT ${key} value`);
+  assert.deepEqual(entries, ["PUT key first", ...expected]);
+}
+
+test("a frozen tab goes on where it was", { timeout: 60_000 }, async () => {
+  // As long as the server's heartbeats may be missing, and longer.
+  complete(await frozen(() => sleep(12_000)));
+});
+
+test("a tab whose server restarted while it was frozen says so", { timeout: 60_000 }, async () => {
+  const told = await frozen(async (server) => {
+    await act("kill", server);
+    await act("restart", server);
+  });
+  complete(told);
+  assert.ok(told.includes("interrupted"));
+});

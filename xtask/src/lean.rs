@@ -1,0 +1,98 @@
+//! What the browser's build must not have in it.
+
+use crate::run::{Result, cargo, run_for_output};
+use crate::wasm;
+
+/// Crates that have no place in a page.
+const BANNED: &[&str] = &[
+    "async-nats",
+    "mio",
+    "ring",
+    "rustls",
+    "socket2",
+    "tokio-rustls",
+];
+/// The runtime of tokio, and what needs it; its channels are fine.
+const TOKIO: &[&str] = &[
+    "fs",
+    "io-util",
+    "net",
+    "process",
+    "rt",
+    "rt-multi-thread",
+    "signal",
+    "time",
+];
+
+/// Looks through everything that the crate depends on in a browser, whatever its features.
+pub(crate) fn dependencies() -> Result {
+    let tree = run_for_output(cargo().args([
+        "tree",
+        "--package",
+        "shizuku-kv",
+        "--all-features",
+        "--target",
+        wasm::TARGET,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}|{f}",
+    ]))?;
+    judge(&tree)
+}
+
+fn judge(tree: &str) -> Result {
+    let crates: Vec<(&str, Vec<&str>)> = tree
+        .lines()
+        .filter_map(|line| {
+            let (package, features) = line.split_once('|')?;
+            let features = features.trim_end_matches(" (*)").split(',').collect();
+            Some((package.split(' ').next()?, features))
+        })
+        .collect();
+    // Where these are not found, nothing would be.
+    for expected in ["gloo-net", "tokio"] {
+        if !crates.iter().any(|(name, _)| *name == expected) {
+            return Err(format!("cargo tree shows no {expected}: is it still read right?").into());
+        }
+    }
+    for (name, features) in &crates {
+        if BANNED.contains(name) {
+            return Err(format!("the browser's build has {name} in it").into());
+        }
+        if let Some(feature) = features.iter().find(|feature| TOKIO.contains(feature))
+            && *name == "tokio"
+        {
+            return Err(format!("the browser's build has tokio's {feature} in it").into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+
+    const FINE: &str = "gloo-net v0.7.0|websocket\ntokio v1.54.1|sync\ntokio v1.54.1|sync (*)\n";
+
+    #[test]
+    fn what_is_banned_is_found() {
+        assert!(judge(FINE).is_ok());
+        for more in [
+            "mio v1.0.0|\n",
+            "ring v0.17.0|alloc,default (*)\n",
+            "tokio v1.54.1|rt,sync\n",
+            "tokio v1.54.1|net (*)\n",
+        ] {
+            assert!(judge(&format!("{FINE}{more}")).is_err(), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_tree_that_is_none_is_no_proof() {
+        assert!(judge("").is_err());
+        assert!(judge(&FINE.replace('|', " ")).is_err());
+    }
+}
