@@ -39,7 +39,7 @@ fn what_is_not_json_is_an_error_that_says_where() {
     assert!(parse(&b"[".repeat(1_000_000)).is_err());
 }
 
-/// Writes the same as serde_json where both write the same fields.
+/// Writes the same as `serde_json` where both write the same fields.
 #[test]
 fn writes_what_is_said() {
     let mut json = Writer::new();
@@ -69,7 +69,7 @@ fn writes_what_is_said() {
     assert_eq!(written, expected);
 }
 
-/// The same through serde_json's tree.
+/// The same through `serde_json`'s tree.
 fn through_serde(value: &Value<'_>) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,

@@ -78,15 +78,17 @@ pub(crate) fn build() -> Result {
     }
 
     let tools = wasm::tools()?;
-    let opt = root.join("js/node_modules/.bin");
-    // wasm-pack goes on without it, and the package would be a third larger.
-    if !opt.join("wasm-opt").exists() {
-        return Err("js/node_modules has no wasm-opt: it comes with npm's binaryen".into());
-    }
     let path = path_with(&tools)?;
-    let path = env::join_paths(std::iter::once(opt).chain(env::split_paths(&path)))?;
     for build in &settings.build {
         pack(&settings, build, &tools, &path)?;
+    }
+    let names = settings.build.iter().map(|build| &build.name);
+    run(Command::new("node")
+        .arg("scripts/shrink.mjs")
+        .args(names)
+        .current_dir(root.join("js")))?;
+    for build in &settings.build {
+        zip(&root.join(&settings.out).join(&build.name))?;
     }
     let limits = serde_json::Value::Object(settings.limits).to_string();
     run(Command::new("node")
@@ -111,6 +113,15 @@ pub(crate) fn bench() -> Result {
     browser.drive(&mut command)?;
     run(&mut command)?;
     eprintln!("wrote {}", report.display());
+    Ok(())
+}
+
+/// Compresses the code as far as gzip goes: it is embedded so.
+fn zip(folder: &Path) -> Result {
+    let code = fs::read(folder.join("shizuku.wasm"))?;
+    let file = fs::File::create(folder.join("shizuku.wasm.gz"))?;
+    let options = zopfli::Options::default();
+    zopfli::compress(options, zopfli::Format::Gzip, &*code, file)?;
     Ok(())
 }
 
