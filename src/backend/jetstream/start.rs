@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     api::{ConsumerConfig, ConsumerInfo, CreateConsumer},
     bucket::Bucket,
-    call::{Api, body, not_answered},
+    call::{Api, not_answered},
     consumer::{Consumer, Why},
     entry::Stamp,
     filters::Filters,
@@ -224,7 +224,7 @@ impl Plan {
         let info: ConsumerInfo = self
             .bucket
             .api
-            .call("CONSUMER.CREATE", &path, body(&request)?)
+            .call("CONSUMER.CREATE", &path, request.to_json())
             .await
             .map_err(|failure| failure.of(&self.bucket.name))?;
         on_server.confirm();
@@ -234,7 +234,7 @@ impl Plan {
             on_server,
             epoch,
             pending: info.num_pending,
-            floor: info.delivered.stream_seq,
+            floor: info.floor,
         })
     }
 
