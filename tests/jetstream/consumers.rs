@@ -9,7 +9,9 @@ use futures::{StreamExt, TryStreamExt, poll, stream};
 use harness::{LATEST, NatsServer, V2_10, VERSIONS};
 use shizuku::kv::{BucketConfig, Deliver, Storage, WatchEvent, WatchOptions};
 
-use crate::{admin, client, consumers, current, entry, event, interrupted, keys, until};
+use crate::{
+    admin, client, consumers, current, entry, event, interrupted, keys, proxy::Proxy, until,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_is_deleted_under_a_watch_is_made_again() {
@@ -117,6 +119,31 @@ async fn a_slow_reader_gets_everything() {
         }
         assert_eq!(seen, 10_000, "{version}");
         client.delete_bucket("slow").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_flow_control_stalls_nothing() {
+    for version in [LATEST, V2_10] {
+        let server = NatsServer::builder().version(version);
+        let server = server.start().await.unwrap();
+        let direct = shizuku::connect(server.url()).await.unwrap();
+        let written = direct.create_bucket("b").await.unwrap();
+        let value = vec![b'x'; 4096];
+        let puts = stream::iter(0..5_000).map(|n| written.put(format!("k.{n}"), value.clone()));
+        let _: Vec<u64> = puts.buffer_unordered(64).try_collect().await.unwrap();
+
+        let proxy = Proxy::start(&server.url()).await;
+        let client = shizuku::connect(&proxy.url).await.unwrap();
+        let store = client.open_bucket("b").await.unwrap();
+        proxy.lose_answers(2);
+        let watch = store.watch_all().await.unwrap();
+        for _ in 0..5_000 {
+            // Nothing is missed, so the watch need not begin anew: no interruption.
+            entry(&watch).await;
+        }
+        current(&watch).await;
+        assert_eq!(proxy.lost(), 2, "{version}");
     }
 }
 

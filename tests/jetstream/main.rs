@@ -4,6 +4,7 @@
 
 mod basics;
 mod buckets;
+mod cluster;
 mod consumers;
 mod proxy;
 mod restarts;
