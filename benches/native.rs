@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::{
+    future::ready,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -21,9 +22,11 @@ use shizuku::{
 
 const KEYS: usize = 50_000;
 const ROUNDS: usize = 21;
-const ONE_BY_ONE: usize = 300;
+/// Of single calls: many short rounds, as the machine's own pace drifts more than the sides differ.
+const CALL_ROUNDS: usize = 81;
+const ONE_BY_ONE: usize = 100;
 const IN_FLIGHT: usize = 64;
-const BURST: usize = 4_000;
+const BURST: usize = 1_600;
 const LIVE_READS: u32 = 1_000_000;
 
 type Peer = async_nats::jetstream::kv::Store;
@@ -32,6 +35,8 @@ struct Both {
     report: Report,
     ours: Store,
     peer: Peer,
+    /// What both stand on.
+    connection: async_nats::Client,
 }
 
 #[tokio::main]
@@ -43,16 +48,16 @@ async fn main() {
         .await
         .unwrap();
     let nats = async_nats::connect(server.url()).await.unwrap();
-    let context = async_nats::jetstream::new(nats);
+    let context = async_nats::jetstream::new(nats.clone());
     let peer = context.get_key_value("bench").await.unwrap();
 
     let mut both = Both {
         report: Report::new("native"),
         ours,
         peer,
+        connection: nats,
     };
     both.writes_and_reads().await;
-    both.updates().await;
     both.many_keys().await;
     both.live_read().await;
     let path = both.report.finish().unwrap();
@@ -87,7 +92,7 @@ macro_rules! call {
                 break;
             }
             let (ours, peer) = interleave(
-                ROUNDS,
+                CALL_ROUNDS,
                 || {
                     per_call(calls, width, |$i| async move {
                         _ = black_box($ours.await.unwrap())
@@ -137,7 +142,7 @@ impl Both {
         ] {
             let per_update = |time: f64| time / rounds as f64;
             let (a, b) = interleave(
-                ROUNDS,
+                CALL_ROUNDS,
                 || async {
                     let chain = |i| async move {
                         let key = key("update", i);
@@ -275,6 +280,34 @@ impl Both {
         )
         .await;
         self.add_seconds("get_many of 1000", &a, &b);
+
+        // The floor: async-nats sends the same request, and its answers are only counted.
+        let connection = &self.connection.clone();
+        let subjects: Vec<String> = names.iter().map(|key| format!("$KV.bench.{key}")).collect();
+        let request = &Bytes::from(serde_json::json!({ "multi_last": subjects }).to_string());
+        let (a, b) = interleave(
+            ROUNDS,
+            || {
+                seconds(async {
+                    let entries = ours.get_many(&names[..]).await.unwrap();
+                    assert_eq!(entries.len(), names.len());
+                })
+            },
+            || {
+                seconds(async {
+                    let inbox = connection.new_inbox();
+                    let answers = connection.subscribe(inbox.clone()).await.unwrap();
+                    connection
+                        .publish_with_reply("$JS.API.DIRECT.GET.KV_bench", inbox, request.clone())
+                        .await
+                        .unwrap();
+                    let answers = answers.take_while(|answer| ready(answer.status.is_none()));
+                    assert_eq!(answers.count().await, names.len());
+                })
+            },
+        )
+        .await;
+        self.add_seconds("get_many of 1000, limit of async-nats", &a, &b);
     }
 
     /// The peer has no live value: there a program asks the server each time.
