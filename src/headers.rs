@@ -19,34 +19,72 @@ use std::fmt;
 /// assert_eq!(headers.get_all("Tag").collect::<Vec<_>>(), ["blue", "eu"]);
 /// assert_eq!(headers.get("trace-id"), None);
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
-    // A message carries a handful of headers: a scan beats hashing, and the order survives.
-    fields: Vec<(String, String)>,
+    /// The text of all names and values, one after the other: a message has a handful of headers,
+    /// and two allocations are less than two for each.
+    text: String,
+    /// In the order they were written.
+    fields: Vec<Field>,
+}
+
+/// Where a header stands in the text.
+#[derive(Clone, Copy)]
+struct Field {
+    start: usize,
+    value: usize,
+    end: usize,
 }
 
 impl Headers {
     /// No headers. Allocates nothing.
     pub const fn new() -> Self {
-        Self { fields: Vec::new() }
+        Self {
+            text: String::new(),
+            fields: Vec::new(),
+        }
     }
 
     /// Adds a value, keeping those that the name already has.
-    pub fn append(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.fields.push((name.into(), value.into()));
+    pub fn append(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        self.push(name.as_ref(), value.as_ref());
     }
 
     /// Sets a name to exactly one value.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        let name = name.into();
-        self.fields.retain(|(existing, _)| *existing != name);
-        self.fields.push((name, value.into()));
+    pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        let name = name.as_ref();
+        self.retain(|existing| existing != name);
+        self.push(name, value.as_ref());
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.text.push_str(value);
+        self.fields.push(Field {
+            start,
+            value: start + name.len(),
+            end: self.text.len(),
+        });
     }
 
     /// Keeps only the names that pass.
-    #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.fields.retain(|(name, _)| keep(name));
+        let text = &self.text;
+        self.fields
+            .retain(|field| keep(&text[field.start..field.value]));
+        // The text of the others stays as it is, but is not kept for nothing.
+        if self.fields.is_empty() {
+            self.text = String::new();
+        }
+    }
+
+    /// Puts the names into order; the values of a name keep theirs.
+    #[cfg(feature = "native")]
+    pub(crate) fn sort(&mut self) {
+        let text = &self.text;
+        self.fields
+            .sort_by_key(|field| &text[field.start..field.value]);
     }
 
     /// The first value of a name.
@@ -65,9 +103,11 @@ impl Headers {
 
     /// Every name and value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        let text = &*self.text;
+        self.fields.iter().map(move |field| {
+            let name = &text[field.start..field.value];
+            (name, &text[field.value..field.end])
+        })
     }
 
     /// How many values there are, over all names.
@@ -81,18 +121,26 @@ impl Headers {
     }
 }
 
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
+
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(iter: I) -> Self {
-        let fields = iter
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        Self { fields }
+        let mut headers = Self::new();
+        for (name, value) in iter {
+            headers.push(name.as_ref(), value.as_ref());
+        }
+        headers
     }
 }

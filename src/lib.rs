@@ -79,6 +79,8 @@ pub mod backend;
 mod client;
 mod codec;
 mod headers;
+#[cfg(any(feature = "native", feature = "web"))]
+mod json;
 pub mod kv;
 mod options;
 mod platform;

@@ -50,7 +50,7 @@ impl Outbound {
     #[cfg(test)]
     #[cfg(all(test, feature = "web"))]
     #[must_use]
-    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.headers.append(name, value);
         self
     }

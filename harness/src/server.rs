@@ -199,7 +199,8 @@ impl NatsServer {
     /// # Errors
     /// If it does not run.
     pub fn pause(&self) -> Result<()> {
-        self.0.signal(Signal::STOP)
+        self.0.signal(Signal::STOP)?;
+        self.0.wait_until_stopped()
     }
 
     /// Goes on after [`pause`](Self::pause).
@@ -396,6 +397,19 @@ impl Inner {
         match &*self.child() {
             Some(child) if !has_exited(child) => send(child, signal),
             _ => Err(Error::new(format!("{} does not run", self.name))),
+        }
+    }
+
+    /// The signal alone is not it: on another core the process may go on for a moment, and answer.
+    fn wait_until_stopped(&self) -> Result<()> {
+        match &*self.child() {
+            Some(child) => {
+                let id = WaitId::Pid(Pid::from_child(child));
+                waitid(id, WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT)
+                    .map(drop)
+                    .map_err(|e| Error::io("cannot wait for nats-server to stop", e))
+            }
+            None => Err(Error::new(format!("{} does not run", self.name))),
         }
     }
 

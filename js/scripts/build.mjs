@@ -10,7 +10,7 @@ import { build } from "esbuild";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
 const limits = JSON.parse(process.argv[2] ?? "{}");
-const wasm = (name) => join(root, "gen", name, "shizuku_bg.wasm");
+const wasm = (name) => join(root, "gen", name, "shizuku.wasm");
 
 /** `#full` is wasm-bindgen's module, `#full-code` the code as text: gzip, then base64. */
 const generated = {
@@ -26,7 +26,7 @@ const generated = {
       sideEffects: false,
     }));
     onLoad({ filter: /./, namespace: "code" }, ({ path }) => ({
-      contents: gzipSync(readFileSync(path), { level: 9 }).toString("base64"),
+      contents: readFileSync(`${path}.gz`).toString("base64"),
       loader: "text",
     }));
   },

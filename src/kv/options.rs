@@ -99,7 +99,7 @@ impl PutOptions {
     /// Adds a header. Names that begin with `Nats-` or `KV-` belong to the protocol and are
     /// refused when the value is put.
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers.append(name, value);
         self
     }
@@ -271,7 +271,7 @@ impl UpdateOptions {
 
     /// Adds a header to the new value, as in [`PutOptions::header`].
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers.append(name, value);
         self
     }

@@ -3,10 +3,10 @@
 use std::{fmt, future::ready};
 
 use futures::future::BoxFuture;
-use serde::Serialize;
 
 use super::ServerUrl;
 use crate::{
+    json::Writer,
     kv::BoxError,
     options::{Credentials, CredentialsProvider, parse_creds},
 };
@@ -37,19 +37,13 @@ pub(crate) fn login(
 }
 
 /// The part of CONNECT that shows who one is.
-#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Login {
-    #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pass: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     auth_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     jwt: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     nkey: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     sig: Option<String>,
 }
 
@@ -60,6 +54,16 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
+    /// Only what there is.
+    pub(super) fn write(&self, json: &mut Writer) {
+        json.maybe_text("user", self.user.as_deref());
+        json.maybe_text("pass", self.pass.as_deref());
+        json.maybe_text("auth_token", self.auth_token.as_deref());
+        json.maybe_text("jwt", self.jwt.as_deref());
+        json.maybe_text("nkey", self.nkey.as_deref());
+        json.maybe_text("sig", self.sig.as_deref());
+    }
+
     fn new(credentials: Credentials, nonce: Option<&str>) -> Result<Self, BoxError> {
         let mut login = Self::default();
         match credentials {
@@ -140,7 +144,9 @@ mod tests {
         });
         let server = ServerUrl::parse(url).unwrap();
         let login = login(provider.as_ref(), Some("nonce".into()), &server);
-        serde_json::to_value(login.now_or_never().unwrap().unwrap()).unwrap()
+        let mut json = Writer::new();
+        login.now_or_never().unwrap().unwrap().write(&mut json);
+        serde_json::from_slice(&json.finish()).unwrap()
     }
 
     #[test]

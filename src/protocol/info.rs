@@ -1,12 +1,12 @@
 //! What server and client say of themselves: the JSON of INFO and CONNECT.
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
 
 use super::auth::Login;
+use crate::json::{self, Error, FromJson, Object, Writer};
 
 /// What a server says of itself, as far as it matters here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
     /// Its name.
     pub(crate) server_name: String,
@@ -28,13 +28,28 @@ pub(crate) struct ServerInfo {
 
 impl ServerInfo {
     /// Reads the argument of INFO.
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, Error> {
+        json::read(json)
+    }
+}
+
+impl FromJson<'_> for ServerInfo {
+    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            server_name: object.owned("server_name")?.unwrap_or_default(),
+            version: object.owned("version")?.unwrap_or_default(),
+            headers: object.flag("headers")?,
+            max_payload: object.number("max_payload")?.unwrap_or_default(),
+            nonce: object.owned("nonce")?,
+            auth_required: object.flag("auth_required")?,
+            connect_urls: object.texts("connect_urls")?,
+            ldm: object.flag("ldm")?,
+        })
     }
 }
 
 /// What a client says of itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Connect<'a> {
     pub(super) verbose: bool,
     pub(super) pedantic: bool,
@@ -45,8 +60,24 @@ pub(super) struct Connect<'a> {
     pub(super) echo: bool,
     pub(super) headers: bool,
     pub(super) no_responders: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'a str>,
-    #[serde(flatten)]
     pub(super) login: &'a Login,
+}
+
+impl Connect<'_> {
+    pub(super) fn to_json(&self) -> Bytes {
+        let mut json = Writer::new();
+        json.flag("verbose", self.verbose);
+        json.flag("pedantic", self.pedantic);
+        json.flag("tls_required", self.tls_required);
+        json.text("lang", self.lang);
+        json.text("version", self.version);
+        json.number("protocol", self.protocol.into());
+        json.flag("echo", self.echo);
+        json.flag("headers", self.headers);
+        json.flag("no_responders", self.no_responders);
+        json.maybe_text("name", self.name);
+        self.login.write(&mut json);
+        json.finish()
+    }
 }

@@ -1,8 +1,11 @@
 //! The consumers behind watches and listings: deleted under them, stalled, and cleaned up.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, poll, stream};
 use harness::{LATEST, NatsServer, V2_10, VERSIONS};
 use shizuku::kv::{BucketConfig, Deliver, Storage, WatchEvent, WatchOptions};
 
@@ -56,6 +59,35 @@ async fn what_is_dropped_or_done_leaves_no_consumer() {
             consumers(&admin, "left").await.is_empty()
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_is_given_up_leaves_no_consumer() {
+    for version in VERSIONS {
+        let client = client(version).await;
+        let store = client.create_bucket("given-up").await.unwrap();
+        let admin = admin(&harness::shared(version).await.unwrap().url()).await;
+        let mut given_up = 0;
+        for n in 0..100 {
+            // Before the request goes out, while it is under way, after the answer. A timer would
+            // be too coarse.
+            let patience = Instant::now() + Duration::from_micros(20 * n);
+            let mut watch = pin!(store.watch_all());
+            while poll!(&mut watch).is_pending() {
+                if Instant::now() >= patience {
+                    given_up += 1;
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(given_up > 5, "{version} {given_up}");
+        until("no consumer is left", || async {
+            consumers(&admin, "given-up").await.is_empty()
+        })
+        .await;
+        client.delete_bucket("given-up").await.unwrap();
     }
 }
 

@@ -29,7 +29,10 @@ impl Proxy {
                 }
                 let server = server.clone();
                 tokio::spawn(async move {
-                    let mut server = TcpStream::connect(server).await.unwrap();
+                    // Without a server the client finds a connection that ends at once.
+                    let Ok(mut server) = TcpStream::connect(server).await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = open.wait_for(|open| !open) => {}

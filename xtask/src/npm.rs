@@ -78,13 +78,7 @@ pub(crate) fn build() -> Result {
     }
 
     let tools = wasm::tools()?;
-    let opt = root.join("js/node_modules/.bin");
-    // wasm-pack goes on without it, and the package would be a third larger.
-    if !opt.join("wasm-opt").exists() {
-        return Err("js/node_modules has no wasm-opt: it comes with npm's binaryen".into());
-    }
     let path = path_with(&tools)?;
-    let path = env::join_paths(std::iter::once(opt).chain(env::split_paths(&path)))?;
     for build in &settings.build {
         pack(&settings, build, &tools, &path)?;
     }
@@ -94,6 +88,14 @@ pub(crate) fn build() -> Result {
             .join("shizuku_bg.wasm")
     };
     check_imports(settings.build.iter().map(code))?;
+    let names = settings.build.iter().map(|build| &build.name);
+    run(Command::new("node")
+        .arg("scripts/shrink.mjs")
+        .args(names)
+        .current_dir(root.join("js")))?;
+    for build in &settings.build {
+        zip(&root.join(&settings.out).join(&build.name))?;
+    }
     let limits = serde_json::Value::Object(settings.limits).to_string();
     run(Command::new("node")
         .args(["scripts/build.mjs", &limits])
@@ -148,6 +150,15 @@ fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
         .arg("scripts/imports.mjs")
         .args(code)
         .current_dir(workspace::root().join("js")))
+}
+
+/// Compresses the code as far as gzip goes: it is embedded so.
+fn zip(folder: &Path) -> Result {
+    let code = fs::read(folder.join("shizuku.wasm"))?;
+    let file = fs::File::create(folder.join("shizuku.wasm.gz"))?;
+    let options = zopfli::Options::default();
+    zopfli::compress(options, zopfli::Format::Gzip, &*code, file)?;
+    Ok(())
 }
 
 fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr) -> Result {

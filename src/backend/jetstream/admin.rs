@@ -9,12 +9,13 @@ use super::{
     JetStream,
     api::{Account, Done, StreamInfo, StreamNames, code},
     bucket::{Bucket, stream_name},
-    call::{Api, Failure, body, malformed, parse, refused},
+    call::{Api, Failure, malformed, parse, refused},
     config::{from_stream, lay_over, to_stream},
     entry::parse_time,
 };
 use crate::{
     backend::CreateMode,
+    json::{self, FromJson},
     kv::{BucketConfig, BucketError, BucketName, BucketStatus, LimitMarkers, ServiceError},
 };
 
@@ -31,12 +32,12 @@ impl JetStream {
             .call("INFO", "", Bytes::new())
             .await
             .map_err(|failure| failure.of(&name))?;
-        let has_ttl = account.api.level >= 1;
+        let has_ttl = account.level >= 1;
         let markers = markers(config, has_ttl)?;
         let wanted = || to_stream(&name, config, markers, has_ttl);
         match mode {
             CreateMode::Create => {
-                let request = body(&wanted())?;
+                let request = wanted().to_json();
                 match self.save("STREAM.CREATE", &name, request).await {
                     Err(Failure::Refused(error)) if error.err_code == code::NAME_IN_USE => {
                         self.take(&name, config).await
@@ -53,7 +54,7 @@ impl JetStream {
                 {
                     Ok(answer) => self.change(&name, config, wanted(), &answer).await,
                     Err(failure) if failure.code() == code::NO_STREAM => {
-                        let request = body(&wanted())?;
+                        let request = wanted().to_json();
                         let made = self.save("STREAM.CREATE", &name, request).await;
                         Ok(made.map_err(|failure| failure.of(&name))?)
                     }
@@ -89,19 +90,17 @@ impl JetStream {
         info: &[u8],
     ) -> Result<Arc<Bucket>, BucketError> {
         let malformed = |error| malformed("STREAM.INFO", error);
-        let existing: StreamInfo<'_> = serde_json::from_slice(info).map_err(malformed)?;
+        let raw = json::object(info).map_err(malformed)?;
+        let existing = StreamInfo::from_json(&raw).map_err(malformed)?;
         // What is there is as good as any where it was left to us.
         if config.limit_markers == LimitMarkers::Auto
             && existing.config.subject_delete_marker_ttl > 0
         {
             wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
         }
-        let mut raw: serde_json::Map<_, _> = serde_json::from_slice(info).map_err(malformed)?;
-        let Some(serde_json::Value::Object(mut settings)) = raw.remove("config") else {
-            return Err(self::malformed("STREAM.INFO", "it has no config").into());
-        };
-        lay_over(&mut settings, wanted).map_err(malformed)?;
-        let request = body(&settings)?;
+        let settings = raw.object("config").map_err(malformed)?;
+        let settings = settings.ok_or_else(|| malformed(json::Error::missing("config")))?;
+        let request = lay_over(settings, wanted).map_err(malformed)?;
         let made = self.save("STREAM.UPDATE", name, request).await;
         Ok(made.map_err(|failure| failure.of(name))?)
     }
@@ -155,9 +154,9 @@ impl JetStream {
                 Err(Failure::Refused(error)) => return Err(refused(error, None).into()),
                 Err(Failure::Service(error)) => return Err(error.into()),
             };
-            let page: StreamNames<'_> = serde_json::from_slice(&answer)
-                .map_err(|error| malformed("STREAM.NAMES", error))?;
-            let streams = page.streams.unwrap_or_default();
+            let page: StreamNames<'_> =
+                json::read(&answer).map_err(|error| malformed("STREAM.NAMES", error))?;
+            let streams = page.streams;
             let end = offset + streams.len();
             let next = (!streams.is_empty() && end < page.total).then_some(end);
             let names: Vec<_> = streams

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::api::{ApiError, Refusal, code};
 use crate::{
+    json::{self, FromJson},
     kv::{BoxError, BucketName, ServiceError},
     message::{Message, Outbound},
     transport::{Transport, TransportError},
@@ -80,7 +80,7 @@ impl Api {
     }
 
     /// Calls a method of the API.
-    pub(super) async fn call<T: DeserializeOwned>(
+    pub(super) async fn call<T: for<'a> FromJson<'a>>(
         &self,
         verb: &str,
         stream: &str,
@@ -116,19 +116,8 @@ impl Api {
 }
 
 /// Reads an answer.
-pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
-    operation: &str,
-    answer: &'a [u8],
-) -> Result<T, Failure> {
-    serde_json::from_slice(answer).map_err(|error| Failure::Service(malformed(operation, error)))
-}
-
-/// The body of a request.
-pub(super) fn body(value: &impl Serialize) -> Result<Bytes, ServiceError> {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(malformed("make a request", error)),
-    }
+pub(super) fn parse<'a, T: FromJson<'a>>(operation: &str, answer: &'a [u8]) -> Result<T, Failure> {
+    json::read(answer).map_err(|error| Failure::Service(malformed(operation, error)))
 }
 
 pub(super) fn malformed(operation: &str, source: impl Into<BoxError>) -> ServiceError {

@@ -2,11 +2,16 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use bytes::Bytes;
+
 use super::{
     api::{External, StreamConfig, StreamPlacement, StreamRepublish, StreamSource, Transform},
     bucket::{has_markers, stream_name},
 };
-use crate::kv::{BucketConfig, BucketName, LimitMarkers, Placement, Republish, Source, Storage};
+use crate::{
+    json::{self, Object, Writer},
+    kv::{BucketConfig, BucketName, LimitMarkers, Placement, Republish, Source, Storage},
+};
 
 /// How long a server remembers message ids, where the bucket's age does not end it sooner.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -137,34 +142,36 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
     config
 }
 
-/// Lays our settings over those of an existing stream, so that what others set there stays.
+/// The settings of an existing stream with ours laid over them, so that what others set there
+/// stays.
 ///
 /// What the server cannot turn off again (time to live per message) stays on.
-pub(super) fn lay_over(
-    existing: &mut serde_json::Map<String, serde_json::Value>,
-    wanted: StreamConfig,
-) -> serde_json::Result<()> {
-    let has_ttl = existing.get("allow_msg_ttl") == Some(&true.into());
-    let window = existing
-        .get("duplicate_window")
-        .and_then(serde_json::Value::as_u64);
-    let wanted = serde_json::to_value(StreamConfig {
+pub(super) fn lay_over(existing: &Object<'_>, wanted: StreamConfig) -> Result<Bytes, json::Error> {
+    let has_ttl = existing.flag("allow_msg_ttl")?;
+    let wanted = StreamConfig {
         allow_msg_ttl: wanted.allow_msg_ttl || has_ttl,
-        duplicate_window: match (window, wanted.max_age) {
+        duplicate_window: match (existing.number("duplicate_window")?, wanted.max_age) {
             (None | Some(0), _) => wanted.duplicate_window,
             (Some(window), 0) => window,
             (Some(window), age) => window.min(age),
         },
         ..wanted
-    })?;
-    if let serde_json::Value::Object(mut wanted) = wanted {
-        // What a bucket has no setting for.
-        for other in ["max_consumers", "max_msgs", "retention", "discard"] {
-            wanted.remove(other);
+    };
+    let wanted = wanted.to_json();
+    let mut wanted = json::object(&wanted)?;
+    // What a bucket has no setting for.
+    let other = ["max_consumers", "max_msgs", "retention", "discard"];
+    wanted.0.retain(|(name, _)| !other.contains(&&**name));
+    let mut request = Writer::new();
+    for (name, value) in &existing.0 {
+        if wanted.0.iter().all(|(ours, _)| ours != name) {
+            request.field(name, value);
         }
-        existing.extend(wanted);
     }
-    Ok(())
+    for (name, value) in &wanted.0 {
+        request.field(name, value);
+    }
+    Ok(request.finish())
 }
 
 fn some_text(text: &str) -> Option<String> {

@@ -9,11 +9,10 @@ use futures::{
     poll,
     stream::{self, BoxStream},
 };
-use serde::Serialize;
 
 use super::{
     bucket::Bucket,
-    call::{body, malformed, not_answered},
+    call::{malformed, not_answered},
     entry::header,
     filters::{Filters, is_wild},
     read::refusal,
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     backend::{WatchEvent, WatchRequest},
+    json::Writer,
     kv::{Deliver, Entry, Key, KeyFilter, KvReadError, Read, ServiceError},
     message::{Message, Outbound},
     platform,
@@ -37,14 +37,6 @@ const PAGE_BYTES: usize = 256 * 1024;
 
 /// How many single gets are under way at a time where there are no batches.
 const SINGLE_GETS: usize = 64;
-
-/// Asks for the last revisions of subjects.
-#[derive(Serialize)]
-struct Batch<'a> {
-    multi_last: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-}
 
 impl Bucket {
     /// The last revision of every key that passes a filter, each key once.
@@ -220,13 +212,12 @@ impl Page {
     async fn ask(&mut self, bucket: &Bucket, seq: Option<u64>) -> Result<(), ServiceError> {
         self.last = 0;
         let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
-        let batch = Batch {
-            multi_last: &self.subjects,
-            seq,
-        };
+        let mut batch = Writer::new();
+        batch.texts("multi_last", &self.subjects);
+        batch.maybe_number("seq", seq);
         let message = Outbound {
             reply: Some(self.inbox.clone()),
-            ..Outbound::new(subject, body(&batch)?)
+            ..Outbound::new(subject, batch.finish())
         };
         let sent = bucket.api.transport.publish(message).await;
         sent.map_err(|error| not_answered(error, "DIRECT.GET"))

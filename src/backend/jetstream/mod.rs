@@ -14,6 +14,7 @@ mod entry;
 mod filters;
 mod get_many;
 mod read;
+mod removal;
 mod start;
 #[cfg(test)]
 mod testing;

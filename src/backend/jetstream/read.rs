@@ -2,27 +2,33 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::Serialize;
 
 use super::{
-    api::Stored,
+    api::StoredMessage,
     bucket::{Bucket, Origin},
-    call::{Failure, body, malformed, not_answered, parse},
+    call::{Failure, malformed, not_answered, parse},
     entry::{Stamp, decode_base64, parse_headers, parse_time},
 };
 use crate::{
+    json::Writer,
     kv::{Entry, Key, Read, ServiceError},
     message::Message,
     transport::TransportError,
 };
 
 /// Asks for one message of a stream.
-#[derive(Serialize)]
 struct Which<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     last_by_subj: Option<&'a str>,
+}
+
+impl Which<'_> {
+    fn to_json(&self) -> Bytes {
+        let mut json = Writer::new();
+        json.maybe_number("seq", self.seq);
+        json.maybe_text("last_by_subj", self.last_by_subj);
+        json.finish()
+    }
 }
 
 impl Bucket {
@@ -44,7 +50,7 @@ impl Bucket {
                     seq: Some(seq),
                     last_by_subj: None,
                 };
-                self.get_direct(subject, body(&which)?, None).await?
+                self.get_direct(subject, which.to_json(), None).await?
             }
             _ => self.get_from_leader(key, revision).await?,
         };
@@ -85,16 +91,15 @@ impl Bucket {
             last_by_subj: revision.is_none().then_some(&*subject),
         };
         let operation = "STREAM.MSG.GET";
-        let answer = match api.call_raw(operation, stream, body(&which)?).await {
+        let answer = match api.call_raw(operation, stream, which.to_json()).await {
             Ok(answer) => answer,
             Err(Failure::Refused(error)) if is_no_message(error.code, error.err_code) => {
                 return Ok(None);
             }
             Err(failure) => return Err(failure.of(&self.name)),
         };
-        let stored: Stored<'_> =
+        let message: StoredMessage<'_> =
             parse(operation, &answer).map_err(|failure| failure.of(&self.name))?;
-        let message = stored.message;
         let Some(key) = self.key_of(ByteString::from(&*message.subject)) else {
             return Ok(None);
         };

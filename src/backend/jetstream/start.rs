@@ -6,24 +6,22 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use bytestring::ByteString;
 use futures::future::{Either, join, select};
 use tokio::sync::watch;
 
 use super::{
     api::{ConsumerConfig, ConsumerInfo, CreateConsumer},
     bucket::Bucket,
-    call::{Api, body, not_answered},
+    call::{Api, not_answered},
     consumer::{Consumer, Why},
     entry::Stamp,
     filters::Filters,
+    removal::OnServer,
 };
 use crate::{
     backend::WatchRequest,
     client::{ConnectionState, ConnectionStatus},
     kv::{Deliver, ServiceError},
-    message::Outbound,
     platform::{self, Instant},
     transport::Subscription,
 };
@@ -32,7 +30,7 @@ use crate::{
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// After how long without a listener the server removes a consumer by itself.
-const INACTIVE: Duration = Duration::from_secs(300);
+pub(super) const INACTIVE: Duration = Duration::from_secs(300);
 
 /// How many keys make a listing long.
 const LONG_LISTING: u64 = 4096;
@@ -185,7 +183,7 @@ impl Plan {
             .map_err(|error| not_answered(error, &inbox))?;
         let name = short_name(&inbox);
         // From here on the consumer may exist, whatever we hear of it.
-        let on_server = OnServer::new(&self.bucket, &name);
+        let mut on_server = OnServer::new(&self.bucket, &name);
         let (deliver_policy, opt_start_seq) = self.policy(progress);
         let single = match &*self.subjects {
             [subject] => Some(&**subject),
@@ -226,16 +224,17 @@ impl Plan {
         let info: ConsumerInfo = self
             .bucket
             .api
-            .call("CONSUMER.CREATE", &path, body(&request)?)
+            .call("CONSUMER.CREATE", &path, request.to_json())
             .await
             .map_err(|failure| failure.of(&self.bucket.name))?;
+        on_server.confirm();
         Ok(Started {
             subscription,
             consumer: Consumer::new(HEARTBEAT, Instant::now()),
             on_server,
             epoch,
             pending: info.num_pending,
-            floor: info.delivered.stream_seq,
+            floor: info.floor,
         })
     }
 
@@ -313,7 +312,9 @@ impl Plan {
 }
 
 /// Waits for a connection.
-async fn connected(status: &mut watch::Receiver<ConnectionStatus>) -> Result<(), ServiceError> {
+pub(super) async fn connected(
+    status: &mut watch::Receiver<ConnectionStatus>,
+) -> Result<(), ServiceError> {
     let settled = status
         .wait_for(|status| status.state != ConnectionState::Disconnected)
         .await;
@@ -337,35 +338,6 @@ fn short_name(inbox: &str) -> String {
         hash >>= 5;
     }
     name
-}
-
-/// A consumer on the server, which is removed there when this is dropped.
-#[derive(Debug)]
-pub(super) struct OnServer {
-    api: Api,
-    path: ByteString,
-}
-
-impl OnServer {
-    fn new(bucket: &Bucket, name: &str) -> Self {
-        let path = format!("{}.{name}", bucket.stream);
-        Self {
-            path: bucket.api.subject("CONSUMER.DELETE", &path).into(),
-            api: bucket.api.clone(),
-        }
-    }
-}
-
-impl Drop for OnServer {
-    fn drop(&mut self) {
-        let transport = Arc::clone(&self.api.transport);
-        let message = Outbound::new(std::mem::take(&mut self.path), Bytes::new());
-        // Best effort, outside of a runtime too: publishing waits a while for a connection, and what
-        // is never told the server removes because nobody listens.
-        _ = platform::spawn(async move {
-            _ = transport.publish(message).await;
-        });
-    }
 }
 
 /// Longer and longer pauses, never the same ones for two watches.

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 
 use super::{
     api::{Ack, ApiError, Done, code},
     bucket::{Bucket, Origin},
-    call::{body, malformed, not_answered, refused},
+    call::{malformed, not_answered, refused},
     entry::header,
 };
 use crate::{
     headers::Headers,
+    json::{self, Writer},
     kv::{
         Conflict, Expect, InvalidOption, Key, KvWriteError, PutOptions, Removal, RemoveOptions,
         ServiceError,
@@ -23,14 +23,6 @@ use crate::{
 
 /// How often a create may find that the removal it goes over has become another one.
 const CREATE_ATTEMPTS: usize = 16;
-
-/// What a purge through the API leaves.
-#[derive(Serialize)]
-struct Purge<'a> {
-    filter: &'a str,
-    /// The first sequence that stays.
-    seq: u64,
-}
 
 impl Bucket {
     /// Writes a value.
@@ -45,12 +37,13 @@ impl Bucket {
             ttl,
             mut headers,
         } = options;
+        // What is rarer than a plain write is boxed, so that this stays small.
         if let Some(ttl) = ttl {
-            self.check_ttl().await?;
+            Box::pin(self.check_ttl()).await?;
             set_ttl(&mut headers, ttl);
         }
         if expect == Expect::Absent {
-            return self.create(key, value, headers).await;
+            return Box::pin(self.create(key, value, headers)).await;
         }
         if let Expect::Revision(revision) = expect {
             headers.append(header::EXPECTED, revision.to_string());
@@ -125,12 +118,11 @@ impl Bucket {
     /// Removes every revision of a key that is older than `before`.
     pub(super) async fn compact(&self, key: &Key, before: u64) -> Result<(), KvWriteError> {
         let Origin { api, stream } = &self.leader;
-        let subject = self.subject(key);
-        let purge = Purge {
-            filter: &subject,
-            seq: before,
-        };
-        match api.call("STREAM.PURGE", stream, body(&purge)?).await {
+        let mut purge = Writer::new();
+        purge.text("filter", &self.subject(key));
+        // The first sequence that stays.
+        purge.number("seq", before);
+        match api.call("STREAM.PURGE", stream, purge.finish()).await {
             Ok(Done {}) => Ok(()),
             Err(failure) => Err(failure.of(&self.name).into()),
         }
@@ -178,7 +170,9 @@ impl Bucket {
         };
         let answer = match self.api.transport.request(message, self.api.timeout).await {
             Ok(answer) => answer,
-            Err(TransportError::NoResponders) => return Err(self.why_nobody().await.into()),
+            Err(TransportError::NoResponders) => {
+                return Err(Box::pin(self.why_nobody()).await.into());
+            }
             Err(TransportError::TooLarge { size: all, limit }) => {
                 return Err(KvWriteError::TooLarge {
                     key: key.clone(),
@@ -192,9 +186,9 @@ impl Bucket {
             Err(error) => return Err(not_answered(error, &self.write_subject(key)).into()),
         };
         if answer.status == Some(503) {
-            return Err(self.why_nobody().await.into());
+            return Err(Box::pin(self.why_nobody()).await.into());
         }
-        match serde_json::from_slice(&answer.payload) {
+        match json::read(&answer.payload) {
             Ok(Ack { error: None, seq }) if seq > 0 => Ok(seq),
             Ok(Ack { error: None, .. }) => {
                 let source = malformed("a write", "the answer has no sequence");

@@ -281,7 +281,7 @@ impl Connection {
             Ok(login) => login,
             Err(error) => return self.unauthorized(&error.to_string(), now),
         };
-        let connect = serde_json::to_vec(&Connect {
+        let connect = Connect {
             verbose: false,
             pedantic: false,
             tls_required: false,
@@ -293,15 +293,10 @@ impl Connection {
             no_responders: self.info.headers,
             name: self.config.name.as_deref(),
             login: &login,
-        });
-        match connect {
-            Ok(connect) => {
-                self.state = State::Connecting(Stage::Pong, until);
-                encoder::connect(&mut self.out, &connect);
-                self.ping(now);
-            }
-            Err(error) => self.unauthorized(&error.to_string(), now),
-        }
+        };
+        self.state = State::Connecting(Stage::Pong, until);
+        encoder::connect(&mut self.out, &connect.to_json());
+        self.ping(now);
     }
 
     /// Takes bytes off the front of what was received, until there is something to pass on, or

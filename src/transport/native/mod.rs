@@ -4,18 +4,25 @@
 mod connect;
 mod monitor;
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
+use bytes::Bytes;
 use bytestring::ByteString;
-use futures::{FutureExt, StreamExt, future::BoxFuture, pin_mut, select_biased};
+use futures::{StreamExt, future::BoxFuture};
 use tokio::{
     sync::{RwLock, RwLockReadGuard, watch},
     time::Instant,
 };
 
 pub(crate) use self::connect::{adopt, connect};
-use self::monitor::Monitor;
+use self::monitor::{Ahead, Monitor};
 use super::{Subscription, Transport, TransportError};
 use crate::{
     client::{ConnectionState, ConnectionStatus},
@@ -53,25 +60,24 @@ impl Native {
         }
     }
 
-    /// Waits for a connection, and answers its epoch. Nothing has been sent before that, so a
-    /// caller that gives up here knows that nothing happened.
-    async fn connected(
-        &self,
-        status: &mut watch::Receiver<ConnectionStatus>,
-        deadline: Instant,
-    ) -> Result<u64, TransportError> {
-        if status.borrow().state == ConnectionState::Disconnected {
+    /// Waits for a connection. Nothing has been sent before that, so a caller that gives up here
+    /// knows that nothing happened.
+    async fn connected(&self, deadline: Instant) -> Result<Ahead, TransportError> {
+        loop {
+            if let Some(ahead) = self.monitor.ahead() {
+                return Ok(ahead);
+            }
+            let mut status = self.monitor.status();
             let settled = status.wait_for(|now| now.state != ConnectionState::Disconnected);
-            // A time-out shows in the state, which is looked at below.
-            _ = tokio::time::timeout_at(deadline, settled).await;
-        }
-        let now = status.borrow_and_update();
-        match now.state {
-            ConnectionState::Connected => Ok(now.epoch),
-            ConnectionState::Closed => Err(TransportError::Closed),
-            ConnectionState::Disconnected => Err(TransportError::NotConnected(
-                "no server can be reached".into(),
-            )),
+            match tokio::time::timeout_at(deadline, settled).await {
+                Ok(Ok(now)) if now.state == ConnectionState::Connected => {}
+                Ok(_) => return Err(TransportError::Closed),
+                Err(_) => {
+                    return Err(TransportError::NotConnected(
+                        "no server can be reached".into(),
+                    ));
+                }
+            }
         }
     }
 
@@ -84,48 +90,48 @@ impl Native {
         }
     }
 
+    // One of these is made for every request, so it is kept small: what is rare is boxed, and what
+    // is waited for stays where it was made.
     async fn ask(&self, message: Outbound, timeout: Duration) -> Result<Message, TransportError> {
         let _open = self.enter().await?;
         let size = size_of(&message);
         let deadline = Instant::now() + timeout;
-        let mut status = self.monitor.status();
-        let epoch = self.connected(&mut status, deadline).await?;
         // From before the request goes out, or a refusal could be missed.
-        let mut ahead = self.monitor.watch_for_trouble(epoch);
-
-        let request = async_nats::Request::new()
-            .payload(message.payload)
-            .timeout(None);
-        let request = match message.headers.is_empty() {
-            true => request,
-            false => request.headers(to_header_map(&message.headers)),
+        let mut ahead = match self.monitor.ahead() {
+            Some(ahead) => ahead,
+            None => Box::pin(self.connected(deadline)).await?,
         };
-        let answer = self
-            .client
-            .send_request(to_subject(&message.subject), request)
-            .fuse();
-        let trouble = ahead.of(&message.subject).fuse();
-        let expired = tokio::time::sleep_until(deadline).fuse();
-        pin_mut!(answer, trouble, expired);
-        // An answer that is there counts, whatever else has happened since.
-        select_biased! {
-            answer = answer => answer.map(from_nats).map_err(|error| match error.kind() {
-                RequestErrorKind::NoResponders => TransportError::NoResponders,
-                RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
-                RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
-                RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
-                // The client's task is gone, before or after it sent this.
-                _ => TransportError::Lost,
-            }),
-            error = trouble => Err(error),
-            () = expired => Err(TransportError::Timeout(timeout)),
-        }
+        let mut answer = pin!(self.client.send_request(
+            to_subject(&message.subject),
+            to_request(&message.headers, message.payload),
+        ));
+        let mut trouble = pin!(ahead.of(&message.subject));
+        let mut expired = pin!(tokio::time::sleep_until(deadline));
+        let answer = poll_fn(|context| {
+            // An answer that is there counts, whatever else has happened since.
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(Ok(answer));
+            }
+            if let Poll::Ready(error) = trouble.as_mut().poll(context) {
+                return Poll::Ready(Err(error));
+            }
+            let timeout = |()| Err(TransportError::Timeout(timeout));
+            expired.as_mut().poll(context).map(timeout)
+        });
+        answer.await?.map(from_nats).map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => TransportError::NoResponders,
+            RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
+            RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
+            RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
+            // The client's task is gone, before or after it sent this.
+            _ => TransportError::Lost,
+        })
     }
 
     async fn send(&self, message: Outbound) -> Result<(), TransportError> {
         let _open = self.enter().await?;
         let deadline = Instant::now() + self.timeout;
-        self.connected(&mut self.monitor.status(), deadline).await?;
+        self.connected(deadline).await?;
         let size = size_of(&message);
         let subject = to_subject(&message.subject);
         let sent = match (message.reply, message.headers.is_empty()) {
@@ -242,10 +248,23 @@ fn to_subject(subject: &ByteString) -> async_nats::Subject {
     async_nats::Subject::from(&**subject)
 }
 
+fn to_request(headers: &Headers, payload: Bytes) -> async_nats::Request {
+    // Timed here: async-nats would wait for a lost answer as well.
+    let request = async_nats::Request::new().payload(payload).timeout(None);
+    match headers.is_empty() {
+        true => request,
+        false => request.headers(to_header_map(headers)),
+    }
+}
+
 fn to_header_map(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
-    for (name, value) in headers.iter() {
-        map.append(name, value);
+    for (number, (name, value)) in headers.iter().enumerate() {
+        // Appending looks for the name first, and few names stand twice.
+        match headers.iter().take(number).any(|(before, _)| before == name) {
+            true => map.append(name, value),
+            false => map.insert(name, value),
+        }
     }
     map
 }
@@ -267,14 +286,15 @@ const UNREAD: [&str; 2] = ["Nats-Msg-Size", "Nats-Stream"];
 
 /// The map has no order between names, so they are sorted: the same headers always look the same.
 fn from_header_map(map: &HeaderMap) -> Headers {
-    let mut fields: Vec<_> = map
-        .iter()
-        .flat_map(|(name, values)| {
-            let name: &str = name.as_ref();
-            values.iter().map(move |value| (name, value.as_str()))
-        })
-        .filter(|(name, _)| !UNREAD.contains(name))
-        .collect();
-    fields.sort_by_key(|(name, _)| *name); // stable: values keep their order
-    fields.into_iter().collect()
+    let mut headers = Headers::new();
+    for (name, values) in map.iter() {
+        let name: &str = name.as_ref();
+        if !UNREAD.contains(&name) {
+            for value in values {
+                headers.append(name, value);
+            }
+        }
+    }
+    headers.sort();
+    headers
 }

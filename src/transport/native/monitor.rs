@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -35,8 +35,16 @@ struct Shared {
     status: watch::Sender<ConnectionStatus>,
     trouble: watch::Sender<Trouble>,
     inbox_prefix: String,
-    /// To count connects; set once there is a client.
-    client: Mutex<Option<async_nats::Client>>,
+    /// What async-nats says by itself; locked while the state is turned, by it or by events.
+    source: Mutex<Source>,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    /// Set once there is a client.
+    client: Option<async_nats::Client>,
+    /// Whether it looked disconnected the last time.
+    doubtful: bool,
 }
 
 /// All that can end a request early, behind one receiver: requests are many, trouble is rare.
@@ -58,7 +66,7 @@ impl Monitor {
             status: watch::Sender::new(status),
             trouble: watch::Sender::default(),
             inbox_prefix: format!("{inbox_prefix}."),
-            client: Mutex::new(None),
+            source: Mutex::default(),
         }))
     }
 
@@ -66,23 +74,23 @@ impl Monitor {
         self.0.status.subscribe()
     }
 
-    /// What may go wrong from now on with a request over the connection of an epoch.
-    pub(super) fn watch_for_trouble(&self, epoch: u64) -> Ahead {
+    /// What may go wrong from now on with a request over the connection; `None` where there is none.
+    pub(super) fn ahead(&self) -> Option<Ahead> {
         let trouble = self.0.trouble.subscribe();
-        let seen = {
+        let (epoch, seen) = {
             let now = trouble.borrow();
-            now.forgotten + now.refused.len()
+            (now.connection?, now.forgotten + now.refused.len())
         };
-        Ahead {
+        Some(Ahead {
             trouble,
             epoch,
             seen,
-        }
+        })
     }
 
     /// Marks the connection as closed for good.
     pub(super) fn close(&self) {
-        self.0.turn(ConnectionState::Closed, None);
+        self.0.turn(&mut self.0.source(), ConnectionState::Closed);
     }
 
     /// Takes in an event.
@@ -93,14 +101,16 @@ impl Monitor {
                 self.0
                     .trouble
                     .send_if_modified(|now| now.inbox.take().is_some());
-                // The event comes before the change of state that `look` would see. The very first
-                // comes before there is a client, which is looked at when there is one.
-                if let Some(connects) = self.0.connects() {
-                    self.0.turn(ConnectionState::Connected, Some(connects));
+                // The very first comes before there is a client, which is looked at when there is.
+                let mut source = self.0.source();
+                if source.client.is_some() {
+                    self.0.turn(&mut source, ConnectionState::Connected);
                 }
             }
-            Event::Disconnected => self.0.turn(ConnectionState::Disconnected, None),
-            Event::Closed => self.0.turn(ConnectionState::Closed, None),
+            Event::Disconnected => self
+                .0
+                .turn(&mut self.0.source(), ConnectionState::Disconnected),
+            Event::Closed => self.0.turn(&mut self.0.source(), ConnectionState::Closed),
             Event::Draining => tracing::debug!("draining"),
             Event::LameDuckMode => tracing::info!("the server is about to shut down"),
             Event::SlowConsumer(sid) => {
@@ -120,7 +130,7 @@ impl Monitor {
         client: &async_nats::Client,
         every: Duration,
     ) -> Result<(), ServiceError> {
-        *lock(&self.0.client) = Some(client.clone());
+        self.0.source().client = Some(client.clone());
         self.0.look();
         platform::spawn(look_on(Arc::downgrade(&self.0), every))
     }
@@ -140,41 +150,51 @@ async fn look_on(shared: Weak<Shared>, every: Duration) {
 }
 
 impl Shared {
+    fn source(&self) -> MutexGuard<'_, Source> {
+        // Nothing that is done under this lock can panic half-way.
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What async-nats says of the connection itself.
     fn look(&self) {
-        let Some(client) = lock(&self.client).clone() else {
+        let mut source = self.source();
+        let Some(client) = &source.client else {
             return; // the first connect is still under way
         };
-        // The state first: an old count with a new state would end requests that are fine.
-        let state = match client.connection_state() {
-            State::Connected => ConnectionState::Connected,
-            State::Pending | State::Disconnected => ConnectionState::Disconnected,
-        };
-        self.turn(state, self.connects());
-    }
-
-    /// How often the connection was made; `None` while the first connect is under way.
-    fn connects(&self) -> Option<u64> {
-        let client = lock(&self.client).clone()?;
-        Some(client.statistics().connects.load(Ordering::Relaxed))
-    }
-
-    fn turn(&self, state: ConnectionState, epoch: Option<u64>) {
-        self.status.send_if_modified(|status| {
-            let now = ConnectionStatus::new(state, epoch.unwrap_or(status.epoch));
-            if status.state == ConnectionState::Closed || *status == now {
-                return false;
+        match client.connection_state() {
+            State::Connected => self.turn(&mut source, ConnectionState::Connected),
+            // It tells of a new connection a moment before it says so here.
+            State::Pending | State::Disconnected if !source.doubtful => source.doubtful = true,
+            State::Pending | State::Disconnected => {
+                self.turn(&mut source, ConnectionState::Disconnected);
             }
-            tracing::info!(state = ?now.state, epoch = now.epoch, "connection");
-            *status = now;
-            true
+        }
+    }
+
+    /// Notes the state; whoever calls has the lock, so that nobody else does it half-way.
+    fn turn(&self, source: &mut Source, state: ConnectionState) {
+        source.doubtful = false;
+        // How often there was a connection; counted before anything is told of the last one.
+        let connects = source.client.as_ref().map(|client| {
+            let statistics = client.statistics();
+            statistics.connects.load(Ordering::Relaxed)
         });
-        let status = self.status.borrow().clone();
-        let connected = status.state == ConnectionState::Connected;
-        let connection = connected.then_some(status.epoch);
-        self.trouble.send_if_modified(|now| {
-            std::mem::replace(&mut now.connection, connection) != connection
+        self.set(state, connects.filter(|_| state == ConnectionState::Connected));
+    }
+
+    fn set(&self, state: ConnectionState, epoch: Option<u64>) {
+        let before = self.status.borrow().clone();
+        let now = ConnectionStatus::new(state, epoch.unwrap_or(before.epoch));
+        if before.state == ConnectionState::Closed || before == now {
+            return;
+        }
+        tracing::info!(state = ?now.state, epoch = now.epoch, "connection");
+        let connected = state == ConnectionState::Connected;
+        // First: who reads there of a new connection must not find here that it is lost.
+        self.trouble.send_modify(|trouble| {
+            trouble.connection = connected.then_some(now.epoch);
         });
+        self.status.send_replace(now);
     }
 
     /// A permission that is missing, told in words.
@@ -199,11 +219,6 @@ impl Shared {
                 .send_modify(|now| now.inbox = Some(subject.into()));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing that is done under these locks can panic half-way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What may still go wrong with a request.
@@ -255,13 +270,13 @@ mod tests {
 
     fn refused(text: &str) -> Option<String> {
         let monitor = Monitor::new("_INBOX");
-        monitor.0.turn(ConnectionState::Connected, Some(1));
-        let mut ahead = monitor.watch_for_trouble(1);
+        monitor.0.set(ConnectionState::Connected, Some(1));
+        let mut ahead = monitor.ahead().unwrap();
         let error = ServerError::Other(text.to_owned());
         monitor.on_event(&Event::ServerError(error));
         let refused = ahead.of("$KV.b.k").now_or_never();
         // Who asks later finds a refused inbox too, but not an earlier refusal to publish.
-        let later = monitor.watch_for_trouble(1).of("$KV.b.k").now_or_never();
+        let later = monitor.ahead().unwrap().of("$KV.b.k").now_or_never();
         assert_eq!(later.is_some(), text.contains(".*"));
         match refused? {
             TransportError::PermissionDenied(subject) => Some(subject),
@@ -287,7 +302,7 @@ mod tests {
     #[test]
     fn many_refusals_of_others_do_not_hide_ones_own() {
         let monitor = Monitor::new("_INBOX");
-        monitor.0.turn(ConnectionState::Connected, Some(1));
+        monitor.0.set(ConnectionState::Connected, Some(1));
         let refuse = |subject: &str| {
             let text = format!("Permissions Violation for Publish to \"{subject}\"");
             monitor.on_event(&Event::ServerError(ServerError::Other(text)));
@@ -295,24 +310,48 @@ mod tests {
         for i in 0..2 * REFUSALS {
             refuse(&format!("other.{i}"));
         }
-        let mut ahead = monitor.watch_for_trouble(1);
+        let mut ahead = monitor.ahead().unwrap();
         assert!(ahead.of("mine").now_or_never().is_none());
         refuse("mine");
         let found = ahead.of("mine").now_or_never();
         assert!(matches!(found, Some(TransportError::PermissionDenied(_))));
     }
 
+    /// Asks over a new connection in the very moment it is told of.
+    struct AtOnce(Monitor, Mutex<Option<bool>>);
+
+    impl std::task::Wake for AtOnce {
+        fn wake(self: Arc<Self>) {
+            let connected = self.0.status().borrow().state == ConnectionState::Connected;
+            *self.1.lock().unwrap() = Some(connected && self.0.ahead().is_some());
+        }
+    }
+
+    #[test]
+    fn who_hears_of_a_new_connection_can_use_it_at_once() {
+        let monitor = Monitor::new("_INBOX");
+        let first = Arc::new(AtOnce(monitor.clone(), Mutex::default()));
+        let waker = first.clone().into();
+        let mut status = monitor.status();
+        let mut changed = std::pin::pin!(status.changed());
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(changed.poll_unpin(&mut context).is_pending());
+        monitor.0.set(ConnectionState::Connected, Some(1));
+        assert_eq!(*first.1.lock().unwrap(), Some(true));
+    }
+
     #[test]
     fn the_loss_of_another_connection_ends_nothing() {
         let monitor = Monitor::new("_INBOX");
-        monitor.0.turn(ConnectionState::Connected, Some(2));
-        let mut ahead = monitor.watch_for_trouble(2);
+        monitor.0.set(ConnectionState::Connected, Some(2));
+        let mut ahead = monitor.ahead().unwrap();
         assert!(ahead.of("a").now_or_never().is_none());
-        monitor.0.turn(ConnectionState::Disconnected, None);
+        monitor.0.set(ConnectionState::Disconnected, None);
         let lost = ahead.of("a").now_or_never();
         assert!(matches!(lost, Some(TransportError::Lost)));
-        monitor.0.turn(ConnectionState::Connected, Some(3));
-        let before = monitor.watch_for_trouble(2).of("a").now_or_never();
+        assert!(monitor.ahead().is_none());
+        monitor.0.set(ConnectionState::Connected, Some(3));
+        let before = ahead.of("a").now_or_never();
         assert!(matches!(before, Some(TransportError::Lost)));
     }
 }

@@ -100,7 +100,8 @@ impl Web {
             answer,
         };
         self.command(command).await?;
-        result.await.unwrap_or(Err(TransportError::Lost))
+        // The task answers all that it has taken before it ends, so this was never taken.
+        result.await.unwrap_or(Err(TransportError::Closed))
     }
 
     async fn send(&self, message: Outbound) -> Result<(), TransportError> {

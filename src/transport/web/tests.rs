@@ -149,7 +149,7 @@ async fn notices_a_server_that_hangs() {
     let client = client(url).await;
     server.pause().unwrap();
     let asked = client.request(Outbound::new("a", ""), SECOND).await;
-    assert!(matches!(asked, Err(TransportError::Timeout(_))));
+    assert!(matches!(asked, Err(TransportError::Timeout(_))), "{asked:?}");
     server.resume().unwrap();
     let asked = client.request(Outbound::new("a", ""), SECOND).await;
     assert!(matches!(asked, Err(TransportError::NoResponders)));

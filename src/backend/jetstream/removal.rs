@@ -1,0 +1,95 @@
+//! Taking consumers off the server that nobody listens to any more.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::select;
+
+use super::{
+    api::{Done, code},
+    bucket::Bucket,
+    call::{Api, Failure},
+    start::{INACTIVE, connected},
+};
+use crate::{kv::ServiceError, platform};
+
+/// After how long a consumer that was not there is looked for once more.
+///
+/// A server may come to the removal before it is through with the creation, even on one connection:
+/// it handles the two side by side. Where the answer to the creation is lost, nothing tells when.
+const LATE: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
+
+/// Between attempts that nobody answers.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A consumer on the server, which is removed there when this is dropped.
+#[derive(Debug)]
+pub(super) struct OnServer {
+    api: Api,
+    path: String,
+    /// Whether the server has said that the consumer is there.
+    confirmed: bool,
+}
+
+impl OnServer {
+    /// A consumer that is about to be asked for.
+    pub(super) fn new(bucket: &Bucket, name: &str) -> Self {
+        Self {
+            api: bucket.api.clone(),
+            path: format!("{}.{name}", bucket.stream),
+            confirmed: false,
+        }
+    }
+
+    /// The server says that it is there.
+    pub(super) fn confirm(&mut self) {
+        self.confirmed = true;
+    }
+}
+
+impl Drop for OnServer {
+    fn drop(&mut self) {
+        let path = std::mem::take(&mut self.path);
+        let removal = Box::pin(remove(self.api.clone(), path, self.confirmed));
+        // Best effort, outside of a runtime too: what is never told the server removes by itself
+        // in the end, because nobody listens.
+        _ = platform::spawn(async move {
+            select(removal, platform::sleep(INACTIVE)).await;
+        });
+    }
+}
+
+async fn remove(mut api: Api, path: String, confirmed: bool) {
+    let mut late = LATE.into_iter();
+    loop {
+        // May be asked more than once: the name is like no other.
+        let pause = match api.call("CONSUMER.DELETE", &path, Bytes::new()).await {
+            Ok(Done {}) => return,
+            Err(failure) if failure.code() == code::NO_CONSUMER && !confirmed => late.next(),
+            Err(Failure::Service(
+                ServiceError::Timeout { .. } | ServiceError::Disconnected { .. },
+            )) => Some(PAUSE),
+            Err(_) => return,
+        };
+        let Some(pause) = pause else { return };
+        // A client that was dropped does not live on for the sake of this.
+        let mut status = api.transport.status();
+        let transport = Arc::downgrade(&api.transport);
+        let Api {
+            prefix, timeout, ..
+        } = api;
+        platform::sleep(pause).await;
+        let (Ok(()), Some(transport)) = (connected(&mut status).await, transport.upgrade()) else {
+            return;
+        };
+        api = Api {
+            transport,
+            prefix,
+            timeout,
+        };
+    }
+}

@@ -1,0 +1,152 @@
+use std::borrow::Cow;
+
+use super::{Object, Value, Writer, object, parse};
+
+#[test]
+fn reads_what_there_is() {
+    let json =
+        br#" {"a": 1, "b":[true,null,-2.5e+3], "c":"x\"\u00e9\ud83d\ude00\n", "a":2, "d":{}} "#;
+    let read = object(json).unwrap();
+    assert_eq!(read.number::<u64>("a").unwrap(), Some(2));
+    assert_eq!(read.text("c").unwrap().unwrap(), "x\"é😀\n");
+    assert_eq!(read.list("b").unwrap()[2], Value::Number("-2.5e+3"));
+    assert_eq!(read.object("d").unwrap(), Some(&Object::default()));
+    assert_eq!(*read.get("e"), Value::Null);
+    assert!(!read.flag("e").unwrap() && read.texts("e").unwrap().is_empty());
+}
+
+#[test]
+fn numbers_keep_all_their_digits_and_their_ranges() {
+    let read = object(br#"{"most":18446744073709551615,"more":18446744073709551616,"least":-9223372036854775808,"part":1.5,"text":"1"}"#).unwrap();
+    assert_eq!(read.number("most").unwrap(), Some(u64::MAX));
+    assert_eq!(read.signed("least").unwrap(), Some(i64::MIN));
+    assert_eq!(read.number::<u64>("none").unwrap(), None);
+    for name in ["more", "least", "part", "text"] {
+        assert!(read.number::<u64>(name).is_err(), "{name}");
+    }
+    let error = read.number::<u8>("most").unwrap_err().to_string();
+    assert_eq!(error, "a smaller number expected as `most`");
+}
+
+#[test]
+fn what_is_not_json_is_an_error_that_says_where() {
+    let error = parse(br#"{"a":1,}"#).unwrap_err().to_string();
+    assert_eq!(error, "invalid JSON: a name expected at byte 7");
+    assert!(parse(b"\xff").is_err());
+    let deep = |depth| [b"[".repeat(depth), b"]".repeat(depth)].concat();
+    assert!(parse(&deep(64)).is_ok());
+    assert!(parse(&deep(65)).is_err());
+    assert!(parse(&b"[".repeat(1_000_000)).is_err());
+}
+
+/// Writes the same as `serde_json` where both write the same fields.
+#[test]
+fn writes_what_is_said() {
+    let mut json = Writer::new();
+    json.text("a\n", "\u{1f}\0\u{7f}é\"\\");
+    json.number("n", u64::MAX);
+    json.signed("s", i64::MIN);
+    json.open("o");
+    json.texts("l", &["{".into(), "[".into()]);
+    json.flag("f", true);
+    json.close();
+    json.open_list("items");
+    for name in ["x", "y"] {
+        json.open_item();
+        json.text("name", name);
+        json.close();
+    }
+    json.close_list();
+    json.maybe_number("none", None);
+    json.maybe_text("none", None);
+    json.null("z");
+    let expected = serde_json::json!({
+        "a\n": "\u{1f}\0\u{7f}é\"\\", "n": u64::MAX, "s": i64::MIN,
+        "o": {"l": ["{", "["], "f": true},
+        "items": [{"name": "x"}, {"name": "y"}], "z": null,
+    });
+    let written: serde_json::Value = serde_json::from_slice(&json.finish()).unwrap();
+    assert_eq!(written, expected);
+}
+
+/// The same through `serde_json`'s tree.
+fn through_serde(value: &Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(flag) => (*flag).into(),
+        Value::Number(digits) => serde_json::from_str(digits).unwrap(),
+        Value::Text(text) => (&**text).into(),
+        Value::List(list) => list.iter().map(through_serde).collect(),
+        Value::Object(Object(fields)) => {
+            let field =
+                |(name, value): &(Cow<'_, str>, _)| (name.to_string(), through_serde(value));
+            fields.iter().map(field).collect()
+        }
+    }
+}
+
+crate::platform::native_only! {
+    use proptest::prelude::*;
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<u64>().prop_map(serde_json::Value::from),
+            any::<i64>().prop_map(serde_json::Value::from),
+            any::<i32>().prop_map(|n| serde_json::Value::from(f64::from(n) / 4.0)),
+            any::<String>().prop_map(serde_json::Value::from),
+            "[\"\\\\/\u{0}-\u{1f}]{0,5}".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
+                proptest::collection::btree_map(any::<String>(), inner, 0..5)
+                    .prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What another wrote is read, and written so that the other reads the same again.
+        #[test]
+        fn agrees_with_serde_json(value in any_json(), pretty: bool) {
+            let text = if pretty {
+                serde_json::to_string_pretty(&value).unwrap()
+            } else {
+                value.to_string()
+            };
+            let read = parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(through_serde(&read), value.clone());
+            let mut writer = Writer::new();
+            writer.field("it", &read);
+            let written: serde_json::Value = serde_json::from_slice(&writer.finish()).unwrap();
+            prop_assert_eq!(&written["it"], &value);
+        }
+
+        /// Of what is nearly JSON both take the same.
+        #[test]
+        fn takes_what_serde_json_takes(
+            text in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\\", "\\u", "\"\\u00e9\"", "\"\\ud83d\\ude00\"",
+                    "\\ud83d", "0", "1", "-", ".", "e", "+", "true", "false", "null", "n", " ", "\n", "\u{1}", "é",
+                ]),
+                0..12,
+            ),
+            quoted: bool,
+        ) {
+            let text = match quoted {
+                true => format!("\"{}\"", text.concat()),
+                false => text.concat(),
+            };
+            match (parse(text.as_bytes()), serde_json::from_str::<serde_json::Value>(&text)) {
+                (Ok(ours), Ok(theirs)) => prop_assert_eq!(through_serde(&ours), theirs, "{}", text),
+                (Err(_), Err(_)) => {}
+                // A number that no float can be is still a number.
+                (Ok(_), Err(error)) if error.to_string().contains("out of range") => {}
+                (ours, theirs) => prop_assert!(false, "{text:?} is {ours:?}, not {theirs:?}"),
+            }
+        }
+    }
+}
