@@ -154,12 +154,13 @@ try {
       }
     }
     if (wanted(`first load${suffix}`)) {
-      const sides = [...clients, "raw"] as const;
-      const of = await measure(browser, web.url, { name: "first load", count: KEYS, url, sides });
-      for (const side of ["rust", "npm"] as const) {
-        report(`${side} first load${suffix}`, "s", "lower", of(side), of("peer"));
-      }
-      report(`rust raw limit${suffix}`, "s", "lower", of("rust"), of("raw"));
+      const load = (name: string, sides: readonly Side[]): Promise<(side: Side) => number> =>
+        measure(browser, web.url, { name, count: KEYS, url, sides });
+      const rust = await load("first load", ["rust", "peer", "raw"]);
+      report(`rust first load${suffix}`, "s", "lower", rust("rust"), rust("peer"));
+      report(`rust raw limit${suffix}`, "s", "lower", rust("rust"), rust("raw"));
+      const npm = await load("first load into a map", ["npm", "peer"]);
+      report(`npm first load${suffix}`, "s", "lower", npm("npm"), npm("peer"));
     }
     await act("remove", server);
   }

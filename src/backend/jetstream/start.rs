@@ -331,8 +331,9 @@ fn short_name(inbox: &str) -> String {
     let mut hasher = DefaultHasher::new();
     inbox.hash(&mut hasher);
     let mut hash = hasher.finish();
-    let mut name = String::with_capacity(13);
-    for _ in 0..13 {
+    // Fifty bits, a few more than servers take for the names that they give.
+    let mut name = String::with_capacity(10);
+    for _ in 0..10 {
         name.push(char::from(DIGITS[(hash & 31) as usize]));
         hash >>= 5;
     }
