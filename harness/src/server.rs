@@ -194,12 +194,13 @@ impl NatsServer {
         self.0.end(Signal::TERM)
     }
 
-    /// Freezes it: connections stay open and nothing answers.
+    /// Freezes it: connections stay open and nothing answers, from when this returns.
     ///
     /// # Errors
     /// If it does not run.
     pub fn pause(&self) -> Result<()> {
-        self.0.signal(Signal::STOP)
+        self.0.signal(Signal::STOP)?;
+        self.0.stopped()
     }
 
     /// Goes on after [`pause`](Self::pause).
@@ -396,6 +397,18 @@ impl Inner {
         match &*self.child() {
             Some(child) if !has_exited(child) => send(child, signal),
             _ => Err(Error::new(format!("{} does not run", self.name))),
+        }
+    }
+
+    /// Waits until no thread of it runs: one that is at work on another processor may go on for a moment.
+    fn stopped(&self) -> Result<()> {
+        let Some(pid) = self.child().as_ref().map(Pid::from_child) else {
+            return Ok(());
+        };
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(pid), options) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::io("cannot wait for nats-server", e)),
         }
     }
 
