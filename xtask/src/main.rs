@@ -1,11 +1,13 @@
 //! What a developer repeats: `cargo xtask <task>`.
 
+mod apt;
 mod bench;
 mod browser;
 mod ci;
 mod dashboard;
 mod hack;
 mod npm;
+mod peers;
 mod run;
 mod server;
 mod test;
