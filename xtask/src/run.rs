@@ -14,7 +14,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 /// The cargo that runs us, at the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(harness::workspace::root());
+    command.current_dir(workspace::root());
     command
 }
 
