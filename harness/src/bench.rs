@@ -112,6 +112,36 @@ impl Report {
         }
     }
 
+    /// The report that another program has begun and finished, to be added to.
+    ///
+    /// # Errors
+    /// If there is none, or it is not one of ours.
+    pub fn resume(name: &str) -> Result<Self> {
+        let path = workspace::target_dir().join(format!("bench/{name}.json"));
+        let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
+        let text = fs::read(&path).map_err(failed)?;
+        let cases: Vec<Value> = serde_json::from_slice(&text)
+            .map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+        let cases = cases.iter().map(|case| {
+            let text = |field: &str| case[field].as_str().unwrap_or_default().to_owned();
+            let number = |field: &str| case[field].as_f64().unwrap_or(f64::NAN);
+            Case {
+                case: text("case"),
+                ours: number("ours"),
+                peer: number("peer"),
+                unit: text("unit"),
+                better: match case["better"].as_str() {
+                    Some("higher") => Better::Higher,
+                    _ => Better::Lower,
+                },
+            }
+        });
+        Ok(Self {
+            name: name.to_owned(),
+            cases: cases.collect(),
+        })
+    }
+
     /// Adds a case from its samples.
     pub fn add(&mut self, case: &str, unit: &str, better: Better, ours: &[f64], peer: &[f64]) {
         self.cases.push(Case {

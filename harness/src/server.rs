@@ -194,13 +194,13 @@ impl NatsServer {
         self.0.end(Signal::TERM)
     }
 
-    /// Freezes it: connections stay open and nothing answers.
+    /// Freezes it: connections stay open and nothing answers, from when this returns.
     ///
     /// # Errors
     /// If it does not run.
     pub fn pause(&self) -> Result<()> {
         self.0.signal(Signal::STOP)?;
-        self.0.wait_until_stopped()
+        self.0.stopped()
     }
 
     /// Goes on after [`pause`](Self::pause).
@@ -400,16 +400,15 @@ impl Inner {
         }
     }
 
-    /// The signal alone is not it: on another core the process may go on for a moment, and answer.
-    fn wait_until_stopped(&self) -> Result<()> {
-        match &*self.child() {
-            Some(child) => {
-                let id = WaitId::Pid(Pid::from_child(child));
-                waitid(id, WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT)
-                    .map(drop)
-                    .map_err(|e| Error::io("cannot wait for nats-server to stop", e))
-            }
-            None => Err(Error::new(format!("{} does not run", self.name))),
+    /// Waits until no thread of it runs: one that is at work on another processor may go on for a moment.
+    fn stopped(&self) -> Result<()> {
+        let Some(pid) = self.child().as_ref().map(Pid::from_child) else {
+            return Ok(());
+        };
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(pid), options) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::io("cannot wait for nats-server", e)),
         }
     }
 

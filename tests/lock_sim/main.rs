@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod acting;
 mod check;
 mod faults;
 mod rng;

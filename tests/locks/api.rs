@@ -1,7 +1,6 @@
-//! Every promise of the API, on the embedded backend and on a server.
+//! Getting in, getting out, and being refused.
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,79 +9,14 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt};
-use shizuku::{
-    Client, Processor, Store,
-    kv::{
-        BoxError, BucketConfig, LimitMarkers,
-        election::Election,
-        lock::{LockOptions, LostReason},
-        mutex::DistroMutex,
-        rw_lock::{
-            DistroRwLock, DistroRwLockError, LockedResourceWriteProcessor, Mode,
-            WithLockProcessError,
-        },
-        semaphore::DistroSemaphore,
-    },
+use shizuku::kv::{
+    BucketConfig, LimitMarkers,
+    lock::LockOptions,
+    rw_lock::{DistroRwLock, DistroRwLockError},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-type Result<T = (), E = BoxError> = std::result::Result<T, E>;
-
-const SOON: Duration = Duration::from_secs(2);
-const MOMENT: Duration = Duration::from_millis(50);
-
-/// Where a test runs: a service, and a bucket of its own in it.
-struct World {
-    url: String,
-    bucket: String,
-}
-
-impl World {
-    fn memory() -> Self {
-        Self {
-            url: "memory:".into(),
-            bucket: "locks".into(),
-        }
-    }
-
-    async fn server() -> Result<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
-            url: harness::shared(harness::LATEST).await?.url(),
-            bucket: format!("locks-{number}"),
-        })
-    }
-
-    async fn client(&self) -> Result<Client> {
-        Ok(shizuku::connect(&self.url).await?)
-    }
-
-    /// Two handles on one bucket: two participants.
-    async fn stores(&self) -> Result<(Store, Store)> {
-        let client = self.client().await?;
-        let one = client.create_bucket(self.bucket.as_str()).await?;
-        Ok((one, client.open_bucket(&self.bucket).await?))
-    }
-}
-
-/// Every test runs on the embedded backend and on a server.
-macro_rules! everywhere {
-    ($($test:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test]
-            async fn $test() -> super::Result {
-                super::$test(super::World::memory()).await
-            })*
-        }
-        mod server {
-            $(#[tokio::test]
-            async fn $test() -> super::Result {
-                super::$test(super::World::server().await?).await
-            })*
-        }
-    };
-}
+use crate::support::{MOMENT, Result, SOON, World, everywhere, nothing_left};
 
 everywhere! {
     readers_share_and_writers_go_first,
@@ -93,31 +27,6 @@ everywhere! {
     deadlines_and_tries,
     bad_input_is_refused_before_anything_is_sent,
     a_bucket_without_limit_markers_is_refused,
-    a_removed_entry_is_a_lost_hold,
-    a_hold_is_renewed_for_as_long_as_it_lasts,
-    downgrading_lets_readers_in_and_no_writer_between,
-    holders_are_listed_and_followed,
-    a_processor_releases_however_it_ends,
-    mutexes_and_read_write_locks_of_one_name_are_one,
-    a_semaphore_counts,
-    an_election_has_one_leader_at_a_time,
-    a_dead_holder_is_waited_for_as_long_as_its_lease,
-}
-
-/// What is left in the log.
-async fn entries(store: &Store) -> Result<usize> {
-    Ok(store.get_many("_lock.>").await?.len())
-}
-
-/// Waits until the log is empty: probes expire by themselves.
-async fn nothing_left(store: &Store) -> Result {
-    for _ in 0..300 {
-        if entries(store).await? == 0 {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{:?}", store.get_many("_lock.>").await?);
 }
 
 async fn readers_share_and_writers_go_first(world: World) -> Result {
@@ -156,6 +65,7 @@ async fn writers_are_served_in_order(world: World) -> Result {
     let first = locks[0].write().await?;
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
+    let mut queue = Box::pin(locks[0].watch_holders()?);
     for number in 0..6 {
         let (lock, order) = (locks[number % 2].clone(), order.clone());
         tasks.push(tokio::spawn(async move {
@@ -163,7 +73,8 @@ async fn writers_are_served_in_order(world: World) -> Result {
             order.lock().unwrap().push((number, guard.token()));
             guard.release().await.unwrap();
         }));
-        sleep(MOMENT / 5).await;
+        // The next one comes when this one stands in the queue.
+        while timeout(SOON, queue.next()).await?.unwrap()?.len() < number + 2 {}
     }
     first.release().await?;
     for task in tasks {
@@ -344,333 +255,5 @@ async fn a_bucket_without_limit_markers_is_refused(world: World) -> Result {
     config.limit_markers = LimitMarkers::For(Duration::from_secs(1));
     client.create_or_update_bucket(config).await?;
     lock.write().await?.release().await?;
-    Ok(())
-}
-
-async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let guard = DistroRwLock::new(&a, "r")?.write().await?;
-    assert!(guard.lost().now_or_never().is_none());
-    // An administrator takes the entry out.
-    let key = entry_key(&b).await?;
-    remove(&b, &key).await?;
-    assert_eq!(timeout(SOON, guard.lost()).await?, LostReason::Gone);
-    assert!(!guard.is_held());
-    let token = guard.token();
-    let error = guard.release().await.unwrap_err();
-    let DistroRwLockError::Lost { token: lost, .. } = error else {
-        panic!("{error:?}");
-    };
-    assert_eq!(lost, token);
-    drop(timeout(SOON, DistroRwLock::new(&b, "r")?.write()).await??);
-    Ok(())
-}
-
-/// The key of the one entry that is no probe.
-async fn entry_key(store: &Store) -> Result<shizuku::kv::Key> {
-    let mut entries = store.get_many("_lock.>").await?;
-    entries.retain(|entry| {
-        !entry
-            .value
-            .as_deref()
-            .unwrap_or_default()
-            .ends_with(b"probe\"}")
-    });
-    assert_eq!(entries.len(), 1, "{entries:?}");
-    Ok(entries.remove(0).key)
-}
-
-/// A key of the library cannot be removed through the store, so a bucket of an own backend is
-/// used.
-async fn remove(store: &Store, key: &shizuku::kv::Key) -> Result {
-    assert!(store.purge(key).await.is_err(), "lock keys are reserved");
-    assert!(store.put(key, "x").await.is_err(), "lock keys are reserved");
-    store
-        .__backend()
-        .remove(key, shizuku::kv::RemoveOptions::purge())
-        .await?;
-    Ok(())
-}
-
-async fn a_hold_is_renewed_for_as_long_as_it_lasts(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let options = LockOptions::new().lease(Duration::from_secs(3));
-    let guard = DistroRwLock::with_options(&a, "r", options)?
-        .write()
-        .await?;
-    let before = a.status().await?.last_revision;
-    sleep(Duration::from_millis(7200)).await;
-    assert!(guard.is_held());
-    assert!(DistroRwLock::new(&b, "r")?.try_write().await?.is_none());
-    // The other's probes are counted too.
-    let writes = a.status().await?.last_revision - before;
-    assert!((5..=9).contains(&writes), "{writes} writes");
-    guard.release().await?;
-    Ok(())
-}
-
-async fn downgrading_lets_readers_in_and_no_writer_between(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let writer = DistroRwLock::new(&a, "r")?.write().await?;
-    let token = writer.token();
-    let other = DistroRwLock::new(&b, "r")?;
-    let reader = tokio::spawn({
-        let other = other.clone();
-        async move { other.read().await }
-    });
-    let kept = timeout(Duration::from_secs(3), writer.downgrade()).await??;
-    assert_eq!(kept.token(), token);
-    let reader = timeout(SOON, reader).await???;
-    assert!(kept.is_held() && reader.is_held());
-    assert!(other.try_write().await?.is_none());
-    kept.release().await?;
-    reader.release().await?;
-    drop(timeout(SOON, other.write()).await??);
-    Ok(())
-}
-
-async fn holders_are_listed_and_followed(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let named = |store, label: &str| {
-        DistroRwLock::with_options(store, "r", LockOptions::new().label(label.to_owned()))
-    };
-    let (mine, theirs) = (named(&a, "mine")?, named(&b, "theirs")?);
-    let mut changes = Box::pin(theirs.watch_holders()?);
-    assert_eq!(timeout(SOON, changes.next()).await?.unwrap()?, []);
-    let guard = mine.write().await?;
-    let seen = timeout(SOON, changes.next()).await?.unwrap()?;
-    assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].label.as_deref(), Some("mine"));
-    assert_eq!(seen[0].mode, Some(Mode::Write));
-    assert_eq!(seen[0].lease, Duration::from_secs(15));
-    assert!(seen[0].holds && seen[0].token == guard.token());
-    let age = seen[0].since.elapsed()?;
-    assert!(age < Duration::from_secs(5), "{age:?}");
-
-    let waiting = tokio::spawn({
-        let theirs = theirs.clone();
-        async move { theirs.write().await }
-    });
-    let seen = timeout(SOON, changes.next()).await?.unwrap()?;
-    assert_eq!(seen.len(), 2);
-    assert!(!seen[1].holds && seen[1].label.as_deref() == Some("theirs"));
-    assert_eq!(mine.holders().await?, seen);
-    guard.release().await?;
-    let seen = timeout(SOON, changes.next()).await?.unwrap()?;
-    assert!(seen.len() == 1 && seen[0].holds);
-    waiting.await??.release().await?;
-    assert_eq!(timeout(SOON, changes.next()).await?.unwrap()?, []);
-    Ok(())
-}
-
-struct Work<F>(F);
-
-impl<F, Fut, T, E> Processor<(), Result<T, E>> for Work<F>
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = Result<T, E>> + Send,
-{
-    fn process(&self, (): ()) -> impl Future<Output = Result<T, E>> + Send {
-        (self.0)()
-    }
-}
-
-async fn a_processor_releases_however_it_ends(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let other = DistroRwLock::new(&b, "r")?;
-
-    let fails = Work(|| async { Err::<(), _>(std::fmt::Error) });
-    let failed = LockedResourceWriteProcessor::new(Arc::new(fails), &a, "r");
-    let error = failed.process(()).await.unwrap_err();
-    assert!(matches!(
-        error,
-        WithLockProcessError::Process(std::fmt::Error)
-    ));
-    timeout(SOON, other.write()).await??.release().await?;
-
-    let panics = Work(|| async { panic!("as it should") as Result<(), Infallible> });
-    let panicked = LockedResourceWriteProcessor::new(Arc::new(panics), &a, "r");
-    let join = tokio::spawn(async move { panicked.process(()).await }).await;
-    assert!(join.unwrap_err().is_panic());
-    timeout(SOON, other.write()).await??.release().await?;
-
-    let hangs = Work(std::future::pending::<Result<(), Infallible>>);
-    let hung = LockedResourceWriteProcessor::new(Arc::new(hangs), &a, "r");
-    assert!(timeout(MOMENT, hung.process(())).await.is_err());
-    timeout(SOON, other.write()).await??.release().await?;
-
-    // The lock is lost under the work: its result stays, and the report tells.
-    let store = b.clone();
-    let robbed = Work(move || {
-        let store = store.clone();
-        async move {
-            let key = entry_key(&store).await?;
-            remove(&store, &key).await?;
-            sleep(MOMENT).await;
-            Ok::<_, BoxError>(5)
-        }
-    });
-    let robbed = LockedResourceWriteProcessor::new(Arc::new(robbed), &a, "r");
-    assert_eq!(robbed.process(()).await?, 5);
-    let report = robbed.process_and_report(()).await?;
-    assert_eq!(report.output?, 5);
-    assert!(matches!(
-        report.release,
-        Err(DistroRwLockError::Lost { .. })
-    ));
-
-    let held = other.write().await?;
-    let bad = LockedResourceWriteProcessor::new(
-        Arc::new(Work(|| async { Ok::<_, Infallible>(()) })),
-        &a,
-        "a b",
-    );
-    assert!(matches!(
-        bad.process(()).await,
-        Err(WithLockProcessError::Lock(_))
-    ));
-    held.release().await?;
-    Ok(())
-}
-
-async fn mutexes_and_read_write_locks_of_one_name_are_one(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let guard = DistroMutex::new(&a, "r")?.lock().await?;
-    assert!(DistroRwLock::new(&b, "r")?.try_read().await?.is_none());
-    assert!(DistroMutex::new(&b, "r")?.try_lock().await?.is_none());
-    guard.release().await?;
-    Ok(())
-}
-
-async fn a_semaphore_counts(world: World) -> Result {
-    let client = world.client().await?;
-    client.create_bucket(world.bucket.as_str()).await?;
-    let inside = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
-    let mut tasks = Vec::new();
-    for _ in 0..8 {
-        let store = client.open_bucket(&world.bucket).await?;
-        let (inside, most) = (inside.clone(), most.clone());
-        tasks.push(tokio::spawn(async move {
-            let semaphore = DistroSemaphore::new(&store, "s", 3.try_into().unwrap()).unwrap();
-            for _ in 0..5 {
-                let permit = semaphore.acquire().await.unwrap();
-                most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                sleep(Duration::from_millis(3)).await;
-                inside.fetch_sub(1, Ordering::SeqCst);
-                permit.release().await.unwrap();
-            }
-        }));
-    }
-    for task in tasks {
-        timeout(Duration::from_secs(30), task).await??;
-    }
-    assert_eq!(most.load(Ordering::SeqCst), 3);
-    // Those who think that there are fewer keep to their number, and so do the others then.
-    let store = client.open_bucket(&world.bucket).await?;
-    let semaphore = |permits: u32| DistroSemaphore::new(&store, "s", permits.try_into().unwrap());
-    let one = semaphore(1)?.try_acquire().await?.unwrap();
-    assert!(semaphore(3)?.try_acquire().await?.is_none());
-    one.release().await?;
-    Ok(())
-}
-
-async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let (here, there) = (Election::new(&a, "e")?, Election::new(&b, "e")?);
-    let mut seen = Box::pin(there.observe()?);
-    assert_eq!(timeout(SOON, seen.next()).await?.unwrap()?, None);
-    let mut office = here.campaign("here").await?;
-    let leader = timeout(SOON, seen.next()).await?.unwrap()?.unwrap();
-    assert_eq!(
-        (leader.value.as_str(), leader.token),
-        ("here", office.token())
-    );
-    let successor = tokio::spawn({
-        let there = there.clone();
-        async move { there.campaign("there").await }
-    });
-    timeout(SOON, office.proclaim("moved")).await??;
-    let leader = timeout(SOON, seen.next()).await?.unwrap()?.unwrap();
-    assert_eq!(
-        (leader.value.as_str(), leader.token),
-        ("moved", office.token())
-    );
-    assert_eq!(there.candidates().await?.len(), 2);
-    office.resign().await?;
-    let office = timeout(SOON, successor).await???;
-    loop {
-        let leader = timeout(SOON, seen.next()).await?.unwrap()?;
-        if let Some(leader) = leader {
-            assert_eq!(
-                (leader.value.as_str(), leader.token),
-                ("there", office.token())
-            );
-            break;
-        }
-    }
-    assert_eq!(here.leader().await?.unwrap().value, "there");
-    let too_long = here.campaign("x".repeat(70_000)).await;
-    assert!(matches!(too_long, Err(DistroRwLockError::InvalidOption(_))));
-    Ok(())
-}
-
-/// A runtime that ends under a lock: the hold says so, and the handle works on in another one.
-#[test]
-fn a_stopped_runtime_loses_its_holds() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
-    let first = runtime();
-    let (store, guard) = first
-        .block_on(async {
-            let (store, _) = World::memory().stores().await?;
-            let guard = DistroRwLock::new(&store, "r")?.write().await?;
-            Ok::<_, BoxError>((store, guard))
-        })
-        .unwrap();
-    drop(first);
-    assert!(!guard.is_held());
-    let second = runtime();
-    second
-        .block_on(async {
-            assert_eq!(guard.lost().await, LostReason::Stopped);
-            assert!(guard.release().await.is_err());
-            DistroRwLock::new(&store, "other")?
-                .write()
-                .await?
-                .release()
-                .await?;
-            Ok::<_, BoxError>(())
-        })
-        .unwrap();
-}
-
-async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let options = LockOptions::new().lease(Duration::from_secs(3));
-    let lock = DistroRwLock::with_options(&a, "r", options)?;
-    // Its runtime dies, and with it everything that would renew or release.
-    let died = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let guard = runtime.block_on(lock.write()).unwrap();
-        let died = Instant::now();
-        drop(runtime);
-        std::mem::forget(guard);
-        died
-    })
-    .await?;
-    drop(timeout(Duration::from_secs(10), DistroRwLock::new(&b, "r")?.write()).await??);
-    let waited = died.elapsed();
-    assert!(
-        waited > Duration::from_millis(2500) && waited < Duration::from_secs(5),
-        "{waited:?}"
-    );
     Ok(())
 }

@@ -8,6 +8,10 @@
 )]
 
 mod api;
+mod cost;
+mod family;
 mod faults;
+mod holding;
 mod seed;
 mod stress;
+mod support;

@@ -1,13 +1,14 @@
 //! Chromium, and how tests drive it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{self, Command};
 use std::{env, fs};
 
 use harness::workspace;
 use serde_json::json;
 
-use crate::run::{Result, find, run};
+use crate::apt;
+use crate::run::{Result, find};
 
 /// Headless; and silent towards the world, which no test needs and not every machine reaches.
 const ARGUMENTS: &[&str] = &[
@@ -86,31 +87,8 @@ impl Drop for Browser {
 }
 
 fn install() -> Result {
-    if find("apt-get").is_none() {
+    if !apt::is_there() {
         return Err("the browser tests need Chromium and ChromeDriver: install them, or name them in CHROME and CHROMEDRIVER".into());
     }
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new(if is_root() { "apt-get" } else { "sudo" });
-        if !is_root() {
-            command.args(["--non-interactive", "apt-get"]);
-        }
-        run(command
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update", "-qq"])?;
-    apt(&[
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-        "chromium",
-        "chromium-driver",
-    ])
-}
-
-/// Whether we own what root owns.
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(Path::new("/proc/self")).is_ok_and(|me| me.uid() == 0)
+    apt::install(&["chromium", "chromium-driver"])
 }

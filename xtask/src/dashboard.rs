@@ -15,7 +15,7 @@ use harness::{NatsServer, workspace};
 use serde_json::json;
 
 use crate::npm;
-use crate::run::{Result, cargo, run};
+use crate::run::{Result, example, run};
 
 const HELP: &str =
     "cargo xtask dashboard [--port P] [--bucket B] [--server ws://… [--service nats://…]]";
@@ -88,8 +88,7 @@ fn page() -> Result<PathBuf> {
 
 /// Builds the example service, and says where it is.
 pub(crate) fn service() -> Result<PathBuf> {
-    run(cargo().args(["build", "--quiet", "--example", "dashboard_service"]))?;
-    Ok(workspace::target_dir().join("debug/examples/dashboard_service"))
+    example("dashboard_service")
 }
 
 /// The example service; it ends with us.

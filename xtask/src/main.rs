@@ -1,5 +1,6 @@
 //! What a developer repeats: `cargo xtask <task>`.
 
+mod apt;
 mod bench;
 mod browser;
 mod ci;
@@ -7,6 +8,7 @@ mod dashboard;
 mod hack;
 mod lean;
 mod npm;
+mod peers;
 mod run;
 mod server;
 mod test;

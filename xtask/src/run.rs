@@ -6,13 +6,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use harness::workspace;
+
 /// A task's outcome; the error is for the developer to read.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// The cargo that runs us, at the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(harness::workspace::root());
+    command.current_dir(workspace::root());
     command
 }
 
@@ -54,6 +56,19 @@ fn show(command: &Command) -> String {
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Builds an example of the library, and says where it is.
+pub(crate) fn example(name: &str) -> Result<PathBuf> {
+    run(cargo().args([
+        "build",
+        "--quiet",
+        "--package",
+        "shizuku-kv",
+        "--example",
+        name,
+    ]))?;
+    Ok(workspace::target_dir().join("debug/examples").join(name))
 }
 
 /// Where a program is, by `PATH`.

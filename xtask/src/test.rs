@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::browser::Browser;
 use crate::dashboard;
 use crate::npm;
-use crate::run::{Result, cargo, run};
+use crate::run::{Result, cargo, example, run};
 use crate::wasm;
 
 #[derive(Clone, Copy)]
@@ -124,6 +124,7 @@ fn js(extra: &[String]) -> Result {
         .args(extra)
         .current_dir(folder)
         .env("SHIZUKU_SERVICE", dashboard::service()?)
+        .env("SHIZUKU_LOCK_TURNS", example("lock_turns")?)
         .env("SHIZUKU_CONTROL", control.url());
     browser.drive(&mut command)?;
     run(&mut command)

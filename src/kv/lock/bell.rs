@@ -2,19 +2,35 @@
 //!
 //! A caller that waits for a lock does the participant's work itself when it is woken: an answer
 //! from the server so reaches it without a detour over another task. But a caller may hold a future
-//! that it does not poll. So if the bell rings a second time and nobody has come since the first,
+//! that it does not poll. So if the bell rings and nobody has come for a while since an earlier ring,
 //! the background task is woken too; and that comes by itself whenever an entry is to be written
 //! again, which is early enough for whatever a single ring was about.
+//!
+//! Only after a while, because an acknowledgement and an echo often arrive together: waking the
+//! background task as well takes another thread, and more time than all that there is to do.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Wake, Waker},
     time::Duration,
 };
 
+use crate::platform::Instant;
+
+/// How long a caller that was woken may take to come.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// How often who is at work looks again, before others get their turn.
+const ROUNDS: usize = 16;
+
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     who: Mutex<Who>,
+    /// How many have asked for a look since the one who is at work began; 0 where nobody is.
+    asked: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -23,8 +39,8 @@ struct Who {
     /// Callers that wait, the latest last.
     callers: Vec<(u64, Waker)>,
     next: u64,
-    /// A caller was woken, and nobody has come since.
-    unanswered: bool,
+    /// When a caller was woken, if nobody has come since.
+    unanswered: Option<Instant>,
     /// For when the background task has set its timer.
     alarm: Option<Duration>,
 }
@@ -57,21 +73,50 @@ impl Bell {
         }
     }
 
-    /// Somebody has come.
-    pub(super) fn answered(&self) {
-        self.who().unanswered = false;
+    /// Does the work, unless somebody is at it: then they look again. What rings meanwhile is
+    /// heard by who is at it, and wakes nobody.
+    pub(super) fn work(&self, mut look: impl FnMut()) {
+        if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let _panic = Panic(&self.asked);
+        self.who().unanswered = None;
+        let mut asked = 1;
+        for _ in 0..ROUNDS {
+            look();
+            match self
+                .asked
+                .compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(more) => asked = more,
+            }
+        }
+        self.asked.store(0, Ordering::Release);
+        self.ring();
     }
 
-    /// There is something to do.
-    fn ring(&self) {
+    /// Asks who is at work to look again. Answers whether there is such.
+    fn ask(&self) -> bool {
+        let more = |asked| (asked > 0).then_some(asked + 1);
+        self.asked
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .is_ok()
+    }
+
+    /// There is something to do, and nobody at work.
+    pub(super) fn ring(&self) {
         let mut who = self.who();
         let caller = who.callers.last().map(|(_, waker)| waker.clone());
-        let background = if who.unanswered || caller.is_none() {
-            who.background.clone()
-        } else {
-            None
+        let late = match (&caller, who.unanswered) {
+            (None, _) => true,
+            (Some(_), Some(since)) => since.elapsed() > PATIENCE,
+            (Some(_), None) => {
+                who.unanswered = Some(Instant::now());
+                false
+            }
         };
-        who.unanswered = caller.is_some();
+        let background = if late { who.background.clone() } else { None };
         drop(who);
         if let Some(background) = background {
             background.wake();
@@ -93,11 +138,24 @@ impl Bell {
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.ring();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.ring();
+        if !self.ask() {
+            self.ring();
+        }
+    }
+}
+
+/// Lets others go on where a backend panics.
+struct Panic<'a>(&'a AtomicUsize);
+
+impl Drop for Panic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(0, Ordering::Release);
+        }
     }
 }
 
@@ -138,7 +196,7 @@ impl Drop for Place {
         let unanswered = std::mem::take(&mut who.unanswered);
         drop(who);
         // It may have been this caller who was woken.
-        if unanswered {
+        if unanswered.is_some() {
             self.bell.call_background();
         }
     }

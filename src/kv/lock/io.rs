@@ -77,7 +77,7 @@ impl Io {
             wake = next;
             budget -= 1;
             if budget == 0 {
-                context.waker().wake_by_ref();
+                participant.bell.ring();
                 break;
             }
         }

@@ -30,6 +30,7 @@ mod own;
 mod participant;
 mod registry;
 mod task;
+mod told;
 mod trust;
 
 pub use entry::Mode;

@@ -80,8 +80,9 @@ impl Own {
         }
     }
 
-    /// The next write: the entry, and the revision that it is conditional on.
-    pub(super) fn write(&mut self, request: &Request, sent: Sent) -> (LockEntry, u64) {
+    /// The next write: the entry, and the revision that it is conditional on. The first has no
+    /// condition: nobody else has this id, and a condition costs the server time.
+    pub(super) fn write(&mut self, request: &Request, sent: Sent) -> (LockEntry, Option<u64>) {
         let number = self.next;
         self.next += 1;
         self.last_sent = sent.at;
@@ -103,7 +104,7 @@ impl Own {
             label: request.label.clone(),
             data: request.data.clone(),
         };
-        (entry, self.revision)
+        (entry, self.stored.map(|_| self.revision))
     }
 
     /// A write came through the watch. Answers when it was sent.

@@ -7,26 +7,22 @@
 use std::{
     collections::HashMap,
     fmt, mem,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
     time::{Duration, SystemTime},
 };
 
-use futures::FutureExt;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
-    bell::{Bell, Place},
+    bell::Bell,
     entry::Mode,
     error::{DistroRwLockError, LostReason},
     hold::{Hold, Status},
     holders::Holder,
     io::Io,
     machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
+    told::{Teller, Told},
 };
 use crate::{backend::Backend, kv::ServiceError, platform::Instant};
 
@@ -36,10 +32,10 @@ type Answer = Result<(), DistroRwLockError>;
 /// Callers that are waited for by nobody but themselves.
 struct Core {
     machine: Machine,
-    waiting: HashMap<ClaimId, oneshot::Sender<Granted>>,
+    waiting: HashMap<ClaimId, Teller<Granted>>,
     held: HashMap<ClaimId, watch::Sender<Status>>,
-    releasing: HashMap<ClaimId, oneshot::Sender<Answer>>,
-    changing: HashMap<ClaimId, oneshot::Sender<Answer>>,
+    releasing: HashMap<ClaimId, Teller<Answer>>,
+    changing: HashMap<ClaimId, Teller<Answer>>,
     claims: u64,
     observers: usize,
     /// What the service said last, for those who give up.
@@ -57,8 +53,6 @@ pub(crate) struct Participant {
     waker: Waker,
     /// `None` once the background task has ended.
     io: Mutex<Option<Io>>,
-    /// How many have asked for a look at the I/O since the one who is at it began.
-    asked: AtomicUsize,
     /// When the machine wants to be woken.
     wake_at: Mutex<Option<Duration>>,
     /// Grows with everything that the watch says.
@@ -73,63 +67,11 @@ impl fmt::Debug for Participant {
     }
 }
 
-/// Lets others go on where a backend panics.
-struct Panic<'a>(&'a AtomicUsize);
-
-impl Drop for Panic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.store(0, Ordering::Release);
-        }
-    }
-}
-
-/// What a caller waits for. While it waits, it does the participant's work.
-pub(super) struct Told<T> {
-    participant: Arc<Participant>,
-    place: Place,
-    answer: oneshot::Receiver<T>,
-    done: bool,
-}
-
-impl<T> Told<T> {
-    fn new(participant: &Arc<Participant>, answer: oneshot::Receiver<T>) -> Self {
-        Self {
-            place: Place::new(participant.bell.clone()),
-            participant: participant.clone(),
-            answer,
-            done: false,
-        }
-    }
-}
-
-impl<T> Future for Told<T> {
-    type Output = Option<T>;
-
-    /// `None` where the background task has ended.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        self.place.take(context.waker());
-        self.participant.pump();
-        let answer = self.answer.poll_unpin(context).map(Result::ok);
-        self.done = answer.is_ready();
-        answer
-    }
-}
-
-impl<T> Drop for Told<T> {
-    fn drop(&mut self) {
-        // What was begun here and is not done is done in the background.
-        if !self.done {
-            self.participant.bell.call_background();
-        }
-    }
-}
-
 /// Something to be told to a caller, once the mutex is free: what is told may be dropped there and
 /// then, and come back to this participant.
 enum Tell {
-    Grant(oneshot::Sender<Granted>, Granted),
-    Answer(oneshot::Sender<Answer>, Answer),
+    Grant(Teller<Granted>, Granted),
+    Answer(Teller<Answer>, Answer),
     Status(watch::Sender<Status>, Status),
 }
 
@@ -140,7 +82,6 @@ impl Participant {
             waker: bell.clone().into(),
             bell,
             io: Mutex::new(Some(Io::new(lock, backend))),
-            asked: AtomicUsize::new(0),
             wake_at: Mutex::new(None),
             lock: lock.into(),
             began: Instant::now(),
@@ -171,29 +112,15 @@ impl Participant {
 
     /// Does what there is to do, unless somebody is at it: then they look again.
     pub(super) fn pump(self: &Arc<Self>) {
-        if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
-            return;
-        }
-        let _panic = Panic(&self.asked);
-        self.bell.answered();
         let mut context = Context::from_waker(&self.waker);
-        let mut asked = 1;
-        loop {
+        self.bell.work(|| {
             let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(io) = &mut *io {
                 let wake = io.poll(self, &mut context);
                 *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner) = wake;
                 self.bell.need(wake);
             }
-            drop(io);
-            match self
-                .asked
-                .compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return,
-                Err(more) => asked = more,
-            }
-        }
+        });
     }
 
     /// When the machine wants to be woken.
@@ -209,16 +136,16 @@ impl Participant {
     /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
     /// claim.
     pub(super) fn acquire(self: &Arc<Self>, request: Request) -> (ClaimId, Told<Granted>) {
-        let (sender, receiver) = oneshot::channel();
+        let (teller, told) = Teller::new(self);
         let mut core = self.core();
         core.claims += 1;
         let claim = ClaimId(core.claims);
         if !core.stopped {
-            core.waiting.insert(claim, sender);
+            core.waiting.insert(claim, teller);
             core.machine.acquire(self.now(), claim, request);
         }
         drop(core);
-        (claim, Told::new(self, receiver))
+        (claim, told)
     }
 
     /// Ends a claim in the background.
@@ -241,11 +168,11 @@ impl Participant {
         {
             return None;
         }
-        let (sender, receiver) = oneshot::channel();
-        core.releasing.insert(claim, sender);
+        let (teller, told) = Teller::new(self);
+        core.releasing.insert(claim, teller);
         core.machine.release(self.now(), claim);
         drop(core);
-        Some(Told::new(self, receiver))
+        Some(told)
     }
 
     /// Changes a held claim in place. `None` where it is over.
@@ -257,11 +184,11 @@ impl Participant {
     ) -> Option<Told<Answer>> {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
-        let (sender, receiver) = oneshot::channel();
-        core.changing.insert(claim, sender);
+        let (teller, told) = Teller::new(self);
+        core.changing.insert(claim, teller);
         core.machine.change(self.now(), claim, mode, data);
         drop(core);
-        Some(Told::new(self, receiver))
+        Some(told)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -328,7 +255,7 @@ impl Participant {
                 match core.waiting.remove(&claim) {
                     Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
                     // Not reached: a claim that nobody waits for has been released.
-                    None => Some(Tell::Grant(oneshot::channel().0, Ok(hold))),
+                    None => Some(Tell::Grant(Teller::new(self).0, Ok(hold))),
                 }
             }
             Action::Extended { claim, until } => {
@@ -425,8 +352,8 @@ impl Tell {
     fn tell(self) {
         match self {
             // A receiver that is gone gives the hold back, and dropping it releases it.
-            Self::Grant(waiting, granted) => drop(waiting.send(granted)),
-            Self::Answer(waiting, answer) => drop(waiting.send(answer)),
+            Self::Grant(waiting, granted) => waiting.tell(granted),
+            Self::Answer(waiting, answer) => waiting.tell(answer),
             Self::Status(sender, status) => drop(sender.send_replace(status)),
         }
     }

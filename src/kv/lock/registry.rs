@@ -18,8 +18,9 @@ use super::{
     hold::Hold,
     machine::{ClaimId, Request},
     options::LockOptions,
-    participant::{Observer, Participant, Told},
+    participant::{Observer, Participant},
     task::Task,
+    told::Told,
 };
 use crate::{
     backend::Backend,

@@ -119,7 +119,7 @@ pub enum Action {
         id: EntryId,
         /// What it says. `write` numbers the outcome.
         entry: LockEntry,
-        /// The revision it is conditional on (0: there is none). Only mutants have none.
+        /// The revision it is conditional on; the first write of an entry has none.
         expect: Option<u64>,
     },
     /// Write a probe and report to [`Machine::probed`].

@@ -178,11 +178,11 @@ impl Machine {
             && let Some(own) = &mut state.own
         {
             let (entry, expect) = own.write(&state.request, sent);
-            let unconditional = self.mutant == Mutant::UnconditionalRefresh && expect != 0;
+            let unconditional = self.mutant == Mutant::UnconditionalRefresh;
             self.actions.push_back(Action::Write {
                 id: own.id.clone(),
                 entry,
-                expect: (!unconditional).then_some(expect),
+                expect: expect.filter(|_| !unconditional),
             });
         }
     }

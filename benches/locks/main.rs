@@ -1,6 +1,9 @@
 //! `cargo xtask bench locks`: locks beside one JetStream publish-and-ack, and beside 64 compare-and-set
-//! loops on one key, on one server, in turns.
+//! loops on one key, on one server, in turns; and beside the bare messages that a lock consists of. A word
+//! after `--` picks the cases whose names begin with it. etcd and others are in `benches/peers`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod by_hand;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -19,7 +22,9 @@ use shizuku::{
         rw_lock::{DistroRwLock, ReadGuard},
     },
 };
-use tokio::time::sleep;
+use tokio::{sync::Mutex, time::sleep};
+
+use crate::by_hand::ByHand;
 
 const ROUNDS: usize = 21;
 const CALLS: u32 = 100;
@@ -37,8 +42,22 @@ struct Bench {
     peer: async_nats::jetstream::Context,
 }
 
+fn wanted(case: &str) -> bool {
+    let mut words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .peekable();
+    words.peek().is_none() || words.any(|word| case.starts_with(&word))
+}
+
 #[tokio::main]
 async fn main() {
+    // In a task, as services do their work: a program's main task has a thread of its own, which would
+    // have to be woken for every answer.
+    tokio::spawn(all()).await.unwrap();
+}
+
+async fn all() {
     let server = NatsServer::start_default().await.unwrap();
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("bench").await.unwrap();
@@ -52,11 +71,20 @@ async fn main() {
         other,
         peer: async_nats::jetstream::new(nats),
     };
-    bench.put().await;
+    if wanted("put") {
+        bench.put().await;
+    }
     bench.alone().await;
-    bench.cold().await;
-    bench.hand_off().await;
+    if wanted("hand-off") {
+        bench.hand_off().await;
+    }
+    bench
+        .floor(&server, &["acquire", "release", "hand-off"])
+        .await;
     bench.readers().await;
+    // Last: each cold lock leaves a consumer for a while, and a purge takes time for every consumer.
+    bench.cold().await;
+    bench.floor(&server, &["cold acquire"]).await;
     let path = bench.report.finish().unwrap();
     println!("{}", path.display());
 }
@@ -107,6 +135,9 @@ impl Bench {
         let lock = DistroRwLock::new(&self.store, "warm").unwrap();
         let peer = &self.peer;
         for (case, of_release) in [("warm acquire", false), ("release", true)] {
+            if !wanted(case) {
+                continue;
+            }
             let (ours, theirs) = interleave(
                 ROUNDS,
                 || async {
@@ -133,7 +164,51 @@ impl Bench {
         }
     }
 
+    /// The same messages by hand.
+    async fn floor(&mut self, server: &NatsServer, cases: &[&str]) {
+        let peer = &self.peer;
+        let hand = &Mutex::new(ByHand::new(server, "hand").await);
+        let other = &Mutex::new(ByHand::new(server, "hand").await);
+        for &case in cases {
+            let name = format!("floor: {case} by hand");
+            if !wanted(&name) {
+                continue;
+            }
+            let (ours, theirs) = interleave(
+                ROUNDS,
+                || async {
+                    let (mut hand, mut other) = (hand.lock().await, other.lock().await);
+                    if case == "hand-off" {
+                        return micros(ByHand::hand_off(&mut hand, &mut other, CALLS).await, CALLS);
+                    }
+                    let mut total = Duration::ZERO;
+                    let calls = if case == "cold acquire" { COLD } else { CALLS };
+                    for _ in 0..calls {
+                        total += match case {
+                            "acquire" => hand.turn().await.0,
+                            "release" => hand.turn().await.1,
+                            _ => hand.cold(&new_name()).await,
+                        };
+                    }
+                    micros(total, calls)
+                },
+                || publish(peer, CALLS),
+            )
+            .await;
+            self.report.add(&name, "us", Better::Lower, &ours, &theirs);
+        }
+    }
+
     async fn cold(&mut self) {
+        if wanted("cold acquire") {
+            self.first_acquire().await;
+        }
+        if wanted("opening a watch") {
+            self.opening().await;
+        }
+    }
+
+    async fn first_acquire(&mut self) {
         let (store, peer) = (&self.store, &self.peer);
         let (ours, theirs) = interleave(
             ROUNDS,
@@ -153,8 +228,11 @@ impl Bench {
         .await;
         self.report
             .add("cold acquire", "us", Better::Lower, &ours, &theirs);
+    }
 
-        // What of that is the server making a consumer.
+    /// What of a first acquire is the server making a consumer.
+    async fn opening(&mut self) {
+        let (store, peer) = (&self.store, &self.peer);
         let (ours, theirs) = interleave(
             ROUNDS,
             || async {
@@ -215,6 +293,9 @@ impl Bench {
     }
 
     async fn readers(&mut self) {
+        if !wanted("64 readers") {
+            return;
+        }
         let (store, client, peer) = (&self.store, &self.client, &self.peer);
         let bucket = peer.get_key_value("bench").await.unwrap();
         bucket.put("count", "0".into()).await.unwrap();

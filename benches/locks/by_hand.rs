@@ -1,0 +1,160 @@
+//! The same messages without a lock: what one that waits for its echo cannot go below.
+
+use std::time::{Duration, Instant};
+
+use async_nats::{
+    HeaderMap, Subscriber,
+    jetstream::{self, consumer},
+};
+use futures::StreamExt;
+use harness::NatsServer;
+
+/// A connection with a consumer that sends echoes.
+pub(crate) struct ByHand {
+    nats: async_nats::Client,
+    peer: jetstream::Context,
+    lock: String,
+    echoes: Subscriber,
+    next: u32,
+}
+
+impl ByHand {
+    pub(crate) async fn new(server: &NatsServer, lock: &str) -> Self {
+        let nats = async_nats::connect(server.url()).await.unwrap();
+        let peer = jetstream::new(nats.clone());
+        let (echoes, create) = watch(&nats, &peer, lock).await;
+        create.await;
+        Self {
+            nats,
+            peer,
+            lock: lock.to_owned(),
+            echoes,
+            next: 0,
+        }
+    }
+
+    /// A key that is as long as a lock's.
+    fn key(&mut self) -> String {
+        let lock = self.lock.clone();
+        self.key_of(&lock)
+    }
+
+    fn key_of(&mut self, lock: &str) -> String {
+        self.next += 1;
+        format!("$KV.bench.{lock}.0123456789abcdef01234567-{}", self.next)
+    }
+
+    async fn enter(&self, key: &str) -> jetstream::context::PublishAckFuture {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-TTL", "15");
+        let value = br#"{"v":1,"m":"w","l":15,"w":0}"#[..].into();
+        let sent = self
+            .peer
+            .publish_with_headers(key.to_owned(), headers, value);
+        sent.await.unwrap()
+    }
+
+    pub(crate) async fn leave(&self, key: &str) -> jetstream::context::PublishAckFuture {
+        let mut headers = HeaderMap::new();
+        headers.insert("KV-Operation", "PURGE");
+        headers.insert("Nats-Rollup", "sub");
+        headers.insert("Nats-TTL", "5");
+        let sent = self
+            .peer
+            .publish_with_headers(key.to_owned(), headers, "".into());
+        sent.await.unwrap()
+    }
+
+    /// Enters and leaves: how long each took. The echo of leaving comes in the next turn, as it does
+    /// for a lock that is acquired at once again.
+    pub(crate) async fn turn(&mut self) -> (Duration, Duration) {
+        let key = self.key();
+        let start = Instant::now();
+        let ack = self.enter(&key).await;
+        echo(&mut self.echoes, &key).await;
+        let acquired = start.elapsed();
+        ack.await.unwrap();
+        let start = Instant::now();
+        self.leave(&key).await.await.unwrap();
+        (acquired, start.elapsed())
+    }
+
+    /// What a first acquire sends: a consumer together with something to prove that it is up to date,
+    /// and when that has come, the entry.
+    pub(crate) async fn cold(&mut self, lock: &str) -> Duration {
+        let (probe, entry) = (self.key_of(lock), self.key_of(lock));
+        let start = Instant::now();
+        let (mut echoes, create) = watch(&self.nats, &self.peer, lock).await;
+        let seen = async {
+            let proof = self.enter(&probe).await;
+            echo(&mut echoes, &probe).await;
+            proof
+        };
+        let ((), proof) = futures::join!(create, seen);
+        let ack = self.enter(&entry).await;
+        echo(&mut echoes, &entry).await;
+        let acquired = start.elapsed();
+        proof.await.unwrap();
+        ack.await.unwrap();
+        self.leave(&entry).await.await.unwrap();
+        acquired
+    }
+
+    /// Two connections that tell each other in turns that they leave: the time of each turn.
+    pub(crate) async fn hand_off(one: &mut Self, other: &mut Self, turns: u32) -> Duration {
+        let start = Instant::now();
+        let mut acks = Vec::new();
+        for turn in 0..turns {
+            let (from, to) = match turn % 2 {
+                0 => (&mut *one, &mut *other),
+                _ => (&mut *other, &mut *one),
+            };
+            let key = from.key();
+            acks.push(from.leave(&key).await);
+            echo(&mut to.echoes, &key).await;
+        }
+        let time = start.elapsed();
+        for ack in acks {
+            ack.await.unwrap();
+        }
+        time
+    }
+}
+
+/// A consumer as ours are, which exists once the second has ended.
+async fn watch(
+    nats: &async_nats::Client,
+    peer: &jetstream::Context,
+    lock: &str,
+) -> (Subscriber, impl Future<Output = ()> + use<>) {
+    let inbox = nats.new_inbox();
+    let echoes = nats.subscribe(inbox.clone()).await.unwrap();
+    let config = consumer::push::Config {
+        deliver_subject: inbox,
+        deliver_policy: consumer::DeliverPolicy::LastPerSubject,
+        filter_subject: format!("$KV.bench.{lock}.*"),
+        ack_policy: consumer::AckPolicy::None,
+        flow_control: true,
+        idle_heartbeat: Duration::from_secs(5),
+        inactive_threshold: Duration::from_secs(300),
+        num_replicas: 1,
+        memory_storage: true,
+        ..Default::default()
+    };
+    let peer = peer.clone();
+    let create = async move {
+        peer.create_consumer_on_stream(config, "KV_bench")
+            .await
+            .unwrap();
+    };
+    (echoes, create)
+}
+
+async fn echo(echoes: &mut Subscriber, key: &str) {
+    loop {
+        let message = echoes.next().await.unwrap();
+        if message.status.is_none() && *message.subject == *key {
+            return;
+        }
+    }
+}

@@ -1,0 +1,188 @@
+/** One lock between a native process and tabs. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { after, before, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { JS, launch, open } from "./support/browser.js";
+import { bucket, type Nats, shared } from "./support/nats.js";
+import { serve, type Web } from "./support/web.js";
+
+let browser: Browser;
+let web: Web;
+let nats: Nats;
+
+before(async () => {
+  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
+});
+
+after(async () => {
+  await browser.close();
+  web.close();
+});
+
+interface Native {
+  readonly process: ChildProcess;
+  /** Resolves to what it printed; rejects where it failed. */
+  readonly output: Promise<string[]>;
+}
+
+/** A native process that takes turns at a lock. */
+function native(bucket: string, lock: string, turns: number, name: string): Native {
+  const program = process.env["SHIZUKU_LOCK_TURNS"];
+  if (program === undefined) throw new Error("run these tests with `cargo xtask test js`");
+  const child = spawn(program, [nats.nats, bucket, lock, String(turns), name], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const output = (async () => {
+    let text = "";
+    child.stdout.setEncoding("utf8");
+    child.stdout.on("data", (more: string) => (text += more));
+    const [code] = (await once(child, "close")) as [number | null];
+    assert.equal(code, 0, `${name} failed`);
+    return text.split("\n").filter((line) => line !== "");
+  })();
+  return { process: child, output };
+}
+
+/** What `lock_turns.rs` does, in a page. */
+async function turns([url, name, lock, turns, me]: readonly [
+  string,
+  string,
+  string,
+  number,
+  string,
+]): Promise<number> {
+  const client = await window.shizuku.connect(url);
+  const store = await client.open(name);
+  const shared = store.lock(lock, { lease: "3s", label: me });
+  for (let turn = 0; turn < turns; turn += 1) {
+    const mode = turn % 3 === 2 ? "read" : "write";
+    const guard = await shared[mode]();
+    await store.put(`log.${me}.${turn}.in`, `in ${mode} ${guard.token}`);
+    if (mode === "write") {
+      const count = await store.get("count");
+      await store.put("count", String(Number(count?.string()) + 1));
+    }
+    await store.put(`log.${me}.${turn}.out`, `out ${mode} ${guard.token}`);
+    await guard.release();
+  }
+  await client.close();
+  return turns;
+}
+
+interface Note {
+  readonly who: string;
+  readonly text: string;
+  readonly revision: number;
+}
+
+/** Goes through the notes in the order of the stream. Answers how often the lock changed hands. */
+function check(notes: readonly Note[]): number {
+  const inside = new Map<string, "read" | "write">();
+  let written = 0;
+  let entered = 0;
+  let changes = 0;
+  let last = "";
+  for (const { who, text } of [...notes].sort((a, b) => a.revision - b.revision)) {
+    const [direction, mode, number] = text.split(" ") as ["in" | "out", "read" | "write", string];
+    const token = Number(number);
+    if (direction === "out") {
+      assert.equal(inside.get(who), mode, `${who} leaves, but was not inside`);
+      inside.delete(who);
+      continue;
+    }
+    const others = [...inside.values()];
+    assert.ok(mode === "write" ? others.length === 0 : !others.includes("write"), `${who}: ${text} among ${others}`);
+    assert.ok(token > (mode === "write" ? entered : written), `${who}: token ${token} is not news`);
+    inside.set(who, mode);
+    if (mode === "write") written = token;
+    entered = Math.max(entered, token);
+    if (who !== last) changes += 1;
+    last = who;
+  }
+  assert.equal(inside.size, 0);
+  return changes;
+}
+
+test("native processes and tabs take turns", async () => {
+  const name = bucket();
+  const [page, other] = await Promise.all([open(browser, web.url), open(browser, web.url)]);
+  await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      await (await client.create(name)).put("count", "0");
+      await client.close();
+    },
+    [nats.ws, name] as const,
+  );
+  const each = 40;
+  const processes = ["native1", "native2"].map((who) => native(name, "shared.books", each, who));
+  await Promise.all([
+    ...processes.map(({ output }) => output),
+    page.evaluate(turns, [nats.ws, name, "shared.books", each, "tab1"] as const),
+    other.evaluate(turns, [nats.ws, name, "shared.books", each, "tab2"] as const),
+  ]);
+  const { count, notes } = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const store = await client.open(name);
+      const count = (await store.get("count"))?.string();
+      const notes = (await store.getMany("log.>")).map((entry) => ({
+        who: entry.key.split(".")[1] ?? "",
+        text: entry.string(),
+        revision: entry.revision,
+      }));
+      await store.destroy();
+      await client.close();
+      return { count, notes };
+    },
+    [nats.ws, name] as const,
+  );
+  assert.equal(notes.length, 4 * each * 2);
+  const writes = Array.from({ length: each }, (_, turn) => turn).filter((turn) => turn % 3 !== 2).length;
+  assert.equal(count, String(4 * writes), "counts were lost");
+  // Side by side, not one after the other: otherwise this proves nothing.
+  assert.ok(check(notes) > 2 * each, "they did not contend");
+  assert.deepEqual([...page.faults, ...other.faults], []);
+  await Promise.all([page.context().close(), other.context().close()]);
+});
+
+test("a history in which two are inside, or a token is old, is found", () => {
+  const note = (who: string, text: string, revision: number): Note => ({ who, text, revision });
+  const apart = [note("a", "in write 1", 1), note("a", "out write 1", 3), note("b", "in write 2", 4), note("b", "out write 2", 5)];
+  assert.equal(check(apart), 2);
+  assert.throws(() => check([...apart, note("c", "in read 3", 2), note("c", "out read 3", 6)]), /among/);
+  assert.throws(() => check([...apart, note("c", "in read 1", 6), note("c", "out read 1", 7)]), /not news/);
+});
+
+test("a native process gets the lock of a tab that is killed", async () => {
+  const name = bucket();
+  const page = await open(browser, web.url);
+  const held = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      await store.put("count", "0");
+      const guard = await store.lock("job", { lease: "3s", label: "tab" }).write();
+      const queued = async (): Promise<void> => {
+        for await (const holders of store.lock("job").watchHolders()) if (holders.length === 2) return;
+      };
+      Object.assign(window, { guard, client, queued });
+      return guard.token;
+    },
+    [nats.ws, name] as const,
+  );
+  const waiting = native(name, "job", 1, "native");
+  // It stands in the queue before the tab dies.
+  await page.evaluate(() => (window as unknown as { queued: () => Promise<void> }).queued());
+  const start = Date.now();
+  // Crashes the page's process: nothing of it can say goodbye.
+  await page.goto("chrome://crash").catch(() => undefined);
+  const [token] = await waiting.output;
+  const waited = Date.now() - start;
+  assert.ok(Number(token) > held, `${token} after ${held}`);
+  // A lease and two seconds.
+  assert.ok(waited < 5000, `waited for ${waited} ms`);
+  assert.ok(waited > 500, `after ${waited} ms the lease cannot have run out: the tab released`);
+});

@@ -1,0 +1,105 @@
+//! What a caller is told, and how it waits for that.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::task::AtomicWaker;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use super::{bell::Place, participant::Participant};
+
+/// Tells a caller something, once. Dropping it tells that there is nothing to come.
+pub(super) struct Teller<T> {
+    sender: Option<oneshot::Sender<T>>,
+    waker: Arc<AtomicWaker>,
+}
+
+impl<T> Teller<T> {
+    /// Somebody who tells, and somebody who is told.
+    pub(super) fn new(participant: &Arc<Participant>) -> (Self, Told<T>) {
+        let (sender, answer) = oneshot::channel();
+        let waker = Arc::new(AtomicWaker::new());
+        let told = Told {
+            place: Place::new(participant.bell.clone()),
+            participant: participant.clone(),
+            answer,
+            waker: waker.clone(),
+            done: false,
+        };
+        let sender = Some(sender);
+        (Self { sender, waker }, told)
+    }
+
+    /// A value that nobody waits for any more is dropped.
+    pub(super) fn tell(mut self, value: T) {
+        if let Some(sender) = self.sender.take() {
+            drop(sender.send(value));
+        }
+    }
+}
+
+impl<T> Drop for Teller<T> {
+    fn drop(&mut self) {
+        self.sender = None;
+        self.waker.wake();
+    }
+}
+
+/// What a caller waits for. While it waits, it does the participant's work.
+pub(super) struct Told<T> {
+    participant: Arc<Participant>,
+    place: Place,
+    answer: oneshot::Receiver<T>,
+    /// Of the task that waits. Not the channel's own: whoever is told by its own work is awake, and a
+    /// waker that was left there would wake it again, and another thread to look after it.
+    waker: Arc<AtomicWaker>,
+    done: bool,
+}
+
+impl<T> fmt::Debug for Told<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").finish_non_exhaustive()
+    }
+}
+
+impl<T> Told<T> {
+    fn look(&mut self) -> Poll<Option<T>> {
+        let answer = match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Closed) => None,
+            Err(TryRecvError::Empty) => return Poll::Pending,
+        };
+        self.done = true;
+        Poll::Ready(answer)
+    }
+}
+
+impl<T> Future for Told<T> {
+    type Output = Option<T>;
+
+    /// `None` where the background task has ended.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.place.take(context.waker());
+        drop(self.waker.take());
+        self.participant.pump();
+        if let Poll::Ready(answer) = self.look() {
+            return Poll::Ready(answer);
+        }
+        self.waker.register(context.waker());
+        // Somebody else may have told it just now.
+        self.look()
+    }
+}
+
+impl<T> Drop for Told<T> {
+    fn drop(&mut self) {
+        // What was begun here and is not done is done in the background.
+        if !self.done {
+            self.participant.bell.call_background();
+        }
+    }
+}

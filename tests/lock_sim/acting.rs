@@ -1,0 +1,259 @@
+//! What participants do in a world, and what befalls them.
+
+use shizuku::kv::lock::{
+    entry::{EntryId, Mode},
+    machine::{Action, ClaimId, Event, GivenUp, Outcome, Request},
+};
+
+use crate::{
+    check::{Hold, Verdict},
+    stream::{MS, SECOND},
+    world::{Asked, Kind, Message, Ticket, What, World},
+};
+
+impl World {
+    pub fn start(&mut self, who: usize) -> Verdict {
+        if self.participants[who].jobs == 0 {
+            return Ok(());
+        }
+        let mode = match self.kind {
+            Kind::Mutex => Mode::Write,
+            Kind::Semaphore(of) => Mode::Permit(of),
+            Kind::ReadWrite if self.rng.chance(400) => Mode::Write,
+            Kind::ReadWrite => Mode::Read,
+        };
+        let try_only = self.rng.chance(80);
+        let now = self.local(who);
+        let participant = &mut self.participants[who];
+        participant.claims += 1;
+        let claim = ClaimId(participant.claims);
+        participant.claim = Some(claim);
+        participant.machine.acquire(
+            now,
+            claim,
+            Request {
+                mode,
+                lease: self.lease,
+                label: None,
+                data: None,
+                try_only,
+            },
+        );
+        if self.strikes(self.faults.cancel) {
+            let at = self.now + self.rng.below(3 * SECOND);
+            self.at(at, who, What::Release(claim));
+        }
+        self.act(who)
+    }
+
+    /// The job is done, or to be done again.
+    pub fn finished(&mut self, who: usize, claim: ClaimId, done: bool) {
+        let pause = self.rng.range(MS, 2 * SECOND);
+        let participant = &mut self.participants[who];
+        if participant.claim != Some(claim) {
+            return;
+        }
+        participant.claim = None;
+        participant.jobs -= u32::from(done);
+        self.at(self.now + pause, who, What::Start);
+    }
+
+    /// Does what the machine asks for.
+    pub fn act(&mut self, who: usize) -> Verdict {
+        while let Some(action) = self.participants[who].machine.next_action() {
+            if self.trace {
+                println!("{:>10} p{who} {action:?}", self.now);
+            }
+            match action {
+                Action::Watch => {
+                    let participant = &mut self.participants[who];
+                    participant.link += 1;
+                    participant.feed = None;
+                    participant.known.clear();
+                    participant.seen = 0;
+                    let link = participant.link;
+                    let at = self.now + self.delay();
+                    let (from, fresh) = (0, true);
+                    self.at(at, who, What::OpenWatch { link, from, fresh });
+                }
+                Action::Unwatch => {
+                    let participant = &mut self.participants[who];
+                    participant.link += 1;
+                    participant.feed = None;
+                }
+                Action::Write { id, entry, expect } => {
+                    let number = entry.write;
+                    let request = Message::Write { entry, expect };
+                    self.send(who, id, request, Asked::Write(number));
+                }
+                Action::Probe { id } => self.send(who, id, Message::Probe, Asked::Probe),
+                Action::Purge { id } => self.send(who, id, Message::Purge, Asked::Purge),
+                Action::Granted { claim, token, .. } => {
+                    self.grants += 1;
+                    let mode = self.participants[who].machine.mode(claim);
+                    let hold = Hold {
+                        participant: who,
+                        claim,
+                        token,
+                        over: false,
+                    };
+                    self.check
+                        .granted(&self.stream, mode.unwrap_or(Mode::Write), hold)?;
+                    let longest = *[50 * MS, 2 * SECOND, 15 * SECOND]
+                        .get(self.rng.below(3) as usize)
+                        .unwrap_or(&SECOND);
+                    let release = self.now + self.rng.below(longest);
+                    if mode == Some(Mode::Write)
+                        && self.kind == Kind::ReadWrite
+                        && self.rng.chance(200)
+                    {
+                        self.at((self.now + release) / 2, who, What::Downgrade(claim));
+                    }
+                    self.at(release, who, What::Release(claim));
+                }
+                Action::Released { claim }
+                | Action::ReleaseFailed { claim }
+                | Action::Lost { claim, .. } => self.finished(who, claim, true),
+                Action::GaveUp { claim, why } => {
+                    if why == GivenUp::Unreachable && self.now > self.faults.until + 60 * SECOND {
+                        return Err(format!("liveness: p{who} gave up in a calm world"));
+                    }
+                    self.finished(who, claim, why == GivenUp::WouldBlock);
+                }
+                Action::Extended { .. } | Action::Changed { .. } => {}
+            }
+        }
+        let participant = &mut self.participants[who];
+        if participant.machine.is_idle() && participant.claim.is_none() && self.rng.chance(500) {
+            self.participants[who].machine.rest();
+            if self.participants[who].machine.next_action().is_some() {
+                self.participants[who].link += 1;
+                self.participants[who].feed = None;
+            }
+        }
+        self.participants[who].wake += 1;
+        if let Some(wake) = self.participants[who].machine.wake_at() {
+            let at = self.true_time(who, wake);
+            let number = self.participants[who].wake;
+            self.at(at, who, What::Wake(number));
+        }
+        Ok(())
+    }
+
+    pub fn send(&mut self, who: usize, id: EntryId, request: Message, asked: Asked) {
+        let delay = self.delay();
+        let timeout = self.faults.timeout;
+        let reorder = self.faults.reorder;
+        let participant = &mut self.participants[who];
+        participant.requests += 1;
+        let number = participant.requests;
+        participant.open.insert(number, ());
+        let mut at = self.now + delay;
+        if !reorder {
+            at = at.max(participant.last_sent);
+            participant.last_sent = at;
+        }
+        if self.strikes(self.faults.refuse) {
+            let outcome = Outcome::Failed { fatal: false };
+            self.at(self.now + MS, who, What::Reply(id, asked, outcome, number));
+            return;
+        }
+        let deadline = self.now + timeout;
+        let unknown = What::Reply(id.clone(), asked, Outcome::Unknown, number);
+        self.at(deadline, who, unknown);
+        if !self.strikes(self.faults.lose_request) {
+            let ticket = Ticket {
+                number,
+                asked,
+                deadline,
+            };
+            self.at(at, who, What::Arrive(id, request, ticket));
+        }
+    }
+
+    pub fn deliver(&mut self, who: usize, link: u64, seq: u64, event: Event) -> Verdict {
+        if link != self.participants[who].link {
+            return Ok(());
+        }
+        if self.trace {
+            println!("{:>10} p{who} <- {event:?}", self.now);
+        }
+        let now = self.local(who);
+        let participant = &mut self.participants[who];
+        participant.seen = participant.seen.max(seq);
+        match &event {
+            Event::Put { id, revision, .. } => {
+                participant.known.insert(id.clone(), *revision);
+            }
+            Event::Gone { id, .. } | Event::Vanished { id } => {
+                participant.known.remove(id);
+            }
+            _ => {}
+        }
+        participant.machine.event(now, event);
+        self.act(who)
+    }
+
+    pub fn fault(&mut self, who: usize) {
+        if !self.faulty() {
+            return;
+        }
+        let next = self.now + self.rng.range(100 * MS, 4 * SECOND);
+        self.at(next, who, What::Fault);
+        if self.rng.chance(self.faults.crash) {
+            if self.trace {
+                println!("{:>10} p{who} crashes", self.now);
+            }
+            self.participants[who].alive = false;
+            self.participants[who].feed = None;
+            self.participants[who].jobs = 0;
+            return;
+        }
+        if self.rng.chance(self.faults.stall) {
+            let stall = self.rng.below(self.faults.longest_stall);
+            if self.trace {
+                println!("{:>10} p{who} stalls for {stall}", self.now);
+            }
+            let participant = &mut self.participants[who];
+            participant.stalled_until = participant.stalled_until.max(self.now + stall);
+        }
+        if self.participants[who].feed.is_none() {
+            return;
+        }
+        if self.rng.chance(self.faults.end) {
+            let participant = &mut self.participants[who];
+            participant.link += 1;
+            participant.feed = None;
+            let link = participant.link;
+            let event = Event::Ended { fatal: false };
+            self.at(
+                self.now,
+                who,
+                What::Deliver {
+                    link,
+                    seq: 0,
+                    event,
+                },
+            );
+        } else if self.rng.chance(self.faults.interrupt) {
+            let participant = &mut self.participants[who];
+            participant.link += 1;
+            participant.feed = None;
+            let link = participant.link;
+            let from = participant.seen;
+            let event = Event::Interrupted;
+            self.at(
+                self.now,
+                who,
+                What::Deliver {
+                    link,
+                    seq: 0,
+                    event,
+                },
+            );
+            let again = self.now + self.rng.range(10 * MS, 8 * SECOND);
+            let fresh = false;
+            self.at(again, who, What::OpenWatch { link, from, fresh });
+        }
+    }
+}

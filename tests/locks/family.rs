@@ -1,0 +1,186 @@
+//! What is built on the read-write lock: processors, mutexes, semaphores, elections.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt;
+use shizuku::{
+    Processor,
+    kv::{
+        BoxError,
+        election::Election,
+        mutex::DistroMutex,
+        rw_lock::{
+            DistroRwLock, DistroRwLockError, LockedResourceWriteProcessor, WithLockProcessError,
+        },
+        semaphore::DistroSemaphore,
+    },
+};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere, remove};
+
+everywhere! {
+    a_processor_releases_however_it_ends,
+    mutexes_and_read_write_locks_of_one_name_are_one,
+    a_semaphore_counts,
+    an_election_has_one_leader_at_a_time,
+}
+
+struct Work<F>(F);
+
+impl<F, Fut, T, E> Processor<(), Result<T, E>> for Work<F>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, E>> + Send,
+{
+    fn process(&self, (): ()) -> impl Future<Output = Result<T, E>> + Send {
+        (self.0)()
+    }
+}
+
+async fn a_processor_releases_however_it_ends(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let other = DistroRwLock::new(&b, "r")?;
+
+    let fails = Work(|| async { Err::<(), _>(std::fmt::Error) });
+    let failed = LockedResourceWriteProcessor::new(Arc::new(fails), &a, "r");
+    let error = failed.process(()).await.unwrap_err();
+    assert!(matches!(
+        error,
+        WithLockProcessError::Process(std::fmt::Error)
+    ));
+    timeout(SOON, other.write()).await??.release().await?;
+
+    let panics = Work(|| async { panic!("as it should") as Result<(), Infallible> });
+    let panicked = LockedResourceWriteProcessor::new(Arc::new(panics), &a, "r");
+    let join = tokio::spawn(async move { panicked.process(()).await }).await;
+    assert!(join.unwrap_err().is_panic());
+    timeout(SOON, other.write()).await??.release().await?;
+
+    let hangs = Work(std::future::pending::<Result<(), Infallible>>);
+    let hung = LockedResourceWriteProcessor::new(Arc::new(hangs), &a, "r");
+    assert!(timeout(MOMENT, hung.process(())).await.is_err());
+    timeout(SOON, other.write()).await??.release().await?;
+
+    // The lock is lost under the work: its result stays, and the report tells.
+    let store = b.clone();
+    let robbed = Work(move || {
+        let store = store.clone();
+        async move {
+            let key = entry_key(&store).await?;
+            remove(&store, &key).await?;
+            sleep(MOMENT).await;
+            Ok::<_, BoxError>(5)
+        }
+    });
+    let robbed = LockedResourceWriteProcessor::new(Arc::new(robbed), &a, "r");
+    assert_eq!(robbed.process(()).await?, 5);
+    let report = robbed.process_and_report(()).await?;
+    assert_eq!(report.output?, 5);
+    assert!(matches!(
+        report.release,
+        Err(DistroRwLockError::Lost { .. })
+    ));
+
+    let held = other.write().await?;
+    let bad = LockedResourceWriteProcessor::new(
+        Arc::new(Work(|| async { Ok::<_, Infallible>(()) })),
+        &a,
+        "a b",
+    );
+    assert!(matches!(
+        bad.process(()).await,
+        Err(WithLockProcessError::Lock(_))
+    ));
+    held.release().await?;
+    Ok(())
+}
+
+async fn mutexes_and_read_write_locks_of_one_name_are_one(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let guard = DistroMutex::new(&a, "r")?.lock().await?;
+    assert!(DistroRwLock::new(&b, "r")?.try_read().await?.is_none());
+    assert!(DistroMutex::new(&b, "r")?.try_lock().await?.is_none());
+    guard.release().await?;
+    Ok(())
+}
+
+async fn a_semaphore_counts(world: World) -> Result {
+    let client = world.client().await?;
+    client.create_bucket(world.bucket.as_str()).await?;
+    let inside = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        let store = client.open_bucket(&world.bucket).await?;
+        let (inside, most) = (inside.clone(), most.clone());
+        tasks.push(tokio::spawn(async move {
+            let semaphore = DistroSemaphore::new(&store, "s", 3.try_into().unwrap()).unwrap();
+            for _ in 0..5 {
+                let permit = semaphore.acquire().await.unwrap();
+                most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                sleep(Duration::from_millis(3)).await;
+                inside.fetch_sub(1, Ordering::SeqCst);
+                permit.release().await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        timeout(Duration::from_secs(30), task).await??;
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 3);
+    // Those who think that there are fewer keep to their number, and so do the others then.
+    let store = client.open_bucket(&world.bucket).await?;
+    let semaphore = |permits: u32| DistroSemaphore::new(&store, "s", permits.try_into().unwrap());
+    let one = semaphore(1)?.try_acquire().await?.unwrap();
+    assert!(semaphore(3)?.try_acquire().await?.is_none());
+    one.release().await?;
+    Ok(())
+}
+
+async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let (here, there) = (Election::new(&a, "e")?, Election::new(&b, "e")?);
+    let mut seen = Box::pin(there.observe()?);
+    assert_eq!(timeout(SOON, seen.next()).await?.unwrap()?, None);
+    let mut office = here.campaign("here").await?;
+    let leader = timeout(SOON, seen.next()).await?.unwrap()?.unwrap();
+    assert_eq!(
+        (leader.value.as_str(), leader.token),
+        ("here", office.token())
+    );
+    let successor = tokio::spawn({
+        let there = there.clone();
+        async move { there.campaign("there").await }
+    });
+    timeout(SOON, office.proclaim("moved")).await??;
+    let leader = timeout(SOON, seen.next()).await?.unwrap()?.unwrap();
+    assert_eq!(
+        (leader.value.as_str(), leader.token),
+        ("moved", office.token())
+    );
+    assert_eq!(there.candidates().await?.len(), 2);
+    office.resign().await?;
+    let office = timeout(SOON, successor).await???;
+    loop {
+        let leader = timeout(SOON, seen.next()).await?.unwrap()?;
+        if let Some(leader) = leader {
+            assert_eq!(
+                (leader.value.as_str(), leader.token),
+                ("there", office.token())
+            );
+            break;
+        }
+    }
+    assert_eq!(here.leader().await?.unwrap().value, "there");
+    let too_long = here.campaign("x".repeat(70_000)).await;
+    assert!(matches!(too_long, Err(DistroRwLockError::InvalidOption(_))));
+    Ok(())
+}

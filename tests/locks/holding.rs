@@ -1,0 +1,171 @@
+//! What holders have, how they lose it, and who sees them.
+
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use shizuku::kv::{
+    BoxError,
+    lock::{LockOptions, LostReason},
+    rw_lock::{DistroRwLock, DistroRwLockError, Mode},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Result, SOON, World, entry_key, everywhere, remove};
+
+everywhere! {
+    a_removed_entry_is_a_lost_hold,
+    a_hold_is_renewed_for_as_long_as_it_lasts,
+    downgrading_lets_readers_in_and_no_writer_between,
+    holders_are_listed_and_followed,
+    a_dead_holder_is_waited_for_as_long_as_its_lease,
+}
+
+async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let guard = DistroRwLock::new(&a, "r")?.write().await?;
+    assert!(guard.lost().now_or_never().is_none());
+    // An administrator takes the entry out.
+    let key = entry_key(&b).await?;
+    remove(&b, &key).await?;
+    assert_eq!(timeout(SOON, guard.lost()).await?, LostReason::Gone);
+    assert!(!guard.is_held());
+    let token = guard.token();
+    let error = guard.release().await.unwrap_err();
+    let DistroRwLockError::Lost { token: lost, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(lost, token);
+    drop(timeout(SOON, DistroRwLock::new(&b, "r")?.write()).await??);
+    Ok(())
+}
+
+async fn a_hold_is_renewed_for_as_long_as_it_lasts(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let options = LockOptions::new().lease(Duration::from_secs(3));
+    let guard = DistroRwLock::with_options(&a, "r", options)?
+        .write()
+        .await?;
+    let before = a.status().await?.last_revision;
+    sleep(Duration::from_millis(7200)).await;
+    assert!(guard.is_held());
+    assert!(DistroRwLock::new(&b, "r")?.try_write().await?.is_none());
+    // The other's probes are counted too.
+    let writes = a.status().await?.last_revision - before;
+    assert!((5..=9).contains(&writes), "{writes} writes");
+    guard.release().await?;
+    Ok(())
+}
+
+async fn downgrading_lets_readers_in_and_no_writer_between(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let writer = DistroRwLock::new(&a, "r")?.write().await?;
+    let token = writer.token();
+    let other = DistroRwLock::new(&b, "r")?;
+    let reader = tokio::spawn({
+        let other = other.clone();
+        async move { other.read().await }
+    });
+    let kept = timeout(Duration::from_secs(3), writer.downgrade()).await??;
+    assert_eq!(kept.token(), token);
+    let reader = timeout(SOON, reader).await???;
+    assert!(kept.is_held() && reader.is_held());
+    assert!(other.try_write().await?.is_none());
+    kept.release().await?;
+    reader.release().await?;
+    drop(timeout(SOON, other.write()).await??);
+    Ok(())
+}
+
+async fn holders_are_listed_and_followed(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let named = |store, label: &str| {
+        DistroRwLock::with_options(store, "r", LockOptions::new().label(label.to_owned()))
+    };
+    let (mine, theirs) = (named(&a, "mine")?, named(&b, "theirs")?);
+    let mut changes = Box::pin(theirs.watch_holders()?);
+    assert_eq!(timeout(SOON, changes.next()).await?.unwrap()?, []);
+    let guard = mine.write().await?;
+    let seen = timeout(SOON, changes.next()).await?.unwrap()?;
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].label.as_deref(), Some("mine"));
+    assert_eq!(seen[0].mode, Some(Mode::Write));
+    assert_eq!(seen[0].lease, Duration::from_secs(15));
+    assert!(seen[0].holds && seen[0].token == guard.token());
+    let age = seen[0].since.elapsed()?;
+    assert!(age < Duration::from_secs(5), "{age:?}");
+
+    let waiting = tokio::spawn({
+        let theirs = theirs.clone();
+        async move { theirs.write().await }
+    });
+    let seen = timeout(SOON, changes.next()).await?.unwrap()?;
+    assert_eq!(seen.len(), 2);
+    assert!(!seen[1].holds && seen[1].label.as_deref() == Some("theirs"));
+    assert_eq!(mine.holders().await?, seen);
+    guard.release().await?;
+    let seen = timeout(SOON, changes.next()).await?.unwrap()?;
+    assert!(seen.len() == 1 && seen[0].holds);
+    waiting.await??.release().await?;
+    assert_eq!(timeout(SOON, changes.next()).await?.unwrap()?, []);
+    Ok(())
+}
+
+/// A runtime that ends under a lock: the hold says so, and the handle works on in another one.
+#[test]
+fn a_stopped_runtime_loses_its_holds() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let first = runtime();
+    let (store, guard) = first
+        .block_on(async {
+            let (store, _) = World::memory().stores().await?;
+            let guard = DistroRwLock::new(&store, "r")?.write().await?;
+            Ok::<_, BoxError>((store, guard))
+        })
+        .unwrap();
+    drop(first);
+    assert!(!guard.is_held());
+    let second = runtime();
+    second
+        .block_on(async {
+            assert_eq!(guard.lost().await, LostReason::Stopped);
+            assert!(guard.release().await.is_err());
+            DistroRwLock::new(&store, "other")?
+                .write()
+                .await?
+                .release()
+                .await?;
+            Ok::<_, BoxError>(())
+        })
+        .unwrap();
+}
+
+async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let options = LockOptions::new().lease(Duration::from_secs(3));
+    let lock = DistroRwLock::with_options(&a, "r", options)?;
+    // Its runtime dies, and with it everything that would renew or release.
+    let died = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let guard = runtime.block_on(lock.write()).unwrap();
+        let died = Instant::now();
+        drop(runtime);
+        std::mem::forget(guard);
+        died
+    })
+    .await?;
+    drop(timeout(Duration::from_secs(10), DistroRwLock::new(&b, "r")?.write()).await??);
+    let waited = died.elapsed();
+    assert!(
+        waited > Duration::from_millis(2500) && waited < Duration::from_secs(5),
+        "{waited:?}"
+    );
+    Ok(())
+}

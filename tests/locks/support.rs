@@ -1,0 +1,113 @@
+//! Where tests of locks run, and what they look at.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use shizuku::{
+    Client, Store,
+    kv::{BoxError, Key, RemoveOptions},
+};
+use tokio::time::sleep;
+
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+pub const SOON: Duration = Duration::from_secs(2);
+pub const MOMENT: Duration = Duration::from_millis(50);
+
+/// Where a test runs: a service, and a bucket of its own in it.
+pub struct World {
+    pub url: String,
+    pub bucket: String,
+}
+
+impl World {
+    pub fn memory() -> Self {
+        Self {
+            url: "memory:".into(),
+            bucket: "locks".into(),
+        }
+    }
+
+    pub async fn server() -> Result<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            url: harness::shared(harness::LATEST).await?.url(),
+            bucket: format!("locks-{number}"),
+        })
+    }
+
+    pub async fn client(&self) -> Result<Client> {
+        Ok(shizuku::connect(&self.url).await?)
+    }
+
+    /// Two handles on one bucket: two participants.
+    pub async fn stores(&self) -> Result<(Store, Store)> {
+        let client = self.client().await?;
+        let one = client.create_bucket(self.bucket.as_str()).await?;
+        Ok((one, client.open_bucket(&self.bucket).await?))
+    }
+}
+
+/// Every test runs on the embedded backend and on a server.
+macro_rules! everywhere {
+    ($($test:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() -> super::Result {
+                super::$test(super::World::memory()).await
+            })*
+        }
+        mod server {
+            $(#[tokio::test]
+            async fn $test() -> super::Result {
+                super::$test(super::World::server().await?).await
+            })*
+        }
+    };
+}
+pub(crate) use everywhere;
+
+/// What is left in the log.
+pub async fn entries(store: &Store) -> Result<usize> {
+    Ok(store.get_many("_lock.>").await?.len())
+}
+
+/// Waits until the log is empty: probes expire by themselves.
+pub async fn nothing_left(store: &Store) -> Result {
+    for _ in 0..300 {
+        if entries(store).await? == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", store.get_many("_lock.>").await?);
+}
+
+/// The key of the one entry that is no probe.
+pub async fn entry_key(store: &Store) -> Result<Key> {
+    let mut entries = store.get_many("_lock.>").await?;
+    entries.retain(|entry| {
+        !entry
+            .value
+            .as_deref()
+            .unwrap_or_default()
+            .ends_with(b"probe\"}")
+    });
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    Ok(entries.remove(0).key)
+}
+
+/// A key of the library cannot be removed through the store, so a bucket of an own backend is
+/// used.
+pub async fn remove(store: &Store, key: &Key) -> Result {
+    assert!(store.purge(key).await.is_err(), "lock keys are reserved");
+    assert!(store.put(key, "x").await.is_err(), "lock keys are reserved");
+    store
+        .__backend()
+        .remove(key, RemoveOptions::purge())
+        .await?;
+    Ok(())
+}

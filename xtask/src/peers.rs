@@ -1,0 +1,75 @@
+//! What `cargo xtask bench locks` measures beside ours, and what that needs.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use harness::workspace;
+
+use crate::apt;
+use crate::run::{Result, cargo, find, run};
+
+/// Builds and runs the second half of the benchmark, which adds to the report of the first.
+pub(crate) fn bench() -> Result {
+    let protoc = find("protoc").is_some();
+    let redis = redis();
+    let etcd = etcd()?;
+    if !protoc || redis.is_none() {
+        need()?;
+        // Headers and programs; none of them is a service that would be started.
+        apt::install(&["protobuf-compiler", "libprotobuf-dev", "redis-tools"])?;
+    }
+    let redis = redis
+        .or_else(self::redis)
+        .ok_or("redis-tools has no server")?;
+    let target = workspace::target_dir();
+    run(cargo()
+        .args(["build", "--release", "--locked", "--manifest-path"])
+        .arg(workspace::root().join("benches/peers/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target))?;
+    run(Command::new(target.join("release/lock-peers"))
+        .env("ETCD", etcd)
+        .env("REDIS_SERVER", redis))
+}
+
+fn need() -> Result {
+    match apt::is_there() {
+        true => Ok(()),
+        false => Err(
+            "install etcd, redis-server and protoc, or name the first two in ETCD and REDIS_SERVER"
+                .into(),
+        ),
+    }
+}
+
+/// etcd: from `ETCD`, from `PATH`, or unpacked among our tools.
+fn etcd() -> Result<PathBuf> {
+    let found = env::var_os("ETCD").map(PathBuf::from);
+    if let Some(etcd) = found.or_else(|| find("etcd")) {
+        return Ok(etcd);
+    }
+    let folder = workspace::tools_dir()?.join("etcd");
+    let etcd = folder.join("usr/bin/etcd");
+    if !etcd.is_file() {
+        need()?;
+        apt::install(&[])?; // the lists
+        apt::unpack("etcd-server", &folder)?;
+    }
+    Ok(etcd)
+}
+
+/// Redis: from `REDIS_SERVER`, from `PATH`, or what redis-tools has of it. One program is all of Redis,
+/// and does what its name says.
+fn redis() -> Option<PathBuf> {
+    let found = env::var_os("REDIS_SERVER").map(PathBuf::from);
+    if let Some(redis) = found.or_else(|| find("redis-server")) {
+        return Some(redis);
+    }
+    let program = find("redis-check-rdb")?;
+    let link = workspace::tools_dir().ok()?.join("redis-server");
+    if !link.exists() {
+        std::os::unix::fs::symlink(program, &link).ok()?;
+    }
+    Some(link)
+}
