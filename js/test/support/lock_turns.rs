@@ -39,8 +39,7 @@ async fn main() -> Result {
             let token = guard.token();
             note(&store, name, turn, &format!("in write {token}")).await?;
             // What a lock is for: without one, counts would be lost.
-            let count = store.get("count").await?;
-            let count = count.and_then(|count| count.value).unwrap_or_default();
+            let count = store.get("count").await?.unwrap_or_default();
             let count: u32 = std::str::from_utf8(&count)?.parse()?;
             store.put("count", (count + 1).to_string()).await?;
             note(&store, name, turn, &format!("out write {token}")).await?;
@@ -54,8 +53,7 @@ async fn main() -> Result {
 
 async fn note(store: &Store, name: &str, turn: u32, what: &str) -> Result {
     let (direction, _) = what.split_once(' ').unwrap_or((what, ""));
-    store
-        .put(&format!("log.{name}.{turn}.{direction}"), what)
-        .await?;
+    let key = format!("log.{name}.{turn}.{direction}");
+    store.put(key, what.to_owned()).await?;
     Ok(())
 }
