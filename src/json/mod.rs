@@ -7,10 +7,10 @@
 mod parse;
 mod write;
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "native", feature = "web")))]
 mod tests;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, mem, str::FromStr};
 
 pub(crate) use parse::parse;
 pub(crate) use write::Writer;
@@ -31,112 +31,234 @@ pub(crate) enum Value<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Object<'a>(pub(crate) Vec<(Cow<'a, str>, Value<'a>)>);
 
-/// What a type is read from.
-pub(crate) trait FromJson<'a>: Sized {
-    fn from_json(object: &Object<'a>) -> Result<Self, Error>;
+impl<'a> Object<'a> {
+    /// A field; `Null` where there is none.
+    pub(crate) fn get(&self, name: &str) -> &Value<'a> {
+        let found = self.0.iter().rev().find(|(found, _)| found == name);
+        found.map_or(&Value::Null, |(_, value)| value)
+    }
+}
+
+/// What is read out of an object.
+pub(crate) trait FromJson<'a> {
+    fn from_json(fields: &mut Fields<'a>) -> Self;
 }
 
 /// Reads an object.
 pub(crate) fn read<'a, T: FromJson<'a>>(json: &'a [u8]) -> Result<T, Error> {
-    T::from_json(&object(json)?)
+    let mut fields = Fields {
+        object: object(json)?,
+        error: None,
+    };
+    let read = T::from_json(&mut fields);
+    match fields.error {
+        Some(error) => Err(error),
+        None => Ok(read),
+    }
 }
 
 /// An object, without looking into it.
 pub(crate) fn object(json: &[u8]) -> Result<Object<'_>, Error> {
     match parse(json)? {
         Value::Object(object) => Ok(object),
-        _ => Err(Error::expected("an object", "the whole")),
+        _ => Err(Error {
+            expected: "an object",
+            place: Place::Byte(0),
+        }),
     }
 }
 
-/// What a field that is missing is, and one that is not set.
-static NULL: Value<'static> = Value::Null;
+/// The fields of an object, from which each is taken once. `null` is a field that is not there.
+///
+/// A field of the wrong kind reads as one that is missing, and makes the whole an error once all is
+/// read: so much smaller is code that need not leave after each field.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    object: Object<'a>,
+    /// The first.
+    error: Option<Error>,
+}
 
-impl<'a> Object<'a> {
-    /// A field; `Null` where there is none.
-    pub(crate) fn get(&self, name: &str) -> &Value<'a> {
-        let found = self.0.iter().rev().find(|(found, _)| found == name);
-        found.map_or(&NULL, |(_, value)| value)
-    }
-
-    /// A number that is not negative.
-    pub(crate) fn number<T: TryFrom<u64>>(&self, name: &'static str) -> Result<Option<T>, Error> {
-        match self.digits(name)?.map(str::parse::<u64>) {
-            None => Ok(None),
-            Some(Ok(number)) => match number.try_into() {
-                Ok(number) => Ok(Some(number)),
-                Err(_) => Err(Error::expected("a smaller number", name)),
-            },
-            Some(Err(_)) => Err(Error::expected("a whole number", name)),
+impl<'a> Fields<'a> {
+    fn take(&mut self, name: &str) -> Value<'a> {
+        let fields = self.object.0.iter_mut().rev();
+        match fields.into_iter().find(|(found, _)| found == name) {
+            Some((_, value)) => mem::replace(value, Value::Null),
+            None => Value::Null,
         }
     }
 
-    /// A number that may be negative.
-    pub(crate) fn signed(&self, name: &'static str) -> Result<Option<i64>, Error> {
-        match self.digits(name)?.map(str::parse) {
-            None => Ok(None),
-            Some(Ok(number)) => Ok(Some(number)),
-            Some(Err(_)) => Err(Error::expected("a whole number", name)),
-        }
+    fn wrong(&mut self, expected: &'static str, name: &'static str) {
+        let place = Place::Field(name);
+        self.error.get_or_insert(Error { expected, place });
     }
 
-    fn digits(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
-        match self.get(name) {
-            Value::Null => Ok(None),
-            Value::Number(digits) => Ok(Some(digits)),
-            _ => Err(Error::expected("a number", name)),
+    fn digits<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
+        match self.take(name) {
+            Value::Null => return None,
+            Value::Number(digits) => {
+                if let Ok(number) = digits.parse() {
+                    return Some(number);
+                }
+            }
+            _ => {}
         }
+        self.wrong("a whole number in its range", name);
+        None
+    }
+
+    pub(crate) fn maybe_number(&mut self, name: &'static str) -> Option<u64> {
+        self.digits(name)
+    }
+
+    /// 0 where it is missing.
+    pub(crate) fn number(&mut self, name: &'static str) -> u64 {
+        self.maybe_number(name).unwrap_or_default()
+    }
+
+    /// A number of a smaller type.
+    pub(crate) fn maybe_small<T: TryFrom<u64>>(&mut self, name: &'static str) -> Option<T> {
+        let small = T::try_from(self.maybe_number(name)?).ok();
+        if small.is_none() {
+            self.wrong("a smaller number", name);
+        }
+        small
+    }
+
+    /// The same; 0 where it is missing.
+    pub(crate) fn small<T: TryFrom<u64> + Default>(&mut self, name: &'static str) -> T {
+        self.maybe_small(name).unwrap_or_default()
+    }
+
+    /// A number that may be negative; 0 where it is missing.
+    pub(crate) fn signed(&mut self, name: &'static str) -> i64 {
+        self.digits(name).unwrap_or_default()
     }
 
     /// False where it is missing.
-    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Error> {
-        match self.get(name) {
-            Value::Null => Ok(false),
-            Value::Bool(flag) => Ok(*flag),
-            _ => Err(Error::expected("true or false", name)),
+    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
+        match self.take(name) {
+            Value::Null => false,
+            Value::Bool(flag) => flag,
+            _ => {
+                self.wrong("true or false", name);
+                false
+            }
         }
     }
 
-    pub(crate) fn text(&self, name: &'static str) -> Result<Option<&Cow<'a, str>>, Error> {
-        match self.get(name) {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            _ => Err(Error::expected("text", name)),
+    pub(crate) fn maybe_text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        match self.take(name) {
+            Value::Null => None,
+            Value::Text(text) => Some(text),
+            _ => {
+                self.wrong("a text", name);
+                None
+            }
         }
     }
 
-    /// A text of its own.
-    pub(crate) fn owned(&self, name: &'static str) -> Result<Option<String>, Error> {
-        Ok(self.text(name)?.map(|text| String::from(&**text)))
+    /// A text that must be there.
+    pub(crate) fn text(&mut self, name: &'static str) -> Cow<'a, str> {
+        match self.take(name) {
+            Value::Text(text) => text,
+            _ => {
+                self.wrong("a text", name);
+                Cow::Borrowed("")
+            }
+        }
+    }
+
+    pub(crate) fn maybe_string(&mut self, name: &'static str) -> Option<String> {
+        self.maybe_text(name).map(Cow::into_owned)
     }
 
     /// Empty where it is missing.
-    pub(crate) fn list(&self, name: &'static str) -> Result<&[Value<'a>], Error> {
-        match self.get(name) {
-            Value::Null => Ok(&[]),
-            Value::List(list) => Ok(list),
-            _ => Err(Error::expected("a list", name)),
-        }
+    pub(crate) fn string(&mut self, name: &'static str) -> String {
+        self.maybe_string(name).unwrap_or_default()
     }
 
-    /// A list of texts; empty where it is missing.
-    pub(crate) fn texts(&self, name: &'static str) -> Result<Vec<String>, Error> {
-        let mut texts = Vec::new();
-        for value in self.list(name)? {
-            match value {
-                Value::Text(text) => texts.push(String::from(&**text)),
-                _ => return Err(Error::expected("texts", name)),
+    fn list(&mut self, name: &'static str) -> Option<Vec<Value<'a>>> {
+        match self.take(name) {
+            Value::Null => None,
+            Value::List(list) => Some(list),
+            _ => {
+                self.wrong("a list", name);
+                None
             }
         }
-        Ok(texts)
     }
 
-    pub(crate) fn object(&self, name: &'static str) -> Result<Option<&Object<'a>>, Error> {
-        match self.get(name) {
-            Value::Null => Ok(None),
-            Value::Object(object) => Ok(Some(object)),
-            _ => Err(Error::expected("an object", name)),
+    pub(crate) fn maybe_strings(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let mut strings = Vec::new();
+        for value in self.list(name)? {
+            match value {
+                Value::Text(text) => strings.push(text.into_owned()),
+                _ => self.wrong("texts", name),
+            }
         }
+        Some(strings)
+    }
+
+    /// Empty where it is missing.
+    pub(crate) fn strings(&mut self, name: &'static str) -> Vec<String> {
+        self.maybe_strings(name).unwrap_or_default()
+    }
+
+    /// An object that is not looked into.
+    pub(crate) fn maybe_object(&mut self, name: &'static str) -> Option<Object<'a>> {
+        match self.take(name) {
+            Value::Null => None,
+            Value::Object(object) => Some(object),
+            _ => {
+                self.wrong("an object", name);
+                None
+            }
+        }
+    }
+
+    fn read<T: FromJson<'a>>(&mut self, object: Object<'a>) -> T {
+        let outer = mem::replace(&mut self.object, object);
+        let read = T::from_json(self);
+        self.object = outer;
+        read
+    }
+
+    pub(crate) fn maybe<T: FromJson<'a>>(&mut self, name: &'static str) -> Option<T> {
+        let object = self.maybe_object(name)?;
+        Some(self.read(object))
+    }
+
+    /// An object that must be there.
+    pub(crate) fn need<T: FromJson<'a>>(&mut self, name: &'static str) -> T {
+        let object = self.maybe_object(name);
+        if object.is_none() {
+            self.wrong("an object", name);
+        }
+        self.read(object.unwrap_or_default())
+    }
+
+    pub(crate) fn all<T: FromJson<'a>>(&mut self, name: &'static str) -> Option<Vec<T>> {
+        let mut all = Vec::new();
+        for value in self.list(name)? {
+            match value {
+                Value::Object(object) => all.push(self.read(object)),
+                _ => self.wrong("objects", name),
+            }
+        }
+        Some(all)
+    }
+
+    /// An object of texts.
+    pub(crate) fn string_map(&mut self, name: &'static str) -> Option<BTreeMap<String, String>> {
+        let mut map = BTreeMap::new();
+        for (key, value) in self.maybe_object(name)?.0 {
+            match value {
+                Value::Text(text) => _ = map.insert(key.into_owned(), text.into_owned()),
+                _ => self.wrong("texts", name),
+            }
+        }
+        Some(map)
     }
 }
 
@@ -151,20 +273,6 @@ pub(crate) struct Error {
 enum Place {
     Byte(usize),
     Field(&'static str),
-}
-
-impl Error {
-    pub(crate) fn expected(what: &'static str, field: &'static str) -> Self {
-        Self {
-            expected: what,
-            place: Place::Field(field),
-        }
-    }
-
-    /// For a field that must be there.
-    pub(crate) fn missing(field: &'static str) -> Self {
-        Self::expected("something", field)
-    }
 }
 
 impl fmt::Display for Error {

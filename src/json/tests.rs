@@ -1,31 +1,72 @@
+#![allow(clippy::unwrap_used)]
+
 use std::borrow::Cow;
 
-use super::{Object, Value, Writer, object, parse};
+use super::{Fields, FromJson, Object, Value, Writer, parse, read};
+
+/// Reads whatever a test asks for.
+struct Asked<'a>(Fields<'a>);
+
+impl<'a> FromJson<'a> for Asked<'a> {
+    fn from_json(fields: &mut Fields<'a>) -> Self {
+        let object = std::mem::take(&mut fields.object);
+        let error = None;
+        Self(Fields { object, error })
+    }
+}
+
+fn fields(json: &str) -> Fields<'_> {
+    read::<Asked<'_>>(json.as_bytes()).unwrap().0
+}
 
 #[test]
 fn reads_what_there_is() {
-    let json =
-        br#" {"a": 1, "b":[true,null,-2.5e+3], "c":"x\"\u00e9\ud83d\ude00\n", "a":2, "d":{}} "#;
-    let read = object(json).unwrap();
-    assert_eq!(read.number::<u64>("a").unwrap(), Some(2));
-    assert_eq!(read.text("c").unwrap().unwrap(), "x\"é😀\n");
-    assert_eq!(read.list("b").unwrap()[2], Value::Number("-2.5e+3"));
-    assert_eq!(read.object("d").unwrap(), Some(&Object::default()));
-    assert_eq!(*read.get("e"), Value::Null);
-    assert!(!read.flag("e").unwrap() && read.texts("e").unwrap().is_empty());
+    let json = r#" {"a": 1, "b":["x",null], "c":"x\"\u00e9\ud83d\ude00\n", "a":2, "d":{"k":"v"}, "l":[{}]} "#;
+    let mut read = fields(json);
+    assert_eq!(read.number("a"), 2);
+    assert_eq!(read.text("c"), "x\"é😀\n");
+    assert_eq!(read.string_map("d").unwrap()["k"], "v");
+    assert_eq!(read.all::<Asked<'_>>("l").unwrap().len(), 1);
+    assert!(read.maybe::<Asked<'_>>("none").is_none() && read.strings("none").is_empty());
+    assert!(!read.flag("none") && read.string("none").is_empty());
+    assert!(read.error.is_none());
+    assert_eq!(read.strings("b"), ["x"]);
+    assert_eq!(read.error.unwrap().to_string(), "texts expected as `b`");
 }
 
 #[test]
 fn numbers_keep_all_their_digits_and_their_ranges() {
-    let read = object(br#"{"most":18446744073709551615,"more":18446744073709551616,"least":-9223372036854775808,"part":1.5,"text":"1"}"#).unwrap();
-    assert_eq!(read.number("most").unwrap(), Some(u64::MAX));
-    assert_eq!(read.signed("least").unwrap(), Some(i64::MIN));
-    assert_eq!(read.number::<u64>("none").unwrap(), None);
+    let json = r#"{"most":18446744073709551615,"more":18446744073709551616,"least":-9223372036854775808,"part":1.5,"text":"1"}"#;
+    assert_eq!(fields(json).number("most"), u64::MAX);
+    assert_eq!(fields(json).signed("least"), i64::MIN);
+    assert_eq!(fields(json).maybe_number("none"), None);
     for name in ["more", "least", "part", "text"] {
-        assert!(read.number::<u64>(name).is_err(), "{name}");
+        let mut read = fields(json);
+        assert_eq!(read.maybe_number(name), None, "{name}");
+        assert!(read.error.is_some(), "{name}");
     }
-    let error = read.number::<u8>("most").unwrap_err().to_string();
+    let mut read = fields(json);
+    assert_eq!(read.small::<u8>("most"), 0);
+    let error = read.error.unwrap().to_string();
     assert_eq!(error, "a smaller number expected as `most`");
+}
+
+#[test]
+fn what_must_be_there_is_missed() {
+    for ask in [
+        |read: &mut Fields<'_>| _ = read.text("none"),
+        |read: &mut Fields<'_>| _ = read.need::<Asked<'_>>("none"),
+        |read: &mut Fields<'_>| _ = read.text("null"),
+        |read: &mut Fields<'_>| _ = read.maybe_text("number"),
+        |read: &mut Fields<'_>| _ = read.flag("number"),
+        |read: &mut Fields<'_>| _ = read.maybe_object("number"),
+        |read: &mut Fields<'_>| _ = read.strings("number"),
+    ] {
+        let mut read = fields(r#"{"null":null,"number":1}"#);
+        ask(&mut read);
+        assert!(read.error.is_some());
+    }
+    assert!(read::<Asked<'_>>(b"[]").is_err());
 }
 
 #[test]

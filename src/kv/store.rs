@@ -1,6 +1,9 @@
 //! A bucket, as a program holds it: keys, bytes and revisions.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use futures::{TryStreamExt, future};
@@ -40,7 +43,19 @@ use crate::{backend::Backend, client::ConnectionStatus};
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<dyn Backend>,
-    locks: Arc<Registry>,
+    locks: Arc<OnceLock<Box<dyn Locks>>>,
+}
+
+/// The registry of locks, made by the first. Behind a trait, so that a program that never calls for
+/// a lock is not linked with their code, be it only to drop them.
+trait Locks: Send + Sync {
+    fn registry(&self) -> &Arc<Registry>;
+}
+
+impl Locks for Arc<Registry> {
+    fn registry(&self) -> &Arc<Registry> {
+        self
+    }
 }
 
 impl fmt::Debug for Store {
@@ -77,7 +92,10 @@ impl Store {
 
     /// The locks that this handle and its clones share.
     pub(crate) fn locks(&self) -> &Arc<Registry> {
-        &self.locks
+        let locks = self
+            .locks
+            .get_or_init(|| Box::new(Arc::<Registry>::default()));
+        locks.registry()
     }
 
     /// The bucket's name.

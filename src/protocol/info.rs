@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::auth::Login;
-use crate::json::{self, Error, FromJson, Object, Writer};
+use crate::json::{self, Error, Fields, FromJson, Writer};
 
 /// What a server says of itself, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,17 +34,17 @@ impl ServerInfo {
 }
 
 impl FromJson<'_> for ServerInfo {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            server_name: object.owned("server_name")?.unwrap_or_default(),
-            version: object.owned("version")?.unwrap_or_default(),
-            headers: object.flag("headers")?,
-            max_payload: object.number("max_payload")?.unwrap_or_default(),
-            nonce: object.owned("nonce")?,
-            auth_required: object.flag("auth_required")?,
-            connect_urls: object.texts("connect_urls")?,
-            ldm: object.flag("ldm")?,
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            server_name: fields.string("server_name"),
+            version: fields.string("version"),
+            headers: fields.flag("headers"),
+            max_payload: fields.small("max_payload"),
+            nonce: fields.maybe_string("nonce"),
+            auth_required: fields.flag("auth_required"),
+            connect_urls: fields.strings("connect_urls"),
+            ldm: fields.flag("ldm"),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backend::CreateMode,
-    json::{self, FromJson},
+    json,
     kv::{BucketConfig, BucketError, BucketName, BucketStatus, LimitMarkers, ServiceError},
 };
 
@@ -90,17 +90,15 @@ impl JetStream {
         info: &[u8],
     ) -> Result<Arc<Bucket>, BucketError> {
         let malformed = |error| malformed("STREAM.INFO", error);
-        let raw = json::object(info).map_err(malformed)?;
-        let existing = StreamInfo::from_json(&raw).map_err(malformed)?;
+        let existing: StreamInfo<'_> = json::read(info).map_err(malformed)?;
         // What is there is as good as any where it was left to us.
         if config.limit_markers == LimitMarkers::Auto
             && existing.config.subject_delete_marker_ttl > 0
         {
             wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
         }
-        let settings = raw.object("config").map_err(malformed)?;
-        let settings = settings.ok_or_else(|| malformed(json::Error::missing("config")))?;
-        let request = lay_over(settings, wanted).map_err(malformed)?;
+        let raw = json::object(info).map_err(malformed)?;
+        let request = lay_over(raw.get("config"), wanted).map_err(malformed)?;
         let made = self.save("STREAM.UPDATE", name, request).await;
         Ok(made.map_err(|failure| failure.of(name))?)
     }
@@ -154,7 +152,7 @@ impl JetStream {
                 Err(Failure::Refused(error)) => return Err(refused(error, None).into()),
                 Err(Failure::Service(error)) => return Err(error.into()),
             };
-            let page: StreamNames<'_> =
+            let page: StreamNames =
                 json::read(&answer).map_err(|error| malformed("STREAM.NAMES", error))?;
             let streams = page.streams;
             let end = offset + streams.len();

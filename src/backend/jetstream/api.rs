@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 
-use crate::json::{Error, FromJson, Object, Value, Writer};
+use crate::json::{Fields, FromJson, Writer};
 
 /// A refusal.
 #[derive(Debug)]
@@ -15,12 +15,12 @@ pub(super) struct ApiError {
 }
 
 impl FromJson<'_> for ApiError {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            code: object.number("code")?.unwrap_or_default(),
-            err_code: object.number("err_code")?.unwrap_or_default(),
-            description: object.owned("description")?.unwrap_or_default(),
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            code: fields.small("code"),
+            err_code: fields.number("err_code"),
+            description: fields.string("description"),
+        }
     }
 }
 
@@ -45,10 +45,10 @@ pub(super) struct Refusal {
 }
 
 impl FromJson<'_> for Refusal {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            error: maybe(object, "error")?,
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            error: fields.maybe("error"),
+        }
     }
 }
 
@@ -56,8 +56,8 @@ impl FromJson<'_> for Refusal {
 pub(super) struct Done {}
 
 impl FromJson<'_> for Done {
-    fn from_json(_: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {})
+    fn from_json(_: &mut Fields<'_>) -> Self {
+        Self {}
     }
 }
 
@@ -68,11 +68,11 @@ pub(super) struct Ack {
 }
 
 impl FromJson<'_> for Ack {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            error: maybe(object, "error")?,
-            seq: object.number("seq")?.unwrap_or_default(),
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            error: fields.maybe("error"),
+            seq: fields.number("seq"),
+        }
     }
 }
 
@@ -82,13 +82,18 @@ pub(super) struct Account {
     pub(super) level: u32,
 }
 
+struct ApiLevel(u32);
+
+impl FromJson<'_> for ApiLevel {
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self(fields.small("level"))
+    }
+}
+
 impl FromJson<'_> for Account {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        let level = match object.object("api")? {
-            Some(api) => api.number("level")?.unwrap_or_default(),
-            None => 0,
-        };
-        Ok(Self { level })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        let ApiLevel(level) = fields.maybe("api").unwrap_or(ApiLevel(0));
+        Self { level }
     }
 }
 
@@ -100,12 +105,12 @@ pub(super) struct StreamInfo<'a> {
 }
 
 impl<'a> FromJson<'a> for StreamInfo<'a> {
-    fn from_json(object: &Object<'a>) -> Result<Self, Error> {
-        Ok(Self {
-            created: needed(object, "created")?,
-            config: maybe(object, "config")?.ok_or(Error::missing("config"))?,
-            state: maybe(object, "state")?.unwrap_or_default(),
-        })
+    fn from_json(fields: &mut Fields<'a>) -> Self {
+        Self {
+            created: fields.text("created"),
+            config: fields.need("config"),
+            state: fields.maybe("state").unwrap_or_default(),
+        }
     }
 }
 
@@ -120,16 +125,15 @@ pub(super) struct StreamState<'a> {
 }
 
 impl<'a> FromJson<'a> for StreamState<'a> {
-    fn from_json(object: &Object<'a>) -> Result<Self, Error> {
-        let number = |name| Ok(object.number(name)?.unwrap_or_default());
-        Ok(Self {
-            messages: number("messages")?,
-            bytes: number("bytes")?,
-            first_seq: number("first_seq")?,
-            last_seq: number("last_seq")?,
-            num_subjects: number("num_subjects")?,
-            last_ts: object.text("last_ts")?.cloned(),
-        })
+    fn from_json(fields: &mut Fields<'a>) -> Self {
+        Self {
+            messages: fields.number("messages"),
+            bytes: fields.number("bytes"),
+            first_seq: fields.number("first_seq"),
+            last_seq: fields.number("last_seq"),
+            num_subjects: fields.number("num_subjects"),
+            last_ts: fields.maybe_text("last_ts"),
+        }
     }
 }
 
@@ -165,53 +169,36 @@ pub(super) struct StreamConfig {
 }
 
 impl FromJson<'_> for StreamConfig {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        let number = |name| Ok(object.number(name)?.unwrap_or_default());
-        let signed = |name| Ok(object.signed(name)?.unwrap_or_default());
-        let text = |name| Ok(object.owned(name)?.unwrap_or_default());
-        Ok(Self {
-            name: text("name")?,
-            description: object.owned("description")?,
-            subjects: texts(object, "subjects")?,
-            max_msgs_per_subject: signed("max_msgs_per_subject")?,
-            max_bytes: signed("max_bytes")?,
-            max_age: number("max_age")?,
-            max_msg_size: signed("max_msg_size")?,
-            storage: text("storage")?.into(),
-            num_replicas: object.number("num_replicas")?.unwrap_or_default(),
-            compression: object.owned("compression")?.map(Cow::Owned),
-            placement: maybe(object, "placement")?,
-            republish: maybe(object, "republish")?,
-            mirror: maybe(object, "mirror")?,
-            sources: all(object, "sources")?,
-            metadata: metadata(object)?,
-            allow_direct: object.flag("allow_direct")?,
-            mirror_direct: object.flag("mirror_direct")?,
-            allow_msg_ttl: object.flag("allow_msg_ttl")?,
-            subject_delete_marker_ttl: number("subject_delete_marker_ttl")?,
-            duplicate_window: number("duplicate_window")?,
-            discard: text("discard")?.into(),
-            retention: text("retention")?.into(),
-            max_msgs: signed("max_msgs")?,
-            max_consumers: signed("max_consumers")?,
-            allow_rollup_hdrs: object.flag("allow_rollup_hdrs")?,
-            deny_delete: object.flag("deny_delete")?,
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.string("name"),
+            description: fields.maybe_string("description"),
+            subjects: fields.maybe_strings("subjects"),
+            max_msgs_per_subject: fields.signed("max_msgs_per_subject"),
+            max_bytes: fields.signed("max_bytes"),
+            max_age: fields.number("max_age"),
+            max_msg_size: fields.signed("max_msg_size"),
+            storage: fields.string("storage").into(),
+            num_replicas: fields.small("num_replicas"),
+            compression: fields.maybe_string("compression").map(Cow::Owned),
+            placement: fields.maybe("placement"),
+            republish: fields.maybe("republish"),
+            mirror: fields.maybe("mirror"),
+            sources: fields.all("sources"),
+            metadata: fields.string_map("metadata"),
+            allow_direct: fields.flag("allow_direct"),
+            mirror_direct: fields.flag("mirror_direct"),
+            allow_msg_ttl: fields.flag("allow_msg_ttl"),
+            subject_delete_marker_ttl: fields.number("subject_delete_marker_ttl"),
+            duplicate_window: fields.number("duplicate_window"),
+            discard: fields.string("discard").into(),
+            retention: fields.string("retention").into(),
+            max_msgs: fields.signed("max_msgs"),
+            max_consumers: fields.signed("max_consumers"),
+            allow_rollup_hdrs: fields.flag("allow_rollup_hdrs"),
+            deny_delete: fields.flag("deny_delete"),
+        }
     }
-}
-
-fn metadata(object: &Object<'_>) -> Result<Option<BTreeMap<String, String>>, Error> {
-    let Some(fields) = object.object("metadata")? else {
-        return Ok(None);
-    };
-    let mut metadata = BTreeMap::new();
-    for (name, value) in &fields.0 {
-        let Value::Text(value) = value else {
-            return Err(Error::expected("texts", "metadata"));
-        };
-        metadata.insert(String::from(&**name), String::from(&**value));
-    }
-    Ok(Some(metadata))
 }
 
 impl StreamConfig {
@@ -305,11 +292,11 @@ pub(super) struct StreamPlacement {
 }
 
 impl FromJson<'_> for StreamPlacement {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            cluster: object.owned("cluster")?,
-            tags: texts(object, "tags")?,
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            cluster: fields.maybe_string("cluster"),
+            tags: fields.maybe_strings("tags"),
+        }
     }
 }
 
@@ -321,12 +308,12 @@ pub(super) struct StreamRepublish {
 }
 
 impl FromJson<'_> for StreamRepublish {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            src: object.owned("src")?.unwrap_or_default(),
-            dest: object.owned("dest")?.unwrap_or_default(),
-            headers_only: object.flag("headers_only")?,
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            src: fields.string("src"),
+            dest: fields.string("dest"),
+            headers_only: fields.flag("headers_only"),
+        }
     }
 }
 
@@ -338,12 +325,12 @@ pub(super) struct StreamSource {
 }
 
 impl FromJson<'_> for StreamSource {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            name: object.owned("name")?.unwrap_or_default(),
-            external: maybe(object, "external")?,
-            subject_transforms: all(object, "subject_transforms")?,
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.string("name"),
+            external: fields.maybe("external"),
+            subject_transforms: fields.all("subject_transforms"),
+        }
     }
 }
 
@@ -375,9 +362,9 @@ pub(super) struct External {
 }
 
 impl FromJson<'_> for External {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        let api = object.owned("api")?.unwrap_or_default();
-        Ok(Self { api })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        let api = fields.string("api");
+        Self { api }
     }
 }
 
@@ -388,37 +375,42 @@ pub(super) struct Transform {
 }
 
 impl FromJson<'_> for Transform {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            src: object.owned("src")?.unwrap_or_default(),
-            dest: object.owned("dest")?.unwrap_or_default(),
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            src: fields.string("src"),
+            dest: fields.string("dest"),
+        }
     }
 }
 
 /// The answer to `STREAM.NAMES`.
-pub(super) struct StreamNames<'a> {
+pub(super) struct StreamNames {
     pub(super) total: usize,
-    pub(super) streams: Vec<Cow<'a, str>>,
+    pub(super) streams: Vec<String>,
 }
 
-impl<'a> FromJson<'a> for StreamNames<'a> {
-    fn from_json(object: &Object<'a>) -> Result<Self, Error> {
-        let mut streams = Vec::new();
-        for name in object.list("streams")? {
-            let Value::Text(name) = name else {
-                return Err(Error::expected("texts", "streams"));
-            };
-            streams.push(name.clone());
+impl FromJson<'_> for StreamNames {
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self {
+            total: fields.small("total"),
+            streams: fields.strings("streams"),
         }
-        Ok(Self {
-            total: object.number("total")?.unwrap_or_default(),
-            streams,
-        })
     }
 }
 
 /// The answer to `STREAM.MSG.GET`.
+pub(super) struct Stored<'a> {
+    pub(super) message: StoredMessage<'a>,
+}
+
+impl<'a> FromJson<'a> for Stored<'a> {
+    fn from_json(fields: &mut Fields<'a>) -> Self {
+        Self {
+            message: fields.need("message"),
+        }
+    }
+}
+
 pub(super) struct StoredMessage<'a> {
     pub(super) subject: Cow<'a, str>,
     pub(super) seq: u64,
@@ -430,16 +422,14 @@ pub(super) struct StoredMessage<'a> {
 }
 
 impl<'a> FromJson<'a> for StoredMessage<'a> {
-    fn from_json(object: &Object<'a>) -> Result<Self, Error> {
-        let message = object.object("message")?;
-        let message = message.ok_or(Error::missing("message"))?;
-        Ok(Self {
-            subject: needed(message, "subject")?,
-            seq: message.number("seq")?.ok_or(Error::missing("seq"))?,
-            hdrs: message.text("hdrs")?.cloned(),
-            data: message.text("data")?.cloned(),
-            time: needed(message, "time")?,
-        })
+    fn from_json(fields: &mut Fields<'a>) -> Self {
+        Self {
+            subject: fields.text("subject"),
+            seq: fields.number("seq"),
+            hdrs: fields.maybe_text("hdrs"),
+            data: fields.maybe_text("data"),
+            time: fields.text("time"),
+        }
     }
 }
 
@@ -503,45 +493,20 @@ pub(super) struct ConsumerInfo {
     pub(super) num_pending: u64,
 }
 
+struct Delivered(u64);
+
+impl FromJson<'_> for Delivered {
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self(fields.number("stream_seq"))
+    }
+}
+
 impl FromJson<'_> for ConsumerInfo {
-    fn from_json(object: &Object<'_>) -> Result<Self, Error> {
-        let delivered = object.object("delivered")?;
-        let delivered = delivered.ok_or(Error::missing("delivered"))?;
-        Ok(Self {
-            floor: delivered.number("stream_seq")?.unwrap_or_default(),
-            num_pending: object.number("num_pending")?.unwrap_or_default(),
-        })
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        let Delivered(floor) = fields.need("delivered");
+        Self {
+            floor,
+            num_pending: fields.number("num_pending"),
+        }
     }
-}
-
-fn needed<'a>(object: &Object<'a>, name: &'static str) -> Result<Cow<'a, str>, Error> {
-    object.text(name)?.cloned().ok_or(Error::missing(name))
-}
-
-fn maybe<'a, T: FromJson<'a>>(object: &Object<'a>, name: &'static str) -> Result<Option<T>, Error> {
-    object.object(name)?.map(T::from_json).transpose()
-}
-
-fn texts(object: &Object<'_>, name: &'static str) -> Result<Option<Vec<String>>, Error> {
-    match object.get(name) {
-        Value::Null => Ok(None),
-        _ => object.texts(name).map(Some),
-    }
-}
-
-fn all<'a, T: FromJson<'a>>(
-    object: &Object<'a>,
-    name: &'static str,
-) -> Result<Option<Vec<T>>, Error> {
-    if *object.get(name) == Value::Null {
-        return Ok(None);
-    }
-    let mut all = Vec::new();
-    for value in object.list(name)? {
-        let Value::Object(object) = value else {
-            return Err(Error::expected("objects", name));
-        };
-        all.push(T::from_json(object)?);
-    }
-    Ok(Some(all))
 }

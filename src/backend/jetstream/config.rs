@@ -9,7 +9,7 @@ use super::{
     bucket::{has_markers, stream_name},
 };
 use crate::{
-    json::{self, Object, Writer},
+    json::{self, Object, Value, Writer},
     kv::{BucketConfig, BucketName, LimitMarkers, Placement, Republish, Source, Storage},
 };
 
@@ -146,14 +146,23 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
 /// stays.
 ///
 /// What the server cannot turn off again (time to live per message) stays on.
-pub(super) fn lay_over(existing: &Object<'_>, wanted: StreamConfig) -> Result<Bytes, json::Error> {
-    let has_ttl = existing.flag("allow_msg_ttl")?;
+pub(super) fn lay_over(existing: &Value<'_>, wanted: StreamConfig) -> Result<Bytes, json::Error> {
+    let none = Object::default();
+    let existing = match existing {
+        Value::Object(existing) => existing,
+        _ => &none, // the caller has read it as one
+    };
+    let has_ttl = *existing.get("allow_msg_ttl") == Value::Bool(true);
+    let window = match existing.get("duplicate_window") {
+        Value::Number(digits) => digits.parse().unwrap_or(0),
+        _ => 0,
+    };
     let wanted = StreamConfig {
         allow_msg_ttl: wanted.allow_msg_ttl || has_ttl,
-        duplicate_window: match (existing.number("duplicate_window")?, wanted.max_age) {
-            (None | Some(0), _) => wanted.duplicate_window,
-            (Some(window), 0) => window,
-            (Some(window), age) => window.min(age),
+        duplicate_window: match (window, wanted.max_age) {
+            (0, _) => wanted.duplicate_window,
+            (window, 0) => window,
+            (window, age) => window.min(age),
         },
         ..wanted
     };

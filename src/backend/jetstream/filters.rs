@@ -1,8 +1,6 @@
 //! Filters as a consumer takes them. Servers refuse those of which one takes in another, and older
 //! than 2.12 also those that only overlap; readers may ask for any.
 
-use std::collections::BTreeSet;
-
 use crate::kv::{Key, KeyFilter};
 
 /// Filters that do not overlap and take in all that was asked for.
@@ -16,7 +14,7 @@ pub(super) struct Filters {
 
 impl Filters {
     pub(super) fn new(filters: &[KeyFilter]) -> Self {
-        let (wild, plain): (Vec<&KeyFilter>, Vec<_>) =
+        let (wild, mut plain): (Vec<&KeyFilter>, Vec<_>) =
             filters.iter().partition(|filter| is_wild(filter));
         let mut wire: Vec<KeyFilter> = Vec::new();
         let mut widened = false;
@@ -38,10 +36,9 @@ impl Filters {
             wire.push(filter);
         }
         // In order, so that the same set always looks the same.
-        let plain: BTreeSet<_> = plain
-            .into_iter()
-            .filter(|key| !wire.iter().any(|filter| filter.matches(key)))
-            .collect();
+        plain.retain(|key| !wire.iter().any(|filter| filter.matches(key)));
+        plain.sort_unstable();
+        plain.dedup();
         wire.extend(plain.into_iter().cloned());
         Self {
             wire,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    api::StoredMessage,
+    api::Stored,
     bucket::{Bucket, Origin},
     call::{Failure, malformed, not_answered, parse},
     entry::{Stamp, decode_base64, parse_headers, parse_time},
@@ -98,7 +98,7 @@ impl Bucket {
             }
             Err(failure) => return Err(failure.of(&self.name)),
         };
-        let message: StoredMessage<'_> =
+        let Stored { message } =
             parse(operation, &answer).map_err(|failure| failure.of(&self.name))?;
         let Some(key) = self.key_of(ByteString::from(&*message.subject)) else {
             return Ok(None);
