@@ -79,7 +79,7 @@ pub mod backend;
 mod client;
 mod codec;
 mod headers;
-#[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(any(feature = "native", feature = "web")), allow(dead_code))]
 mod json;
 pub mod kv;
 mod options;

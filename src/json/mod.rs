@@ -7,7 +7,7 @@
 mod parse;
 mod write;
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "native", feature = "web")))]
 mod tests;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, mem, str::FromStr};

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::borrow::Cow;
 
 use super::{Fields, FromJson, Object, Value, Writer, parse, read};

@@ -17,9 +17,9 @@
 //! Fields that a reader does not know are ignored. A value that is not of this form, or of
 //! another version, stands for a live writer whose ticket is smaller than any other.
 
-use std::{borrow::Cow, fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use crate::json::{self, Fields, FromJson, Writer};
 
 /// The version of the format that this library writes.
 pub const VERSION: u32 = 1;
@@ -103,91 +103,71 @@ pub enum Record {
     Unknown,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Wire<'a> {
-    v: u32,
-    m: &'a str,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    n: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    l: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    w: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    t: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    s: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    h: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    d: Option<Cow<'a, str>>,
-}
-
 impl Record {
     /// The value as it stands in the log.
     pub fn encode(&self) -> Vec<u8> {
-        let mut wire = Wire {
-            v: VERSION,
-            m: "probe",
-            n: None,
-            l: None,
-            w: None,
-            t: None,
-            s: None,
-            h: None,
-            d: None,
-        };
-        if let Self::Entry(entry) = self {
-            wire.m = match entry.mode {
-                Mode::Read => "r",
-                Mode::Write => "w",
-                Mode::Permit(of) => {
-                    wire.n = Some(of);
-                    "p"
+        let mut json = Writer::new();
+        json.number("v", VERSION.into());
+        match self {
+            Self::Entry(entry) => {
+                match entry.mode {
+                    Mode::Read => json.text("m", "r"),
+                    Mode::Write => json.text("m", "w"),
+                    Mode::Permit(of) => {
+                        json.text("m", "p");
+                        json.number("n", of.into());
+                    }
                 }
-            };
-            wire.l = Some(entry.lease);
-            wire.w = Some(entry.write);
-            wire.t = entry.ticket;
-            wire.s = entry.since;
-            wire.h = entry.label.as_deref().map(Cow::Borrowed);
-            wire.d = entry.data.as_deref().map(Cow::Borrowed);
+                json.number("l", entry.lease.into());
+                json.number("w", entry.write.into());
+                json.maybe_number("t", entry.ticket);
+                json.maybe_number("s", entry.since);
+                json.maybe_text("h", entry.label.as_deref());
+                json.maybe_text("d", entry.data.as_deref());
+            }
+            _ => json.text("m", "probe"),
         }
-        // Numbers and text always have a JSON form; a writer into memory does not fail.
-        serde_json::to_vec(&wire).unwrap_or_default()
+        json.finish().into()
     }
 
     /// Reads a value. Never fails: what cannot be read is [`Record::Unknown`].
     pub fn decode(value: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Version {
-            v: u32,
+        json::read(value).unwrap_or(Self::Unknown)
+    }
+
+    fn known(fields: &mut Fields<'_>) -> Option<Self> {
+        if fields.maybe_small::<u32>("v")? != VERSION {
+            return None;
         }
-        let known = |value| {
-            let Version { v } = serde_json::from_slice(value).ok()?;
-            if v != VERSION {
-                return None;
-            }
-            // Borrowed text cannot hold escapes, but no mode has any.
-            let wire: Wire<'_> = serde_json::from_slice(value).ok()?;
-            let mode = match wire.m {
-                "probe" => return Some(Self::Probe),
-                "r" => Mode::Read,
-                "w" => Mode::Write,
-                "p" => Mode::Permit(wire.n.filter(|of| *of > 0)?),
-                _ => return None,
-            };
-            Some(Self::Entry(LockEntry {
-                mode,
-                ticket: wire.t,
-                lease: wire.l.filter(|lease| *lease > 0)?,
-                write: wire.w?,
-                since: wire.s,
-                label: wire.h.map(Arc::from),
-                data: wire.d.map(Arc::from),
-            }))
+        let mode = fields.text("m");
+        let permits = fields.maybe_small("n");
+        let lease = fields.maybe_small("l");
+        let write = fields.maybe_small("w");
+        let (ticket, since) = (fields.maybe_number("t"), fields.maybe_number("s"));
+        let label = fields.maybe_text("h").map(Arc::from);
+        let data = fields.maybe_text("d").map(Arc::from);
+        let mode = match &*mode {
+            "probe" => return Some(Self::Probe),
+            "r" => Mode::Read,
+            "w" => Mode::Write,
+            "p" => Mode::Permit(permits.filter(|of| *of > 0)?),
+            _ => return None,
         };
-        known(value).unwrap_or(Self::Unknown)
+        Some(Self::Entry(LockEntry {
+            mode,
+            ticket,
+            lease: lease.filter(|lease| *lease > 0)?,
+            write: write?,
+            since,
+            label,
+            data,
+        }))
+    }
+}
+
+impl FromJson<'_> for Record {
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self::known(fields).unwrap_or(Self::Unknown)
     }
 }
 
@@ -235,6 +215,8 @@ mod tests {
             b"garbage",
             b"{}",
             br#"{"v":2,"m":"probe"}"#,
+            br#"{"v":1,"m":"probe","l":"x"}"#,
+            br#"{"v":1,"l":15,"w":0}"#,
             br#"{"v":2,"m":{"kind":"new"}}"#,
             br#"{"v":1,"m":"x","l":15,"w":0}"#,
             br#"{"v":1,"m":"w","l":0,"w":0}"#,

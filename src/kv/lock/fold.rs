@@ -184,7 +184,7 @@ impl Fold {
     /// All live entries in the order of their tickets, and whether each holds by that order.
     pub fn queue(&self) -> Vec<(&EntryId, &Live, bool)> {
         let mut queue: Vec<_> = self.live.iter().collect();
-        queue.sort_by_key(|(_, live)| live.ticket);
+        queue.sort_unstable_by_key(|(id, live)| (live.ticket, *id));
         queue
             .into_iter()
             .map(|(id, live)| {

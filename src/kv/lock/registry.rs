@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::future::{Either, select};
-use rand::Rng;
+use rand::{RngCore, TryRngCore, rngs::OsRng};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -142,7 +142,7 @@ impl Registry {
             return Ok(use_it(participant));
         }
         let mut id = [0_u8; 12];
-        rand::rng().fill(&mut id);
+        OsRng.unwrap_err().fill_bytes(&mut id);
         let session: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         let participant = Participant::new(lock, &session, backend.clone());
         let used = use_it(&participant);
