@@ -179,6 +179,27 @@ fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr
         .arg(root.join(&settings.bindings))
         .args(["--features", &build.features.join(",")])
         .current_dir(&root)
-        .env("PATH", path);
+        .env("PATH", path)
+        .env("CARGO_ENCODED_RUSTFLAGS", without_paths(&root));
     run(&mut command)
+}
+
+/// Messages name the files that they come from: short, and without the folders of whoever built this.
+fn without_paths(root: &Path) -> String {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        let home = env::var_os("HOME")?;
+        Some(Path::new(&home).join(".cargo"))
+    });
+    // Of two that fit the later one counts.
+    let mut flags = Vec::new();
+    let sources = home.map(|home| home.join("registry/src"));
+    let registries = sources.and_then(|sources| fs::read_dir(sources).ok());
+    for registry in registries.into_iter().flatten().flatten() {
+        flags.push(format!(
+            "--remap-path-prefix={}=",
+            registry.path().display()
+        ));
+    }
+    flags.push(format!("--remap-path-prefix={}=", root.display()));
+    flags.join("\u{1f}")
 }
