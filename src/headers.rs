@@ -79,14 +79,6 @@ impl Headers {
         }
     }
 
-    /// Puts the names into order; the values of a name keep theirs.
-    #[cfg(feature = "native")]
-    pub(crate) fn sort(&mut self) {
-        let text = &self.text;
-        self.fields
-            .sort_by_key(|field| &text[field.start..field.value]);
-    }
-
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()

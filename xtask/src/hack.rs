@@ -29,9 +29,6 @@ pub(crate) fn hack() -> Result {
                 "shizuku-kv",
                 "--lib",
                 "--feature-powerset",
-                // Pairs show what combinations break: a module that needs another one's feature.
-                "--depth",
-                "2",
                 "--exclude-features",
                 "default,fuzzing",
             ])

@@ -286,15 +286,17 @@ const UNREAD: [&str; 2] = ["Nats-Msg-Size", "Nats-Stream"];
 
 /// The map has no order between names, so they are sorted: the same headers always look the same.
 fn from_header_map(map: &HeaderMap) -> Headers {
+    let mut fields: Vec<(&str, &Vec<_>)> = map
+        .iter()
+        .map(|(name, values)| (name.as_ref(), values))
+        .filter(|(name, _)| !UNREAD.contains(name))
+        .collect();
+    fields.sort_unstable_by_key(|(name, _)| *name);
     let mut headers = Headers::new();
-    for (name, values) in map.iter() {
-        let name: &str = name.as_ref();
-        if !UNREAD.contains(&name) {
-            for value in values {
-                headers.append(name, value);
-            }
+    for (name, values) in fields {
+        for value in values {
+            headers.append(name, value);
         }
     }
-    headers.sort();
     headers
 }
