@@ -334,3 +334,36 @@ impl ServiceError {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_succeed_by_itself_is_retryable() {
+        let refused = |status, code| ServiceError::Refused {
+            status,
+            code,
+            description: String::new(),
+        };
+        let timeout = || ServiceError::Timeout {
+            operation: "put".into(),
+            after: Duration::from_secs(1),
+        };
+        let lost = || ServiceError::Disconnected {
+            detail: String::new(),
+        };
+        for yes in [timeout(), lost(), refused(503, 0), refused(503, 10008)] {
+            assert!(KvReadError::from(yes).is_retryable());
+        }
+        // A full bucket is a 503 too, and stays full.
+        for no in [ServiceError::Closed, refused(400, 0), refused(503, 10077)] {
+            assert!(!no.is_retryable() && !BucketError::from(no).is_retryable());
+        }
+        let key = Key::new("a").unwrap();
+        let source = timeout();
+        assert!(KvWriteError::from(lost()).is_retryable());
+        assert!(!KvWriteError::OutcomeUnknown { key, source }.is_retryable());
+    }
+}
