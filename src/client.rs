@@ -167,7 +167,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         #[cfg(not(any(feature = "native", feature = "web")))]
         "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
             _ = options;
-            Err(ConnectError::no_feature(url, "native` or `web"))
+            Err(ConnectError::no_feature(url, "native or web"))
         }
         _ => Err(ConnectError::invalid(
             url,
@@ -192,11 +192,11 @@ pub enum ConnectError {
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
     /// This build cannot speak to such an address.
-    #[error("{url:?} needs the cargo feature `{feature}` on this platform")]
+    #[error("{url:?} needs the cargo feature {feature} on this platform")]
     MissingFeature {
         /// The address, without user and password.
         url: String,
-        /// What to build with.
+        /// What to build with: a feature's name, or `native or web`.
         feature: &'static str,
     },
     /// The server does not accept the credentials, or they cannot be had.
@@ -254,6 +254,18 @@ pub(crate) fn without_secrets(url: &str) -> String {
 }
 
 /// The state of a connection.
+///
+/// ```
+/// use shizuku::ConnectionState;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// let mut connection = client.connection();
+/// assert_eq!(connection.borrow().state, ConnectionState::Connected);
+/// client.close().await?;
+/// connection.wait_for(|now| now.state == ConnectionState::Closed).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStatus {

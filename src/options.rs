@@ -12,6 +12,16 @@ use crate::{
 /// How to prove who you are.
 ///
 /// `Debug` shows the kind and nothing secret.
+///
+/// ```no_run
+/// use shizuku::{ConnectOptions, Credentials};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let seed = std::env::var("NATS_SEED")?;
+/// let options = ConnectOptions::new().credentials(Credentials::NKey { seed });
+/// let client = options.connect("tls://nats.example.com").await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Credentials {

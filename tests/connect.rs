@@ -2,8 +2,14 @@
 //! down, and connections that async-nats made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/jwt.rs"]
+mod jwt;
+#[path = "support/refused.rs"]
+mod refused;
+
 use std::{
     fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{LATEST, NatsServer};
+use harness::{Cluster, LATEST, NatsServer};
 use shizuku::{
     Client, ConnectError, ConnectOptions, ConnectionState, Credentials, Store,
     kv::{BucketError, KvWriteError, ServiceError},
@@ -44,11 +50,7 @@ async fn bad_addresses_fail_before_anything_is_sent() {
         "memory://x",
         "nats://127.0.0.1:4222,http://127.0.0.1",
     ] {
-        let error = shizuku::connect(url).await.unwrap_err();
-        assert!(
-            matches!(error, ConnectError::InvalidUrl { .. }),
-            "{url}: {error:?}"
-        );
+        assert_refused!(shizuku::connect(url).await, ConnectError::InvalidUrl { .. });
     }
     let secret = shizuku::connect("nats://user:secret@127.0.0.1:port").await;
     assert!(!secret.unwrap_err().to_string().contains("secret"));
@@ -64,8 +66,10 @@ async fn bad_options_fail_before_anything_is_sent() {
         ConnectOptions::new().api_prefix("$JS.*"),
         ConnectOptions::new().inbox_prefix("_INBOX."),
     ] {
-        let error = options.connect("nats://127.0.0.1:1").await.unwrap_err();
-        assert!(matches!(error, ConnectError::InvalidOption(_)), "{error:?}");
+        assert_refused!(
+            options.connect("nats://127.0.0.1:1").await,
+            ConnectError::InvalidOption(_)
+        );
     }
 }
 
@@ -81,10 +85,9 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
 #[tokio::test]
 async fn a_server_that_is_down_at_the_start_is_unreachable() {
     let server = down().await;
-    let error = shizuku::connect(server.url()).await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Unreachable { .. }),
-        "{error:?}"
+    assert_refused!(
+        shizuku::connect(server.url()).await,
+        ConnectError::Unreachable { .. }
     );
 }
 
@@ -97,13 +100,9 @@ async fn the_first_connect_can_be_retried_and_calls_wait_for_it() {
         .connect(server.url())
         .await
         .unwrap();
-    let error = client.create_bucket("b").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            BucketError::Service(ServiceError::Disconnected { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        client.create_bucket("b").await,
+        BucketError::Service(ServiceError::Disconnected { .. })
     );
     server.restart().await.unwrap();
     let mut connection = client.connection();
@@ -153,20 +152,18 @@ async fn users_tokens_and_nkeys_get_in_and_wrong_ones_do_not() {
     ] {
         works(&right.connect(server.url()).await.unwrap()).await;
         for refused in [wrong, new()] {
-            let error = refused.connect(server.url()).await.unwrap_err();
-            assert!(
-                matches!(error, ConnectError::Authentication { .. }),
-                "{error:?}"
+            assert_refused!(
+                refused.connect(server.url()).await,
+                error @ ConnectError::Authentication { .. }
+                    if !format!("{error:?}").contains("secret")
             );
-            assert!(!format!("{error:?}").contains("secret"));
         }
     }
     let broken = new().credentials(nkey("not a seed".into()));
     let server = server(NatsServer::builder().token("x")).await;
-    let error = broken.connect(server.url()).await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Authentication { .. }),
-        "{error:?}"
+    assert_refused!(
+        broken.connect(server.url()).await,
+        ConnectError::Authentication { .. }
     );
 }
 
@@ -197,46 +194,193 @@ async fn credentials_are_asked_for_at_every_connect() {
     assert!(asked.load(Ordering::Relaxed) > before);
 }
 
-#[tokio::test]
-async fn tls_with_a_root_of_ones_own() {
-    let folder = tempdir();
+/// A certificate that vouches for itself, and its key, as PEM files.
+fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let names = vec!["localhost".to_string(), "127.0.0.1".to_string()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let file = |what| folder.join(format!("{name}-{what}.pem"));
+    let (cert, key) = (file("cert"), file("key"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let config = format!(
-        "tls {{ cert_file: {:?}, key_file: {:?} }}",
-        cert.display().to_string(),
-        key.display().to_string()
-    );
-    let server = NatsServer::builder().config(config).start().await.unwrap();
-    let url = server.url().replace("nats://", "tls://");
+    (cert, key)
+}
 
-    let trusting = ConnectOptions::new().root_certificates(&cert);
-    works(&trusting.connect(&url).await.unwrap()).await;
-    let error = shizuku::connect(&url).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ConnectError::Unreachable { .. } | ConnectError::Tls { .. }
-        ),
-        "{error:?}"
-    );
-    let missing = ConnectOptions::new().root_certificates(folder.join("none.pem"));
-    let error = missing.connect(&url).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ConnectError::Unreachable { .. } | ConnectError::Tls { .. }
-        ),
-        "{error:?}"
-    );
+#[tokio::test]
+async fn tls_with_a_root_of_ones_own() {
+    let folder = tempdir("tls");
+    let (cert, key) = certificate(&folder, "server");
+    let tls = format!("tls {{ cert_file: {cert:?}, key_file: {key:?} }}");
+    let server = NatsServer::builder()
+        .config(&tls)
+        .websocket_config(&tls)
+        .start()
+        .await
+        .unwrap();
+    let url = server.url().replace("nats://", "tls://");
+    let missing = folder.join("none.pem");
+    for url in [url, server.ws_url().replace("ws://", "wss://")] {
+        let trusting = ConnectOptions::new().root_certificates(&cert);
+        works(&trusting.connect(&url).await.unwrap()).await;
+        for options in [
+            ConnectOptions::new(),
+            ConnectOptions::new().root_certificates(&missing),
+        ] {
+            assert_refused!(
+                options.connect(&url).await,
+                ConnectError::Unreachable { .. } | ConnectError::Tls { .. }
+            );
+        }
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 
-fn tempdir() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("shizuku-tls-{}", std::process::id()));
+#[tokio::test]
+async fn a_server_can_ask_for_a_certificate() {
+    let folder = tempdir("mutual-tls");
+    let (cert, key) = certificate(&folder, "server");
+    let (known, known_key) = certificate(&folder, "known");
+    let (strange, strange_key) = certificate(&folder, "strange");
+    let config = format!(
+        "tls {{ cert_file: {cert:?}, key_file: {key:?}, ca_file: {known:?}, verify: true }}"
+    );
+    let server = NatsServer::builder().config(config).start().await.unwrap();
+    let trusting = || ConnectOptions::new().root_certificates(&cert);
+    let known = trusting().client_certificate(known, known_key);
+    works(&known.connect(server.url()).await.unwrap()).await;
+    for refused in [
+        trusting(),
+        trusting().client_certificate(strange, strange_key),
+    ] {
+        assert_refused!(
+            refused.connect(server.url()).await,
+            ConnectError::Unreachable { .. } | ConnectError::Tls { .. }
+        );
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn tls_that_is_required_and_not_there_is_no_connection() {
+    let server = NatsServer::start_default().await.unwrap();
+    assert_refused!(
+        ConnectOptions::new()
+            .require_tls(true)
+            .connect(server.url())
+            .await,
+        ConnectError::Unreachable { .. } | ConnectError::Tls { .. }
+    );
+}
+
+#[tokio::test]
+async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
+    let user = jwt::User::new();
+    let stranger = nkeys::KeyPair::new_user().seed().unwrap();
+    let server = NatsServer::builder().config(&user.config);
+    let server = server.start().await.unwrap();
+    let folder = tempdir("creds");
+    let file = folder.join("user.creds");
+    fs::write(&file, user.creds()).unwrap();
+    let options = ConnectOptions::new;
+    let with_seed = |seed| Credentials::Jwt {
+        jwt: user.jwt.clone(),
+        seed: Some(seed),
+    };
+    let url = server.url();
+    let mut urls = vec![url.clone()];
+    if cfg!(all(feature = "web", feature = "nkeys")) {
+        urls.push(format!("web+{url}"));
+    }
+    for url in urls {
+        for right in [
+            options().credentials(with_seed(user.seed.clone())),
+            options().credentials(Credentials::Creds(user.creds())),
+            options().credentials_file(&file),
+        ] {
+            works(&right.connect(&url).await.unwrap()).await;
+        }
+        for wrong in [
+            options(),
+            options().credentials(with_seed(stranger.clone())),
+            options().credentials(Credentials::Creds("nothing".into())),
+            options().credentials_file(folder.join("none.creds")),
+        ] {
+            assert_refused!(
+                wrong.connect(&url).await,
+                ConnectError::Authentication { .. }
+            );
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn the_server_is_told_the_name() {
+    let server = NatsServer::start_default().await.unwrap();
+    let billing = ConnectOptions::new().name("billing");
+    let _client = billing.connect(server.url()).await.unwrap();
+    let connections = server.monitor("/connz").await.unwrap();
+    assert_eq!(connections["connections"][0]["name"], "billing");
+}
+
+#[tokio::test]
+async fn answers_come_under_the_prefix_of_ones_own() {
+    let config = r#"authorization { users = [{
+        user: ann, password: ann, permissions: { subscribe: { allow: ["ann.>"] } }
+    }] }"#;
+    let server = NatsServer::builder().config(config).start().await.unwrap();
+    let ann = || {
+        ConnectOptions::new()
+            .user_and_password("ann", "ann")
+            .request_timeout(Duration::from_secs(2))
+    };
+    let store = works(
+        &ann()
+            .inbox_prefix("ann")
+            .connect(server.url())
+            .await
+            .unwrap(),
+    )
+    .await;
+    let watch = store.watch_all().await.unwrap();
+    let entry = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap();
+    assert_eq!(entry.unwrap().unwrap().key, "key");
+    let elsewhere = ann().connect(server.url()).await.unwrap();
+    assert_refused!(
+        elsewhere.create_bucket("other").await,
+        BucketError::Service(ServiceError::PermissionDenied { .. })
+    );
+}
+
+#[tokio::test]
+async fn other_servers_of_a_cluster_are_used_unless_ignored() {
+    let cluster = Cluster::start(3, LATEST).await.unwrap();
+    let first = cluster.node(0);
+    let connect = |ignore| {
+        ConnectOptions::new()
+            .ignore_discovered_servers(ignore)
+            .connect(first.url())
+    };
+    let (free, bound) = (connect(false).await.unwrap(), connect(true).await.unwrap());
+    let connected = async |client: &Client| {
+        let mut connection = client.connection();
+        let again =
+            connection.wait_for(|now| now.epoch > 1 && now.state == ConnectionState::Connected);
+        drop(
+            tokio::time::timeout(PATIENCE, again)
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    };
+    first.kill().unwrap();
+    connected(&free).await;
+    assert_eq!(bound.connection().borrow().epoch, 1);
+    first.restart().await.unwrap();
+    connected(&bound).await;
+}
+
+fn tempdir(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("shizuku-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     folder
 }
@@ -252,9 +396,13 @@ async fn a_connection_of_async_nats_can_be_adopted() {
     let server = NatsServer::start_default().await.unwrap();
     let nats = async_nats::connect(server.url()).await.unwrap();
     let context = async_nats::jetstream::new(nats.clone());
-    works(&Client::try_from(context).unwrap()).await;
+    works(&Client::try_from(context.clone()).unwrap()).await;
     let client = Client::try_from(nats).unwrap();
     let store = works(&client).await;
+    let theirs = context.get_key_value("connect").await.unwrap();
+    let same = ConnectOptions::new().adopt(context.client()).unwrap();
+    let same = same.open_bucket(&theirs.name).await.unwrap();
+    assert_eq!(same.get("key").await.unwrap().unwrap(), "value");
 
     let watch = store.watch("key").await.unwrap();
     let mut connection = client.connection();
@@ -303,10 +451,9 @@ async fn closing_lets_through_what_is_under_way_and_nothing_after() {
             Err(error) => panic!("neither written nor refused: {error:?}"),
         }
     }
-    let error = store.put("late", "x").await.unwrap_err();
-    assert!(
-        matches!(error, KvWriteError::Service(ServiceError::Closed)),
-        "{error:?}"
+    assert_refused!(
+        store.put("late", "x").await,
+        KvWriteError::Service(ServiceError::Closed)
     );
     client.close().await.unwrap();
 

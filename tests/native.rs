@@ -3,47 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
+#[path = "support/on_server.rs"]
+mod on_server;
 #[path = "conformance/reserved.rs"]
 mod reserved;
 
-use std::{
-    cell::Cell,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-
-use conformance::{Capabilities, Env, Outcome};
+use conformance::Env;
 
 /// The server of a version, and a client on it for one case.
 async fn env(case: &str, version: &str) -> Env {
     let server = harness::shared(version).await.unwrap();
-    let client = shizuku::connect(server.url()).await.unwrap();
-    Env {
-        client,
-        capabilities: Capabilities {
-            limit_markers: version != harness::V2_10,
-            other_buckets: true,
-        },
-        connect: Box::new(|| {
-            let url = server.url();
-            Box::pin(async { shizuku::connect(url).await.unwrap() })
-        }),
-        wait: |time| Box::pin(tokio::time::sleep(time)),
-        pass: Box::new(|time| Box::pin(tokio::time::sleep(time))),
-        tag: format!("{case}-{}", unique()),
-        buckets: Cell::new(0),
-    }
-}
-
-/// Something that the last run on the same server did not have.
-fn unique() -> u128 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_micros() % 1_000_000_000
-}
-
-async fn run<F: Future<Output = Outcome>>(name: &str, version: &str, case: impl FnOnce(Env) -> F) {
-    let limit = Duration::from_secs(120);
-    let outcome = tokio::time::timeout(limit, async { case(env(name, version).await).await }).await;
-    outcome.expect("the case should end in time").unwrap();
+    on_server::env(case, version, server.url()).await
 }
 
 macro_rules! on_server {
@@ -54,7 +24,8 @@ macro_rules! on_server {
                 async fn $case() {
                     let name = concat!(stringify!($module), "-", stringify!($case));
                     let case = crate::conformance::$module::$case;
-                    crate::run(name, harness::$version, case).await;
+                    let env = crate::env(name, harness::$version);
+                    crate::on_server::run(env, case).await;
                 }
             )*
         }

@@ -3,13 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
+#[path = "support/on_server.rs"]
+mod on_server;
 
-use std::{
-    cell::Cell,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-
-use conformance::{Capabilities, Env, Outcome};
+use conformance::Env;
 
 /// A version of the server, and how to reach it.
 struct Over {
@@ -29,36 +26,8 @@ impl Over {
 }
 
 /// The server of a version, and a client on it for one case.
-async fn env(case: &str, over: &Over) -> Env {
-    let url = over.url().await;
-    let client = shizuku::connect(&url).await.unwrap();
-    Env {
-        client,
-        capabilities: Capabilities {
-            limit_markers: over.version != harness::V2_10,
-            other_buckets: true,
-        },
-        connect: Box::new(move || {
-            let url = url.clone();
-            Box::pin(async { shizuku::connect(url).await.unwrap() })
-        }),
-        wait: |time| Box::pin(tokio::time::sleep(time)),
-        pass: Box::new(|time| Box::pin(tokio::time::sleep(time))),
-        tag: format!("{case}-{}", unique()),
-        buckets: Cell::new(0),
-    }
-}
-
-/// Something that the last run on the same server did not have.
-fn unique() -> u128 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_micros() % 1_000_000_000
-}
-
-async fn run<F: Future<Output = Outcome>>(name: &str, over: Over, case: impl FnOnce(Env) -> F) {
-    let limit = Duration::from_secs(120);
-    let outcome = tokio::time::timeout(limit, async { case(env(name, &over).await).await }).await;
-    outcome.expect("the case should end in time").unwrap();
+async fn env(case: &str, over: Over) -> Env {
+    on_server::env(case, over.version, over.url().await).await
 }
 
 macro_rules! on_server {
@@ -70,7 +39,7 @@ macro_rules! on_server {
                     let name = concat!(stringify!($module), "-", stringify!($case));
                     let case = crate::conformance::$module::$case;
                     let over = crate::Over { version: harness::$version, websocket: $websocket };
-                    crate::run(name, over, case).await;
+                    crate::on_server::run(crate::env(name, over), case).await;
                 }
             )*
         }

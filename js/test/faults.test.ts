@@ -1,24 +1,15 @@
 /** What goes wrong: every rejection is of a class of ours, with a stable code. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import type { Browser, Page } from "playwright-core";
-import { JS, launch, open } from "./support/browser.js";
-import { bucket, type Nats, shared, start } from "./support/nats.js";
-import { serve, type Web } from "./support/web.js";
+import { before, test } from "node:test";
+import type { Page } from "playwright-core";
+import { bucket, start } from "./support/nats.js";
+import { world } from "./support/world.js";
 
-let browser: Browser;
-let web: Web;
-let nats: Nats;
+const here = world();
 let page: Page & { readonly faults: string[] };
 
 before(async () => {
-  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
-  page = await open(browser, web.url);
-});
-
-after(async () => {
-  await browser.close();
-  web.close();
+  page = await here.open();
 });
 
 test("bad input is refused before anything is sent", async () => {
@@ -85,7 +76,7 @@ test("bad input is refused before anything is sent", async () => {
       await client.closed();
       return { ...results, closed };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   const { closed, ...codes } = seen;
   const plain = Object.fromEntries(
@@ -145,7 +136,7 @@ test("a conflict says what was expected, and what there is", async () => {
       if (!(error instanceof window.shizuku.ConflictError)) return String(error);
       return { ...error, message: error.message, name: error.name };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.ok(typeof seen === "object", String(seen));
   assert.equal(seen.name, "ConflictError");
@@ -192,7 +183,7 @@ test("code that does not load is an error with its address, and may be tried aga
     const { state } = client;
     await client.close();
     return { missing, broken, state };
-  }, [nats.ws, "/dist/web.js?fresh"] as const);
+  }, [here.nats.ws, "/dist/web.js?fresh"] as const);
   assert.match(String(seen.missing), /^wasm,.*missing\.wasm: 404/);
   assert.deepEqual([seen.broken, seen.state], [["wasm"], "connected"]);
 });

@@ -1,14 +1,12 @@
 /** A tab that the browser freezes and thaws: a watch in it goes on, and misses nothing. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Browser } from "playwright-core";
 import type * as Shizuku from "../ts/index.js";
-import { JS, launch } from "./support/browser.js";
 import { act, type Nats, start } from "./support/nats.js";
 import { connect } from "./support/node.js";
 import { openTab } from "./support/tab.js";
-import { serve, type Web } from "./support/web.js";
+import { world } from "./support/world.js";
 
 declare global {
   interface Window {
@@ -21,17 +19,7 @@ declare global {
   }
 }
 
-let browser: Browser;
-let web: Web;
-
-before(async () => {
-  [browser, web] = await Promise.all([launch(), serve(JS)]);
-});
-
-after(async () => {
-  await browser.close();
-  web.close();
-});
+const here = world();
 
 /** In the page: follows a bucket. */
 async function follow([url, from]: readonly [string, string]): Promise<void> {
@@ -76,7 +64,7 @@ async function write(server: Nats, keys: readonly string[]): Promise<void> {
 /** What the watch in a tab told that was frozen for a while; `meanwhile` is done to the server. */
 async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<readonly string[]> {
   const server = await start();
-  const tab = await openTab(browser, `${web.url}/`);
+  const tab = await openTab(here.browser, `${here.web.url}/`);
   await tab.evaluate(follow, [server.ws, "/dist/index.js"] as const);
   await tab.freeze();
   await write(server, many("a"));

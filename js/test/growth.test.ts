@@ -1,26 +1,13 @@
 /** Long use does not grow: wasm memory and JavaScript heap, measured in the browser. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import type { Browser } from "playwright-core";
-import { JS, launch, open } from "./support/browser.js";
-import { bucket, type Nats, shared } from "./support/nats.js";
-import { serve, type Web } from "./support/web.js";
+import { test } from "node:test";
+import { bucket } from "./support/nats.js";
+import { world } from "./support/world.js";
 
-let browser: Browser;
-let web: Web;
-let nats: Nats;
-
-before(async () => {
-  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
-});
-
-after(async () => {
-  await browser.close();
-  web.close();
-});
+const here = world();
 
 test("100 000 operations and 1 000 dropped watches leave nothing behind", async () => {
-  const page = await open(browser, web.url);
+  const page = await here.open();
   const cdp = await page.context().newCDPSession(page);
   await page.evaluate(
     async ([url, name]) => {
@@ -59,7 +46,7 @@ test("100 000 operations and 1 000 dropped watches leave nothing behind", async 
       const wasm = (): number => memories.reduce((sum, one) => sum + one.buffer.byteLength, 0);
       Object.assign(window, { use, wasm });
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   interface Used {
     use(operations: number, watches: number): Promise<void>;

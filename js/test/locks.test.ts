@@ -1,26 +1,13 @@
 /** Locks between pages. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import type { Browser } from "playwright-core";
-import { JS, launch, open } from "./support/browser.js";
-import { bucket, type Nats, shared } from "./support/nats.js";
-import { serve, type Web } from "./support/web.js";
+import { test } from "node:test";
+import { bucket } from "./support/nats.js";
+import { world } from "./support/world.js";
 
-let browser: Browser;
-let web: Web;
-let nats: Nats;
-
-before(async () => {
-  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
-});
-
-after(async () => {
-  await browser.close();
-  web.close();
-});
+const here = world();
 
 test("readers share, a writer is alone, and tokens grow", async () => {
-  const page = await open(browser, web.url);
+  const page = await here.open();
   const seen = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -59,7 +46,7 @@ test("readers share, a writer is alone, and tokens grow", async () => {
       const labels = listed.map((holder) => [holder.label, holder.mode, holder.holds]);
       return { refused, labels, held, aborted, impatient, grows, done, after };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(seen, {
     refused: null,
@@ -80,7 +67,7 @@ test("readers share, a writer is alone, and tokens grow", async () => {
 
 test("a lock of a tab that is killed goes to the next", async () => {
   const name = bucket();
-  const [one, two] = await Promise.all([open(browser, web.url), open(browser, web.url)]);
+  const [one, two] = await Promise.all([here.open(), here.open()]);
   const take = async ([url, name, label]: readonly [string, string, string]): Promise<number> => {
     const client = await window.shizuku.connect(url);
     const store = await client.create(name);
@@ -88,8 +75,8 @@ test("a lock of a tab that is killed goes to the next", async () => {
     Object.assign(window, { guard, client });
     return guard.token;
   };
-  const first = await one.evaluate(take, [nats.ws, name, "one"] as const);
-  const second = two.evaluate(take, [nats.ws, name, "two"] as const);
+  const first = await one.evaluate(take, [here.nats.ws, name, "one"] as const);
+  const second = two.evaluate(take, [here.nats.ws, name, "two"] as const);
   const start = Date.now();
   // Crashes the page's process: nothing of it can say goodbye.
   await one.goto("chrome://crash").catch(() => undefined);
@@ -101,7 +88,7 @@ test("a lock of a tab that is killed goes to the next", async () => {
 });
 
 test("whoever lost a lock is told", async () => {
-  const page = await open(browser, web.url);
+  const page = await here.open();
   const seen = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -113,7 +100,7 @@ test("whoever lost a lock is told", async () => {
       await client.close();
       return [error.code, error.token === guard.token, guard.signal.aborted, guard.held, late];
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(seen, ["lock_lost", true, true, false, "lock_lost"]);
   await page.context().close();

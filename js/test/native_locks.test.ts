@@ -2,24 +2,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { after, before, test } from "node:test";
-import type { Browser } from "playwright-core";
-import { JS, launch, open } from "./support/browser.js";
-import { bucket, type Nats, shared } from "./support/nats.js";
-import { serve, type Web } from "./support/web.js";
+import { test } from "node:test";
+import { bucket } from "./support/nats.js";
+import { world } from "./support/world.js";
 
-let browser: Browser;
-let web: Web;
-let nats: Nats;
-
-before(async () => {
-  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
-});
-
-after(async () => {
-  await browser.close();
-  web.close();
-});
+const here = world();
 
 interface Native {
   readonly process: ChildProcess;
@@ -31,7 +18,7 @@ interface Native {
 function native(bucket: string, lock: string, turns: number, name: string): Native {
   const program = process.env["SHIZUKU_LOCK_TURNS"];
   if (program === undefined) throw new Error("run these tests with `cargo xtask test js`");
-  const child = spawn(program, [nats.nats, bucket, lock, String(turns), name], {
+  const child = spawn(program, [here.nats.nats, bucket, lock, String(turns), name], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const output = (async () => {
@@ -107,21 +94,21 @@ function check(notes: readonly Note[]): number {
 
 test("native processes and tabs take turns", async () => {
   const name = bucket();
-  const [page, other] = await Promise.all([open(browser, web.url), open(browser, web.url)]);
+  const [page, other] = await Promise.all([here.open(), here.open()]);
   await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
       await (await client.create(name)).put("count", "0");
       await client.close();
     },
-    [nats.ws, name] as const,
+    [here.nats.ws, name] as const,
   );
   const each = 40;
   const processes = ["native1", "native2"].map((who) => native(name, "shared.books", each, who));
   await Promise.all([
     ...processes.map(({ output }) => output),
-    page.evaluate(turns, [nats.ws, name, "shared.books", each, "tab1"] as const),
-    other.evaluate(turns, [nats.ws, name, "shared.books", each, "tab2"] as const),
+    page.evaluate(turns, [here.nats.ws, name, "shared.books", each, "tab1"] as const),
+    other.evaluate(turns, [here.nats.ws, name, "shared.books", each, "tab2"] as const),
   ]);
   const { count, notes } = await page.evaluate(
     async ([url, name]) => {
@@ -137,7 +124,7 @@ test("native processes and tabs take turns", async () => {
       await client.close();
       return { count, notes };
     },
-    [nats.ws, name] as const,
+    [here.nats.ws, name] as const,
   );
   assert.equal(notes.length, 4 * each * 2);
   const writes = Array.from({ length: each }, (_, turn) => turn).filter((turn) => turn % 3 !== 2).length;
@@ -158,7 +145,7 @@ test("a history in which two are inside, or a token is old, is found", () => {
 
 test("a native process gets the lock of a tab that is killed", async () => {
   const name = bucket();
-  const page = await open(browser, web.url);
+  const page = await here.open();
   const held = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -171,7 +158,7 @@ test("a native process gets the lock of a tab that is killed", async () => {
       Object.assign(window, { guard, client, queued });
       return guard.token;
     },
-    [nats.ws, name] as const,
+    [here.nats.ws, name] as const,
   );
   const waiting = native(name, "job", 1, "native");
   // It stands in the queue before the tab dies.

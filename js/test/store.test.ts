@@ -1,24 +1,18 @@
 /** The API in a page, against a real server. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { Browser, Page } from "playwright-core";
-import { JS, launch, open } from "./support/browser.js";
-import { bucket, type Nats, shared } from "./support/nats.js";
-import { serve, type Web } from "./support/web.js";
+import type { Page } from "playwright-core";
+import { bucket } from "./support/nats.js";
+import { world } from "./support/world.js";
 
-let browser: Browser;
-let web: Web;
-let nats: Nats;
+const here = world();
 let page: Page & { readonly faults: string[] };
 
 before(async () => {
-  [browser, web, nats] = await Promise.all([launch(), serve(JS), shared()]);
-  page = await open(browser, web.url);
+  page = await here.open();
 });
 
-after(async () => {
-  await browser.close();
-  web.close();
+after(() => {
   assert.deepEqual(page.faults, []);
 });
 
@@ -64,7 +58,7 @@ test("a value is put, read, updated and removed", async () => {
         gone,
       };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.ok(seen.age < 10_000, `created ${seen.age} ms ago`);
   assert.deepEqual(
@@ -126,7 +120,7 @@ test("keys, many values, buckets and an update loop", async () => {
         still,
       };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(seen, {
     keys: ["a.1", "a.2"],
@@ -184,7 +178,7 @@ test("a watch tells what is there, then what changes, and stops", async () => {
       await client.close();
       return { log, after, count, late, stopped, update: update.value?.key };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(seen, {
     log: [
@@ -242,7 +236,7 @@ test("a live value follows, and keeps the last good value", async () => {
       await client.close();
       return { statuses, values, same, broken, healed, late: late.value };
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(seen, {
     statuses: ["loading", "current", "ended"],
@@ -268,7 +262,7 @@ test("values live for their time", async () => {
       await client.close();
       return [first.value?.operation, second.value?.operation];
     },
-    [nats.ws, bucket()] as const,
+    [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(operations, ["PUT", "EXPIRE"]);
 });

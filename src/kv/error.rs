@@ -15,6 +15,21 @@ use super::{
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// A read, listing or watch that failed.
+///
+/// ```
+/// use shizuku::kv::{KeyValue, KvReadError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("name", vec![0xff]).await?;
+/// match String::read_from(&store, "name").await {
+///     Ok(name) => println!("{name:?}"),
+///     Err(KvReadError::Decode(error)) => assert_eq!((&*error.key, error.revision), ("name", 1)),
+///     Err(error) if error.is_retryable() => println!("later, perhaps: {error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvReadError {
@@ -36,6 +51,21 @@ pub enum KvReadError {
 ///
 /// Every variant but [`OutcomeUnknown`](KvWriteError::OutcomeUnknown) means that nothing was
 /// written.
+///
+/// ```
+/// use shizuku::kv::KvWriteError;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// match store.create("color", "red").await {
+///     Ok(revision) => println!("written as {revision}"),
+///     Err(KvWriteError::Conflict(lost)) => assert_eq!(lost.actual, Some(1)),
+///     Err(KvWriteError::OutcomeUnknown { key, .. }) => println!("read {key} to know"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvWriteError {
@@ -200,6 +230,21 @@ impl InvalidOption {
 }
 
 /// Work on a whole bucket (create, open, delete, list) that failed.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, BucketError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// client.create_bucket("settings").await?;
+/// match client.create_bucket(BucketConfig::new("settings").history(5)).await {
+///     Err(BucketError::Mismatch { differences, .. }) => {
+///         assert_eq!(differences[0].to_string(), "history is 1, not 5");
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BucketError {
@@ -332,5 +377,38 @@ impl ServiceError {
             Self::Refused { code, .. } => matches!(code, 10008 | 10023 | 10047 | 10167),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_succeed_by_itself_is_retryable() {
+        let refused = |status, code| ServiceError::Refused {
+            status,
+            code,
+            description: String::new(),
+        };
+        let timeout = || ServiceError::Timeout {
+            operation: "put".into(),
+            after: Duration::from_secs(1),
+        };
+        let lost = || ServiceError::Disconnected {
+            detail: String::new(),
+        };
+        for yes in [timeout(), lost(), refused(503, 0), refused(503, 10008)] {
+            assert!(KvReadError::from(yes).is_retryable());
+        }
+        // A full bucket is a 503 too, and stays full.
+        for no in [ServiceError::Closed, refused(400, 0), refused(503, 10077)] {
+            assert!(!no.is_retryable() && !BucketError::from(no).is_retryable());
+        }
+        let key = Key::new("a").unwrap();
+        let source = timeout();
+        assert!(KvWriteError::from(lost()).is_retryable());
+        assert!(!KvWriteError::OutcomeUnknown { key, source }.is_retryable());
     }
 }

@@ -1,4 +1,25 @@
 //! Typed key-value on a bucket: keys, entries, watches, live values.
+//!
+//! A [`Store`] is a bucket as bytes, [`KeyValue`] and [`KeyValueRead`] put types on top, and
+//! [`Live`] keeps a value in memory. Locks are built of the same keys: [`rw_lock`], [`mutex`],
+//! [`semaphore`], [`election`].
+//!
+//! ```
+//! use shizuku::kv::{BucketConfig, KeyValueRead};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = shizuku::connect("memory:").await?;
+//! let store = client.create_bucket(BucketConfig::new("settings").history(5)).await?;
+//!
+//! let first = store.create("color", "blue").await?;
+//! store.update("color", "green", first).await?;
+//! let history = String::history_from(&store, "color").await?;
+//! assert_eq!(history.len(), 2);
+//!
+//! let color = String::live(&store, "color").await?;
+//! assert_eq!(color.get().as_deref().map(String::as_str), Some("green"));
+//! # Ok(()) }
+//! ```
 
 mod bucket;
 mod difference;

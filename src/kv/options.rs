@@ -5,6 +5,18 @@ use std::time::Duration;
 use super::error::InvalidOption;
 use crate::headers::Headers;
 
+/// Methods that set the field of their name.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $field:ident($type:ty) = $value:expr;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub const fn $field(mut self, $field: $type) -> Self {
+            self.$field = $value;
+            self
+        }
+    )*};
+}
+
 /// Which copy of the data answers a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,11 +77,16 @@ impl PutOptions {
         }
     }
 
-    /// Makes the write conditional.
-    #[must_use]
-    pub const fn expect(mut self, expect: Expect) -> Self {
-        self.expect = expect;
-        self
+    setters! {
+        /// Makes the write conditional.
+        expect(Expect) = expect;
+
+        /// Removes the value after this time: whole seconds, at least one.
+        ///
+        /// Needs a bucket with [limit markers](super::BucketConfig::limit_markers) (server 2.11 and
+        /// newer). A later write without a time to live makes the key permanent again. With a history
+        /// of more than one revision a server raises the time to that of the bucket's markers.
+        ttl(Duration) = Some(ttl);
     }
 
     /// Writes only where there is no value, as [`Store::create`](super::Store::create) does.
@@ -83,17 +100,6 @@ impl PutOptions {
     #[must_use]
     pub const fn if_revision(self, revision: u64) -> Self {
         self.expect(Expect::Revision(revision))
-    }
-
-    /// Removes the value after this time: whole seconds, at least one.
-    ///
-    /// Needs a bucket with [limit markers](super::BucketConfig::limit_markers) (server 2.11 and
-    /// newer). A later write without a time to live makes the key permanent again. With a history
-    /// of more than one revision a server raises the time to that of the bucket's markers.
-    #[must_use]
-    pub const fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
     }
 
     /// Adds a header. Names that begin with `Nats-` or `KV-` belong to the protocol and are
@@ -172,25 +178,19 @@ impl RemoveOptions {
         }
     }
 
-    /// Makes the removal conditional. [`Expect::Absent`] makes no sense here and is refused.
-    #[must_use]
-    pub const fn expect(mut self, expect: Expect) -> Self {
-        self.expect = expect;
-        self
+    setters! {
+        /// Makes the removal conditional. [`Expect::Absent`] makes no sense here and is refused.
+        expect(Expect) = expect;
+
+        /// Lets the marker that the removal leaves behind go away by itself after this time: whole
+        /// seconds, at least one. Only with a purge, and only on a bucket with limit markers.
+        marker_ttl(Duration) = Some(marker_ttl);
     }
 
     /// Removes only where the key's last revision is this one.
     #[must_use]
     pub const fn if_revision(self, revision: u64) -> Self {
         self.expect(Expect::Revision(revision))
-    }
-
-    /// Lets the marker that the removal leaves behind go away by itself after this time: whole
-    /// seconds, at least one. Only with a purge, and only on a bucket with limit markers.
-    #[must_use]
-    pub const fn marker_ttl(mut self, ttl: Duration) -> Self {
-        self.marker_ttl = Some(ttl);
-        self
     }
 
     pub(crate) fn check(&self) -> Result<(), InvalidOption> {
@@ -255,18 +255,12 @@ impl UpdateOptions {
         }
     }
 
-    /// How many lost races it takes before it gives up.
-    #[must_use]
-    pub const fn attempts(mut self, attempts: usize) -> Self {
-        self.attempts = attempts;
-        self
-    }
+    setters! {
+        /// How many lost races it takes before it gives up.
+        attempts(usize) = attempts;
 
-    /// The time to live of the new value, as in [`PutOptions::ttl`].
-    #[must_use]
-    pub const fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
+        /// The time to live of the new value, as in [`PutOptions::ttl`].
+        ttl(Duration) = Some(ttl);
     }
 
     /// Adds a header to the new value, as in [`PutOptions::header`].
@@ -327,33 +321,19 @@ impl WatchOptions {
         }
     }
 
-    /// What comes before the changes.
-    #[must_use]
-    pub const fn deliver(mut self, deliver: Deliver) -> Self {
-        self.deliver = deliver;
-        self
-    }
+    setters! {
+        /// What comes before the changes.
+        deliver(Deliver) = deliver;
 
-    /// Leaves removals out.
-    #[must_use]
-    pub const fn ignore_removals(mut self, ignore: bool) -> Self {
-        self.ignore_removals = ignore;
-        self
-    }
+        /// Leaves removals out.
+        ignore_removals(bool) = ignore_removals;
 
-    /// Leaves values out: entries come with their metadata, and `value` is `None`.
-    #[must_use]
-    pub const fn metadata_only(mut self, only: bool) -> Self {
-        self.metadata_only = only;
-        self
-    }
+        /// Leaves values out: entries come with their metadata, and `value` is `None`.
+        metadata_only(bool) = metadata_only;
 
-    /// Includes the keys under `_lock.`, which belong to the library's locks. They are also
-    /// included where a filter begins with `_lock.`.
-    #[must_use]
-    pub const fn include_reserved(mut self, include: bool) -> Self {
-        self.include_reserved = include;
-        self
+        /// Includes the keys under `_lock.`, which belong to the library's locks. They are also
+        /// included where a filter begins with `_lock.`.
+        include_reserved(bool) = include_reserved;
     }
 }
 

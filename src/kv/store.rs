@@ -84,12 +84,6 @@ impl Store {
         &self.backend
     }
 
-    /// What lies below, for tests that do what a store refuses.
-    #[doc(hidden)]
-    pub fn __backend(&self) -> &Arc<dyn Backend> {
-        &self.backend
-    }
-
     /// The locks that this handle and its clones share.
     pub(crate) fn locks(&self) -> &Arc<Registry> {
         let locks = self

@@ -79,6 +79,19 @@ impl<T: StaticKeyIndexedValue> KeyIndexedValue for T {
 ///
 /// Futures may be dropped at any time: a dropped read has no effect, a dropped write may or may
 /// not happen.
+///
+/// ```
+/// use shizuku::kv::{KeyValue, PutOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let blue = String::from("blue");
+/// let revision = blue.write_at(&store, "color", PutOptions::new()).await?;
+/// assert_eq!(String::read_from(&store, "color").await?.as_deref(), Some("blue"));
+/// String::delete_atomically(&store, "color", revision).await?;
+/// assert_eq!(String::read_from(&store, "color").await?, None);
+/// # Ok(()) }
+/// ```
 pub trait KeyValue: Sized {
     /// The value under a key; `None` where there is none, because it was never written, was
     /// removed or has expired.
@@ -285,6 +298,18 @@ impl<T> KeyValue for T {}
 
 /// Follows typed values, and reads them with their metadata. Every type that can be decoded has
 /// it.
+///
+/// ```
+/// use shizuku::kv::KeyValueRead;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// let watch = String::watch(&store, "color").await?;
+/// let entry = watch.next().await.expect("a watch goes on")?;
+/// assert_eq!((entry.revision, entry.value.as_deref()), (1, Some("blue")));
+/// # Ok(()) }
+/// ```
 pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// The last revision of a key with its metadata: a value, or the removal that it ended with.
     /// `None` where nothing of it is left.

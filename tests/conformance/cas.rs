@@ -3,7 +3,7 @@
 use futures::future::{join_all, try_join_all};
 use shizuku::{
     Store,
-    kv::{Conflict, Expect, KvWriteError, PutOptions, RemoveOptions},
+    kv::{Conflict, Expect, KvWriteError, PutOptions, RemoveOptions, UpdateOptions},
 };
 
 use super::{Env, Outcome, history};
@@ -205,5 +205,27 @@ pub(crate) async fn update_with_stops_at_an_error(env: Env) -> Outcome {
     assert_eq!(calls, 1, "only a lost race is worth another try");
     let options = PutOptions::new().expect(Expect::Absent);
     store.put_with("a", "short", options).await?;
+    Ok(())
+}
+
+pub(crate) async fn update_with_gives_up_after_its_attempts(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let options = UpdateOptions::new().attempts(2);
+    let updates = (0..32).map(|n| {
+        let update = move |_| Ok::<_, KvWriteError>(Some(n.to_string()));
+        store.try_update_with("a", options.clone(), update)
+    });
+    let results = env.soon("32 updates", join_all(updates)).await;
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    assert!((1..32).contains(&won), "{won} of 32 have won");
+    for error in results.into_iter().filter_map(Result::err) {
+        assert!(error.conflict().is_some() && !error.is_retryable());
+        assert!(error.to_string().contains("key a"), "{error}");
+        assert_refused!(
+            Err::<(), _>(error),
+            KvWriteError::Contention { attempts: 2, last } if last.key == "a"
+        );
+    }
+    assert_eq!(store.status().await?.last_revision, won as u64);
     Ok(())
 }

@@ -238,7 +238,7 @@ pub(crate) async fn bad_headers_are_refused(env: Env) -> Outcome {
 
 pub(crate) async fn bad_settings_are_refused(env: Env) -> Outcome {
     type Change = fn(&mut BucketConfig);
-    let bad: [(&str, Change); 10] = [
+    let bad: [(&str, Change); 13] = [
         ("history", |config| config.history = 0),
         ("history", |config| config.history = 65),
         ("replicas", |config| config.replicas = 0),
@@ -253,6 +253,13 @@ pub(crate) async fn bad_settings_are_refused(env: Env) -> Outcome {
         ("max_age", |config| config.max_age = Some(Duration::MAX)),
         ("size limit", |config| config.max_bytes = Some(0)),
         ("size limit", |config| config.max_value_size = Some(0)),
+        ("max_value_size", |config| {
+            config.max_value_size = Some(1 << 31);
+        }),
+        ("max_bytes", |config| config.max_bytes = Some(1 << 63)),
+        ("metadata", |config| {
+            config.metadata.insert("_nats.level".into(), "1".into());
+        }),
     ];
     for (name, change) in bad {
         let config = env.fresh_config(change);

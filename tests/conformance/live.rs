@@ -131,8 +131,11 @@ pub(crate) async fn a_live_map_keeps_what_decodes(env: Env) -> Outcome {
     let mut map = Number::live_map(&store, ">").await?;
     assert_eq!(map.keys(), ["a"]);
     assert!(map.last_error().is_some());
+    assert_eq!(map.decode_errors().len(), 1);
     store.put("a", "one").await?;
     env.soon("change", map.changed()).await?;
+    assert_eq!(map.decode_errors().len(), 2);
+    assert_eq!(map.entry("a").unwrap().revision, 1);
     assert_eq!(map.get("a").as_deref(), Some(&Number(1)));
     Ok(())
 }

@@ -31,6 +31,9 @@ pub(crate) mod ttl;
 pub(crate) mod typed;
 pub(crate) mod watch;
 
+#[path = "../support/refused.rs"]
+mod refused;
+
 /// Hands the list of all cases to the macro `$runner`, after whatever else it is to get.
 #[macro_export]
 macro_rules! conformance_cases {
@@ -87,6 +90,7 @@ macro_rules! conformance_cases {
                 update_with_can_leave_things_as_they_are
                 update_with_sees_removed_keys_as_none
                 update_with_stops_at_an_error
+                update_with_gives_up_after_its_attempts
             }
             compaction {
                 markers_are_cleared
@@ -174,6 +178,7 @@ macro_rules! conformance_cases {
                 a_watch_goes_on_after_it
                 many_are_read_with_errors_in_place
                 history_is_typed
+                typed_calls_take_options
                 update_in_loses_no_update
                 what_does_not_encode_is_not_written
                 derived_json_works
@@ -334,15 +339,4 @@ pub(crate) async fn keys(
 /// The history of a key, as text.
 pub(crate) async fn history(store: &Store, key: &str) -> Result<Vec<String>, KvReadError> {
     Ok(store.history(key).await?.iter().map(show).collect())
-}
-
-/// Asserts that something was refused in a certain way.
-#[macro_export]
-macro_rules! assert_refused {
-    ($result:expr, $pattern:pat $(if $guard:expr)? $(,)?) => {
-        match $result {
-            Err($pattern) $(if $guard)? => {}
-            other => panic!("not refused as {}: {other:?}", stringify!($pattern)),
-        }
-    };
 }

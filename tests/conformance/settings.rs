@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shizuku::kv::{
-    BucketError, KvWriteError, LimitMarkers, Republish, ServiceError, Source, Storage,
+use shizuku::{
+    Store,
+    kv::{
+        BucketConfig, BucketError, KvWriteError, LimitMarkers, Republish, ServiceError, Source,
+        Storage,
+    },
 };
 
 use super::{Env, Outcome, keys};
@@ -128,6 +132,20 @@ pub(crate) async fn too_many_replicas_are_refused(env: Env) -> Outcome {
     Ok(())
 }
 
+/// A bucket that takes in others; `None` where it is refused because nothing there can do that.
+async fn with_others(env: &Env, config: &BucketConfig) -> Result<Option<Store>, BucketError> {
+    let created = env.client.create_bucket(config).await;
+    if env.capabilities.other_buckets {
+        return created.map(Some);
+    }
+    assert_refused!(
+        created,
+        BucketError::Service(ServiceError::Unsupported { remedy, .. })
+            if remedy.contains(&config.name)
+    );
+    Ok(None)
+}
+
 pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
     let origins = [env.bucket().await?, env.bucket().await?];
     let mut sources: Vec<_> = origins
@@ -145,16 +163,9 @@ pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
             headers_only: true,
         });
     });
-    let created = env.client.create_bucket(config.clone()).await;
-    if !env.capabilities.other_buckets {
-        assert_refused!(
-            created,
-            BucketError::Service(ServiceError::Unsupported { remedy, .. })
-                if remedy.contains(&config.name)
-        );
+    let Some(store) = with_others(&env, &config).await? else {
         return Ok(());
-    }
-    let store = created?;
+    };
     let mut status = store.status().await?;
     let order = |source: &Source| source.bucket.clone();
     status.config.sources.sort_by_key(order);
@@ -178,16 +189,9 @@ pub(crate) async fn mirrors_copy(env: Env) -> Outcome {
             domain: None,
         });
     });
-    let created = env.client.create_bucket(config.clone()).await;
-    if !env.capabilities.other_buckets {
-        assert_refused!(
-            created,
-            BucketError::Service(ServiceError::Unsupported { remedy, .. })
-                if remedy.contains(&config.name)
-        );
+    let Some(store) = with_others(&env, &config).await? else {
         return Ok(());
-    }
-    let store = created?;
+    };
     assert_eq!(store.status().await?.config.mirror, config.mirror);
     let revision = origin.put("a", "1").await?;
     env.until("copy", async || store.get("a").await.unwrap().is_some())

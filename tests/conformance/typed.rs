@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use shizuku::{
     ByteSerialize, Bytes, Json, JsonByteDes, JsonByteSer,
     kv::{
-        BoxError, KeyIndexedValue, KeyValue, KeyValueRead, KvReadError, KvWriteError,
-        StaticKeyIndexedValue,
+        BoxError, Deliver, KeyIndexedValue, KeyValue, KeyValueRead, KvReadError, KvWriteError,
+        PutOptions, Read, RemoveOptions, StaticKeyIndexedValue, WatchOptions,
     },
 };
 
@@ -157,6 +157,40 @@ pub(crate) async fn history_is_typed(env: Env) -> Outcome {
     assert_eq!(history[0].as_ref().unwrap().value, Some(limits(1)));
     check(history[1].as_ref().unwrap_err(), "app.limits", bad);
     assert!(history[2].as_ref().unwrap().is_removal());
+    Ok(())
+}
+
+pub(crate) async fn typed_calls_take_options(env: Env) -> Outcome {
+    let store = env.bucket_with(|config| config.history = 9).await?;
+    let key = Limits::key;
+    let absent = PutOptions::new().if_absent().header("Trace", "x");
+    let first = limits(1).write_to_with(&store, absent.clone()).await?;
+    let lost = limits(2).write_to_with(&store, absent).await;
+    assert_refused!(lost, KvWriteError::Conflict(_));
+    let last = PutOptions::new().if_revision(first);
+    let second = limits(2).write_at(&store, key(), last).await?;
+
+    let read = Limits::read_from_with(&store, key(), Read::Leader).await?;
+    assert_eq!(read, Some(limits(2)));
+    let entry = Limits::entry_from_with(&store, key(), Read::Leader).await?;
+    assert_eq!(entry.unwrap().revision, second);
+    let old = Limits::entry_at(&store, key(), first).await?.unwrap();
+    assert_eq!(old.headers.get("Trace"), Some("x"));
+    assert_eq!(old.value, Some(limits(1)));
+    assert!(Limits::entry_at(&store, "other", first).await?.is_none());
+
+    let options = WatchOptions::new().deliver(Deliver::History);
+    let watch = Limits::watch_with(&store, ">", options).await?;
+    for cpu in [1, 2] {
+        let entry = env.soon("entry", watch.next()).await.unwrap()?;
+        assert_eq!(entry.value, Some(limits(cpu)));
+    }
+    let purge = |revision| RemoveOptions::purge().if_revision(revision);
+    let lost = Limits::remove_from(&store, key(), purge(first)).await;
+    assert_refused!(lost, KvWriteError::Conflict(_));
+    let removed = Limits::remove_from(&store, key(), purge(second)).await?;
+    let last = env.soon("removal", watch.next()).await.unwrap()?;
+    assert_eq!((last.revision, last.is_removal()), (removed, true));
     Ok(())
 }
 

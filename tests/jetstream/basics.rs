@@ -12,7 +12,7 @@ use shizuku::{
     },
 };
 
-use crate::{client, current, entry, keys};
+use crate::{assert_refused, client, current, entry, keys};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_basics_work_on_every_version() {
@@ -151,20 +151,16 @@ async fn basics(client: &Client, modern: bool) {
         tokio::time::sleep(Duration::from_millis(3500)).await;
         assert!(store.entry("ttl2").await.unwrap().is_none());
     } else {
-        let error = put.unwrap_err();
-        assert!(
-            matches!(&error, KvWriteError::Service(ServiceError::Unsupported { remedy, .. }) if remedy.contains(name) && remedy.contains("2.11")),
-            "{error:?}"
+        assert_refused!(
+            put,
+            KvWriteError::Service(ServiceError::Unsupported { remedy, .. })
+                if remedy.contains(name) && remedy.contains("2.11")
         );
         let mut config = BucketConfig::new("markers");
         config.limit_markers = LimitMarkers::For(Duration::from_secs(1));
-        let error = client.create_bucket(config).await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                BucketError::Service(ServiceError::Unsupported { .. })
-            ),
-            "{error:?}"
+        assert_refused!(
+            client.create_bucket(config).await,
+            BucketError::Service(ServiceError::Unsupported { .. })
         );
     }
     assert!(
@@ -174,41 +170,24 @@ async fn basics(client: &Client, modern: bool) {
             .await
     );
     client.delete_bucket(name).await.unwrap();
-    let error = client.open_bucket(name).await.unwrap_err();
-    assert!(matches!(
-        error,
+    assert_refused!(
+        client.open_bucket(name).await,
         BucketError::Service(ServiceError::BucketNotFound { .. })
-    ));
-    let error = store.put("a", "1").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            KvWriteError::Service(ServiceError::BucketNotFound { .. })
-        ),
-        "{error:?}"
     );
-    let error = store.get("a").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            KvReadError::Service(ServiceError::BucketNotFound { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        store.put("a", "1").await,
+        KvWriteError::Service(ServiceError::BucketNotFound { .. })
     );
-    let error = store.get_many("a").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            KvReadError::Service(ServiceError::BucketNotFound { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        store.get("a").await,
+        KvReadError::Service(ServiceError::BucketNotFound { .. })
     );
-    let error = store.watch_all().await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            KvReadError::Service(ServiceError::BucketNotFound { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        store.get_many("a").await,
+        KvReadError::Service(ServiceError::BucketNotFound { .. })
+    );
+    assert_refused!(
+        store.watch_all().await,
+        KvReadError::Service(ServiceError::BucketNotFound { .. })
     );
 }

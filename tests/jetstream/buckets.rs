@@ -211,3 +211,38 @@ async fn everything_works_under_a_domain() {
         store.entry("a").await.unwrap()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mirrors_and_sources_reach_into_other_domains() {
+    let hub = NatsServer::builder().version(LATEST).domain("hub");
+    let hub = hub.config("leafnodes { host: 127.0.0.1, port: -1 }");
+    let hub = hub.start().await.unwrap();
+    let port = &hub.monitor("/varz").await.unwrap()["leaf"]["port"];
+    let remote = format!("leafnodes {{ remotes: [{{ url: \"nats-leaf://127.0.0.1:{port}\" }}] }}");
+    let leaf = NatsServer::builder().version(LATEST).domain("leaf");
+    let leaf = leaf.config(remote).start().await.unwrap();
+
+    let origin = shizuku::connect(hub.url()).await.unwrap();
+    let origin = origin.create_bucket("origin").await.unwrap();
+    origin.put("a", "1").await.unwrap();
+    let client = shizuku::connect(leaf.url()).await.unwrap();
+    let mut config = BucketConfig::new("mirror");
+    config.mirror = Some(source("origin", Some("hub")));
+    let mirror = client.create_bucket(&config).await.unwrap();
+    assert_eq!(mirror.status().await.unwrap().config.mirror, config.mirror);
+    let mut config = BucketConfig::new("sum");
+    config.sources = vec![source("origin", Some("hub"))];
+    let sum = client.create_bucket(&config).await.unwrap();
+    assert_eq!(sum.status().await.unwrap().config.sources, config.sources);
+    for value in ["1", "2"] {
+        until("the copies are there", || async {
+            let mirrored = mirror.get("a").await.unwrap();
+            let taken_in = sum.get("a").await.unwrap();
+            mirrored.as_deref() == Some(value.as_bytes()) && taken_in == mirrored
+        })
+        .await;
+        // What is written through the mirror goes to the origin.
+        mirror.put("a", "2").await.unwrap();
+        assert_eq!(origin.get("a").await.unwrap().as_deref(), Some(&b"2"[..]));
+    }
+}

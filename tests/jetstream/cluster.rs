@@ -1,55 +1,10 @@
 //! What only a cluster shows.
 
-use std::{
-    fmt::Debug,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
-
 use futures::future::join_all;
 use harness::{Cluster, LATEST};
-use shizuku::kv::{BucketConfig, KvWriteError};
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
+use shizuku::kv::{BucketConfig, BucketError, KvWriteError, Placement, ServiceError};
 
-/// Counts the lost races that the server told of with code 10164: it is a debug event's field and
-/// nowhere else, as to a program one lost race is like another.
-#[derive(Clone, Default)]
-struct InFlight(Arc<AtomicUsize>);
-
-impl Visit for InFlight {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if (field.name(), value) == ("code", 10164) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
-}
-
-impl Subscriber for InFlight {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("shizuku")
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
+use crate::{assert_refused, log::Log};
 
 // On one thread, as the subscriber is.
 #[tokio::test]
@@ -60,8 +15,10 @@ async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
     config.replicas = 3;
     let store = client.create_bucket(config).await.unwrap();
 
-    let in_flight = InFlight::default();
-    let _guard = tracing::subscriber::set_default(in_flight.clone());
+    // Which code the server answered with is told in the log and nowhere else: to a program one lost
+    // race is like another.
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
     let mut revision = store.put("a", "0").await.unwrap();
     // Which of the two codes the leader answers with is a matter of timing.
     for round in 0..200 {
@@ -76,9 +33,44 @@ async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
         }
         assert_eq!(won.len(), 1, "{won:?}");
         revision = won[0];
-        if in_flight.0.load(Ordering::Relaxed) > 0 {
+        if log.has(&["code=10164"]) {
             return;
         }
     }
     panic!("no race was lost to a write under way");
+}
+
+#[tokio::test]
+async fn replicas_and_placement_are_kept_and_compared() {
+    let cluster = Cluster::start(3, LATEST).await.unwrap();
+    let client = shizuku::connect(cluster.url()).await.unwrap();
+    let placement = |cluster: &str, tags: &[&str]| {
+        Some(Placement {
+            cluster: Some(cluster.into()),
+            tags: tags.iter().map(ToString::to_string).collect(),
+        })
+    };
+    let mut config = BucketConfig::new("placed").replicas(3);
+    config.placement = placement("test", &[]);
+    let store = client.create_bucket(&config).await.unwrap();
+    let found = store.status().await.unwrap().config;
+    assert_eq!((found.replicas, &found.placement), (3, &config.placement));
+    client.create_bucket(&config).await.unwrap();
+    config.placement = None;
+    config.replicas = 1;
+    let error = client.create_bucket(&config).await.unwrap_err();
+    let BucketError::Mismatch { differences, .. } = error else {
+        panic!("{error:?}");
+    };
+    let names: Vec<_> = differences.iter().map(|found| found.setting).collect();
+    assert_eq!(names, ["replicas", "placement"]);
+
+    for nowhere in [placement("other", &[]), placement("test", &["ssd"])] {
+        let mut config = BucketConfig::new("nowhere");
+        config.placement = nowhere;
+        assert_refused!(
+            client.create_bucket(config).await,
+            BucketError::Service(ServiceError::Refused { .. })
+        );
+    }
 }

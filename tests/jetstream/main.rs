@@ -6,9 +6,13 @@ mod basics;
 mod buckets;
 mod cluster;
 mod consumers;
+mod log;
 mod proxy;
 mod restarts;
 mod service;
+
+#[path = "../support/refused.rs"]
+mod refused;
 
 use std::time::Duration;
 

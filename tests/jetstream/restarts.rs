@@ -7,12 +7,14 @@ use harness::{LATEST, NatsServer, V2_10, V2_11};
 use shizuku::{
     ConnectOptions,
     kv::{
-        BucketConfig, Deliver, KvReadError, KvWriteError, Operation, PutOptions, RemoveOptions,
-        ServiceError, WatchEvent, WatchOptions,
+        BucketConfig, Deliver, KeyValueRead, KvReadError, KvWriteError, LiveStatus, Operation,
+        PutOptions, RemoveOptions, ServiceError, WatchEvent, WatchOptions,
     },
 };
 
-use crate::{admin, consumers, current, entry, event, interrupted, next, proxy::Proxy, until};
+use crate::{
+    admin, assert_refused, consumers, current, entry, event, interrupted, next, proxy::Proxy, until,
+};
 
 async fn server(version: &str) -> NatsServer {
     let builder = NatsServer::builder().version(version);
@@ -254,10 +256,10 @@ async fn a_bucket_that_is_deleted_ends_its_watches() {
     current(&watch).await;
     client.delete_bucket("b").await.unwrap();
     interrupted(&watch).await;
-    let error = next(&watch).await.unwrap_err();
-    assert!(
-        matches!(&error, KvReadError::Service(ServiceError::BucketNotFound { bucket }) if *bucket == "b"),
-        "{error:?}"
+    assert_refused!(
+        next(&watch).await,
+        KvReadError::Service(ServiceError::BucketNotFound { bucket })
+            if bucket == "b"
     );
     assert!(watch.next_event().await.is_none());
 }
@@ -270,14 +272,55 @@ async fn a_closed_client_ends_its_watches() {
     let watch = store.watch_all().await.unwrap();
     current(&watch).await;
     client.close().await.unwrap();
-    let error = next(&watch).await.unwrap_err();
-    assert!(
-        matches!(error, KvReadError::Service(ServiceError::Closed)),
-        "{error:?}"
+    assert_refused!(
+        next(&watch).await,
+        KvReadError::Service(ServiceError::Closed)
     );
-    let error = store.put("a", "1").await.unwrap_err();
-    assert!(
-        matches!(error, KvWriteError::Service(ServiceError::Closed)),
-        "{error:?}"
+    assert_refused!(
+        store.put("a", "1").await,
+        KvWriteError::Service(ServiceError::Closed)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_values_outlive_a_break() {
+    let server = server(LATEST).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let writer = shizuku::connect(server.url()).await.unwrap();
+    let written = writer.create_bucket("b").await.unwrap();
+    for key in ["n.changes", "n.goes", "n.stays"] {
+        written.put(key, "1").await.unwrap();
+    }
+    let client = shizuku::connect(&proxy.url).await.unwrap();
+    let store = client.open_bucket("b").await.unwrap();
+    let mut live = String::live(&store, "n.changes").await.unwrap();
+    let mut map = String::live_map(&store, "n.*").await.unwrap();
+    assert_eq!((live.status(), map.len()), (LiveStatus::Current, 3));
+
+    proxy.cut();
+    assert_eq!(live.status_changed().await, LiveStatus::Interrupted);
+    assert_eq!(map.status_changed().await, LiveStatus::Interrupted);
+    written.put("n.changes", "2").await.unwrap();
+    written.put("n.new", "1").await.unwrap();
+    let purge = RemoveOptions::purge().marker_ttl(Duration::from_secs(1));
+    written.remove_with("n.goes", purge).await.unwrap();
+    until("the marker is gone", || async {
+        written.status().await.unwrap().keys == 3
+    })
+    .await;
+    assert_eq!(*live.get().unwrap(), "1", "the last known one stands");
+    proxy.mend();
+
+    assert_eq!(*live.changed().await.unwrap().unwrap(), "2");
+    assert_eq!(map.status_changed().await, LiveStatus::Current);
+    assert_eq!(map.keys(), ["n.changes", "n.new", "n.stays"]);
+    assert_eq!(
+        map.get("n.changes").as_deref().map(String::as_str),
+        Some("2")
+    );
+    while live.status() != LiveStatus::Current {
+        live.status_changed().await;
+    }
+    written.put("n.changes", "3").await.unwrap();
+    assert_eq!(*live.changed().await.unwrap().unwrap(), "3");
 }

@@ -8,7 +8,7 @@ use shizuku::{
     kv::{BucketConfig, BucketError, KvReadError, KvWriteError, ServiceError},
 };
 
-use crate::{current, next};
+use crate::{assert_refused, current, next};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_jetstream_says_so() {
@@ -18,37 +18,29 @@ async fn a_server_without_jetstream_says_so() {
     server.reconfigure(|builder| builder.jetstream(false));
     server.restart().await.unwrap();
 
-    let unavailable =
-        |error: &ServiceError| matches!(error, ServiceError::JetStreamUnavailable { .. });
-    let error = client.create_bucket("c").await.unwrap_err();
-    assert!(
-        matches!(&error, BucketError::Service(error) if unavailable(error)),
-        "{error:?}"
+    assert_refused!(
+        client.create_bucket("c").await,
+        BucketError::Service(ServiceError::JetStreamUnavailable { .. })
     );
-    let error = client.open_bucket("b").await.unwrap_err();
-    assert!(
-        matches!(&error, BucketError::Service(error) if unavailable(error)),
-        "{error:?}"
+    assert_refused!(
+        client.open_bucket("b").await,
+        BucketError::Service(ServiceError::JetStreamUnavailable { .. })
     );
-    let error = store.put("a", "1").await.unwrap_err();
-    assert!(
-        matches!(&error, KvWriteError::Service(error) if unavailable(error)),
-        "{error:?}"
+    assert_refused!(
+        store.put("a", "1").await,
+        KvWriteError::Service(ServiceError::JetStreamUnavailable { .. })
     );
-    let error = store.get("a").await.unwrap_err();
-    assert!(
-        matches!(&error, KvReadError::Service(error) if unavailable(error)),
-        "{error:?}"
+    assert_refused!(
+        store.get("a").await,
+        KvReadError::Service(ServiceError::JetStreamUnavailable { .. })
     );
-    let error = store.get_many("a").await.unwrap_err();
-    assert!(
-        matches!(&error, KvReadError::Service(error) if unavailable(error)),
-        "{error:?}"
+    assert_refused!(
+        store.get_many("a").await,
+        KvReadError::Service(ServiceError::JetStreamUnavailable { .. })
     );
-    let error = store.watch_all().await.unwrap_err();
-    assert!(
-        matches!(&error, KvReadError::Service(error) if unavailable(error)),
-        "{error:?}"
+    assert_refused!(
+        store.watch_all().await,
+        KvReadError::Service(ServiceError::JetStreamUnavailable { .. })
     );
 }
 
@@ -86,37 +78,25 @@ async fn a_missing_permission_names_its_subject() {
         .await
         .unwrap();
     assert!(reads.get("a").await.unwrap().is_some());
-    let error = reads.put("a", "2").await.unwrap_err();
-    assert!(
-        matches!(&error, KvWriteError::Service(ServiceError::PermissionDenied { subject }) if subject.contains("$KV.b.a")),
-        "{error:?}"
+    assert_refused!(
+        reads.put("a", "2").await,
+        KvWriteError::Service(ServiceError::PermissionDenied { subject })
+            if subject.contains("$KV.b.a")
     );
 
     let none = connect("none").await.unwrap();
-    let error = none.create_bucket("c").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            BucketError::Service(ServiceError::PermissionDenied { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        none.create_bucket("c").await,
+        BucketError::Service(ServiceError::PermissionDenied { .. })
     );
     let none = none.open_bucket("b").await.unwrap();
-    let error = none.get("a").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            KvReadError::Service(ServiceError::PermissionDenied { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        none.get("a").await,
+        KvReadError::Service(ServiceError::PermissionDenied { .. })
     );
-    let error = none.watch_all().await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            KvReadError::Service(ServiceError::PermissionDenied { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        none.watch_all().await,
+        KvReadError::Service(ServiceError::PermissionDenied { .. })
     );
 }
 
@@ -148,18 +128,15 @@ async fn a_permission_that_is_taken_away_ends_a_watch() {
         NatsServer::builder().version(LATEST).config(users)
     });
     server.restart().await.unwrap();
-    let error = loop {
-        match next(&watch).await {
-            Ok(_) => {}
-            Err(error) => break error,
+    let last = loop {
+        let event = next(&watch).await;
+        if event.is_err() {
+            break event;
         }
     };
-    assert!(
-        matches!(
-            error,
-            KvReadError::Service(ServiceError::PermissionDenied { .. })
-        ),
-        "{error:?}"
+    assert_refused!(
+        last,
+        KvReadError::Service(ServiceError::PermissionDenied { .. })
     );
 }
 
@@ -178,10 +155,9 @@ async fn a_value_above_a_limit_is_too_large() {
     store.put("a", vec![0; 900]).await.unwrap();
     // By the bucket's limit, then by the server's.
     for size in [2000, 100_000] {
-        let error = store.put("a", vec![0; size]).await.unwrap_err();
-        assert!(
-            matches!(&error, KvWriteError::TooLarge { key, size: found, .. } if *key == "a" && *found >= size),
-            "{error:?}"
+        assert_refused!(
+            store.put("a", vec![0; size]).await,
+            KvWriteError::TooLarge { key, size: found, .. } if key == "a" && found >= size
         );
     }
     store.put("a", vec![0; 900]).await.unwrap();
@@ -202,21 +178,16 @@ async fn a_server_that_hangs_leaves_the_outcome_of_a_write_unknown() {
         std::fs::read_to_string(&state).unwrap().contains(") T ")
     })
     .await;
-    let error = store.put("a", "1").await.unwrap_err();
-    assert!(
-        matches!(
-            &error,
-            KvWriteError::OutcomeUnknown {
-                source: ServiceError::Timeout { .. },
-                ..
-            }
-        ),
-        "{error:?}"
+    assert_refused!(
+        store.put("a", "1").await,
+        KvWriteError::OutcomeUnknown {
+            source: ServiceError::Timeout { .. },
+            ..
+        }
     );
-    let error = store.get("a").await.unwrap_err();
-    assert!(
-        matches!(error, KvReadError::Service(ServiceError::Timeout { .. })),
-        "{error:?}"
+    assert_refused!(
+        store.get("a").await,
+        KvReadError::Service(ServiceError::Timeout { .. })
     );
     server.resume().unwrap();
     // It happened after all, once.

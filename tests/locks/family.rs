@@ -24,7 +24,7 @@ use shizuku::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere, remove};
+use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere};
 
 everywhere! {
     a_processor_releases_however_it_ends,
@@ -72,10 +72,10 @@ async fn a_processor_releases_however_it_ends(world: World) -> Result {
     // The lock is lost under the work: its result stays, and the report tells.
     let store = b.clone();
     let robbed = Work(move || {
-        let store = store.clone();
+        let (store, world) = (store.clone(), world.clone());
         async move {
             let key = entry_key(&store).await?;
-            remove(&store, &key).await?;
+            world.remove(&key).await?;
             sleep(MOMENT).await;
             Ok::<_, BoxError>(5)
         }

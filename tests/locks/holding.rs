@@ -10,7 +10,7 @@ use shizuku::kv::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Result, SOON, World, entry_key, everywhere, remove};
+use crate::support::{Result, SOON, World, entry_key, everywhere};
 
 everywhere! {
     a_removed_entry_is_a_lost_hold,
@@ -26,7 +26,7 @@ async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
     assert!(guard.lost().now_or_never().is_none());
     // An administrator takes the entry out.
     let key = entry_key(&b).await?;
-    remove(&b, &key).await?;
+    world.remove(&key).await?;
     assert_eq!(timeout(SOON, guard.lost()).await?, LostReason::Gone);
     assert!(!guard.is_held());
     let token = guard.token();

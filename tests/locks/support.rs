@@ -1,13 +1,17 @@
 //! Where tests of locks run, and what they look at.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use shizuku::{
     Client, Store,
-    kv::{BoxError, Key, RemoveOptions},
+    backend::{Buckets, memory::MemoryBuckets},
+    kv::{BoxError, BucketName, Key, RemoveOptions},
 };
 use tokio::time::sleep;
 
@@ -17,16 +21,23 @@ pub const SOON: Duration = Duration::from_secs(2);
 pub const MOMENT: Duration = Duration::from_millis(50);
 
 /// Where a test runs: a service, and a bucket of its own in it.
+#[derive(Clone)]
 pub struct World {
-    pub url: String,
     pub bucket: String,
+    service: Service,
+}
+
+#[derive(Clone)]
+enum Service {
+    Memory(Arc<MemoryBuckets>),
+    Server(String),
 }
 
 impl World {
     pub fn memory() -> Self {
         Self {
-            url: "memory:".into(),
             bucket: "locks".into(),
+            service: Service::Memory(Arc::default()),
         }
     }
 
@@ -34,13 +45,16 @@ impl World {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
-            url: harness::shared(harness::LATEST).await?.url(),
             bucket: format!("locks-{number}"),
+            service: Service::Server(harness::shared(harness::LATEST).await?.url()),
         })
     }
 
     pub async fn client(&self) -> Result<Client> {
-        Ok(shizuku::connect(&self.url).await?)
+        match &self.service {
+            Service::Memory(buckets) => Ok(Client::new(buckets.clone())),
+            Service::Server(url) => Ok(shizuku::connect(url).await?),
+        }
     }
 
     /// Two handles on one bucket: two participants.
@@ -48,6 +62,22 @@ impl World {
         let client = self.client().await?;
         let one = client.create_bucket(self.bucket.as_str()).await?;
         Ok((one, client.open_bucket(&self.bucket).await?))
+    }
+
+    /// Takes the entry of a lock away, as an administrator can and a store refuses to.
+    pub async fn remove(&self, key: &Key) -> Result {
+        match &self.service {
+            Service::Memory(buckets) => {
+                let bucket = buckets.open(&BucketName::new(&*self.bucket)?).await?;
+                bucket.remove(key, RemoveOptions::purge()).await?;
+            }
+            Service::Server(url) => {
+                let raw = async_nats::jetstream::new(async_nats::connect(url).await?);
+                let bucket = raw.get_key_value(&self.bucket).await?;
+                bucket.purge(key.as_str()).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -98,16 +128,4 @@ pub async fn entry_key(store: &Store) -> Result<Key> {
     });
     assert_eq!(entries.len(), 1, "{entries:?}");
     Ok(entries.remove(0).key)
-}
-
-/// A key of the library cannot be removed through the store, so a bucket of an own backend is
-/// used.
-pub async fn remove(store: &Store, key: &Key) -> Result {
-    assert!(store.purge(key).await.is_err(), "lock keys are reserved");
-    assert!(store.put(key, "x").await.is_err(), "lock keys are reserved");
-    store
-        .__backend()
-        .remove(key, RemoveOptions::purge())
-        .await?;
-    Ok(())
 }

@@ -24,7 +24,7 @@ cargo xtask <task>
                          locks or js; what follows -- goes to cargo test (or npm test)
   ci                     the checks of CI other than the tests: format, lints, documentation
   bench <name>           run a benchmark and write <target>/bench/<name>.json: native,
-                         browser
+                         locks or browser
   hack                   check every combination of features, natively and for browsers
   dashboard [--port P] [--bucket B] [--server ws://… [--service nats://…]]
                          serve the live dashboard, with a nats-server and a service to look at

@@ -39,6 +39,22 @@ use crate::{
 pub use self::clock::{Clock, ManualClock, SystemClock};
 
 /// An embedded service. Clones are the same service; each `new` is another one.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use shizuku::{Client, backend::memory::{ManualClock, MemoryBuckets}, kv::PutOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let buckets = MemoryBuckets::with_clock(Arc::new(clock.clone()));
+/// let store = Client::new(Arc::new(buckets)).create_bucket("sessions").await?;
+///
+/// let an_hour = PutOptions::new().ttl(Duration::from_secs(3600));
+/// store.put_with("alice", "token", an_hour).await?;
+/// clock.advance(Duration::from_secs(3600)); // and no test waits
+/// assert_eq!(store.get("alice").await?, None);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct MemoryBuckets {
     registry: Arc<Registry>,

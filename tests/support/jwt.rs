@@ -1,0 +1,78 @@
+//! A server that knows its users by their JWTs.
+
+use nkeys::KeyPair;
+use serde_json::{Map, Value, json};
+
+/// A user, and the server's configuration that lets it in.
+pub(crate) struct User {
+    pub(crate) config: String,
+    pub(crate) jwt: String,
+    pub(crate) seed: String,
+}
+
+impl User {
+    pub(crate) fn new() -> Self {
+        let (operator, user) = (KeyPair::new_operator(), KeyPair::new_user());
+        let (account, system) = (KeyPair::new_account(), KeyPair::new_account());
+        let of_account = |names: &[&str]| {
+            let no_limits = no_limits(names);
+            json!({ "type": "account", "version": 2, "limits": no_limits })
+        };
+        let core = [
+            "subs", "data", "payload", "imports", "exports", "conn", "leaf",
+        ];
+        let storage = ["mem_storage", "disk_storage", "streams", "consumer"];
+        let mut claims = no_limits(&["subs", "data", "payload"]);
+        claims.extend([("type".into(), "user".into()), ("version".into(), 2.into())]);
+        let preloaded = [
+            (&account, of_account(&[&core[..], &storage].concat())),
+            (&system, of_account(&core)),
+        ];
+        let preloaded = preloaded.map(|(key, claims)| {
+            format!("{}: {:?}", key.public_key(), sign(&operator, key, &claims))
+        });
+        let itself = json!({ "type": "operator", "version": 2 });
+        Self {
+            config: format!(
+                "operator: {:?}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload {{ {} }}",
+                sign(&operator, &operator, &itself),
+                system.public_key(),
+                preloaded.join(", "),
+            ),
+            jwt: sign(&account, &user, &claims.into()),
+            seed: user.seed().unwrap(),
+        }
+    }
+
+    /// The text of its `.creds` file.
+    pub(crate) fn creds(&self) -> String {
+        let Self { jwt, seed, .. } = self;
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        )
+    }
+}
+
+/// Without a claim, a limit is 0.
+fn no_limits(names: &[&str]) -> Map<String, Value> {
+    let limits = names.iter().map(|name| ((*name).into(), (-1).into()));
+    limits.collect()
+}
+
+/// A JWT that an issuer has signed.
+fn sign(issuer: &KeyPair, subject: &KeyPair, claims: &Value) -> String {
+    let encode = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+    let body = json!({
+        "jti": subject.public_key(),
+        "iat": 1_700_000_000,
+        "iss": issuer.public_key(),
+        "sub": subject.public_key(),
+        "name": "test",
+        "nats": claims,
+    });
+    let head = encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
+    let text = format!("{head}.{}", encode(body.to_string().as_bytes()));
+    let signature = issuer.sign(text.as_bytes()).unwrap();
+    format!("{text}.{}", encode(&signature))
+}
