@@ -2,10 +2,17 @@
 
 use std::{
     env, fs,
+    future::poll_fn,
+    pin::pin,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use futures::StreamExt;
 use harness::{LATEST, NatsServer};
 use shizuku::{
     Store,
@@ -20,6 +27,7 @@ use crate::support::{Result, World, everywhere};
 
 everywhere! {
     a_held_lock_is_written_once_per_third_of_its_lease,
+    a_hand_off_wakes_nobody_but_the_next_writer,
 }
 
 async fn last_revision(store: &Store) -> Result<u64> {
@@ -60,6 +68,44 @@ async fn a_held_lock_is_written_once_per_third_of_its_lease(world: World) -> Res
     assert!(guard.is_held());
     guard.release().await?;
     queue.await??.release().await?;
+    Ok(())
+}
+
+async fn a_hand_off_wakes_nobody_but_the_next_writer(world: World) -> Result {
+    let (store, other) = world.stores().await?;
+    let first = DistroRwLock::new(&store, "queue")?.write().await?;
+    let lock = DistroRwLock::new(&other, "queue")?;
+    let mut queue = Vec::new();
+    for number in 0..4 {
+        let writer = lock.clone();
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counter = wakes.clone();
+        let waiting = tokio::spawn(async move {
+            let mut write = pin!(writer.write());
+            poll_fn(|context| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                write.as_mut().poll(context)
+            })
+            .await
+        });
+        let mut holders = pin!(lock.watch_holders()?);
+        while let Some(holders) = holders.next().await
+            && holders?.len() < number + 2
+        {}
+        queue.push((waiting, wakes));
+    }
+    let wakes = |queue: &[(_, Arc<AtomicUsize>)]| -> Vec<usize> {
+        let wakes = queue.iter().map(|(_, wakes)| wakes.load(Ordering::Relaxed));
+        wakes.collect()
+    };
+    let mut guard = first;
+    while !queue.is_empty() {
+        let before = wakes(&queue[1..]);
+        guard.release().await?;
+        guard = queue.remove(0).0.await??;
+        assert_eq!(wakes(&queue), before, "others were woken");
+    }
+    guard.release().await?;
     Ok(())
 }
 

@@ -8,6 +8,11 @@
 //!
 //! Only after a while, because an acknowledgement and an echo often arrive together: waking the
 //! background task as well takes another thread, and more time than all that there is to do.
+//!
+//! Of the callers the one is woken whom the news is most likely for, as any other would only have to
+//! wake it in turn: one that waits for an answer, as it has something under way; then the writer who
+//! came first, as it stands first in the queue. A writer who does not come keeps nobody from anything
+//! that its place in the queue would not keep them from.
 
 use std::{
     sync::{
@@ -37,12 +42,46 @@ pub(super) struct Bell {
 struct Who {
     background: Option<Waker>,
     /// Callers that wait, the latest last.
-    callers: Vec<(u64, Waker)>,
+    callers: Vec<Caller>,
     next: u64,
     /// When a caller was woken, if nobody has come since.
     unanswered: Option<Instant>,
     /// For when the background task has set its timer.
     alarm: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Caller {
+    number: u64,
+    waits: Waits,
+    waker: Waker,
+}
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Waits {
+    /// What came of a change or a release.
+    Answer,
+    /// To hold the lock alone: such callers are served in the order in which they came.
+    Turn,
+    /// To hold the lock beside others.
+    Entry,
+}
+
+impl Who {
+    /// Whom news is most likely for.
+    fn next(&self) -> Option<&Waker> {
+        let mut latest_first = self.callers.iter().rev();
+        let caller = latest_first
+            .find(|caller| caller.waits == Waits::Answer)
+            .or_else(|| {
+                self.callers
+                    .iter()
+                    .find(|caller| caller.waits == Waits::Turn)
+            })
+            .or(self.callers.last())?;
+        Some(&caller.waker)
+    }
 }
 
 impl Bell {
@@ -107,7 +146,7 @@ impl Bell {
     /// There is something to do, and nobody at work.
     pub(super) fn ring(&self) {
         let mut who = self.who();
-        let caller = who.callers.last().map(|(_, waker)| waker.clone());
+        let caller = who.next().cloned();
         let late = match (&caller, who.unanswered) {
             (None, _) => true,
             (Some(_), Some(since)) => since.elapsed() > PATIENCE,
@@ -163,26 +202,35 @@ impl Drop for Panic<'_> {
 #[derive(Debug)]
 pub(super) struct Place {
     bell: Arc<Bell>,
+    waits: Waits,
     number: Option<u64>,
 }
 
 impl Place {
-    pub(super) fn new(bell: Arc<Bell>) -> Self {
-        Self { bell, number: None }
+    pub(super) fn new(bell: Arc<Bell>, waits: Waits) -> Self {
+        Self {
+            bell,
+            waits,
+            number: None,
+        }
     }
 
     /// This caller is to be woken.
     pub(super) fn take(&mut self, waker: &Waker) {
         let mut who = self.bell.who();
         if let Some(number) = self.number
-            && let Some((_, place)) = who.callers.iter_mut().find(|(n, _)| *n == number)
+            && let Some(caller) = who.callers.iter_mut().find(|c| c.number == number)
         {
-            place.clone_from(waker);
+            caller.waker.clone_from(waker);
             return;
         }
         let number = who.next;
         who.next += 1;
-        who.callers.push((number, waker.clone()));
+        who.callers.push(Caller {
+            number,
+            waits: self.waits,
+            waker: waker.clone(),
+        });
         drop(who);
         self.number = Some(number);
     }
@@ -192,7 +240,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut who = self.bell.who();
-        who.callers.retain(|(n, _)| *n != number);
+        who.callers.retain(|caller| caller.number != number);
         let unanswered = std::mem::take(&mut who.unanswered);
         drop(who);
         // It may have been this caller who was woken.

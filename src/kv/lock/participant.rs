@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    bell::Bell,
+    bell::{Bell, Waits},
     entry::Mode,
     error::{DistroRwLockError, LostReason},
     hold::{Hold, Status},
@@ -136,7 +136,11 @@ impl Participant {
     /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
     /// claim.
     pub(super) fn acquire(self: &Arc<Self>, request: Request) -> (ClaimId, Told<Granted>) {
-        let (teller, told) = Teller::new(self);
+        let waits = match request.mode {
+            Mode::Write => Waits::Turn,
+            Mode::Read | Mode::Permit(_) => Waits::Entry,
+        };
+        let (teller, told) = Teller::new(self, waits);
         let mut core = self.core();
         core.claims += 1;
         let claim = ClaimId(core.claims);
@@ -168,7 +172,7 @@ impl Participant {
         {
             return None;
         }
-        let (teller, told) = Teller::new(self);
+        let (teller, told) = Teller::new(self, Waits::Answer);
         core.releasing.insert(claim, teller);
         core.machine.release(self.now(), claim);
         drop(core);
@@ -184,7 +188,7 @@ impl Participant {
     ) -> Option<Told<Answer>> {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
-        let (teller, told) = Teller::new(self);
+        let (teller, told) = Teller::new(self, Waits::Answer);
         core.changing.insert(claim, teller);
         core.machine.change(self.now(), claim, mode, data);
         drop(core);
@@ -255,7 +259,7 @@ impl Participant {
                 match core.waiting.remove(&claim) {
                     Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
                     // Not reached: a claim that nobody waits for has been released.
-                    None => Some(Tell::Grant(Teller::new(self).0, Ok(hold))),
+                    None => Some(Tell::Grant(Teller::new(self, Waits::Entry).0, Ok(hold))),
                 }
             }
             Action::Extended { claim, until } => {

@@ -10,7 +10,10 @@ use std::{
 use futures::task::AtomicWaker;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{bell::Place, participant::Participant};
+use super::{
+    bell::{Place, Waits},
+    participant::Participant,
+};
 
 /// Tells a caller something, once. Dropping it tells that there is nothing to come.
 pub(super) struct Teller<T> {
@@ -20,11 +23,11 @@ pub(super) struct Teller<T> {
 
 impl<T> Teller<T> {
     /// Somebody who tells, and somebody who is told.
-    pub(super) fn new(participant: &Arc<Participant>) -> (Self, Told<T>) {
+    pub(super) fn new(participant: &Arc<Participant>, waits: Waits) -> (Self, Told<T>) {
         let (sender, answer) = oneshot::channel();
         let waker = Arc::new(AtomicWaker::new());
         let told = Told {
-            place: Place::new(participant.bell.clone()),
+            place: Place::new(participant.bell.clone(), waits),
             participant: participant.clone(),
             answer,
             waker: waker.clone(),
