@@ -1,7 +1,9 @@
 //! `cargo xtask ci`: what CI checks besides the tests.
 
-use crate::lean;
+use harness::workspace;
+
 use crate::run::{Result, cargo, run};
+use crate::{lean, msrv};
 
 pub(crate) fn ci() -> Result {
     run(cargo().args(["fmt", "--all", "--check"]))?;
@@ -18,17 +20,10 @@ pub(crate) fn ci() -> Result {
         .args(["doc", "--workspace", "--no-deps", "--all-features"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
     lean::dependencies()?;
-    minimum_version()
-}
-
-/// The place for a check with the oldest supported Rust (`rust-version` in Cargo.toml).
-///
-/// Clippy already refuses newer std APIs (`incompatible_msrv`); a build with that very toolchain needs
-/// one, and only one toolchain is to be had where CI runs today.
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "the check that belongs here can fail"
-)]
-fn minimum_version() -> Result {
-    Ok(())
+    msrv::dependencies()?;
+    // In a workspace of their own, so nothing else builds them.
+    run(cargo()
+        .args(["check", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
+        .arg("--target-dir")
+        .arg(workspace::target_dir().join("fuzz")))
 }

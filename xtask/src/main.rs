@@ -7,6 +7,7 @@ mod ci;
 mod dashboard;
 mod hack;
 mod lean;
+mod msrv;
 mod npm;
 mod peers;
 mod run;
