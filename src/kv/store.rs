@@ -192,7 +192,7 @@ impl Store {
     }
 
     /// The values of many keys, in one request where the server can (2.11 and newer) and in pages
-    /// of 1024. Takes filters too. Keys without a value are left out; the order is the server's.
+    /// of 1000. Takes filters too. Keys without a value are left out; the order is the server's.
     /// Any replica answers: a server has no such request for its leader.
     ///
     /// ```
