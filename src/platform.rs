@@ -18,6 +18,10 @@ cfg_if::cfg_if! {
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
 
+        /// For how long a lock that nobody contends goes without a watch: a hidden tab's timers are late
+        /// by up to a minute, and what a watch brings wakes the lock in their place.
+        pub(crate) const UNWATCHED: Duration = Duration::ZERO;
+
         /// What the clock on the wall says. The standard library's own panics here.
         pub(crate) fn wall_clock() -> SystemTime {
             web_time::web::SystemTimeExt::to_std(web_time::SystemTime::now())
@@ -92,6 +96,9 @@ cfg_if::cfg_if! {
         pub(crate) use tokio::time::Instant;
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::plain::{PlainSocket as Socket, WakeUps};
+
+        /// For how long a lock that nobody contends goes without a watch.
+        pub(crate) const UNWATCHED: Duration = crate::kv::lock::UNWATCHED;
 
         /// Starts the task that owns a socket.
         #[cfg(feature = "web")]

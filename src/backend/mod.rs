@@ -83,6 +83,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// and each key once. `keys` may be of any number; a backend pages as it needs to.
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
+    /// The last revision of every key that passes the filter, removals included, all as of one moment
+    /// and the smallest revision first. `None` where that cannot be had with one request. The copy that
+    /// is asked may lag behind.
+    fn snapshot<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>>;
+
     /// Writes a value and answers its revision.
     fn put<'a>(
         &'a self,

@@ -88,6 +88,9 @@ impl World {
                 }
                 Action::Probe { id } => self.send(who, id, Message::Probe, Asked::Probe),
                 Action::Purge { id } => self.send(who, id, Message::Purge, Asked::Purge),
+                Action::Read => {
+                    self.send(who, EntryId::new("*"), Message::Read, Asked::Read);
+                }
                 Action::Granted { claim, token, .. } => {
                     self.grants += 1;
                     let mode = self.participants[who].machine.mode(claim);
@@ -155,11 +158,12 @@ impl World {
         }
         if self.strikes(self.faults.refuse) {
             let outcome = Outcome::Failed { fatal: false };
-            self.at(self.now + MS, who, What::Reply(id, asked, outcome, number));
+            let reply = What::Reply(id, asked, outcome, number, None);
+            self.at(self.now + MS, who, reply);
             return;
         }
         let deadline = self.now + timeout;
-        let unknown = What::Reply(id.clone(), asked, Outcome::Unknown, number);
+        let unknown = What::Reply(id.clone(), asked, Outcome::Unknown, number, None);
         self.at(deadline, who, unknown);
         if !self.strikes(self.faults.lose_request) {
             let ticket = Ticket {
@@ -192,6 +196,14 @@ impl World {
         }
         participant.machine.event(now, event);
         self.act(who)
+    }
+
+    pub fn other(&mut self) {
+        if self.faulty() {
+            self.stream.append_other(self.now);
+            let next = self.now + self.rng.below(self.faults.other);
+            self.at(next, 0, What::Other);
+        }
     }
 
     pub fn fault(&mut self, who: usize) {

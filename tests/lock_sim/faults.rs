@@ -23,6 +23,8 @@ pub struct Faults {
     pub crash: u64,
     pub cancel: u64,
     pub timeout: Time,
+    /// How often somebody writes to a key that is no lock's, at most; 0 is never.
+    pub other: Time,
     pub reorder: bool,
     pub drift: bool,
 }
@@ -58,6 +60,9 @@ impl Faults {
             timeout: *[2 * SECOND, 5 * SECOND, 30 * SECOND]
                 .get(rng.below(3) as usize)
                 .unwrap_or(&SECOND),
+            other: *[0, 0, 50 * MS, 2 * SECOND]
+                .get(rng.below(4) as usize)
+                .unwrap_or(&SECOND),
             reorder: rng.chance(200),
             drift: rng.chance(500),
         }
@@ -84,6 +89,7 @@ impl Faults {
             slowest: SECOND,
             longest_stall: SECOND,
             timeout: 5 * SECOND,
+            other: 0,
             reorder: false,
             drift: false,
         }

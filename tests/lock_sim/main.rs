@@ -129,6 +129,17 @@ fn mutants_are_caught() {
             &["order", "exclusion", "tokens"],
             20_000,
         ),
+        (Mutant::AckDecides, &["order", "exclusion", "tokens"], 2000),
+        (
+            Mutant::LatePassing,
+            &["order", "exclusion", "tokens"],
+            200_000,
+        ),
+        (
+            Mutant::AnySnapshot,
+            &["order", "exclusion", "tokens"],
+            20_000,
+        ),
     ] {
         let summary = run(within, mutant);
         let Some((seed, what)) = summary.failure else {

@@ -38,6 +38,10 @@ impl World {
                 let ttl = PROBE_TTL.as_micros() as Time;
                 Outcome::Stored(self.append(id, Body::Value(Record::Probe), ttl))
             }
+            Message::Read => {
+                let seen = self.snapshot();
+                return self.answer(who, id, Outcome::Unknown, ticket, Some(seen));
+            }
             Message::Purge => {
                 let ttl = MARKER_TTL.as_micros() as Time;
                 Outcome::Stored(self.append(id, Body::Marker, ttl))
@@ -46,12 +50,42 @@ impl World {
         if self.trace {
             println!("{:>10} server: {id} {outcome:?}", self.now);
         }
+        self.answer(who, id, outcome, ticket, None)
+    }
+
+    fn answer(
+        &mut self,
+        who: usize,
+        id: &EntryId,
+        outcome: Outcome,
+        ticket: Ticket,
+        seen: Option<Vec<Event>>,
+    ) -> Verdict {
         let at = self.now + self.delay();
         if at < ticket.deadline && !self.strikes(self.faults.lose_reply) {
-            let reply = What::Reply(id.clone(), ticket.asked, outcome, ticket.number);
+            let reply = What::Reply(id.clone(), ticket.asked, outcome, ticket.number, seen);
             self.at(at, who, reply);
         }
         Ok(())
+    }
+
+    /// What a copy shows that may lag behind.
+    fn snapshot(&mut self) -> Vec<Event> {
+        let applied = self.lagging();
+        (1..=applied)
+            .filter(|seq| self.stream.shows(*seq, applied))
+            .map(|seq| self.stream.event(seq))
+            .collect()
+    }
+
+    /// How far a copy has come.
+    fn lagging(&mut self) -> u64 {
+        if self.strikes(self.faults.lag) {
+            let lag = self.rng.below(3 * SECOND);
+            self.stream.applied_at(self.now.saturating_sub(lag))
+        } else {
+            self.stream.last_seq()
+        }
     }
 
     pub(super) fn append(&mut self, id: &EntryId, body: Body, ttl: Time) -> u64 {
@@ -99,12 +133,7 @@ impl World {
             return;
         }
         // The watch may read a copy that lags behind.
-        let applied = if self.strikes(self.faults.lag) {
-            let lag = self.rng.below(3 * SECOND);
-            self.stream.applied_at(self.now.saturating_sub(lag))
-        } else {
-            self.stream.last_seq()
-        };
+        let applied = self.lagging();
         let mut vanished = Vec::new();
         if !fresh {
             for (id, seq) in &self.participants[who].known {
@@ -167,17 +196,7 @@ impl World {
                 continue;
             }
             sent += 1;
-            let message = self.stream.message(seq);
-            let id = message.id.clone();
-            let event = match &message.body {
-                Body::Value(record) => Event::Put {
-                    id,
-                    revision: seq,
-                    stored: message.stored / MS,
-                    record: record.clone(),
-                },
-                Body::Marker => Event::Gone { id, revision: seq },
-            };
+            let event = self.stream.event(seq);
             out.push((seq, event));
         }
         let more = feed.cursor < last || feed.initial_end.is_some();

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use shizuku::kv::lock::entry::{EntryId, LockEntry, Mode, Record};
+use shizuku::kv::lock::{
+    entry::{EntryId, LockEntry, Mode, Record},
+    machine::Event,
+};
 
 /// Microseconds of the one true clock.
 pub type Time = u64;
@@ -17,6 +20,8 @@ const LIMIT_MARKER: Time = SECOND;
 pub enum Body {
     Value(Record),
     Marker,
+    /// Of a key that is no lock's.
+    Other,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +63,7 @@ impl Stream {
     pub fn value(&self, id: &EntryId) -> Option<&Record> {
         match &self.message(*self.last.get(id)?).body {
             Body::Value(record) => Some(record),
-            Body::Marker => None,
+            Body::Marker | Body::Other => None,
         }
     }
 
@@ -92,6 +97,18 @@ impl Stream {
         seq
     }
 
+    /// A write to a key that is no lock's.
+    pub fn append_other(&mut self, now: Time) {
+        self.log.push(Message {
+            id: EntryId::new("other"),
+            body: Body::Other,
+            stored: now,
+            replaced_by: None,
+            removed_at: Some(now),
+            expires: now,
+        });
+    }
+
     /// The time to live of this message is over. Answers the marker, if one was written.
     pub fn expire(&mut self, seq: u64, now: Time) -> Option<u64> {
         let message = self.message(seq);
@@ -106,6 +123,7 @@ impl Stream {
                 self.last.remove(&id);
                 None
             }
+            Body::Other => None,
         }
     }
 
@@ -115,6 +133,21 @@ impl Stream {
         seq <= applied
             && message.replaced_by.is_none_or(|by| by > applied)
             && message.removed_at.is_none()
+    }
+
+    /// What a watch says of a message that it shows.
+    pub fn event(&self, seq: u64) -> Event {
+        let message = self.message(seq);
+        let id = message.id.clone();
+        match &message.body {
+            Body::Value(record) => Event::Put {
+                id,
+                revision: seq,
+                stored: message.stored / MS,
+                record: record.clone(),
+            },
+            Body::Marker | Body::Other => Event::Gone { id, revision: seq },
+        }
     }
 
     /// Where a copy is that lags by this much.

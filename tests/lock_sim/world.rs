@@ -33,6 +33,7 @@ pub enum Message {
     },
     Probe,
     Purge,
+    Read,
 }
 
 #[derive(Clone, Copy)]
@@ -40,21 +41,32 @@ pub enum Asked {
     Write(u32),
     Probe,
     Purge,
+    Read,
 }
 
 pub enum What {
     Arrive(EntryId, Message, Ticket),
     Expire(u64),
     Pump,
-    OpenWatch { link: u64, from: u64, fresh: bool },
+    OpenWatch {
+        link: u64,
+        from: u64,
+        fresh: bool,
+    },
     // Everything below happens in the participant, and waits while that is stalled.
-    Deliver { link: u64, seq: u64, event: Event },
-    Reply(EntryId, Asked, Outcome, u64),
+    Deliver {
+        link: u64,
+        seq: u64,
+        event: Event,
+    },
+    Reply(EntryId, Asked, Outcome, u64, Option<Vec<Event>>),
     Wake(u64),
     Start,
     Release(ClaimId),
     Downgrade(ClaimId),
     Fault,
+    /// Somebody writes to a key that is no lock's.
+    Other,
 }
 
 /// Which request an answer belongs to.
@@ -152,9 +164,10 @@ impl World {
             _ => Kind::ReadWrite,
         };
         let count = rng.range(2, 5) as usize;
+        let unwatched = Duration::from_millis(if rng.chance(300) { 0 } else { 100 });
         let participants = (0..count)
             .map(|number| Participant {
-                machine: Machine::new(&format!("p{number}"), mutant),
+                machine: Machine::new(&format!("p{number}"), mutant).unwatched_for(unwatched),
                 alive: true,
                 stalled_until: 0,
                 rate: if faults.drift {
@@ -196,6 +209,9 @@ impl World {
             world.at(start, who, What::Start);
             let fault = world.rng.below(3 * SECOND);
             world.at(fault, who, What::Fault);
+        }
+        if world.faults.other > 0 {
+            world.at(0, 0, What::Other);
         }
         world
     }
@@ -301,7 +317,12 @@ impl World {
         let who = next.who;
         let inside = !matches!(
             next.what,
-            What::Arrive(..) | What::Expire(_) | What::Pump | What::OpenWatch { .. } | What::Fault
+            What::Arrive(..)
+                | What::Expire(_)
+                | What::Pump
+                | What::OpenWatch { .. }
+                | What::Fault
+                | What::Other
         );
         if inside {
             let participant = &self.participants[who];
@@ -309,7 +330,9 @@ impl World {
                 return Ok(());
             }
             if participant.stalled_until > self.now {
-                self.at(participant.stalled_until, who, next.what);
+                // In its old order: a stall does not make a watch deliver out of turn.
+                let at = participant.stalled_until;
+                self.queue.push(Reverse(Happening { at, ..next }));
                 return Ok(());
             }
         }
@@ -328,7 +351,7 @@ impl World {
                 }
             }
             What::Deliver { link, seq, event } => return self.deliver(who, link, seq, event),
-            What::Reply(id, asked, outcome, number) => {
+            What::Reply(id, asked, outcome, number, seen) => {
                 // The first answer counts: the real one, or the end of the patience.
                 if self.participants[who].open.remove(&number).is_some() {
                     let now = self.local(who);
@@ -337,6 +360,7 @@ impl World {
                         Asked::Write(write) => machine.written(now, &id, write, outcome),
                         Asked::Probe => machine.probed(now, &id, outcome),
                         Asked::Purge => machine.purged(now, &id, outcome),
+                        Asked::Read => machine.read(now, seen.as_deref()),
                     }
                     return self.act(who);
                 }
@@ -361,6 +385,7 @@ impl World {
                 return self.act(who);
             }
             What::Fault => self.fault(who),
+            What::Other => self.other(),
         }
         Ok(())
     }

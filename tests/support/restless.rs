@@ -105,6 +105,13 @@ impl Backend for RestlessBucket {
         stream::once(entries).flatten().boxed()
     }
 
+    fn snapshot<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
+        around(self.0.snapshot(filter)).boxed()
+    }
+
     fn put<'a>(
         &'a self,
         key: &'a Key,

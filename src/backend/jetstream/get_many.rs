@@ -62,6 +62,28 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// The last revision of every key that passes the filter, as of one moment: a server lets no write
+    /// come between the answers to one request. `None` where one request is not enough.
+    pub(super) async fn snapshot(
+        self: &Arc<Self>,
+        filter: &KeyFilter,
+    ) -> Result<Option<Vec<Entry>>, ServiceError> {
+        let Work::Page(mut page) = begin(self, vec![filter.clone()]).await? else {
+            return Ok(None);
+        };
+        let mut entries = Vec::new();
+        loop {
+            let message = page.next(self).await?;
+            match page.read(self, message).await? {
+                Answer::Entry(entry) => entries.push(entry),
+                Answer::End(None) => return Ok(Some(entries)),
+                Answer::End(Some(_)) | Answer::NotSo => return Ok(None),
+            }
+        }
+    }
+}
+
 /// Filters with wildcards one by one, since each may match too much; keys in pages.
 fn jobs(bucket: &Bucket, filters: Filters) -> VecDeque<Vec<KeyFilter>> {
     let (wild, keys): (Vec<_>, Vec<_>) = filters.wire.into_iter().partition(is_wild);
@@ -257,6 +279,10 @@ impl Page {
                 self.follows(&message)?;
                 let more = number(&message, header::PENDING).is_some_and(|pending| pending > 0);
                 Ok(Answer::End(more.then_some(self.last + 1)))
+            }
+            // An entry expired while the server was at it, and it left out what follows.
+            Some(404) if message.description.as_deref() == Some("Message Not Found") => {
+                Ok(Answer::NotSo)
             }
             Some(404) => Ok(Answer::End(None)),
             // Too many keys for a batch.

@@ -129,6 +129,13 @@ impl Backend for JetStreamBucket {
         Arc::clone(&self.0).get_many(keys)
     }
 
+    fn snapshot<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
+        async move { Ok(self.0.snapshot(filter).await?) }.boxed()
+    }
+
     fn put<'a>(
         &'a self,
         key: &'a Key,

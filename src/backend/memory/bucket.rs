@@ -279,6 +279,14 @@ impl Backend for Handle {
         entries.flatten_stream().boxed()
     }
 
+    fn snapshot<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
+        let get = move || Ok(Some(self.bucket()?.get_many(std::slice::from_ref(filter))?));
+        future::lazy(move |_| get()).boxed()
+    }
+
     fn put<'a>(
         &'a self,
         key: &'a Key,

@@ -19,7 +19,7 @@ pub struct Live {
     pub revision: u64,
     /// How long it lives without being written again.
     pub lease: Duration,
-    /// When its first write was stored (server's clock, ms since 1970).
+    /// When its first write was stored (server's clock, ms since 1970), or [`UNKNOWN_TIME`].
     pub since: u64,
     /// For people.
     pub label: Option<Arc<str>>,
@@ -38,6 +38,9 @@ impl Live {
     }
 }
 
+/// An acknowledgement does not say when the write was stored.
+pub const UNKNOWN_TIME: u64 = 0;
+
 /// An entry that cannot be read does not say for how long it lives.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
 
@@ -48,7 +51,8 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// A write. `stored` is when, by the server's clock, in ms since 1970. Probes change nothing.
+    /// A write. `stored` is when, by the server's clock, in ms since 1970, or [`UNKNOWN_TIME`]. Probes
+    /// change nothing.
     pub fn put(
         &mut self,
         id: &EntryId,
@@ -62,6 +66,9 @@ impl Fold {
             // Seen before: a new watch begins with what is there.
             known.confirmed |= revision == known.revision;
             known.heard = now;
+            if known.since == UNKNOWN_TIME {
+                known.since = stored;
+            }
             return;
         }
         let earlier = self.live.get(id).map(|live| (live.ticket, live.since));
@@ -128,6 +135,23 @@ impl Fold {
             }
             live.confirmed
         });
+        gone
+    }
+
+    /// A snapshot of the log up to this revision does not show what is older: it is gone. Answers
+    /// what was.
+    pub fn drop_unseen(&mut self, through: u64, seen: &BTreeSet<EntryId>) -> Vec<EntryId> {
+        let unseen =
+            |(id, live): &(&EntryId, &Live)| live.revision <= through && !seen.contains(*id);
+        let gone: Vec<_> = self
+            .live
+            .iter()
+            .filter(unseen)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &gone {
+            self.live.remove(id);
+        }
         gone
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::watch;
 
 use super::{
     MARKER_TTL, PROBE_TTL,
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchEvent, WatchRequest},
+    client::ConnectionStatus,
     kv::{
         Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, Operation, PutOptions,
         RemoveOptions, ServiceError,
@@ -31,6 +33,7 @@ enum Done {
     Written(EntryId, u32, Result<u64, KvWriteError>),
     Probed(EntryId, Result<u64, KvWriteError>),
     Purged(EntryId, Result<u64, KvWriteError>),
+    Read(Result<Option<Vec<Entry>>, KvReadError>),
 }
 
 pub(super) struct Io {
@@ -38,6 +41,7 @@ pub(super) struct Io {
     prefix: String,
     opening: Option<BoxFuture<'static, Result<RawWatch, KvReadError>>>,
     watch: Option<RawWatch>,
+    connection: watch::Receiver<ConnectionStatus>,
     requests: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -51,6 +55,7 @@ impl Io {
     pub(super) fn new(lock: &str, backend: Arc<dyn Backend>) -> Self {
         Self {
             prefix: format!("_lock.{lock}."),
+            connection: backend.connection(),
             backend,
             opening: None,
             watch: None,
@@ -69,6 +74,10 @@ impl Io {
             io: self,
             participant,
         };
+        if turn.io.connection.has_changed().unwrap_or(false) {
+            turn.io.connection.mark_unchanged();
+            turn.drive(|machine, _| machine.disconnected());
+        }
         let mut budget = BUDGET;
         // Whatever callers have asked of the machine, and whatever is due: in a hidden browser tab
         // timers are late, but messages and heartbeats, which wake this too, are not.
@@ -181,6 +190,10 @@ impl Turn<'_> {
                 let outcome = self.outcome(result);
                 self.drive(|machine, now| machine.purged(now, &id, outcome))
             }
+            Done::Read(result) => {
+                let messages = self.snapshot(result);
+                self.drive(|machine, now| machine.read(now, messages.as_deref()))
+            }
         }
     }
 
@@ -211,18 +224,37 @@ impl Turn<'_> {
         }
     }
 
+    fn snapshot(&self, result: Result<Option<Vec<Entry>>, KvReadError>) -> Option<Vec<Event>> {
+        match result {
+            Ok(entries) => {
+                let events = entries?.into_iter();
+                Some(
+                    events
+                        .filter_map(|entry| self.event(WatchEvent::Entry(entry)))
+                        .collect(),
+                )
+            }
+            Err(error) => {
+                tracing::debug!(lock = %self.participant.lock, %error, "a snapshot of a lock failed");
+                None
+            }
+        }
+    }
+
     fn key(&self, id: &EntryId) -> Option<Key> {
         // Valid, because the lock's name was checked, and its length with it.
         Key::new(format!("{}{id}", self.io.prefix)).ok()
+    }
+
+    fn filter(&self) -> Option<KeyFilter> {
+        KeyFilter::new(format!("{}*", self.io.prefix)).ok()
     }
 
     fn perform(&mut self, action: Action) {
         match action {
             Action::Watch => {
                 self.io.watch = None;
-                let Ok(filter) = KeyFilter::new(format!("{}*", self.io.prefix)) else {
-                    return;
-                };
+                let Some(filter) = self.filter() else { return };
                 let backend = self.io.backend.clone();
                 let request = WatchRequest {
                     deliver: Deliver::Latest,
@@ -231,6 +263,12 @@ impl Turn<'_> {
                 };
                 let opening = async move { backend.watch(&[filter], request).await };
                 self.io.opening = Some(opening.boxed());
+            }
+            Action::Read => {
+                let Some(filter) = self.filter() else { return };
+                let backend = self.io.backend.clone();
+                let read = async move { Done::Read(backend.snapshot(&filter).await) };
+                self.io.requests.push(read.boxed());
             }
             Action::Unwatch => {
                 self.io.opening = None;

@@ -12,9 +12,10 @@ use std::{
 };
 
 use super::{
-    TRUST_WINDOW,
+    TRUST_WINDOW, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
-    fold::Fold,
+    fold::{Fold, UNKNOWN_TIME},
+    log::Log,
     own::Own,
     trust::{Sent, Trust},
 };
@@ -49,10 +50,26 @@ struct Claim {
     request: Request,
     phase: Phase,
     own: Option<Own>,
+    /// When it may want a watch, if it is not over by then.
+    watch_from: Duration,
     /// Since when nothing has worked.
     stuck_since: Option<Duration>,
     /// Not to be tried again before.
     retry_at: Duration,
+}
+
+impl Claim {
+    /// Its ticket, where what stands before it in the log is not known yet.
+    fn undecided(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Inside { blockers: None } => self.own.as_ref()?.ticket,
+            _ => None,
+        }
+    }
+
+    fn has_echoed(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.echoed)
+    }
 }
 
 /// An entry on its way out.
@@ -85,7 +102,15 @@ pub struct Machine {
     watch: Watch,
     failures: u32,
     opened: Duration,
+    /// For how long a claim goes without a watch.
+    unwatched: Duration,
     trust: Trust,
+    log: Log,
+    /// The last revision that a watch showed which does not know yet all that there is.
+    catching_up: u64,
+    /// The largest ticket that a snapshot is under way for.
+    reading: Option<u64>,
+    read_retry_at: Duration,
     claims: BTreeMap<ClaimId, Claim>,
     owners: BTreeMap<EntryId, ClaimId>,
     leaving: BTreeMap<EntryId, Leaving>,
@@ -109,7 +134,12 @@ impl Machine {
             watch: Watch::Closed,
             failures: 0,
             opened: Duration::ZERO,
+            unwatched: UNWATCHED,
             trust: Trust::default(),
+            log: Log::default(),
+            catching_up: 0,
+            reading: None,
+            read_retry_at: Duration::ZERO,
             claims: BTreeMap::new(),
             owners: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -118,6 +148,13 @@ impl Machine {
             observed: false,
             actions: VecDeque::new(),
         }
+    }
+
+    /// For how long a claim goes without a watch: a server spends more on a watch than on all else
+    /// of a short hold that nobody contends.
+    #[must_use]
+    pub fn unwatched_for(self, unwatched: Duration) -> Self {
+        Self { unwatched, ..self }
     }
 
     /// What is to be done next.
@@ -174,6 +211,7 @@ impl Machine {
         if self.is_idle() && !self.observed && self.watch != Watch::Closed {
             self.watch = Watch::Closed;
             self.trust.forget();
+            self.log.forget();
             self.probe = None;
             self.fold = Fold::default();
             self.actions.push_back(Action::Unwatch);
@@ -190,6 +228,7 @@ impl Machine {
                 request,
                 phase: Phase::Outside,
                 own: None,
+                watch_from: now + self.unwatched,
                 stuck_since: None,
                 retry_at: now,
             },
@@ -245,10 +284,12 @@ impl Machine {
                 stored,
                 record,
             } => {
+                self.delivered(revision);
                 self.fold.put(&id, revision, stored, &record, now);
                 self.echo(now, &id, revision, stored, &record);
             }
             Event::Gone { id, revision } => {
+                self.delivered(revision);
                 self.fold.gone(&id, revision);
                 if self.fold.get(&id).is_none() {
                     self.entry_gone(&id);
@@ -263,6 +304,7 @@ impl Machine {
                 if let Watch::Open { synced, .. } = &mut self.watch {
                     *synced = true;
                     self.failures = 0;
+                    self.log.delivered(self.catching_up, self.step);
                     if self.mutant == Mutant::CreationProves {
                         self.trust.creation(self.opened, now, self.step);
                     }
@@ -270,6 +312,8 @@ impl Machine {
             }
             Event::Interrupted => {
                 self.trust.forget();
+                self.log.forget();
+                self.catching_up = 0;
                 self.probe = None;
                 if let Watch::Open { synced, since } = &mut self.watch {
                     *synced = false;
@@ -291,6 +335,9 @@ impl Machine {
     /// The outcome of an [`Action::Probe`].
     pub fn probed(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
+        if let Outcome::Stored(revision) = outcome {
+            self.log.acknowledged(revision);
+        }
         if let Outcome::Failed { fatal } = outcome
             && self.probe.as_ref().is_some_and(|probe| probe.id == *id)
         {
@@ -303,11 +350,38 @@ impl Machine {
         self.settle(now);
     }
 
+    /// The outcome of an [`Action::Read`]: the events that a watch would show, smallest revision
+    /// first; `None` where the service could not tell.
+    pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
+        self.begin(now);
+        let asked = self.reading.take();
+        if let Some(messages) = messages {
+            self.snapshot(now, messages);
+        }
+        // Whoever it should have told something and did not needs a watch.
+        for state in self.claims.values_mut() {
+            if state
+                .undecided()
+                .is_some_and(|ticket| Some(ticket) <= asked)
+            {
+                self.read_retry_at = now + TRUST_WINDOW / 2;
+                state.watch_from = now;
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The connection to the service was lost, or came back.
+    pub fn disconnected(&mut self) {
+        self.log.forget();
+    }
+
     /// The outcome of an [`Action::Purge`].
     pub fn purged(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
         if let Outcome::Stored(revision) = outcome {
             // Known before the watch tells, so that whoever released can try again at once.
+            self.log.acknowledged(revision);
             self.fold.gone(id, revision);
             self.entry_gone(id);
         } else if let Some(leaving) = self.leaving.get_mut(id) {
@@ -339,6 +413,14 @@ impl Machine {
     fn begin(&mut self, now: Duration) {
         self.now = now;
         self.step += 1;
+    }
+
+    fn delivered(&mut self, revision: u64) {
+        if self.is_synced() {
+            self.log.delivered(revision, self.step);
+        } else {
+            self.catching_up = self.catching_up.max(revision);
+        }
     }
 
     fn sent(&self, now: Duration) -> Sent {

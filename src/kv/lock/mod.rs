@@ -25,6 +25,7 @@ mod guard;
 mod hold;
 mod holders;
 mod io;
+mod log;
 mod options;
 mod own;
 mod participant;
@@ -63,6 +64,10 @@ pub const DEFAULT_LEASE: u32 = 15;
 /// What a participant really keeps between two writes of its own to one entry: a tenth more than
 /// `X`, because the clocks of two machines do not run at the same speed.
 const WRITE_GAP: Duration = Duration::from_millis(1100);
+
+/// For how long a claim goes without a watch: a server spends more on a watch than on all else of a
+/// short hold that nobody contends.
+pub(crate) const UNWATCHED: Duration = Duration::from_millis(100);
 
 /// How long a probe stays in the log.
 pub const PROBE_TTL: Duration = Duration::from_secs(2);

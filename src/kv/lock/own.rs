@@ -15,6 +15,7 @@ use super::{
 struct Pending {
     number: u32,
     sent: Sent,
+    entry: LockEntry,
 }
 
 /// A held entry is written again and again while its watch may be down: what has not come back
@@ -22,10 +23,10 @@ struct Pending {
 const UNECHOED: usize = 4;
 
 /// What a notice of a stored write led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// The lease reaches further now.
-    Extended,
+    /// The lease reaches further now. The log says this.
+    Extended(LockEntry),
     /// Known already.
     Old,
     /// The lease had run out before: the entry is lost.
@@ -48,8 +49,10 @@ pub(super) struct Own {
     trusted_until: Option<Duration>,
     pending: Vec<Pending>,
     /// The latest writes that have not come through the watch.
-    unechoed: Vec<Pending>,
+    unechoed: Vec<(u32, Sent)>,
     next: u32,
+    /// When its first write was sent.
+    pub(super) first_sent: Sent,
     last_sent: Duration,
     since: Option<u64>,
     /// Whether the entry has come through the watch.
@@ -61,9 +64,11 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn new(id: EntryId) -> Self {
+    /// An entry whose first write is sent now.
+    pub(super) fn new(id: EntryId, first_sent: Sent) -> Self {
         Self {
             id,
+            first_sent,
             ticket: None,
             revision: 0,
             stored: None,
@@ -86,8 +91,7 @@ impl Own {
         let number = self.next;
         self.next += 1;
         self.last_sent = sent.at;
-        self.pending.push(Pending { number, sent });
-        self.unechoed.push(Pending { number, sent });
+        self.unechoed.push((number, sent));
         if self.unechoed.len() > UNECHOED {
             self.unechoed.remove(0);
         }
@@ -104,16 +108,21 @@ impl Own {
             label: request.label.clone(),
             data: request.data.clone(),
         };
+        self.pending.push(Pending {
+            number,
+            sent,
+            entry: entry.clone(),
+        });
         (entry, self.stored.map(|_| self.revision))
     }
 
     /// A write came through the watch. Answers when it was sent.
     pub(super) fn echo(&mut self, number: u32) -> Option<Sent> {
         self.echoed = true;
-        let write = self.unechoed.iter().find(|write| write.number == number);
-        let sent = write.map(|write| write.sent);
+        let write = self.unechoed.iter().find(|(write, _)| *write == number);
+        let sent = write.map(|(_, sent)| *sent);
         // What was sent earlier was replaced, or came before.
-        self.unechoed.retain(|write| write.number > number);
+        self.unechoed.retain(|(write, _)| *write > number);
         sent
     }
 
@@ -135,9 +144,10 @@ impl Own {
         if self.stored.is_some_and(|known| known >= number) {
             return Stored::Old;
         }
-        let Some(sent) = self.sent(number) else {
+        let Some(write) = self.pending.iter().find(|write| write.number == number) else {
             return Stored::Old;
         };
+        let (sent, entry) = (write.sent, write.entry.clone());
         if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
             return Stored::Late;
         }
@@ -151,7 +161,7 @@ impl Own {
         if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
             return Stored::Late;
         }
-        Stored::Extended
+        Stored::Extended(entry)
     }
 
     /// The echo tells when the entry was first stored.

@@ -18,13 +18,18 @@ use super::{
     bell::{Bell, Waits},
     entry::Mode,
     error::{DistroRwLockError, LostReason},
+    fold::UNKNOWN_TIME,
     hold::{Hold, Status},
     holders::Holder,
     io::Io,
     machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
     told::{Teller, Told},
 };
-use crate::{backend::Backend, kv::ServiceError, platform::Instant};
+use crate::{
+    backend::Backend,
+    kv::ServiceError,
+    platform::{self, Instant},
+};
 
 type Granted = Result<Hold, DistroRwLockError>;
 type Answer = Result<(), DistroRwLockError>;
@@ -86,7 +91,7 @@ impl Participant {
             lock: lock.into(),
             began: Instant::now(),
             core: Mutex::new(Core {
-                machine: Machine::new(session, Mutant::None),
+                machine: Machine::new(session, Mutant::None).unwatched_for(platform::UNWATCHED),
                 waiting: HashMap::new(),
                 held: HashMap::new(),
                 releasing: HashMap::new(),
@@ -233,6 +238,7 @@ impl Participant {
                 | Action::Unwatch
                 | Action::Write { .. }
                 | Action::Probe { .. }
+                | Action::Read
                 | Action::Purge { .. } => actions.push(action),
                 told => tell.extend(self.tell(&mut core, &told)),
             }
@@ -303,6 +309,7 @@ impl Participant {
             | Action::Unwatch
             | Action::Write { .. }
             | Action::Probe { .. }
+            | Action::Read
             | Action::Purge { .. } => None,
         }
     }
@@ -397,6 +404,7 @@ impl Observer {
                 .fold()
                 .queue()
                 .into_iter()
+                .filter(|(_, live, _)| live.since != UNKNOWN_TIME)
                 .map(holder)
                 .collect(),
         ))

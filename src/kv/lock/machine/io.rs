@@ -127,6 +127,8 @@ pub enum Action {
         /// Its id.
         id: EntryId,
     },
+    /// Read the last message of every entry, all as of one moment, and report to [`Machine::read`].
+    Read,
     /// Purge an entry and report to [`Machine::purged`].
     Purge {
         /// Its id.
@@ -197,4 +199,10 @@ pub enum Mutant {
     CreationProves,
     /// An entry that the watch reports as vanished is taken for gone.
     VanishedIsGone,
+    /// Every acknowledgement decides, whatever stands in the log before the entry.
+    AckDecides,
+    /// What the watch passed over after an entry was sent is taken for known.
+    LatePassing,
+    /// A snapshot that does not show the own entry decides.
+    AnySnapshot,
 }

@@ -87,16 +87,91 @@ impl Machine {
 
     /// A trusted echo: all live entries before it are in the fold.
     fn decide(&mut self) {
-        for claim in self.claims.values_mut() {
-            if let Phase::Inside { blockers } = &mut claim.phase
-                && blockers.is_none()
-                && let Some(own) = &claim.own
-                && own.echoed
-                && let Some(ticket) = own.ticket
+        self.decide_where(|_, own| own.echoed);
+    }
+
+    /// Decides the claims before whose entries all of the log is known.
+    pub(super) fn decide_by_log(&mut self) {
+        let Self { log, mutant, .. } = &*self;
+        let known: Vec<_> = self
+            .claims
+            .iter()
+            .filter(|(_, state)| {
+                let (Some(ticket), Some(own)) = (state.undecided(), &state.own) else {
+                    return false;
+                };
+                match mutant {
+                    Mutant::AckDecides => true,
+                    Mutant::LatePassing => log.decides_late(ticket),
+                    _ => log.decides(ticket, own.first_sent),
+                }
+            })
+            .map(|(claim, _)| *claim)
+            .collect();
+        if !known.is_empty() {
+            self.decide_where(|claim, _| known.contains(&claim));
+        }
+    }
+
+    /// Decides the claims of which all live entries before theirs are in the fold.
+    fn decide_where(&mut self, known: impl Fn(ClaimId, &Own) -> bool) {
+        for (claim, state) in &mut self.claims {
+            if let Some(ticket) = state.undecided()
+                && state.own.as_ref().is_some_and(|own| known(*claim, own))
             {
-                *blockers = Some(self.fold.blockers(claim.request.mode, ticket));
+                let blockers = Some(self.fold.blockers(state.request.mode, ticket));
+                state.phase = Phase::Inside { blockers };
             }
         }
+    }
+
+    /// All that is alive in the log, as of one moment. It decides the entries that it shows, because
+    /// what is alive before them is then there too. A snapshot that does not show them may be of a
+    /// copy that lags behind.
+    pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event]) {
+        let mut seen = BTreeSet::new();
+        let mut last = 0;
+        let mut shown = Vec::new();
+        for message in messages {
+            match message {
+                Event::Put {
+                    id,
+                    revision,
+                    stored,
+                    record,
+                } => {
+                    last = last.max(*revision);
+                    seen.insert(id.clone());
+                    self.fold.put(id, *revision, *stored, record, now);
+                    match (record, self.owners.get(id)) {
+                        (Record::Entry(entry), Some(claim)) => {
+                            shown.push((*claim, entry.write, *revision));
+                        }
+                        (Record::Entry(_), None) if self.is_of_this_session(id) => {
+                            self.ghost(now, id);
+                        }
+                        _ => {}
+                    }
+                }
+                Event::Gone { id, revision } => {
+                    last = last.max(*revision);
+                    self.fold.gone(id, *revision);
+                    if self.fold.get(id).is_none() {
+                        self.entry_gone(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for gone in self.fold.drop_unseen(last, &seen) {
+            self.entry_gone(&gone);
+        }
+        self.log.snapshot(last);
+        for (claim, write, revision) in shown {
+            self.stored(now, claim, write, revision);
+        }
+        let any = self.mutant == Mutant::AnySnapshot;
+        self.decide_where(|_, own| any || seen.contains(&own.id));
     }
 
     /// A write of an own entry is known to be stored.
@@ -109,16 +184,21 @@ impl Machine {
         match own.stored(number, revision, now, lease, self.mutant) {
             Stored::Old => {}
             Stored::Late => self.lapse(now, claim),
-            Stored::Extended => {
+            Stored::Extended(entry) => {
                 state.stuck_since = None;
                 let until = own.trusted_until(lease);
                 let changed = own.take_change();
                 if state.phase == Phase::Held {
                     self.actions.push_back(Action::Extended { claim, until });
                 }
+                let id = own.id.clone();
                 if changed {
                     self.actions.push_back(Action::Changed { claim });
                 }
+                // Known before the watch tells, so that nothing of one's own is overlooked.
+                let entry = Record::Entry(entry);
+                self.fold.put(&id, revision, UNKNOWN_TIME, &entry, now);
+                self.log.acknowledged(revision);
             }
         }
     }
@@ -271,6 +351,7 @@ impl Machine {
 
     pub(super) fn watch_ended(&mut self, now: Duration, fatal: bool) {
         self.trust.forget();
+        self.log.forget();
         self.probe = None;
         if fatal {
             self.watch = Watch::Refused;

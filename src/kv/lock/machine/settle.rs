@@ -14,6 +14,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 impl Machine {
     fn open_watch(&mut self, now: Duration) {
         self.trust.forget();
+        self.catching_up = 0;
         self.probe = None;
         self.fold.doubt(None);
         self.opened = now;
@@ -35,19 +36,26 @@ impl Machine {
             self.probe = None;
         }
         self.settle_watch(now);
+        self.decide_by_log();
         let claims: Vec<_> = self.claims.keys().copied().collect();
         for claim in claims {
             self.settle_claim(now, claim);
         }
+        self.settle_read(now);
         self.settle_probe(now);
         self.settle_leaving(now);
     }
 
     fn settle_watch(&mut self, now: Duration) {
-        let wanted = self.observed || !self.claims.is_empty();
         let open = match self.watch {
-            Watch::Closed => wanted,
-            Watch::Broken { retry_at } => wanted && now >= retry_at,
+            Watch::Closed => {
+                self.observed
+                    || !self.claims.is_empty() && self.is_contended()
+                    || self.claims.values().any(|state| now >= state.watch_from)
+            }
+            Watch::Broken { retry_at } => {
+                (self.observed || !self.claims.is_empty()) && now >= retry_at
+            }
             Watch::Open { synced, .. } => {
                 synced && self.suspicion().is_some_and(|moment| now >= moment)
             }
@@ -58,9 +66,28 @@ impl Machine {
             // Sent along with the request for the watch, its echo is the first proof. The end of
             // the initial entries would not do: the copy of the stream that the watch reads may
             // lag behind the one that acknowledged the entries of others.
-            if self.waiting().next().is_some() && self.mutant != Mutant::CreationProves {
+            if self.waiting().next().is_some()
+                && self.is_contended()
+                && self.mutant != Mutant::CreationProves
+            {
                 self.send_probe(now);
             }
+        }
+    }
+
+    /// Whether others stand in the log, as far as is known.
+    fn is_contended(&self) -> bool {
+        let mut ids = self.fold.iter().map(|(id, _)| id);
+        ids.any(|id| !self.is_of_this_session(id))
+    }
+
+    /// Whether enough is known to enter: who is there, or that hardly anybody is. What stands
+    /// before the entry is found out once it is in the log.
+    fn may_enter(&self) -> bool {
+        match self.watch {
+            Watch::Closed => true,
+            Watch::Open { synced, .. } => synced || !self.is_contended(),
+            Watch::Broken { .. } | Watch::Refused => false,
         }
     }
 
@@ -139,7 +166,7 @@ impl Machine {
         let Some(state) = self.claims.get(&claim) else {
             return;
         };
-        if state.phase != Phase::Outside || !self.is_synced() || now < state.retry_at {
+        if state.phase != Phase::Outside || !self.may_enter() || now < state.retry_at {
             return;
         }
         let mode = state.request.mode;
@@ -159,13 +186,10 @@ impl Machine {
             }
             return;
         }
-        if self.probe.is_some() && !self.trust.is_fresh(now) {
-            // The probe's echo is about to make this entry's echo decide.
-            return;
-        }
         let id = self.new_id();
+        let sent = self.sent(now);
         if let Some(state) = self.claims.get_mut(&claim) {
-            state.own = Some(Own::new(id.clone()));
+            state.own = Some(Own::new(id.clone(), sent));
             state.phase = Phase::Inside { blockers: None };
             self.owners.insert(id, claim);
             self.write(now, claim);
@@ -196,14 +220,13 @@ impl Machine {
             return;
         };
         let mode = state.request.mode;
-        let Some(ticket) = own.ticket.filter(|_| own.echoed) else {
-            return;
-        };
+        let Some(ticket) = own.ticket else { return };
         let blocked = match blockers {
             Some(blockers) if self.fold.admits(mode, blockers) => {
                 let until = own.trusted_until(state.request.lease());
                 if let Some(state) = self.claims.get_mut(&claim) {
                     state.phase = Phase::Held;
+                    state.watch_from = now + self.unwatched;
                     state.stuck_since = None;
                 }
                 self.actions.push_back(Action::Granted {
@@ -215,7 +238,7 @@ impl Machine {
             }
             Some(_) => true,
             // Presence needs no proof: whoever is seen before this entry blocks it.
-            None => !self.fold.admits(mode, &self.fold.blockers(mode, ticket)),
+            None => own.echoed && !self.fold.admits(mode, &self.fold.blockers(mode, ticket)),
         };
         if blocked && state.request.try_only {
             self.give_up(now, claim, GivenUp::WouldBlock);
@@ -226,12 +249,29 @@ impl Machine {
         }
     }
 
+    /// The largest ticket that a snapshot would decide, and no echo is about to.
+    fn unread(&self, now: Duration) -> Option<u64> {
+        let echoes = self.is_synced() && self.trust.is_fresh(now);
+        self.waiting()
+            .filter(|state| !echoes || state.has_echoed())
+            .filter_map(Claim::undecided)
+            .max()
+    }
+
+    fn settle_read(&mut self, now: Duration) {
+        if self.reading.is_none() && now >= self.read_retry_at {
+            self.reading = self.unread(now);
+            if self.reading.is_some() {
+                self.actions.push_back(Action::Read);
+            }
+        }
+    }
+
     fn needs_probe(&self) -> bool {
-        let undecided = self.waiting().any(|state| {
-            matches!(state.phase, Phase::Inside { blockers: None })
-                && state.own.as_ref().is_some_and(|own| own.echoed)
-        });
-        undecided
+        let undecided = self
+            .waiting()
+            .any(|state| state.undecided().is_some() && state.has_echoed());
+        (undecided && self.reading.is_none())
             || (self.waiting().next().is_some()
                 && self.fold.iter().any(|(_, live)| !live.confirmed))
     }
@@ -282,10 +322,14 @@ impl Machine {
                 wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
             }
         };
-        if let Watch::Broken { retry_at } = self.watch
-            && (self.observed || !self.claims.is_empty())
-        {
-            at(retry_at);
+        match self.watch {
+            Watch::Broken { retry_at } if self.observed || !self.claims.is_empty() => at(retry_at),
+            Watch::Closed => self.claims.values().for_each(|state| at(state.watch_from)),
+            _ => {}
+        }
+        if self.reading.is_none() && self.waiting().any(|state| state.undecided().is_some()) {
+            at(self.read_retry_at);
+            self.trust.fresh_until().into_iter().for_each(&mut at);
         }
         if self.is_synced() {
             self.suspicion().into_iter().for_each(&mut at);
@@ -306,7 +350,7 @@ impl Machine {
                     at(own.trusted_until(lease));
                     own.due(lease).into_iter().for_each(&mut at);
                 }
-                None if self.is_synced() && !self.fold.has_writer() => at(state.retry_at),
+                None if self.may_enter() && !self.fold.has_writer() => at(state.retry_at),
                 None => {}
             }
         }
