@@ -43,7 +43,7 @@ struct Stored {
 enum Sent {
     Write(EntryId, shizuku::kv::lock::entry::LockEntry, Option<u64>),
     Probe(EntryId),
-    Purge(EntryId),
+    Purge(EntryId, Option<u64>),
     Read,
 }
 
@@ -127,7 +127,7 @@ impl World {
                     part.out.push(Sent::Write(id, entry, expect));
                 }
                 Action::Probe { id } => part.out.push(Sent::Probe(id)),
-                Action::Purge { id } => part.out.push(Sent::Purge(id)),
+                Action::Purge { id, expect } => part.out.push(Sent::Purge(id, expect)),
                 Action::Read => part.out.push(Sent::Read),
                 Action::Granted { token, .. } => {
                     part.granted = Some(token);
@@ -146,6 +146,7 @@ impl World {
                 }
                 Action::Released { .. }
                 | Action::ReleaseFailed { .. }
+                | Action::NotHeld { .. }
                 | Action::Lost { .. }
                 | Action::GaveUp { .. } => part.over = true,
                 Action::Extended { .. } | Action::Changed { .. } => {}
@@ -188,7 +189,10 @@ impl World {
             Sent::Probe(id) => {
                 Outcome::Stored(Self::store(state, id, Some(Record::Probe), FOR_EVER))
             }
-            Sent::Purge(id) => Outcome::Stored(Self::store(state, id, None, FOR_EVER)),
+            Sent::Purge(id, Some(expect)) if state.last.get(id) != Some(expect) => {
+                Outcome::Conflict
+            }
+            Sent::Purge(id, _) => Outcome::Stored(Self::store(state, id, None, FOR_EVER)),
             Sent::Read => Outcome::Unknown,
         }
     }
@@ -331,7 +335,7 @@ impl Model for World {
                         part.machine.written(now, &id, entry.write, outcome);
                     }
                     Sent::Probe(id) => part.machine.probed(now, &id, outcome),
-                    Sent::Purge(id) => part.machine.purged(now, &id, outcome),
+                    Sent::Purge(id, _) => part.machine.purged(now, &id, outcome),
                     Sent::Read if matches!(step, Step::LoseAck(_)) => part.machine.read(now, None),
                     Sent::Read => part.machine.read(now, Some(&seen)),
                 }

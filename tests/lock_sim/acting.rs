@@ -87,7 +87,9 @@ impl World {
                     self.send(who, id, request, Asked::Write(number));
                 }
                 Action::Probe { id } => self.send(who, id, Message::Probe, Asked::Probe),
-                Action::Purge { id } => self.send(who, id, Message::Purge, Asked::Purge),
+                Action::Purge { id, expect } => {
+                    self.send(who, id, Message::Purge { expect }, Asked::Purge);
+                }
                 Action::Read => {
                     self.send(who, EntryId::new("*"), Message::Read, Asked::Read);
                 }
@@ -116,6 +118,7 @@ impl World {
                 }
                 Action::Released { claim }
                 | Action::ReleaseFailed { claim }
+                | Action::NotHeld { claim }
                 | Action::Lost { claim, .. } => self.finished(who, claim, true),
                 Action::GaveUp { claim, why } => {
                     if why == GivenUp::Unreachable && self.now > self.faults.until + 60 * SECOND {

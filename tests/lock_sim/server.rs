@@ -42,7 +42,12 @@ impl World {
                 let seen = self.snapshot();
                 return self.answer(who, id, Outcome::Unknown, ticket, Some(seen));
             }
-            Message::Purge => {
+            Message::Purge { expect }
+                if expect.is_some_and(|expect| expect != self.stream.revision(id)) =>
+            {
+                Outcome::Conflict
+            }
+            Message::Purge { .. } => {
                 let ttl = MARKER_TTL.as_micros() as Time;
                 Outcome::Stored(self.append(id, Body::Marker, ttl))
             }

@@ -32,7 +32,9 @@ pub enum Message {
         expect: Option<u64>,
     },
     Probe,
-    Purge,
+    Purge {
+        expect: Option<u64>,
+    },
     Read,
 }
 

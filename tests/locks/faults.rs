@@ -61,6 +61,9 @@ async fn a_missing_permission_is_told_at_once() -> Result {
             .await?
             .open_bucket("locks")
             .await?;
+        // Without a watch nobody can wait for others; a lock that nobody holds needs none.
+        let held = DistroRwLock::new(&client.open_bucket("locks").await?, "r")?;
+        let _held = held.write().await?;
         let lock = DistroRwLock::new(&store, "r")?;
         let error = timeout(Duration::from_secs(5), lock.write()).await?;
         let DistroRwLockError::Service { source, lock } = error.unwrap_err() else {

@@ -288,10 +288,13 @@ impl Turn<'_> {
                 let options = PutOptions::new().ttl(PROBE_TTL);
                 self.put(&Record::Probe, options, id, Done::Probed);
             }
-            Action::Purge { id } => {
+            Action::Purge { id, expect } => {
                 let Some(key) = self.key(&id) else { return };
                 let backend = self.io.backend.clone();
-                let options = RemoveOptions::purge().marker_ttl(MARKER_TTL);
+                let mut options = RemoveOptions::purge().marker_ttl(MARKER_TTL);
+                if let Some(revision) = expect {
+                    options = options.expect(Expect::Revision(revision));
+                }
                 let purge = async move { Done::Purged(id, backend.remove(&key, options).await) };
                 self.io.requests.push(purge.boxed());
             }

@@ -77,6 +77,8 @@ impl Claim {
 struct Leaving {
     /// Who wants to know.
     report: Option<ClaimId>,
+    /// The only revision that is to be purged, where no watch would tell that it is gone.
+    expect: Option<u64>,
     /// Whether a purge is under way.
     purging: bool,
     retry_at: Duration,
@@ -241,8 +243,10 @@ impl Machine {
     pub fn release(&mut self, now: Duration, claim: ClaimId) {
         self.begin(now);
         if let Some(state) = self.claims.get(&claim) {
-            if state.own.is_some() {
-                self.leave(now, claim, true);
+            if let Some(own) = &state.own {
+                let revision = own.settled_revision();
+                let expect = revision.filter(|_| state.phase == Phase::Held && !self.is_synced());
+                self.leave(now, claim, Some(expect));
             } else {
                 self.actions.push_back(Action::Released { claim });
             }
@@ -383,6 +387,13 @@ impl Machine {
             // Known before the watch tells, so that whoever released can try again at once.
             self.log.acknowledged(revision);
             self.fold.gone(id, revision);
+            self.entry_gone(id);
+        } else if outcome == Outcome::Conflict {
+            // Others have removed it, or its lease was over.
+            self.fold.gone(id, u64::MAX);
+            if let Some(claim) = self.leaving.remove(id).and_then(|leaving| leaving.report) {
+                self.actions.push_back(Action::NotHeld { claim });
+            }
             self.entry_gone(id);
         } else if let Some(leaving) = self.leaving.get_mut(id) {
             leaving.purging = false;

@@ -203,6 +203,12 @@ impl Own {
         done
     }
 
+    /// Its last revision, where no write is under way that may have made another.
+    pub(super) fn settled_revision(&self) -> Option<u64> {
+        self.stored.filter(|_| self.pending.is_empty())?;
+        Some(self.revision)
+    }
+
     pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }

@@ -78,6 +78,7 @@ enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),
     Status(watch::Sender<Status>, Status),
+    NotHeld(watch::Sender<Status>, Option<Teller<Answer>>),
 }
 
 impl Participant {
@@ -299,6 +300,10 @@ impl Participant {
                 let releasing = core.releasing.remove(&claim)?;
                 Some(Tell::Answer(releasing, Ok(())))
             }
+            Action::NotHeld { claim } => {
+                let releasing = core.releasing.remove(&claim);
+                Some(Tell::NotHeld(core.held.remove(&claim)?, releasing))
+            }
             Action::ReleaseFailed { claim } => {
                 core.held.remove(&claim);
                 let releasing = core.releasing.remove(&claim)?;
@@ -366,6 +371,11 @@ impl Tell {
             Self::Grant(waiting, granted) => waiting.tell(granted),
             Self::Answer(waiting, answer) => waiting.tell(answer),
             Self::Status(sender, status) => drop(sender.send_replace(status)),
+            Self::NotHeld(sender, releasing) => {
+                sender.send_replace(Status::Lost(LostReason::Gone));
+                // Whoever waits for an answer looks at the status now.
+                drop(releasing);
+            }
         }
     }
 }

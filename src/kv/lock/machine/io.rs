@@ -133,6 +133,8 @@ pub enum Action {
     Purge {
         /// Its id.
         id: EntryId,
+        /// The revision it is conditional on.
+        expect: Option<u64>,
     },
     /// The claim holds.
     Granted {
@@ -171,6 +173,11 @@ pub enum Action {
     },
     /// The claim that was released is out of the log.
     Released {
+        /// Which.
+        claim: ClaimId,
+    },
+    /// The claim that was released had been lost before.
+    NotHeld {
         /// Which.
         claim: ClaimId,
     },

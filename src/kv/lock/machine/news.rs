@@ -76,6 +76,7 @@ impl Machine {
                     id.clone(),
                     Leaving {
                         report: None,
+                        expect: None,
                         purging: false,
                         retry_at: now,
                         until: now + lease + AFTERCARE,
@@ -292,8 +293,9 @@ impl Machine {
         Some(own)
     }
 
-    /// Takes the claim's entry out of the log.
-    pub(super) fn leave(&mut self, now: Duration, claim: ClaimId, report: bool) {
+    /// Takes the claim's entry out of the log: whatever its revision is, or only what is expected.
+    /// `report`: somebody wants to know.
+    pub(super) fn leave(&mut self, now: Duration, claim: ClaimId, report: Option<Option<u64>>) {
         let Some(lease) = self.claims.get(&claim).map(|state| state.request.lease()) else {
             return;
         };
@@ -301,7 +303,8 @@ impl Machine {
             self.leaving.insert(
                 own.id.clone(),
                 Leaving {
-                    report: report.then_some(claim),
+                    report: report.map(|_| claim),
+                    expect: report.flatten(),
                     purging: false,
                     retry_at: now,
                     until: own.certainly_expired(lease).max(now),
@@ -312,7 +315,7 @@ impl Machine {
 
     /// The entry is of no use any more, the claim goes on with a new one.
     pub(super) fn start_again(&mut self, now: Duration, claim: ClaimId) {
-        self.leave(now, claim, false);
+        self.leave(now, claim, None);
     }
 
     pub(super) fn lose(&mut self, now: Duration, claim: ClaimId, why: LostWhy) {
@@ -320,7 +323,7 @@ impl Machine {
             .claims
             .get(&claim)
             .is_some_and(|state| state.phase == Phase::Held);
-        self.leave(now, claim, false);
+        self.leave(now, claim, None);
         if held {
             self.claims.remove(&claim);
             self.actions.push_back(Action::Lost { claim, why });
@@ -332,7 +335,7 @@ impl Machine {
     }
 
     pub(super) fn give_up(&mut self, now: Duration, claim: ClaimId, why: GivenUp) {
-        self.leave(now, claim, false);
+        self.leave(now, claim, None);
         self.claims.remove(&claim);
         self.actions.push_back(Action::GaveUp { claim, why });
     }

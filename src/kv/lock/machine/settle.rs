@@ -304,7 +304,9 @@ impl Machine {
             }
             if !leaving.purging && now >= leaving.retry_at {
                 leaving.purging = true;
-                self.actions.push_back(Action::Purge { id: id.clone() });
+                // Once only: whether a purge without an answer was done cannot be told from the next.
+                let (id, expect) = (id.clone(), leaving.expect.take());
+                self.actions.push_back(Action::Purge { id, expect });
             }
             true
         });
