@@ -230,7 +230,7 @@ impl RemoveOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UpdateOptions {
-    /// How many lost races it takes before it gives up; one at least.
+    /// How many lost races it takes before it gives up; 0 is an error.
     pub attempts: usize,
     /// The time to live of the new value. That of the old one is not carried over.
     pub ttl: Option<Duration>,
@@ -256,7 +256,7 @@ impl UpdateOptions {
     }
 
     setters! {
-        /// How many lost races it takes before it gives up.
+        /// How many lost races it takes before it gives up: one at least.
         attempts(usize) = attempts;
 
         /// The time to live of the new value, as in [`PutOptions::ttl`].
@@ -268,6 +268,18 @@ impl UpdateOptions {
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers.append(name, value);
         self
+    }
+
+    /// What each of its writes is put with.
+    pub(crate) fn into_put(self) -> Result<PutOptions, InvalidOption> {
+        if self.attempts == 0 {
+            return Err(InvalidOption::new("attempts", "0 would write nothing"));
+        }
+        let mut put = PutOptions::new();
+        put.ttl = self.ttl;
+        put.headers = self.headers;
+        put.check()?;
+        Ok(put)
     }
 }
 
