@@ -299,6 +299,25 @@ pub enum ConnectionState {
 mod tests {
     use super::without_secrets;
 
+    #[cfg(not(all(feature = "memory", any(feature = "native", feature = "web"))))]
+    #[tokio::test]
+    async fn a_build_without_a_feature_names_it() {
+        for (url, needs) in [
+            #[cfg(not(feature = "memory"))]
+            ("memory:", "memory"),
+            #[cfg(not(any(feature = "native", feature = "web")))]
+            ("nats://user:secret@host", "native or web"),
+        ] {
+            match super::connect(url).await {
+                Err(error @ super::ConnectError::MissingFeature { feature, .. }) => {
+                    assert_eq!(feature, needs);
+                    assert!(!error.to_string().contains("secret"), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     #[test]
     fn an_address_in_an_error_has_no_password() {
         for (url, shown) in [
