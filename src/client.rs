@@ -177,6 +177,17 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
 }
 
 /// A connect that failed.
+///
+/// ```
+/// use shizuku::ConnectError;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// match shizuku::connect("http://127.0.0.1").await {
+///     Err(ConnectError::InvalidUrl { reason, .. }) => println!("{reason}"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
