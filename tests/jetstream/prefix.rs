@@ -1,14 +1,57 @@
-//! The API under another prefix: as one account imports it from another, and where something else
-//! than a server answers there.
+//! The API under another prefix: of a domain, as one account imports it from another, and where
+//! something else than a server answers there.
 
 use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer};
 use shizuku::{
-    ConnectOptions,
-    kv::{BucketError, KvReadError, KvWriteError, Read, ServiceError},
+    Client, ConnectOptions, Store,
+    kv::{BucketError, KvReadError, KvWriteError, Read, RemoveOptions, ServiceError},
 };
 
-use crate::{assert_refused, current, entry, keys};
+use crate::{assert_refused, current, entry, keys, server, sign_in};
+
+/// Uses all parts of the API on a new bucket.
+async fn works(client: &Client) -> Store {
+    let store = client.create_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    current(&watch).await;
+    let first = store.put("a", "1").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, first);
+    let second = store.update("a", "2", first).await.unwrap();
+    assert_eq!(entry(&watch).await.revision, second);
+    for lost in [
+        store.update("a", "3", first).await,
+        store.create("a", "3").await,
+    ] {
+        assert_eq!(lost.unwrap_err().conflict().unwrap().actual, Some(second));
+    }
+    let purge = RemoveOptions::purge().if_revision(second);
+    store.remove_with("a", purge).await.unwrap();
+    store.create("a", "4").await.unwrap();
+    assert_eq!(keys(&store).await, ["a"]);
+    assert_eq!(store.get_many("a").await.unwrap().len(), 1);
+    assert_eq!(
+        store.entry_with("a", Read::Leader).await.unwrap(),
+        store.entry("a").await.unwrap()
+    );
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_under_a_domain() {
+    let server = NatsServer::builder()
+        .version(LATEST)
+        .domain("hub")
+        .start()
+        .await
+        .unwrap();
+    let client = ConnectOptions::new()
+        .domain("hub")
+        .connect(server.url())
+        .await
+        .unwrap();
+    works(&client).await;
+}
 
 /// The guest imports the parts of the API one by one, so that its writes to `host.$KV.>` are nothing
 /// else.
@@ -52,37 +95,20 @@ async fn an_account_works_in_the_buckets_of_another() {
         .connect(server.url())
         .await
         .unwrap();
-    let store = guest.create_bucket("b").await.unwrap();
-    let watch = store.watch_all().await.unwrap();
-    current(&watch).await;
-    let first = store.put("a", "1").await.unwrap();
-    assert_eq!(entry(&watch).await.revision, first);
-    let second = store.update("a", "2", first).await.unwrap();
-    assert_eq!(entry(&watch).await.revision, second);
-    let lost = store.update("a", "3", first).await.unwrap_err();
-    assert_eq!(lost.conflict().unwrap().actual, Some(second));
-    assert_eq!(keys(&store).await, ["a"]);
-    assert_eq!(store.get_many("a").await.unwrap().len(), 1);
-    assert_eq!(
-        store.entry_with("a", Read::Leader).await.unwrap(),
-        store.entry("a").await.unwrap()
-    );
+    let store = works(&guest).await;
 
     // It lies with the host.
-    let host = ConnectOptions::new()
-        .user_and_password("host", "host")
-        .connect(server.url())
-        .await
-        .unwrap();
+    let host = sign_in(&server, "host").await;
     let theirs = host.open_bucket("b").await.unwrap();
-    assert_eq!(theirs.get("a").await.unwrap().as_deref(), Some(&b"2"[..]));
-    let third = theirs.put("a", "3").await.unwrap();
-    assert_eq!(entry(&watch).await.revision, third);
+    assert_eq!(
+        theirs.entry("a").await.unwrap(),
+        store.entry("a").await.unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_are_none_are_malformed() {
-    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let server = server(LATEST).await;
     shizuku::connect(server.url())
         .await
         .unwrap()
