@@ -257,27 +257,24 @@ impl Both {
         let (ours, peer) = (&self.ours.clone(), &self.peer.clone());
         let names: Vec<String> = (0..1000).map(|i| key("load", i * 50)).collect();
         let names = &names;
-        let (a, b) = interleave(
-            ROUNDS,
-            || {
-                seconds(async {
-                    let entries = ours.get_many(&names[..]).await.unwrap();
-                    assert_eq!(entries.len(), names.len());
-                })
-            },
-            || {
-                seconds(async {
-                    let entries: Vec<_> = stream::iter(names)
-                        .map(|key| peer.get(key))
-                        .buffer_unordered(names.len())
-                        .try_collect()
-                        .await
-                        .unwrap();
-                    assert!(entries.iter().all(Option::is_some));
-                    assert_eq!(entries.len(), names.len());
-                })
-            },
-        )
+        let get_many = || {
+            seconds(async {
+                let entries = ours.get_many(&names[..]).await.unwrap();
+                assert_eq!(entries.len(), names.len());
+            })
+        };
+        let (a, b) = interleave(ROUNDS, get_many, || {
+            seconds(async {
+                let entries: Vec<_> = stream::iter(names)
+                    .map(|key| peer.get(key))
+                    .buffer_unordered(names.len())
+                    .try_collect()
+                    .await
+                    .unwrap();
+                assert!(entries.iter().all(Option::is_some));
+                assert_eq!(entries.len(), names.len());
+            })
+        })
         .await;
         self.add_seconds("get_many of 1000", &a, &b);
 
@@ -285,27 +282,18 @@ impl Both {
         let connection = &self.connection.clone();
         let subjects: Vec<String> = names.iter().map(|key| format!("$KV.bench.{key}")).collect();
         let request = &Bytes::from(serde_json::json!({ "multi_last": subjects }).to_string());
-        let (a, b) = interleave(
-            ROUNDS,
-            || {
-                seconds(async {
-                    let entries = ours.get_many(&names[..]).await.unwrap();
-                    assert_eq!(entries.len(), names.len());
-                })
-            },
-            || {
-                seconds(async {
-                    let inbox = connection.new_inbox();
-                    let answers = connection.subscribe(inbox.clone()).await.unwrap();
-                    connection
-                        .publish_with_reply("$JS.API.DIRECT.GET.KV_bench", inbox, request.clone())
-                        .await
-                        .unwrap();
-                    let answers = answers.take_while(|answer| ready(answer.status.is_none()));
-                    assert_eq!(answers.count().await, names.len());
-                })
-            },
-        )
+        let (a, b) = interleave(ROUNDS, get_many, || {
+            seconds(async {
+                let inbox = connection.new_inbox();
+                let answers = connection.subscribe(inbox.clone()).await.unwrap();
+                connection
+                    .publish_with_reply("$JS.API.DIRECT.GET.KV_bench", inbox, request.clone())
+                    .await
+                    .unwrap();
+                let answers = answers.take_while(|answer| ready(answer.status.is_none()));
+                assert_eq!(answers.count().await, names.len());
+            })
+        })
         .await;
         self.add_seconds("get_many of 1000, limit of async-nats", &a, &b);
     }

@@ -177,6 +177,17 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
 }
 
 /// A connect that failed.
+///
+/// ```
+/// use shizuku::ConnectError;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// match shizuku::connect("http://127.0.0.1").await {
+///     Err(ConnectError::InvalidUrl { reason, .. }) => println!("{reason}"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -298,6 +309,25 @@ pub enum ConnectionState {
 #[cfg(test)]
 mod tests {
     use super::without_secrets;
+
+    #[cfg(not(all(feature = "memory", any(feature = "native", feature = "web"))))]
+    #[tokio::test]
+    async fn a_build_without_a_feature_names_it() {
+        for (url, needs) in [
+            #[cfg(not(feature = "memory"))]
+            ("memory:", "memory"),
+            #[cfg(not(any(feature = "native", feature = "web")))]
+            ("nats://user:secret@host", "native or web"),
+        ] {
+            match super::connect(url).await {
+                Err(error @ super::ConnectError::MissingFeature { feature, .. }) => {
+                    assert_eq!(feature, needs);
+                    assert!(!error.to_string().contains("secret"), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 
     #[test]
     fn an_address_in_an_error_has_no_password() {

@@ -38,6 +38,14 @@ pub trait ByteSerialize {
 }
 
 /// A value that can be read: it can be made from bytes.
+///
+/// ```
+/// use shizuku::ByteDeserialize;
+///
+/// assert_eq!(String::parse_from_bytes(b"blue")?, "blue");
+/// assert!(String::parse_from_bytes(b"\xff").is_err());
+/// # Ok::<(), shizuku::kv::BoxError>(())
+/// ```
 pub trait ByteDeserialize: Sized {
     /// The value.
     ///

@@ -42,7 +42,7 @@ async function turns([url, name, lock, turns, me]: readonly [
 ]): Promise<number> {
   const client = await window.shizuku.connect(url);
   const store = await client.open(name);
-  const shared = store.lock(lock, { lease: "3s", label: me });
+  const shared = store.lock(lock, { label: me });
   for (let turn = 0; turn < turns; turn += 1) {
     const mode = turn % 3 === 2 ? "read" : "write";
     const guard = await shared[mode]();
@@ -58,18 +58,55 @@ async function turns([url, name, lock, turns, me]: readonly [
   return turns;
 }
 
+/** Somebody in the queue. */
+interface Waiting {
+  readonly who: string | undefined;
+  readonly token: number;
+}
+
+/** Takes the lock. `openGate()` then waits until so many stand in the queue, lets them in, and says who they are. */
+async function shutGate([url, name, lock, many]: readonly [
+  string,
+  string,
+  string,
+  number,
+]): Promise<void> {
+  const client = await window.shizuku.connect(url);
+  const shared = (await client.open(name)).lock(lock, { label: "gate" });
+  const guard = await shared.write();
+  const openGate = async (): Promise<Waiting[]> => {
+    let queue: Waiting[] = [];
+    for await (const holders of shared.watchHolders()) {
+      const waiting = holders.filter(({ holds }) => !holds);
+      queue = waiting.map(({ label, token }) => ({ who: label, token }));
+      if (queue.length === many) break;
+    }
+    await guard.release();
+    await client.close();
+    return queue;
+  };
+  Object.assign(window, { openGate });
+}
+
+const openGate = (): Promise<Waiting[]> =>
+  (window as unknown as { openGate: typeof openGate }).openGate();
+
 interface Note {
   readonly who: string;
   readonly text: string;
   readonly revision: number;
 }
 
-/** Goes through the notes in the order of the stream. */
+/** The notes in the order of the stream. */
+const inOrder = (notes: readonly Note[]): Note[] =>
+  [...notes].sort((a, b) => a.revision - b.revision);
+
+/** Goes through the notes of a history. */
 function check(notes: readonly Note[]): void {
   const inside = new Map<string, "read" | "write">();
   let written = 0;
   let entered = 0;
-  for (const { who, text } of [...notes].sort((a, b) => a.revision - b.revision)) {
+  for (const { who, text } of inOrder(notes)) {
     const [direction, mode, number] = text.split(" ") as ["in" | "out", "read" | "write", string];
     const token = Number(number);
     if (direction === "out") {
@@ -87,8 +124,20 @@ function check(notes: readonly Note[]): void {
   assert.equal(inside.size, 0);
 }
 
-test("native processes and tabs take turns", async () => {
+/**
+ * Whether those in the queue got in one after the other, with the tokens of their places in it, before any
+ * of them got in again.
+ */
+function checkTurns(notes: readonly Note[], queue: readonly Waiting[]): void {
+  const entries = inOrder(notes).filter(({ text }) => text.startsWith("in "));
+  const first = entries.slice(0, queue.length).map(({ who, text }) => ({ who, token: Number(text.split(" ")[2]) }));
+  assert.deepEqual(first, queue);
+}
+
+// Somebody who never queued would be waited for without an end.
+test("native processes and tabs take turns", { timeout: 120_000 }, async () => {
   const name = bucket();
+  const lock = "shared.books";
   const [page, other] = await Promise.all([here.open(), here.open()]);
   await page.evaluate(
     async ([url, name]) => {
@@ -98,13 +147,26 @@ test("native processes and tabs take turns", async () => {
     },
     [here.nats.ws, name] as const,
   );
-  const each = 40;
-  const processes = ["native1", "native2"].map((who) => native(name, "shared.books", each, who));
-  await Promise.all([
-    ...processes.map(({ output }) => output),
-    page.evaluate(turns, [here.nats.ws, name, "shared.books", each, "tab1"] as const),
-    other.evaluate(turns, [here.nats.ws, name, "shared.books", each, "tab2"] as const),
-  ]);
+  const rounds = 4;
+  const each = 10;
+  const everybody = ["native1", "native2", "tab1", "tab2"];
+  // How fast everybody starts and works is up to the machine. So that they contend whatever it does,
+  // nobody gets in before all are in the queue, and what they then do is certain: writers are first in,
+  // first out.
+  const queues: Waiting[][] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const called = (who: string): string => `${who}-${round}`;
+    await page.evaluate(shutGate, [here.nats.ws, name, lock, everybody.length] as const);
+    const [queue] = await Promise.all([
+      page.evaluate(openGate),
+      native(name, lock, each, called("native1")).output,
+      native(name, lock, each, called("native2")).output,
+      page.evaluate(turns, [here.nats.ws, name, lock, each, called("tab1")] as const),
+      other.evaluate(turns, [here.nats.ws, name, lock, each, called("tab2")] as const),
+    ]);
+    assert.deepEqual(queue.map(({ who }) => who).sort(), everybody.map(called));
+    queues.push(queue);
+  }
   const { count, notes } = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -121,20 +183,30 @@ test("native processes and tabs take turns", async () => {
     },
     [here.nats.ws, name] as const,
   );
-  assert.equal(notes.length, 4 * each * 2);
+  assert.equal(notes.length, rounds * everybody.length * each * 2);
   const writes = Array.from({ length: each }, (_, turn) => turn).filter((turn) => turn % 3 !== 2).length;
-  assert.equal(count, String(4 * writes), "counts were lost");
+  assert.equal(count, String(rounds * everybody.length * writes), "counts were lost");
   check(notes);
+  for (const [round, queue] of queues.entries()) {
+    checkTurns(notes.filter(({ who }) => who.endsWith(`-${round}`)), queue);
+  }
   assert.deepEqual([...page.faults, ...other.faults], []);
   await Promise.all([page.context().close(), other.context().close()]);
 });
 
-test("a history in which two are inside, or a token is old, is found", () => {
+test("a history in which two are inside, a token is old, or somebody is overtaken, is found", () => {
   const note = (who: string, text: string, revision: number): Note => ({ who, text, revision });
   const apart = [note("a", "in write 1", 1), note("a", "out write 1", 3), note("b", "in write 2", 4), note("b", "out write 2", 5)];
   check(apart);
   assert.throws(() => check([...apart, note("c", "in read 3", 2), note("c", "out read 3", 6)]), /among/);
   assert.throws(() => check([...apart, note("c", "in read 1", 6), note("c", "out read 1", 7)]), /not news/);
+  const [a, b] = [{ who: "a", token: 1 }, { who: "b", token: 2 }];
+  checkTurns(apart, [a, b]);
+  assert.throws(() => checkTurns(apart, [b, a]));
+  const again = [note("a", "in write 3", 6), note("a", "out write 3", 7), note("b", "in write 4", 8), note("b", "out write 4", 9)];
+  const late = [...apart.slice(0, 2), ...again];
+  check(late);
+  assert.throws(() => checkTurns(late, [a, { who: "b", token: 4 }]));
 });
 
 test("a native process gets the lock of a tab that is killed", async () => {

@@ -6,6 +6,25 @@
 //! above them, in [`crate::kv`].
 //!
 //! What reaches a backend has been checked: keys, filters, options and settings are valid.
+//!
+//! ```
+//! use shizuku::{
+//!     backend::{Backend, Buckets, CreateMode, memory::MemoryBuckets},
+//!     kv::{BucketConfig, Key, PutOptions, Read},
+//! };
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let service = MemoryBuckets::new();
+//! let bucket = service.create(&BucketConfig::new("b"), CreateMode::Create).await?;
+//! let key = Key::new("a")?;
+//! let revision = bucket.put(&key, "1".into(), PutOptions::new()).await?;
+//! let entry = bucket.get(&key, None, Read::Any).await?.expect("it was just written");
+//! assert_eq!(entry.revision, revision);
+//! // `Client::new` puts everything else on top of such a service.
+//! let store = shizuku::Client::new(std::sync::Arc::new(service)).open_bucket("b").await?;
+//! assert_eq!(store.get("a").await?.as_deref(), Some(&b"1"[..]));
+//! # Ok(()) }
+//! ```
 
 #[cfg(any(feature = "native", feature = "web"))]
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
@@ -140,6 +159,26 @@ pub struct WatchRequest {
 }
 
 /// What a watch sees.
+///
+/// ```
+/// use shizuku::kv::WatchEvent;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// let watch = store.watch_all().await?;
+/// let mut colors = Vec::new();
+/// while let Some(event) = watch.next_event().await {
+///     match event? {
+///         WatchEvent::Entry(entry) => colors.extend(entry.value),
+///         WatchEvent::Interrupted => println!("what follows may be late"),
+///         WatchEvent::Current => break,
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(colors, ["blue"]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WatchEvent<E = Entry> {

@@ -12,6 +12,16 @@ use super::{
 };
 
 /// Where a bucket keeps its data.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, Storage};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// let config = BucketConfig::new("sessions").storage(Storage::Memory);
+/// client.create_bucket(config).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Storage {
@@ -23,6 +33,16 @@ pub enum Storage {
 }
 
 /// Which servers may hold a bucket.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, Placement};
+///
+/// let mut config = BucketConfig::new("sessions").replicas(3);
+/// config.placement = Some(Placement {
+///     tags: vec!["ssd".into()],
+///     ..Placement::default()
+/// });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// The cluster's name; `None` for any.
@@ -32,6 +52,16 @@ pub struct Placement {
 }
 
 /// Where a bucket publishes what is written to it once more, as plain messages.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, Republish};
+///
+/// let mut config = BucketConfig::new("orders");
+/// config.republish = Some(Republish {
+///     destination: "changes.orders.>".into(),
+///     ..Republish::default()
+/// });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Republish {
     /// Which subjects, as `$KV.<bucket>.…`; empty for all.
@@ -43,6 +73,17 @@ pub struct Republish {
 }
 
 /// Another bucket whose data this one takes in.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, BucketName, Source};
+///
+/// let mut config = BucketConfig::new("settings-copy");
+/// config.mirror = Some(Source {
+///     bucket: BucketName::new("settings")?,
+///     domain: Some("hub".into()),
+/// });
+/// # Ok::<(), shizuku::kv::InvalidKey>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The other bucket.
@@ -105,6 +146,19 @@ pub struct BucketConfig {
 }
 
 /// Whether, and for how long, a server leaves markers in place of expired values.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::{BucketConfig, LimitMarkers};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// let minute = LimitMarkers::For(Duration::from_secs(60));
+/// let config = BucketConfig::new("sessions").limit_markers(minute);
+/// let store = client.create_bucket(config).await?;
+/// assert!(store.status().await?.has_limit_markers());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMarkers {
@@ -301,6 +355,16 @@ impl From<&BucketConfig> for BucketConfig {
 }
 
 /// A bucket's settings and state, as the service reports them.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// let status = store.status().await?;
+/// assert_eq!((status.keys, status.values, status.last_revision), (1, 1, 1));
+/// assert!(status.has_limit_markers());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BucketStatus {

@@ -1,4 +1,21 @@
 //! Leader election: a lock whose holder says who it is.
+//!
+//! ```
+//! use futures::StreamExt;
+//! use shizuku::kv::election::Election;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+//! let election = Election::new(&store, "scheduler")?;
+//! let mut leaders = std::pin::pin!(election.observe()?);
+//! assert!(leaders.next().await.expect("it goes on")?.is_none());
+//!
+//! let office = election.campaign("host 7").await?;
+//! let leader = leaders.next().await.expect("it goes on")?;
+//! assert_eq!(leader.expect("somebody leads").value, "host 7");
+//! # office.resign().await?;
+//! # Ok(()) }
+//! ```
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -15,10 +32,33 @@ const MAX_VALUE: usize = 64 * 1024;
 
 guard! {
     /// The office of the leader of an [`Election`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// let election = shizuku::kv::election::Election::new(&store, "scheduler")?;
+    /// let mut office = election.campaign("starting").await?;
+    /// assert_eq!(election.leader().await?.expect("somebody leads").token, office.token());
+    /// office.proclaim("ready").await?;
+    /// office.resign().await?;
+    /// # Ok(()) }
+    /// ```
     Leadership
 }
 
 /// Who leads.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let election = shizuku::kv::election::Election::new(&store, "scheduler")?;
+/// let office = election.campaign("10.0.0.7:8080").await?;
+/// if let Some(leader) = election.leader().await? {
+///     println!("{} leads since {:?}", leader.value, leader.since);
+/// }
+/// # office.resign().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leader {

@@ -43,6 +43,19 @@ pub struct Entry<T = Bytes> {
 }
 
 /// What happened at a revision.
+///
+/// ```
+/// use shizuku::kv::Operation;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// store.delete("color").await?;
+/// let entry = store.entry("color").await?.expect("the removal is there");
+/// assert_eq!(entry.operation, Operation::Delete);
+/// assert!(entry.is_removal() && store.get("color").await?.is_none());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {

@@ -162,6 +162,18 @@ impl KvWriteError {
 ///
 /// Servers report it with two codes: 10071, and 10164 where another write to the key was still
 /// under way. Both are this.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let first = store.put("color", "blue").await?;
+/// let second = store.put("color", "green").await?;
+/// let error = store.update("color", "red", first).await.unwrap_err();
+/// let lost = error.conflict().expect("a lost race");
+/// assert_eq!(lost.actual, Some(second));
+/// assert_eq!(lost.to_string(), "key color is at revision 2, not 1");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("key {key} {}", match (.expected, .actual) {
     (Expect::Absent, Some(actual)) => format!("has a value already, at revision {actual}"),
@@ -192,6 +204,19 @@ impl Conflict {
 }
 
 /// A stored value that is not a value of the type asked for.
+///
+/// ```
+/// use shizuku::kv::{KeyValue, KvReadError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", vec![0xff]).await?;
+/// match String::read_from(&store, "color").await {
+///     Err(KvReadError::Decode(error)) => assert_eq!((&*error.key, error.revision), ("color", 1)),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("revision {revision} of key {key} in bucket {bucket} is not a {type_name}: {source}")]
 #[non_exhaustive]
@@ -209,6 +234,20 @@ pub struct DecodeError {
 }
 
 /// An option that is out of range. Nothing was sent.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::{KvWriteError, PutOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let options = PutOptions::new().ttl(Duration::from_millis(1500));
+/// match store.put_with("session", "alice", options).await {
+///     Err(KvWriteError::InvalidOption(error)) => assert_eq!(error.option, "ttl"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {option}: {reason}")]
 #[non_exhaustive]
@@ -292,6 +331,22 @@ fn list(differences: &[Difference]) -> String {
 }
 
 /// What the service behind a bucket refused, or failed to answer.
+///
+/// ```
+/// use shizuku::kv::{BucketError, ServiceError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// match client.open_bucket("settings").await {
+///     Ok(store) => println!("{} is there", store.bucket()),
+///     Err(BucketError::Service(ServiceError::BucketNotFound { bucket })) => {
+///         println!("{bucket} must be made first");
+///     }
+///     Err(error) if error.is_retryable() => println!("perhaps later: {error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {

@@ -18,6 +18,26 @@ use super::{
 use crate::{backend::WatchEvent, codec::ByteDeserialize, platform};
 
 /// How a live value stands to the bucket.
+///
+/// ```
+/// use shizuku::kv::{KeyValueRead, LiveStatus};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// let store = client.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// let color = String::live(&store, "color").await?;
+/// assert_eq!(color.status(), LiveStatus::Current);
+/// client.delete_bucket("docs").await?;
+/// # let mut color = color;
+/// # while color.status() != LiveStatus::Ended {
+/// #     _ = color.changed().await;
+/// # }
+/// // … and a moment later:
+/// assert_eq!(color.status(), LiveStatus::Ended);
+/// assert_eq!(color.get().as_deref().map(String::as_str), Some("blue"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LiveStatus {

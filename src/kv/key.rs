@@ -18,6 +18,13 @@ pub const MAX_BUCKET_LEN: usize = 252;
 pub(crate) const RESERVED_PREFIX: &str = "_lock.";
 
 /// A key, filter or bucket name that breaks the rules, found before anything was sent.
+///
+/// ```
+/// use shizuku::kv::{InvalidReason, Key};
+///
+/// let error = Key::new("app..config").unwrap_err();
+/// assert_eq!(error.reason, InvalidReason::EmptyToken);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {kind} {text:?}: {reason}")]
 pub struct InvalidKey {
@@ -418,6 +425,15 @@ impl From<std::convert::Infallible> for InvalidKey {
 }
 
 /// What can name a key: a [`Key`], or text that is checked.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let key = shizuku::kv::Key::new("color")?;
+/// store.put(&key, "blue").await?;
+/// assert!(store.get("color").await?.is_some() && store.get(key).await?.is_some());
+/// # Ok(()) }
+/// ```
 pub trait IntoKey {
     /// The key.
     ///
@@ -439,7 +455,8 @@ where
 /// What can name the keys that a watch or listing is about: one filter, or many.
 ///
 /// ```
-/// # async fn f(store: &shizuku::Store) -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 /// store.watch("app.*").await?;
 /// store.watch(["app.db.>", "app.cache.>"]).await?;
 /// # Ok(()) }

@@ -27,6 +27,7 @@ pub mod election;
 mod entry;
 mod error;
 mod follow;
+mod indexed;
 mod key;
 mod listing;
 mod live;
@@ -49,6 +50,7 @@ pub use error::{
     KvWriteError, ServiceError,
 };
 pub use follow::LiveStatus;
+pub use indexed::{KeyIndexedValue, StaticKeyIndexedValue};
 pub use key::{
     BucketName, IntoFilters, IntoKey, InvalidKey, InvalidReason, Key, KeyFilter, MAX_BUCKET_LEN,
     MAX_KEY_LEN, NameKind,
@@ -59,5 +61,5 @@ pub use options::{
     Deliver, Expect, PutOptions, Read, Removal, RemoveOptions, UpdateOptions, WatchOptions,
 };
 pub use store::Store;
-pub use typed::{KeyIndexedValue, KeyValue, KeyValueRead, StaticKeyIndexedValue};
+pub use typed::{KeyValue, KeyValueRead};
 pub use watch::Watch;

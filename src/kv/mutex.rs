@@ -1,5 +1,20 @@
 //! A mutual exclusion that many processes share: a [read-write lock](super::rw_lock) that is only
 //! written.
+//!
+//! ```
+//! use shizuku::kv::mutex::DistroMutex;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+//! let mutex = DistroMutex::new(&store, "invoices")?;
+//! let guard = mutex.lock().await?;
+//! tokio::select! {
+//!     () = async { /* work that nobody else does at the same time */ } => {}
+//!     reason = guard.lost() => return Err(format!("stopped in the middle: {reason}").into()),
+//! }
+//! guard.release().await?;
+//! # Ok(()) }
+//! ```
 
 use super::{
     lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
@@ -8,6 +23,18 @@ use super::{
 
 guard! {
     /// The hold on a [`DistroMutex`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// let mutex = shizuku::kv::mutex::DistroMutex::new(&store, "invoices")?;
+    /// let first = mutex.lock().await?;
+    /// let fence = first.token();
+    /// drop(first); // releases in the background
+    /// let second = mutex.lock().await?;
+    /// assert!(second.is_held() && second.token() > fence);
+    /// # Ok(()) }
+    /// ```
     MutexGuard
 }
 

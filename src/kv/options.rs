@@ -18,6 +18,17 @@ macro_rules! setters {
 }
 
 /// Which copy of the data answers a read.
+///
+/// ```
+/// use shizuku::kv::Read;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// let entry = store.entry_with("color", Read::Leader).await?;
+/// assert_eq!(entry.expect("the leader has it").revision, 1);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Read {
@@ -29,6 +40,18 @@ pub enum Read {
 }
 
 /// What a write is conditional on.
+///
+/// ```
+/// use shizuku::kv::{Expect, PutOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let options = PutOptions::new().expect(Expect::Absent);
+/// store.put_with("color", "blue", options.clone()).await?;
+/// let error = store.put_with("color", "red", options).await.unwrap_err();
+/// assert_eq!(error.conflict().expect("a lost race").expected, Expect::Absent);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expect {
@@ -123,6 +146,20 @@ impl PutOptions {
 }
 
 /// How a key goes.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, RemoveOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// let store = client.create_bucket(BucketConfig::new("docs").history(5)).await?;
+/// store.put("color", "blue").await?;
+/// store.remove_with("color", RemoveOptions::delete()).await?;
+/// assert_eq!(store.history("color").await?.len(), 2);
+/// store.remove_with("color", RemoveOptions::purge()).await?;
+/// assert_eq!(store.history("color").await?.len(), 1); // the purge itself
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Removal {
@@ -230,7 +267,7 @@ impl RemoveOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UpdateOptions {
-    /// How many lost races it takes before it gives up; one at least.
+    /// How many lost races it takes before it gives up; 0 is an error.
     pub attempts: usize,
     /// The time to live of the new value. That of the old one is not carried over.
     pub ttl: Option<Duration>,
@@ -256,7 +293,7 @@ impl UpdateOptions {
     }
 
     setters! {
-        /// How many lost races it takes before it gives up.
+        /// How many lost races it takes before it gives up: one at least.
         attempts(usize) = attempts;
 
         /// The time to live of the new value, as in [`PutOptions::ttl`].
@@ -269,9 +306,35 @@ impl UpdateOptions {
         self.headers.append(name, value);
         self
     }
+
+    /// What each of its writes is put with.
+    pub(crate) fn into_put(self) -> Result<PutOptions, InvalidOption> {
+        if self.attempts == 0 {
+            return Err(InvalidOption::new("attempts", "0 would write nothing"));
+        }
+        let mut put = PutOptions::new();
+        put.ttl = self.ttl;
+        put.headers = self.headers;
+        put.check()?;
+        Ok(put)
+    }
 }
 
 /// What a watch delivers before it follows the changes.
+///
+/// ```
+/// use shizuku::kv::{Deliver, WatchOptions};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("color", "blue").await?;
+/// let changes = WatchOptions::new().deliver(Deliver::Updates);
+/// let watch = store.watch_with("color", changes).await?;
+/// store.put("color", "green").await?;
+/// let entry = watch.next().await.expect("a watch goes on")?;
+/// assert_eq!(entry.value.as_deref(), Some(&b"green"[..]));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deliver {

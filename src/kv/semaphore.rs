@@ -1,4 +1,17 @@
 //! A counting semaphore that many processes share.
+//!
+//! ```
+//! use shizuku::kv::semaphore::DistroSemaphore;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+//! // In each of many processes: four of all of their uploads run at a time.
+//! let uploads = DistroSemaphore::new(&store, "uploads", 4.try_into()?)?;
+//! let permit = uploads.acquire().await?;
+//! // … upload …
+//! permit.release().await?;
+//! # Ok(()) }
+//! ```
 
 use std::num::NonZeroU32;
 
@@ -11,6 +24,17 @@ guard! {
     /// One permit of a [`DistroSemaphore`].
     ///
     /// Its token is larger than those of all who came before, but several are held at a time.
+    ///
+    /// ```
+    /// use shizuku::kv::semaphore::DistroSemaphore;
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// let exports = DistroSemaphore::new(&store, "exports", 2.try_into()?)?;
+    /// let (one, two) = (exports.acquire().await?, exports.acquire().await?);
+    /// assert!(one.is_held() && two.is_held() && one.token() < two.token());
+    /// # Ok(()) }
+    /// ```
     Permit
 }
 

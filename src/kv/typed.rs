@@ -5,6 +5,7 @@ use std::any::type_name;
 use super::{
     entry::Entry,
     error::{DecodeError, KvReadError, KvWriteError},
+    indexed::KeyIndexedValue,
     key::{IntoFilters, IntoKey, Key},
     live::Live,
     live_map::LiveMap,
@@ -14,68 +15,9 @@ use super::{
 };
 use crate::codec::{ByteDeserialize, ByteSerialize};
 
-/// A value that always lies under the same key, as configuration does.
-///
-/// ```
-/// use shizuku::kv::{KeyValue, StaticKeyIndexedValue};
-/// use serde::{Deserialize, Serialize};
-/// use shizuku::{JsonByteDes, JsonByteSer};
-///
-/// #[derive(Serialize, Deserialize, JsonByteSer, JsonByteDes)]
-/// struct Limits {
-///     cpu: u32,
-/// }
-///
-/// impl StaticKeyIndexedValue for Limits {
-///     fn key() -> String {
-///         "app.limits".to_string()
-///     }
-/// }
-///
-/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-/// Limits { cpu: 4 }.write_to_anyway(&store).await?;
-/// let limits = Limits::read_from(&store, Limits::key()).await?;
-/// assert_eq!(limits.map(|limits| limits.cpu), Some(4));
-/// # Ok(()) }
-/// ```
-pub trait StaticKeyIndexedValue {
-    /// The key; always the same.
-    fn key() -> String;
-}
-
-/// A value that knows the key it lies under: of every
-/// [`StaticKeyIndexedValue`] that one key, of others as they say.
-///
-/// ```
-/// use shizuku::kv::KeyIndexedValue;
-///
-/// struct Session {
-///     user: String,
-/// }
-///
-/// impl KeyIndexedValue for Session {
-///     fn indexed_key(&self) -> String {
-///         format!("session.{}", self.user)
-///     }
-/// }
-/// ```
-// The method has another name than `StaticKeyIndexedValue::key`, so that `MyConfig::key()` means
-// one thing with both traits in scope.
-pub trait KeyIndexedValue {
-    /// The key of this value.
-    fn indexed_key(&self) -> String;
-}
-
-impl<T: StaticKeyIndexedValue> KeyIndexedValue for T {
-    fn indexed_key(&self) -> String {
-        T::key()
-    }
-}
-
 /// Reads, writes and deletes typed values. Every type has it; what a method needs is in its
 /// bounds: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, to write, a key
-/// ([`KeyIndexedValue`], [`StaticKeyIndexedValue`]).
+/// ([`KeyIndexedValue`], [`StaticKeyIndexedValue`](super::StaticKeyIndexedValue)).
 ///
 /// Futures may be dropped at any time: a dropped read has no effect, a dropped write may or may
 /// not happen.

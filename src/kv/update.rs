@@ -6,7 +6,7 @@ use super::{
     entry::Entry,
     error::KvWriteError,
     key::IntoKey,
-    options::{PutOptions, Read, UpdateOptions},
+    options::{Read, UpdateOptions},
     store::{Store, writable},
 };
 
@@ -51,7 +51,8 @@ impl Store {
     /// [`update_with`](Store::update_with) for a function that can fail, and with options.
     ///
     /// # Errors
-    /// Those of `update_with`, and those of the function, at once.
+    /// Those of `update_with`, and those of the function, at once;
+    /// [`KvWriteError::InvalidOption`] for options out of range, before anything is sent.
     pub async fn try_update_with<V, E>(
         &self,
         key: impl IntoKey,
@@ -63,10 +64,8 @@ impl Store {
         E: From<KvWriteError>,
     {
         let key = writable(key)?;
-        let mut put = PutOptions::new();
-        put.ttl = options.ttl;
-        put.headers = options.headers;
-        put.check().map_err(KvWriteError::from)?;
+        let most = options.attempts;
+        let put = options.into_put().map_err(KvWriteError::from)?;
         let mut attempts = 0;
         // A replica may be behind, which costs one lost race; after that only the leader is asked.
         let mut read = Read::Any;
@@ -87,7 +86,7 @@ impl Store {
                 Err(KvWriteError::Conflict(last)) => {
                     attempts += 1;
                     tracing::debug!(bucket = %self.bucket(), %key, attempts, "lost a race");
-                    if attempts >= options.attempts {
+                    if attempts >= most {
                         return Err(KvWriteError::Contention { attempts, last }.into());
                     }
                     read = Read::Leader;

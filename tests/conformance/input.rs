@@ -7,6 +7,7 @@ use shizuku::{
     kv::{
         BucketConfig, BucketError, BucketName, Expect, InvalidKey, InvalidOption, InvalidReason,
         KvReadError, KvWriteError, LimitMarkers, NameKind, PutOptions, RemoveOptions, Source,
+        UpdateOptions,
     },
 };
 
@@ -231,6 +232,29 @@ pub(crate) async fn bad_headers_are_refused(env: Env) -> Outcome {
                 ..
             })
         );
+    }
+    untouched(&store).await;
+    Ok(())
+}
+
+pub(crate) async fn updates_with_bad_options_are_refused(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let bad = [
+        ("attempts", UpdateOptions::new().attempts(0)),
+        ("ttl", UpdateOptions::new().ttl(Duration::from_millis(1500))),
+        ("header", UpdateOptions::new().header("Nats-TTL", "1")),
+    ];
+    for (name, options) in bad {
+        let mut calls = 0;
+        let update = |_| {
+            calls += 1;
+            Ok::<_, KvWriteError>(Some("1"))
+        };
+        assert_refused!(
+            store.try_update_with("a", options, update).await,
+            KvWriteError::InvalidOption(InvalidOption { option, .. }) if option == name
+        );
+        assert_eq!(calls, 0, "{name}");
     }
     untouched(&store).await;
     Ok(())

@@ -117,6 +117,7 @@ macro_rules! conformance_cases {
                 bad_bucket_names_are_refused
                 bad_times_to_live_are_refused
                 bad_headers_are_refused
+                updates_with_bad_options_are_refused
                 bad_settings_are_refused
                 contradictions_are_refused
                 keys_of_locks_are_refused

@@ -1,18 +1,15 @@
-//! Making, changing and listing buckets; mirrors, sources and domains.
+//! Making, changing and listing buckets; mirrors and sources.
 
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use harness::{LATEST, NatsServer, V2_10, VERSIONS};
-use shizuku::{
-    ConnectOptions,
-    kv::{
-        BucketConfig, BucketError, BucketName, Expect, LimitMarkers, PutOptions, Read,
-        RemoveOptions, Republish, Source, Storage,
-    },
+use shizuku::kv::{
+    BucketConfig, BucketError, BucketName, LimitMarkers, PutOptions, Read, RemoveOptions,
+    Republish, Source, Storage,
 };
 
-use crate::{admin, client, current, entry, keys, until};
+use crate::{admin, client, current, entry, keys, server, until};
 
 fn source(bucket: &str, domain: Option<&str>) -> Source {
     Source {
@@ -110,11 +107,7 @@ async fn settings_are_kept_compared_and_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mirrors_and_sources_follow_their_origin() {
     for version in VERSIONS {
-        let server = NatsServer::builder()
-            .version(*version)
-            .start()
-            .await
-            .unwrap();
+        let server = server(version).await;
         let client = shizuku::connect(server.url()).await.unwrap();
         let origin = client.create_bucket("origin").await.unwrap();
         let first = origin.put("a", "1").await.unwrap();
@@ -161,55 +154,6 @@ async fn mirrors_and_sources_follow_their_origin() {
         names.sort();
         assert_eq!(names, ["mirror", "origin", "sum"]);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_works_under_a_domain() {
-    let server = NatsServer::builder()
-        .version(LATEST)
-        .domain("hub")
-        .start()
-        .await
-        .unwrap();
-    let client = ConnectOptions::new()
-        .domain("hub")
-        .connect(server.url())
-        .await
-        .unwrap();
-    let store = client.create_bucket("b").await.unwrap();
-    let watch = store.watch_all().await.unwrap();
-    current(&watch).await;
-    let first = store.put("a", "1").await.unwrap();
-    assert_eq!(entry(&watch).await.revision, first);
-    let second = store.update("a", "2", first).await.unwrap();
-    assert_eq!(entry(&watch).await.revision, second);
-    assert!(
-        store
-            .update("a", "3", first)
-            .await
-            .unwrap_err()
-            .conflict()
-            .is_some()
-    );
-    assert!(
-        store
-            .create("a", "3")
-            .await
-            .unwrap_err()
-            .conflict()
-            .is_some()
-    );
-    store
-        .remove_with("a", RemoveOptions::purge().expect(Expect::Revision(second)))
-        .await
-        .unwrap();
-    store.create("a", "4").await.unwrap();
-    assert_eq!(keys(&store).await, ["a"]);
-    assert_eq!(store.get_many("a").await.unwrap().len(), 1);
-    assert_eq!(
-        store.entry_with("a", Read::Leader).await.unwrap(),
-        store.entry("a").await.unwrap()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

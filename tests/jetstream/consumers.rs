@@ -6,16 +6,16 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, poll, stream};
-use harness::{LATEST, NatsServer, V2_10, VERSIONS};
+use harness::{LATEST, V2_10, VERSIONS};
 use shizuku::kv::{BucketConfig, Deliver, Storage, WatchEvent, WatchOptions};
 
 use crate::{
-    admin, client, consumers, current, entry, event, interrupted, keys, proxy::Proxy, until,
+    admin, client, consumers, current, entry, event, interrupted, keys, proxy::Proxy, server, until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_is_deleted_under_a_watch_is_made_again() {
-    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();
     store.put("a", "1").await.unwrap();
@@ -125,8 +125,7 @@ async fn a_slow_reader_gets_everything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_to_flow_control_stalls_nothing() {
     for version in [LATEST, V2_10] {
-        let server = NatsServer::builder().version(version);
-        let server = server.start().await.unwrap();
+        let server = server(version).await;
         let direct = shizuku::connect(server.url()).await.unwrap();
         let written = direct.create_bucket("b").await.unwrap();
         let value = vec![b'x'; 4096];

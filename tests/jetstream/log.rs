@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use harness::{LATEST, NatsServer};
+use harness::LATEST;
 use shizuku::kv::KvWriteError;
 use tracing::{
     Event, Metadata, Subscriber,
@@ -14,7 +14,7 @@ use tracing::{
     span,
 };
 
-use crate::{assert_refused, current, interrupted, proxy::Proxy};
+use crate::{assert_refused, current, interrupted, proxy::Proxy, server};
 
 /// Keeps the events of the library, one a line, for as long as it is the thread's subscriber: a test
 /// with one runs on one thread.
@@ -64,7 +64,7 @@ impl Subscriber for Log {
 async fn reconnects_restarts_of_watches_and_lost_races_are_told() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
-    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     let client = shizuku::connect(&proxy.url).await.unwrap();
     let store = client.create_bucket("told").await.unwrap();

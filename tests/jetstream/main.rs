@@ -7,6 +7,7 @@ mod buckets;
 mod cluster;
 mod consumers;
 mod log;
+mod prefix;
 mod proxy;
 mod restarts;
 mod service;
@@ -17,13 +18,26 @@ mod refused;
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use harness::NatsServer;
 use shizuku::{
-    Client, Store,
+    Client, ConnectOptions, Store,
     kv::{Entry, KvReadError, Watch, WatchEvent},
 };
 
 /// Long enough for anything that is to come, on a machine that is busy compiling.
 const PATIENCE: Duration = Duration::from_secs(45);
+
+/// A server of a test's own.
+async fn server(version: &str) -> NatsServer {
+    let builder = NatsServer::builder().version(version);
+    builder.start().await.unwrap()
+}
+
+/// A client of a user whose password is their name.
+async fn sign_in(server: &NatsServer, user: &str) -> Client {
+    let options = ConnectOptions::new().user_and_password(user, user);
+    options.connect(server.url()).await.unwrap()
+}
 
 /// A client of the server of a version that all tests share.
 async fn client(version: &str) -> Client {

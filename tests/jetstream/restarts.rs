@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use harness::{LATEST, NatsServer, V2_10, V2_11};
+use harness::{LATEST, V2_10, V2_11};
 use shizuku::{
     ConnectOptions,
     kv::{
@@ -13,13 +13,9 @@ use shizuku::{
 };
 
 use crate::{
-    admin, assert_refused, consumers, current, entry, event, interrupted, next, proxy::Proxy, until,
+    admin, assert_refused, consumers, current, entry, event, interrupted, next, proxy::Proxy,
+    server, until,
 };
-
-async fn server(version: &str) -> NatsServer {
-    let builder = NatsServer::builder().version(version);
-    builder.start().await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_loses_nothing_that_it_acknowledged() {

@@ -8,11 +8,11 @@ use shizuku::{
     kv::{BucketConfig, BucketError, KvReadError, KvWriteError, ServiceError},
 };
 
-use crate::{assert_refused, current, next};
+use crate::{assert_refused, current, next, server, sign_in};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_jetstream_says_so() {
-    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();
     server.reconfigure(|builder| builder.jetstream(false));
@@ -58,22 +58,15 @@ async fn a_missing_permission_names_its_subject() {
         .start()
         .await
         .unwrap();
-    let connect = |user: &str| {
-        ConnectOptions::new()
-            .user_and_password(user, user)
-            .connect(server.url())
-    };
-    let all = connect("all")
+    let all = sign_in(&server, "all")
         .await
-        .unwrap()
         .create_bucket("b")
         .await
         .unwrap();
     all.put("a", "1").await.unwrap();
 
-    let reads = connect("reads")
+    let reads = sign_in(&server, "reads")
         .await
-        .unwrap()
         .open_bucket("b")
         .await
         .unwrap();
@@ -84,7 +77,7 @@ async fn a_missing_permission_names_its_subject() {
             if subject.contains("$KV.b.a")
     );
 
-    let none = connect("none").await.unwrap();
+    let none = sign_in(&server, "none").await;
     assert_refused!(
         none.create_bucket("c").await,
         BucketError::Service(ServiceError::PermissionDenied { .. })
@@ -108,14 +101,8 @@ async fn a_permission_that_is_taken_away_ends_a_watch() {
         .start()
         .await
         .unwrap();
-    let connect = |user: &str| {
-        ConnectOptions::new()
-            .user_and_password(user, user)
-            .connect(server.url())
-    };
-    let store = connect("all")
+    let store = sign_in(&server, "all")
         .await
-        .unwrap()
         .create_bucket("b")
         .await
         .unwrap();
@@ -165,7 +152,7 @@ async fn a_value_above_a_limit_is_too_large() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_leaves_the_outcome_of_a_write_unknown() {
-    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let server = server(LATEST).await;
     let client = ConnectOptions::new()
         .request_timeout(Duration::from_secs(1))
         .connect(server.url())

@@ -5,7 +5,7 @@
 //! `lock_turns <server> <bucket> <lock> <turns> <name>` prints a fencing token for each turn.
 #![allow(clippy::print_stdout, missing_docs)]
 
-use std::{env, error::Error, time::Duration};
+use std::{env, error::Error};
 
 use shizuku::{
     Store,
@@ -21,9 +21,7 @@ async fn main() -> Result {
         return Err("lock_turns <server> <bucket> <lock> <turns> <name>".into());
     };
     let store = shizuku::connect(server).await?.open_bucket(bucket).await?;
-    let options = LockOptions::new()
-        .lease(Duration::from_secs(3))
-        .label(name.as_str());
+    let options = LockOptions::new().label(name.as_str());
     let lock = DistroRwLock::with_options(&store, lock, options)?;
     for turn in 0..turns.parse()? {
         // Every third turn is a reader's.

@@ -7,11 +7,12 @@ use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use super::{
     JetStream,
-    api::{Account, Done, StreamInfo, StreamNames, code},
+    api::{Account, Done, StreamNames, code},
     bucket::{Bucket, stream_name},
-    call::{Api, Failure, malformed, parse, refused},
+    call::{Api, Failure, malformed, refused},
     config::{from_stream, lay_over, to_stream},
     entry::parse_time,
+    stream::{StreamConfig, StreamInfo},
 };
 use crate::{
     backend::CreateMode,
@@ -86,11 +87,11 @@ impl JetStream {
         &self,
         name: &BucketName,
         config: &BucketConfig,
-        mut wanted: super::api::StreamConfig,
+        mut wanted: StreamConfig,
         info: &[u8],
     ) -> Result<Arc<Bucket>, BucketError> {
         let malformed = |error| malformed("STREAM.INFO", error);
-        let existing: StreamInfo<'_> = json::read(info).map_err(malformed)?;
+        let existing: StreamInfo = json::read(info).map_err(malformed)?;
         // What is there is as good as any where it was left to us.
         if config.limit_markers == LimitMarkers::Auto
             && existing.config.subject_delete_marker_ttl > 0
@@ -110,8 +111,7 @@ impl JetStream {
         name: &BucketName,
         request: Bytes,
     ) -> Result<Arc<Bucket>, Failure> {
-        let answer = self.api.call_raw(verb, &stream_name(name), request).await?;
-        let info: StreamInfo<'_> = parse(verb, &answer)?;
+        let info: StreamInfo = self.api.call(verb, &stream_name(name), request).await?;
         Ok(Arc::new(open(&self.api, name, &info)?))
     }
 
@@ -120,13 +120,7 @@ impl JetStream {
         &self,
         name: &BucketName,
     ) -> Result<(Arc<Bucket>, BucketStatus), ServiceError> {
-        let answer = self
-            .api
-            .call_raw("STREAM.INFO", &stream_name(name), Bytes::new())
-            .await
-            .map_err(|failure| failure.of(name))?;
-        let info: StreamInfo<'_> =
-            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(name))?;
+        let info = StreamInfo::ask(&self.api, &stream_name(name), name).await?;
         let bucket = open(&self.api, name, &info).map_err(|failure| failure.of(name))?;
         Ok((Arc::new(bucket), report(name, info)?))
     }
@@ -171,18 +165,12 @@ impl JetStream {
 impl Bucket {
     /// Settings and state.
     pub(super) async fn status(&self) -> Result<BucketStatus, ServiceError> {
-        let answer = self
-            .api
-            .call_raw("STREAM.INFO", &self.stream, Bytes::new())
-            .await
-            .map_err(|failure| failure.of(&self.name))?;
-        let info: StreamInfo<'_> =
-            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(&self.name))?;
+        let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         report(&self.name, info)
     }
 }
 
-fn open(api: &Api, name: &BucketName, info: &StreamInfo<'_>) -> Result<Bucket, Failure> {
+fn open(api: &Api, name: &BucketName, info: &StreamInfo) -> Result<Bucket, Failure> {
     let created = parse_time(&info.created).map_err(Failure::Service)?;
     Ok(Bucket::new(
         api.clone(),
@@ -192,7 +180,7 @@ fn open(api: &Api, name: &BucketName, info: &StreamInfo<'_>) -> Result<Bucket, F
     ))
 }
 
-fn report(name: &BucketName, info: StreamInfo<'_>) -> Result<BucketStatus, ServiceError> {
+fn report(name: &BucketName, info: StreamInfo) -> Result<BucketStatus, ServiceError> {
     let state = info.state;
     Ok(BucketStatus {
         bucket: name.clone(),

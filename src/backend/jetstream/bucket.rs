@@ -5,12 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
-
 use super::{
-    api::{StreamConfig, StreamInfo, StreamState},
-    call::{Api, Failure, parse, refused},
+    call::Api,
     entry::parse_time,
+    stream::{StreamConfig, StreamInfo, StreamState},
 };
 use crate::kv::{BucketName, Key, ServiceError};
 
@@ -121,7 +119,7 @@ impl Bucket {
     }
 
     /// Takes in how much there is.
-    pub(super) fn measure(&self, state: &StreamState<'_>) {
+    pub(super) fn measure(&self, state: &StreamState) {
         if let Some(average) = state.bytes.checked_div(state.messages) {
             self.average_size.store(average, Ordering::Relaxed);
         }
@@ -171,25 +169,14 @@ impl Bucket {
     /// Asks the stream that takes the writes whether it has limit markers.
     pub(super) async fn ask_for_markers(&self) -> Result<bool, ServiceError> {
         let Origin { api, stream } = &self.leader;
-        let answer = api
-            .call_raw("STREAM.INFO", stream, Bytes::new())
-            .await
-            .map_err(|failure| failure.of(&self.name))?;
-        let info: StreamInfo<'_> =
-            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(&self.name))?;
+        let info = StreamInfo::ask(api, stream, &self.name).await?;
         self.learn(&info.config);
         Ok(self.has_markers())
     }
 
     /// What the stream is now.
     pub(super) async fn state(&self) -> Result<Identity, ServiceError> {
-        let answer = self
-            .api
-            .call_raw("STREAM.INFO", &self.stream, Bytes::new())
-            .await
-            .map_err(|failure| failure.of(&self.name))?;
-        let info: StreamInfo<'_> =
-            parse("STREAM.INFO", &answer).map_err(|failure| failure.of(&self.name))?;
+        let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         let created = nanos(parse_time(&info.created)?);
         if !self.is_mirror() {
             self.learn(&info.config);
@@ -208,9 +195,8 @@ impl Bucket {
     /// Finds out why nobody listens where this bucket should be.
     pub(super) async fn why_nobody(&self) -> ServiceError {
         let Origin { api, stream } = &self.leader;
-        match api.call_raw("STREAM.INFO", stream, Bytes::new()).await {
-            Err(Failure::Refused(error)) => refused(error, Some(&self.name)),
-            Err(Failure::Service(error)) => error,
+        match StreamInfo::ask(api, stream, &self.name).await {
+            Err(error) => error,
             // Retryable: that is what an election of the stream's leader looks like.
             Ok(_) => ServiceError::Refused {
                 status: 503,
@@ -255,7 +241,7 @@ pub(super) fn nanos(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::{External, StreamSource};
+    use super::super::stream::{External, StreamSource};
     use super::super::testing::Silent;
     use super::*;
     use crate::transport::Transport;

@@ -5,8 +5,8 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    api::{External, StreamConfig, StreamPlacement, StreamRepublish, StreamSource, Transform},
     bucket::{has_markers, stream_name},
+    stream::{External, StreamConfig, StreamPlacement, StreamRepublish, StreamSource, Transform},
 };
 use crate::{
     json::{self, Object, Value, Writer},

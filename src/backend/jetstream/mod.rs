@@ -16,6 +16,7 @@ mod get_many;
 mod read;
 mod removal;
 mod start;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod tracker;

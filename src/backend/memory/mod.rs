@@ -12,6 +12,22 @@
 //! - A full bucket still takes the markers of expired values; a server keeps an expired value
 //!   until there is room for its marker.
 //! - What expires does so at its very time, where a server takes up to a second longer.
+//!
+//! ```
+//! use shizuku::kv::BucketConfig;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = shizuku::connect("memory:").await?;
+//! let store = client.create_bucket(BucketConfig::new("settings").history(5)).await?;
+//! store.put("color", "blue").await?;
+//! store.put("color", "green").await?;
+//! assert_eq!(store.history("color").await?.len(), 2);
+//!
+//! // Another service, with buckets of its own.
+//! let other = shizuku::connect("memory:").await?;
+//! assert!(other.open_bucket("settings").await.is_err());
+//! # Ok(()) }
+//! ```
 
 mod bucket;
 mod clock;

@@ -93,6 +93,16 @@ impl LockEntry {
 }
 
 /// Any value under a lock's keys.
+///
+/// ```
+/// use shizuku::kv::lock::{Mode, entry::Record};
+///
+/// let Record::Entry(entry) = Record::decode(br#"{"v":1,"m":"w","l":15,"w":0}"#) else {
+///     panic!("it is one");
+/// };
+/// assert_eq!((entry.mode, entry.lease), (Mode::Write, 15));
+/// assert_eq!(Record::decode(b"something else"), Record::Unknown);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
     /// An entry.

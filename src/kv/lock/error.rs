@@ -9,6 +9,23 @@ use crate::kv::{BucketName, InvalidKey, InvalidOption, ServiceError};
 ///
 /// An acquire that fails leaves nothing behind: an entry that was written is withdrawn, and if
 /// even that fails, the server removes it when its lease has run out.
+///
+/// ```
+/// use shizuku::kv::{lock::DistroRwLockError, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let guard = DistroMutex::new(&store, "invoices")?.lock().await?;
+/// // … work …
+/// match guard.release().await {
+///     Ok(()) => {}
+///     Err(DistroRwLockError::Lost { token, reason, .. }) => {
+///         println!("somebody else may have worked beside token {token}: {reason}");
+///     }
+///     Err(error) => println!("the server will release it: {error}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DistroRwLockError {
@@ -68,6 +85,22 @@ pub enum DistroRwLockError {
 }
 
 /// How a hold was lost.
+///
+/// ```
+/// use shizuku::kv::{lock::LostReason, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let guard = DistroMutex::new(&store, "invoices")?.lock().await?;
+/// tokio::select! {
+///     () = async { /* work */ } => guard.release().await?,
+///     reason = guard.lost() => match reason {
+///         LostReason::Lapsed => println!("paused, or cut off from the server"),
+///         reason => println!("{reason}"),
+///     },
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LostReason {
@@ -103,6 +136,29 @@ impl From<LostWhy> for LostReason {
 ///
 /// It is an error itself whatever the error of the work is, so long as that can be shown: a
 /// `String` and a boxed error too. For that it does not name the work's error as its source.
+///
+/// ```
+/// use std::sync::Arc;
+/// use shizuku::Processor;
+/// use shizuku::kv::{lock::WithLockProcessError, rw_lock::LockedResourceWriteProcessor};
+///
+/// struct Length;
+///
+/// impl Processor<&'static str, Result<usize, String>> for Length {
+///     async fn process(&self, input: &'static str) -> Result<usize, String> {
+///         if input.is_empty() { Err("nothing".to_owned()) } else { Ok(input.len()) }
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let work = LockedResourceWriteProcessor::new(Arc::new(Length), &store, "my-resource");
+/// match work.process("").await {
+///     Err(WithLockProcessError::Process(error)) => assert_eq!(error, "nothing"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WithLockProcessError<E> {

@@ -13,6 +13,22 @@ use super::{entry::Mode, error::DistroRwLockError, participant::Observer};
 ///
 /// Readers wait without standing in the log while a writer holds or waits, so they are not listed
 /// until they hold.
+///
+/// ```
+/// use shizuku::kv::rw_lock::DistroRwLock;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let lock = DistroRwLock::new(&store, "catalogue")?;
+/// let guard = lock.write().await?;
+/// for holder in lock.holders().await? {
+///     let label = holder.label.as_deref().unwrap_or("somebody");
+///     let does = if holder.holds { "holds it" } else { "waits" };
+///     println!("{label} {does} since {:?}, with token {}", holder.since, holder.token);
+/// }
+/// # guard.release().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {

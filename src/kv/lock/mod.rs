@@ -3,6 +3,22 @@
 //!
 //! The locks themselves: [`rw_lock`](crate::kv::rw_lock), [`mutex`](crate::kv::mutex),
 //! [`semaphore`](crate::kv::semaphore) and [`election`](crate::kv::election).
+//!
+//! ```
+//! use std::time::Duration;
+//! use shizuku::kv::{lock::{DistroRwLockError, LockOptions}, mutex::DistroMutex};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+//! let options = LockOptions::new().timeout(Duration::from_millis(100)).label("host 7");
+//! let mutex = DistroMutex::with_options(&store, "invoices", options)?;
+//! let guard = mutex.lock().await?;
+//! let late = mutex.lock().await.unwrap_err();
+//! assert!(matches!(late, DistroRwLockError::Timeout { .. }));
+//! assert_eq!(mutex.holders().await?[0].label.as_deref(), Some("host 7"));
+//! guard.release().await?;
+//! # Ok(()) }
+//! ```
 #![doc = ""]
 #![doc = include_str!("guarantees.md")]
 

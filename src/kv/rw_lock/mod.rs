@@ -47,15 +47,49 @@ pub use processor::{LockedResourceReadProcessor, LockedResourceWriteProcessor, R
 
 guard! {
     /// A shared hold on a [`DistroRwLock`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// let lock = shizuku::kv::rw_lock::DistroRwLock::new(&store, "catalogue")?;
+    /// let (one, other) = (lock.read().await?, lock.read().await?);
+    /// assert!(one.is_held() && other.is_held());
+    /// assert!(lock.try_write().await?.is_none());
+    /// # Ok(()) }
+    /// ```
     ReadGuard
 }
 
 guard! {
     /// The one hold on a [`DistroRwLock`] that is not shared.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// let lock = shizuku::kv::rw_lock::DistroRwLock::new(&store, "catalogue")?;
+    /// let guard = lock.write().await?;
+    /// // … change it …
+    /// let guard = guard.downgrade().await?; // and let readers in
+    /// assert!(guard.is_held() && lock.try_read().await?.is_some());
+    /// # Ok(()) }
+    /// ```
     WriteGuard
 }
 
 /// A read-write lock; see the [module](self). Cheap to clone; makes no requests by itself.
+///
+/// ```
+/// use shizuku::kv::rw_lock::DistroRwLock;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let lock = DistroRwLock::new(&store, "catalogue")?;
+/// let guard = lock.read().await?;
+/// assert!(lock.try_read().await?.is_some());
+/// assert!(lock.try_write().await?.is_none());
+/// guard.release().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DistroRwLock {
     name: Name,

@@ -6,6 +6,29 @@ use super::{DistroRwLock, DistroRwLockError, WithLockProcessError};
 use crate::{kv::Store, processor::Processor};
 
 /// What came of work under a lock, and of the lock.
+///
+/// ```
+/// use std::sync::Arc;
+/// use shizuku::{Processor, kv::rw_lock::LockedResourceWriteProcessor};
+///
+/// struct Length;
+///
+/// impl Processor<&'static str, Result<usize, String>> for Length {
+///     async fn process(&self, input: &'static str) -> Result<usize, String> {
+///         if input.is_empty() { Err("nothing".to_owned()) } else { Ok(input.len()) }
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let work = LockedResourceWriteProcessor::new(Arc::new(Length), &store, "my-resource");
+/// let report = work.process_and_report("four").await?;
+/// assert_eq!(report.output, Ok(4));
+/// if let Err(error) = report.release {
+///     println!("somebody else may have been there with token {}: {error}", report.token);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report<T> {

@@ -1,0 +1,176 @@
+//! The API under another prefix: of a domain, as one account imports it from another, and where
+//! something else than a server answers there.
+
+use futures::{StreamExt, TryStreamExt};
+use harness::{LATEST, NatsServer};
+use shizuku::{
+    Client, ConnectOptions, Store,
+    kv::{BucketError, KvReadError, KvWriteError, Read, RemoveOptions, ServiceError},
+};
+
+use crate::{assert_refused, current, entry, keys, server, sign_in};
+
+/// Uses all parts of the API on a new bucket.
+async fn works(client: &Client) -> Store {
+    let store = client.create_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    current(&watch).await;
+    let first = store.put("a", "1").await.unwrap();
+    assert_eq!(entry(&watch).await.revision, first);
+    let second = store.update("a", "2", first).await.unwrap();
+    assert_eq!(entry(&watch).await.revision, second);
+    for lost in [
+        store.update("a", "3", first).await,
+        store.create("a", "3").await,
+    ] {
+        assert_eq!(lost.unwrap_err().conflict().unwrap().actual, Some(second));
+    }
+    let purge = RemoveOptions::purge().if_revision(second);
+    store.remove_with("a", purge).await.unwrap();
+    store.create("a", "4").await.unwrap();
+    assert_eq!(keys(&store).await, ["a"]);
+    assert_eq!(store.get_many("a").await.unwrap().len(), 1);
+    assert_eq!(
+        store.entry_with("a", Read::Leader).await.unwrap(),
+        store.entry("a").await.unwrap()
+    );
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_under_a_domain() {
+    let server = NatsServer::builder()
+        .version(LATEST)
+        .domain("hub")
+        .start()
+        .await
+        .unwrap();
+    let client = ConnectOptions::new()
+        .domain("hub")
+        .connect(server.url())
+        .await
+        .unwrap();
+    works(&client).await;
+}
+
+/// The guest imports the parts of the API one by one, so that its writes to `host.$KV.>` are nothing
+/// else.
+const ACCOUNTS: &str = r#"accounts {
+    HOST {
+        jetstream: enabled
+        users: [{ user: host, password: host }]
+        exports: [
+            { service: "$JS.API.>", response_type: stream }
+            { service: "$KV.>" }
+            { service: "$JS.FC.>" }
+            { stream: "_GUEST.>" }
+        ]
+    }
+    GUEST {
+        users: [{ user: guest, password: guest }]
+        imports: [
+            { service: { account: HOST, subject: "$JS.API.INFO" }, to: "host.INFO" }
+            { service: { account: HOST, subject: "$JS.API.STREAM.>" }, to: "host.STREAM.>" }
+            { service: { account: HOST, subject: "$JS.API.CONSUMER.>" }, to: "host.CONSUMER.>" }
+            { service: { account: HOST, subject: "$JS.API.DIRECT.>" }, to: "host.DIRECT.>" }
+            { service: { account: HOST, subject: "$KV.>" }, to: "host.$KV.>" }
+            { service: { account: HOST, subject: "$JS.FC.>" } }
+            { stream: { account: HOST, subject: "_GUEST.>" } }
+        ]
+    }
+}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_works_in_the_buckets_of_another() {
+    let server = NatsServer::builder()
+        .version(LATEST)
+        .config(ACCOUNTS)
+        .start()
+        .await
+        .unwrap();
+    let guest = ConnectOptions::new()
+        .user_and_password("guest", "guest")
+        .api_prefix("host")
+        .inbox_prefix("_GUEST")
+        .connect(server.url())
+        .await
+        .unwrap();
+    let store = works(&guest).await;
+
+    // It lies with the host.
+    let host = sign_in(&server, "host").await;
+    let theirs = host.open_bucket("b").await.unwrap();
+    assert_eq!(
+        theirs.entry("a").await.unwrap(),
+        store.entry("a").await.unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_none_are_malformed() {
+    let server = server(LATEST).await;
+    shizuku::connect(server.url())
+        .await
+        .unwrap()
+        .create_bucket("b")
+        .await
+        .unwrap();
+    for nonsense in ["", "{", "[]", "nonsense"] {
+        // Tells what the stream is like, and answers everything else with nonsense.
+        let nats = async_nats::connect(server.url()).await.unwrap();
+        let mut calls = nats.subscribe("fake.>").await.unwrap();
+        let service = tokio::spawn(async move {
+            while let Some(call) = calls.next().await {
+                let answer = match call.subject.strip_prefix("fake.STREAM.INFO.") {
+                    Some(stream) => {
+                        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+                        nats.request(subject, "".into()).await.unwrap().payload
+                    }
+                    None => nonsense.into(),
+                };
+                nats.publish(call.reply.unwrap(), answer).await.unwrap();
+            }
+        });
+        let client = ConnectOptions::new()
+            .api_prefix("fake")
+            .connect(server.url())
+            .await
+            .unwrap();
+        assert_refused!(
+            client.create_bucket("b").await,
+            BucketError::Service(ServiceError::Malformed { operation, .. }) if operation == "INFO"
+        );
+        assert_refused!(
+            client.delete_bucket("b").await,
+            BucketError::Service(ServiceError::Malformed { .. })
+        );
+        assert_refused!(
+            client.bucket_names().try_collect::<Vec<_>>().await,
+            BucketError::Service(ServiceError::Malformed { .. })
+        );
+        let store = client.open_bucket("b").await.unwrap();
+        // Somebody took it.
+        assert_refused!(
+            store.put("a", "1").await,
+            KvWriteError::OutcomeUnknown {
+                source: ServiceError::Malformed { .. },
+                ..
+            }
+        );
+        for read in [Read::Any, Read::Leader] {
+            assert_refused!(
+                store.entry_with("a", read).await,
+                KvReadError::Service(ServiceError::Malformed { .. })
+            );
+        }
+        assert_refused!(
+            store.get_many("a").await,
+            KvReadError::Service(ServiceError::Malformed { .. })
+        );
+        assert_refused!(
+            store.watch_all().await,
+            KvReadError::Service(ServiceError::Malformed { .. })
+        );
+        service.abort();
+    }
+}
