@@ -54,49 +54,51 @@ impl ByHand {
         sent.await.unwrap()
     }
 
-    pub(crate) async fn leave(&self, key: &str) -> jetstream::context::PublishAckFuture {
+    pub(crate) async fn leave(
+        &self,
+        key: &str,
+        revision: Option<u64>,
+    ) -> jetstream::context::PublishAckFuture {
         let mut headers = HeaderMap::new();
         headers.insert("KV-Operation", "PURGE");
         headers.insert("Nats-Rollup", "sub");
         headers.insert("Nats-TTL", "5");
+        if let Some(revision) = revision {
+            headers.insert("Nats-Expected-Last-Subject-Sequence", revision);
+        }
         let sent = self
             .peer
             .publish_with_headers(key.to_owned(), headers, "".into());
         sent.await.unwrap()
     }
 
-    /// Enters and leaves: how long each took. The echo of leaving comes in the next turn, as it does
-    /// for a lock that is acquired at once again.
+    /// Enters and leaves a lock that nobody watches: how long each took.
     pub(crate) async fn turn(&mut self) -> (Duration, Duration) {
-        let key = self.key();
+        let key = self.key_of("alone");
         let start = Instant::now();
-        let ack = self.enter(&key).await;
-        echo(&mut self.echoes, &key).await;
+        let ack = self.enter(&key).await.await.unwrap();
         let acquired = start.elapsed();
-        ack.await.unwrap();
         let start = Instant::now();
-        self.leave(&key).await.await.unwrap();
+        let left = self.leave(&key, Some(ack.sequence)).await;
+        left.await.unwrap();
         (acquired, start.elapsed())
     }
 
-    /// What a first acquire sends: a consumer together with something to prove that it is up to date,
-    /// and when that has come, the entry.
+    /// What a first acquire sends: the entry, and then a look at all that stands there.
     pub(crate) async fn cold(&mut self, lock: &str) -> Duration {
-        let (probe, entry) = (self.key_of(lock), self.key_of(lock));
+        let entry = self.key_of(lock);
         let start = Instant::now();
-        let (mut echoes, create) = watch(&self.nats, &self.peer, lock).await;
-        let seen = async {
-            let proof = self.enter(&probe).await;
-            echo(&mut echoes, &probe).await;
-            proof
-        };
-        let ((), proof) = futures::join!(create, seen);
-        let ack = self.enter(&entry).await;
-        echo(&mut echoes, &entry).await;
+        let ack = self.enter(&entry).await.await.unwrap();
+        let inbox = self.nats.new_inbox();
+        let mut shown = self.nats.subscribe(inbox.clone()).await.unwrap();
+        let all = format!(r#"{{"multi_last":["$KV.bench.{lock}.*"]}}"#);
+        let get = "$JS.API.DIRECT.GET.KV_bench";
+        let asked = self.nats.publish_with_reply(get, inbox, all.into());
+        asked.await.unwrap();
+        while shown.next().await.unwrap().status.is_none() {}
         let acquired = start.elapsed();
-        proof.await.unwrap();
-        ack.await.unwrap();
-        self.leave(&entry).await.await.unwrap();
+        let left = self.leave(&entry, Some(ack.sequence)).await;
+        left.await.unwrap();
         acquired
     }
 
@@ -110,7 +112,7 @@ impl ByHand {
                 _ => (&mut *other, &mut *one),
             };
             let key = from.key();
-            acks.push(from.leave(&key).await);
+            acks.push(from.leave(&key, None).await);
             echo(&mut to.echoes, &key).await;
         }
         let time = start.elapsed();

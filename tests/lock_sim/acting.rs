@@ -90,8 +90,8 @@ impl World {
                 Action::Purge { id, expect } => {
                     self.send(who, id, Message::Purge { expect }, Asked::Purge);
                 }
-                Action::Read => {
-                    self.send(who, EntryId::new("*"), Message::Read, Asked::Read);
+                Action::Read { after } => {
+                    self.send(who, EntryId::new("*"), Message::Read { after }, Asked::Read);
                 }
                 Action::Granted { claim, token, .. } => {
                     self.grants += 1;

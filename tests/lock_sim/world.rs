@@ -35,7 +35,9 @@ pub enum Message {
     Purge {
         expect: Option<u64>,
     },
-    Read,
+    Read {
+        after: u64,
+    },
 }
 
 #[derive(Clone, Copy)]

@@ -108,8 +108,9 @@ impl Backend for RestlessBucket {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
+        after: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        around(self.0.snapshot(filter)).boxed()
+        around(self.0.snapshot(filter, after)).boxed()
     }
 
     fn put<'a>(

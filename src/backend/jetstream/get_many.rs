@@ -64,12 +64,15 @@ impl Bucket {
 
 impl Bucket {
     /// The last revision of every key that passes the filter, as of one moment: a server lets no write
-    /// come between the answers to one request. `None` where one request is not enough.
+    /// come between the answers to one request. Of them those after a revision; `None` where one
+    /// request is not enough.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         filter: &KeyFilter,
+        after: u64,
     ) -> Result<Option<Vec<Entry>>, ServiceError> {
-        let Work::Page(mut page) = begin(self, vec![filter.clone()]).await? else {
+        let from = (after > 0).then_some(after + 1);
+        let Work::Page(mut page) = begin(self, vec![filter.clone()], from).await? else {
             return Ok(None);
         };
         let mut entries = Vec::new();
@@ -151,7 +154,7 @@ impl Many {
                     let Some(keys) = self.todo.pop_front() else {
                         return Ok(None);
                     };
-                    self.at_work = begin(&self.bucket, keys).await?;
+                    self.at_work = begin(&self.bucket, keys, None).await?;
                 }
                 Work::Slow(entries) => match entries.next().await {
                     Some(entry) => return entry.map(Some),
@@ -177,8 +180,12 @@ impl Many {
     }
 }
 
-/// Sends a job to the server.
-async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
+/// Sends a job to the server, for what there is from a sequence on.
+async fn begin(
+    bucket: &Arc<Bucket>,
+    keys: Vec<KeyFilter>,
+    from: Option<u64>,
+) -> Result<Work, ServiceError> {
     if !bucket.is_direct() || !bucket.batches.may_work() {
         return begin_slow(bucket, keys).await;
     }
@@ -195,7 +202,7 @@ async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, Servi
         answers,
         last: 0,
     };
-    page.ask(bucket, None).await?;
+    page.ask(bucket, from).await?;
     Ok(Work::Page(Box::new(page)))
 }
 

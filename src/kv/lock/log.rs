@@ -53,6 +53,11 @@ impl Log {
         self.through != 0 && seq - self.through - 1 == between as u64
     }
 
+    /// Everything up to this sequence is known; 0 where nothing is.
+    pub(super) fn through(&self) -> u64 {
+        self.through
+    }
+
     /// An own write was stored here.
     pub(super) fn acknowledged(&mut self, seq: u64) {
         if self.through == 0 || seq <= self.through {

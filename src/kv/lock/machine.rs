@@ -92,6 +92,15 @@ struct Probe {
     sent: Sent,
 }
 
+/// A snapshot that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Reading {
+    /// The largest ticket that it is for.
+    ticket: u64,
+    /// What it does not show, as it is known.
+    after: u64,
+}
+
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
@@ -110,8 +119,7 @@ pub struct Machine {
     log: Log,
     /// The last revision that a watch showed which does not know yet all that there is.
     catching_up: u64,
-    /// The largest ticket that a snapshot is under way for.
-    reading: Option<u64>,
+    reading: Option<Reading>,
     read_retry_at: Duration,
     claims: BTreeMap<ClaimId, Claim>,
     owners: BTreeMap<EntryId, ClaimId>,
@@ -358,15 +366,19 @@ impl Machine {
     /// first; `None` where the service could not tell.
     pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
         self.begin(now);
-        let asked = self.reading.take();
-        if let Some(messages) = messages {
-            self.snapshot(now, messages);
+        let Some(reading) = self.reading.take() else {
+            return;
+        };
+        if let Some(messages) = messages
+            && reading.after <= self.log.through()
+        {
+            self.snapshot(now, reading.after, messages);
         }
         // Whoever it should have told something and did not needs a watch.
         for state in self.claims.values_mut() {
             if state
                 .undecided()
-                .is_some_and(|ticket| Some(ticket) <= asked)
+                .is_some_and(|ticket| ticket <= reading.ticket)
             {
                 self.read_retry_at = now + TRUST_WINDOW / 2;
                 state.watch_from = now;

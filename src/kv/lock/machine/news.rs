@@ -126,10 +126,10 @@ impl Machine {
         }
     }
 
-    /// All that is alive in the log, as of one moment. It decides the entries that it shows, because
+    /// All that is alive in the log after a revision, up to which it is known, as of one moment. It decides the entries that it shows, because
     /// what is alive before them is then there too. A snapshot that does not show them may be of a
     /// copy that lags behind.
-    pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event]) {
+    pub(super) fn snapshot(&mut self, now: Duration, after: u64, messages: &[Event]) {
         let mut seen = BTreeSet::new();
         let mut last = 0;
         let mut shown = Vec::new();
@@ -164,7 +164,7 @@ impl Machine {
                 _ => {}
             }
         }
-        for gone in self.fold.drop_unseen(last, &seen) {
+        for gone in self.fold.drop_unseen(after + 1..=last, &seen) {
             self.entry_gone(&gone);
         }
         self.log.snapshot(last);

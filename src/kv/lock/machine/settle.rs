@@ -260,9 +260,17 @@ impl Machine {
 
     fn settle_read(&mut self, now: Duration) {
         if self.reading.is_none() && now >= self.read_retry_at {
-            self.reading = self.unread(now);
-            if self.reading.is_some() {
-                self.actions.push_back(Action::Read);
+            self.reading = self.unread(now).map(|ticket| Reading {
+                ticket,
+                // What others have left behind may be gone without a trace: all is looked at again.
+                after: if self.is_contended() {
+                    0
+                } else {
+                    self.log.through()
+                },
+            });
+            if let Some(Reading { after, .. }) = self.reading {
+                self.actions.push_back(Action::Read { after });
             }
         }
     }
