@@ -64,7 +64,7 @@ impl ByHand {
         headers.insert("Nats-Rollup", "sub");
         headers.insert("Nats-TTL", "5");
         if let Some(revision) = revision {
-            headers.insert("Nats-Expected-Last-Subject-Sequence", revision);
+            headers.insert("Nats-Expected-Last-Subject-Sequence", revision.to_string());
         }
         let sent = self
             .peer
