@@ -1,4 +1,4 @@
-// Makes dist/ out of gen/ (wasm-pack's) and ts/: JavaScript by esbuild, types by tsc. Prints what a
+// Makes dist/ out of gen/ (wasm-pack's, shrunk) and ts/: JavaScript by esbuild, types by tsc. Prints what a
 // visitor downloads, and fails above the limits (JSON, the first argument).
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ const generated = {
   name: "generated",
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^#(full|core)$/ }, ({ path }) => ({
-      path: join(root, "gen", path.slice(1), "shizuku.js"),
+      path: join(root, "gen", path.slice(1), "glue.js"),
       sideEffects: false,
     }));
     onResolve({ filter: /^#(full|core)-code$/ }, ({ path }) => ({
