@@ -27,6 +27,11 @@ fn drive(work: LocalBoxFuture<'static, Result<JsValue>>) -> Promise {
     future_to_promise(async move { work.await.map_err(JsValue::from) })
 }
 
+/// Starts a task. Boxed for the same reason.
+pub(crate) fn spawn(task: LocalBoxFuture<'static, ()>) {
+    spawn_local(task);
+}
+
 /// A promise of a [`RawClient`].
 #[wasm_bindgen]
 #[allow(unreachable_pub, reason = "JavaScript reaches it")]
@@ -183,12 +188,12 @@ type Answer = oneshot::Sender<std::result::Result<Credentials, BoxError>>;
 /// `Send` and JavaScript's things are not, so a task of our own asks.
 fn ask(options: ConnectOptions, provider: Function) -> ConnectOptions {
     let (questions, mut asked) = mpsc::channel::<Answer>(1);
-    spawn_local(async move {
+    spawn(Box::pin(async move {
         while let Some(answer) = asked.recv().await {
             // Nobody listens any more where a connect was given up.
             let _ = answer.send(call(&provider).await.map_err(BoxError::from));
         }
-    });
+    }));
     options.credentials_from(move || {
         let questions = questions.clone();
         async move {

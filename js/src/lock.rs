@@ -18,10 +18,10 @@ use shizuku::kv::{
 };
 use tokio::sync::{Mutex, oneshot, watch};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::{
-    client::promise,
+    client::{promise, spawn},
     error::{Fault, Result, number, object},
     options::Options,
     store::RawStore,
@@ -154,7 +154,7 @@ impl RawGuard {
             lost,
         };
         // One task owns the guard: it waits for a loss and for the release at the same time.
-        spawn_local(keep(guard, asked, tell));
+        spawn(Box::pin(keep(guard, asked, tell)));
         raw
     }
 }

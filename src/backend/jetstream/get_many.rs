@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, task::Poll};
 use bytestring::ByteString;
 use futures::{
     StreamExt, TryStreamExt,
-    future::{self, Either, select},
+    future::{Either, select},
     poll,
     stream::{self, BoxStream},
 };
@@ -97,8 +97,10 @@ enum Work {
     Next,
     /// A request whose answers come in.
     Page(Box<Page>),
-    /// What a server without batches can do.
-    Slow(BoxStream<'static, Result<Entry, ServiceError>>),
+    /// What a server without batches can do for a filter.
+    Listing(Box<Watch>),
+    /// What it can do for keys.
+    Gets(BoxStream<'static, Result<Option<Entry>, ServiceError>>),
 }
 
 struct Page {
@@ -130,9 +132,16 @@ impl Many {
                     };
                     self.at_work = begin(&self.bucket, keys).await?;
                 }
-                Work::Slow(entries) => match entries.next().await {
-                    Some(Ok(entry)) if !self.filters.wants(&entry.key) => {}
-                    Some(entry) => return entry.map(Some),
+                Work::Listing(listing) => match listing.try_next().await? {
+                    Some(WatchEvent::Entry(entry)) if self.filters.wants(&entry.key) => {
+                        return Ok(Some(entry));
+                    }
+                    Some(_) => {}
+                    None => self.at_work = Work::Next,
+                },
+                Work::Gets(gets) => match gets.try_next().await? {
+                    Some(Some(entry)) => return Ok(Some(entry)),
+                    Some(None) => {}
                     None => self.at_work = Work::Next,
                 },
                 Work::Page(page) => {
@@ -188,22 +197,15 @@ async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, 
             once: true,
         };
         let listing = Watch::begin(Plan::new(bucket, Filters::new(&keys), request)).await?;
-        let entries = listing.try_filter_map(|event| {
-            future::ok(match event {
-                WatchEvent::Entry(entry) => Some(entry),
-                WatchEvent::Current | WatchEvent::Interrupted => None,
-            })
-        });
-        return Ok(Work::Slow(entries.boxed()));
+        return Ok(Work::Listing(Box::new(listing)));
     }
     let gets = stream::iter(keys)
         .map(move |key| {
             let bucket = Arc::clone(&bucket);
             async move { bucket.get(&Key::from_filter(key), None, Read::Any).await }
         })
-        .buffer_unordered(SINGLE_GETS)
-        .try_filter_map(future::ok);
-    Ok(Work::Slow(gets.boxed()))
+        .buffer_unordered(SINGLE_GETS);
+    Ok(Work::Gets(gets.boxed()))
 }
 
 impl Page {
