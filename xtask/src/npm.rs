@@ -154,8 +154,8 @@ fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
 
 /// Compresses the code as far as gzip goes: it is embedded so.
 fn zip(folder: &Path) -> Result {
-    let code = fs::read(folder.join("shizuku.wasm"))?;
-    let file = fs::File::create(folder.join("shizuku.wasm.gz"))?;
+    let code = fs::read(folder.join("shizuku.folded"))?;
+    let file = fs::File::create(folder.join("shizuku.folded.gz"))?;
     let options = zopfli::Options::default();
     zopfli::compress(options, zopfli::Format::Gzip, &*code, file)?;
     Ok(())
