@@ -6,7 +6,7 @@ import { transform } from "esbuild";
 
 const source = join(dirname(dirname(fileURLToPath(import.meta.url))), "ts/unfold.ts");
 const { code: script } = await transform(readFileSync(source, "utf8"), { loader: "ts" });
-const { GET_RECENT, inBulk, operands, RECENT, rest, Stream, STREAMS, toFront, unfold } = await import(
+const { GET_RECENT, inBulk, nesting, operands, RECENT, rest, Stream, STREAMS, toFront, unfold } = await import(
   `data:text/javascript,${encodeURIComponent(script)}`
 );
 
@@ -36,15 +36,15 @@ export function fold(code) {
   const start = codeSection(code);
   while (at < start) byte(Stream.plain);
   for (let functions = number(Stream.plain); functions > 0; functions -= 1) {
-    const size = number(Stream.plain);
-    const end = at + size;
-    for (let groups = number(Stream.plain); groups > 0; groups -= 1) {
-      number(Stream.plain);
-      byte(Stream.plain);
+    number(); // its length
+    for (let groups = number(Stream.locals); groups > 0; groups -= 1) {
+      number(Stream.locals);
+      byte(Stream.locals);
     }
     const recent = [];
-    while (at < end) {
+    for (let depth = 1; depth > 0; ) {
       const opcode = code[at++];
+      depth += nesting(opcode);
       if (!isKnown(opcode)) throw new Error(`ts/unfold.ts does not know the opcode ${opcode}`);
       if (opcode >= 0x20 && opcode <= 0x22) {
         const index = number();

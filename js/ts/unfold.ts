@@ -3,7 +3,8 @@
  * offsets with offsets, and so on. gzip makes a fifth less of that, and putting it together takes a
  * few milliseconds. `scripts/fold.mjs` takes it apart.
  *
- * What comes apart is the code section; all else is the first stream. Locals are told by how many
+ * What comes apart is the code section; all else is the first stream. How long a function is, is left
+ * out, as its end says it. Locals are told by how many
  * others were used since, as the same few are used again and again.
  *
  * ```text
@@ -28,10 +29,15 @@ export const Stream = {
   other: 13,
   /** By opcode, as are alignments. */
   label: 14,
-  alignment: 17,
+  /** What a function keeps in locals. */
+  locals: 17,
+  alignment: 18,
 } as const;
 
 export const STREAMS = Stream.alignment + 0x3f - 0x28;
+
+/** How many bytes the length of a function may take. */
+const LONGEST = 5;
 
 /** Stands for `local.get` of the local that was used last; the next one for that of the one before. */
 export const GET_RECENT = 0xf0;
@@ -79,6 +85,12 @@ export function inBulk(opcode: number): number {
   return opcode === 8 || opcode === 10 || opcode === 12 || opcode === 14 ? 2 : 1;
 }
 
+/** How an opcode changes the number of blocks that are open. */
+export function nesting(opcode: number): number {
+  if (opcode === 0x0b) return -1; // end
+  return opcode >= 0x02 && opcode <= 0x04 ? 1 : 0;
+}
+
 /** The stream of the second and later bytes of a number. */
 export function rest(stream: number): number {
   return stream >= Stream.loaded && stream < Stream.int ? stream + 1 : stream;
@@ -97,7 +109,7 @@ export function toFront(recent: number[], rank: number): number {
 export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
   const view = new DataView(folded.buffer, folded.byteOffset);
   const word = (index: number): number => view.getUint32(4 * index, true);
-  const code = new Uint8Array(word(0));
+  const code = new Uint8Array(word(0) + LONGEST);
   const from = new Uint32Array(STREAMS);
   for (let stream = 0, at = 4 * (2 + STREAMS); stream < STREAMS; stream += 1) {
     from[stream] = at;
@@ -120,23 +132,25 @@ export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
     return value;
   };
 
+  const put = (value: number): void => {
+    let bits = value;
+    for (; bits > 127; bits >>= 7) code[to++] = bits | 128;
+    code[to++] = bits;
+  };
   const followers = Array.from({ length: 256 }, (_, opcode) => operands(opcode));
 
   while (to < word(1)) byte(Stream.plain);
   for (let functions = number(Stream.plain); functions > 0; functions -= 1) {
-    const size = number(Stream.plain);
-    const end = to + size;
-    for (let groups = number(Stream.plain); groups > 0; groups -= 1) {
-      number(Stream.plain);
-      byte(Stream.plain);
+    const place = to;
+    const begin = place + LONGEST;
+    to = begin;
+    for (let groups = number(Stream.locals); groups > 0; groups -= 1) {
+      number(Stream.locals);
+      byte(Stream.locals);
     }
     const recent: number[] = [];
-    const local = (rank: number): void => {
-      let index = toFront(recent, rank);
-      for (; index > 127; index >>= 7) code[to++] = index | 128;
-      code[to++] = index;
-    };
-    while (to < end) {
+    const local = (rank: number): void => put(toFront(recent, rank));
+    for (let depth = 1; depth > 0; ) {
       const opcode = take(Stream.opcode);
       if (opcode >= GET_RECENT && opcode < GET_RECENT + RECENT) {
         code[to++] = 0x20;
@@ -144,6 +158,7 @@ export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
         continue;
       }
       code[to++] = opcode;
+      depth += nesting(opcode);
       switch (opcode) {
         case 0x0e: // br_table
           for (let labels = number(Stream.other); labels >= 0; labels -= 1) number(Stream.label + 2);
@@ -165,7 +180,12 @@ export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
           for (const stream of followers[opcode] ?? []) number(stream);
       }
     }
+    const end = to;
+    to = place;
+    put(end - begin);
+    code.copyWithin(to, begin, end);
+    to += end - begin;
   }
-  while (to < code.length) byte(Stream.plain);
-  return code;
+  while (to < word(0)) byte(Stream.plain);
+  return code.subarray(0, to);
 }
