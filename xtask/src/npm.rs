@@ -156,7 +156,11 @@ fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
 fn zip(folder: &Path) -> Result {
     let code = fs::read(folder.join("shizuku.folded"))?;
     let file = fs::File::create(folder.join("shizuku.folded.gz"))?;
-    let options = zopfli::Options::default();
+    let options = zopfli::Options {
+        // There are some forty streams in it, and each wants a code of its own.
+        maximum_block_splits: 60,
+        ..zopfli::Options::default()
+    };
     zopfli::compress(options, zopfli::Format::Gzip, &*code, file)?;
     Ok(())
 }
