@@ -254,7 +254,8 @@ impl ConnectError {
 
 /// The address without what stands between `//` and `@`: errors end up in logs.
 pub(crate) fn without_secrets(url: &str) -> String {
-    let server = |server: &str| match (server.find("//"), server.rfind('@')) {
+    let slashes = |server: &str| server.as_bytes().windows(2).position(|two| two == b"//");
+    let server = |server: &str| match (slashes(server), server.rfind('@')) {
         (Some(start), Some(end)) if start + 2 <= end => {
             format!("{}…{}", &server[..start + 2], &server[end..])
         }

@@ -264,7 +264,9 @@ impl ConnectOptions {
             ("inbox_prefix", &self.inbox_prefix),
         ] {
             let bad = |character: char| {
-                character.is_whitespace() || character.is_control() || "*>".contains(character)
+                character.is_whitespace()
+                    || character.is_control()
+                    || matches!(character, '*' | '>')
             };
             if prefix.split('.').any(str::is_empty) || prefix.contains(bad) {
                 return Err(InvalidOption::new(
@@ -303,12 +305,16 @@ impl fmt::Debug for ConnectOptions {
 #[cfg(any(feature = "native", feature = "web"))]
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 pub(crate) fn parse_creds(text: &str) -> Result<(String, String), BoxError> {
-    let after = |marker: &str| {
+    let after = |marker: [&str; 3]| {
         let mut lines = text.lines().map(str::trim);
-        lines.find(|line| line.contains("BEGIN") && line.contains(marker))?;
+        let has = |line: &str, word: &str| line.split([' ', '-']).any(|part| part == word);
+        lines.find(|line| marker.iter().all(|word| has(line, word)))?;
         lines.find(|line| !line.is_empty()).map(str::to_owned)
     };
-    match (after("USER JWT"), after("NKEY SEED")) {
+    match (
+        after(["BEGIN", "USER", "JWT"]),
+        after(["BEGIN", "NKEY", "SEED"]),
+    ) {
         (Some(jwt), Some(seed)) => Ok((jwt, seed)),
         (None, _) => Err("the credentials text has no user JWT".into()),
         (_, None) => Err("the credentials text has no NKey seed".into()),

@@ -31,8 +31,13 @@ cfg_if::cfg_if! {
         pub(crate) fn spawn(
             task: impl Future<Output = ()> + Send + 'static,
         ) -> Result<(), ServiceError> {
-            wasm_bindgen_futures::spawn_local(task);
+            start(Box::pin(task));
             Ok(())
+        }
+
+        // Boxed, so that what drives a task is compiled once.
+        fn start(task: futures::future::LocalBoxFuture<'static, ()>) {
+            wasm_bindgen_futures::spawn_local(task);
         }
 
         /// Starts the task that owns a socket, which a browser lets no other thread have.
@@ -40,7 +45,7 @@ cfg_if::cfg_if! {
         pub(crate) fn spawn_actor(
             task: impl Future<Output = ()> + 'static,
         ) -> Result<(), ServiceError> {
-            wasm_bindgen_futures::spawn_local(task);
+            start(Box::pin(task));
             Ok(())
         }
 
@@ -55,7 +60,7 @@ cfg_if::cfg_if! {
             let millis = millis + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
             let (mut over, wait) = oneshot::channel();
             // The timer cannot leave this thread, so a task holds it; not longer than needed.
-            wasm_bindgen_futures::spawn_local(async move {
+            start(Box::pin(async move {
                 let (fire, fired) = oneshot::channel();
                 let timer = gloo_timers::callback::Timeout::new(millis, move || _ = fire.send(()));
                 let is_over = match select(fired, std::pin::pin!(over.closed())).await {
@@ -66,7 +71,7 @@ cfg_if::cfg_if! {
                 if is_over {
                     _ = over.send(());
                 }
-            });
+            }));
             Box::pin(async move {
                 if wait.await.is_err() {
                     // Only when the page is torn down.

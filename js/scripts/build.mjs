@@ -1,4 +1,4 @@
-// Makes dist/ out of gen/ (wasm-pack's) and ts/: JavaScript by esbuild, types by tsc. Prints what a
+// Makes dist/ out of gen/ (wasm-pack's, shrunk) and ts/: JavaScript by esbuild, types by tsc. Prints what a
 // visitor downloads, and fails above the limits (JSON, the first argument).
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -12,21 +12,21 @@ const dist = join(root, "dist");
 const limits = JSON.parse(process.argv[2] ?? "{}");
 const wasm = (name) => join(root, "gen", name, "shizuku.wasm");
 
-/** `#full` is wasm-bindgen's module, `#full-code` the code as text: gzip, then base64. */
+/** `#full` is wasm-bindgen's module, `#full-code` the code as text: folded, then gzip, then base64. */
 const generated = {
   name: "generated",
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^#(full|core)$/ }, ({ path }) => ({
-      path: join(root, "gen", path.slice(1), "shizuku.js"),
+      path: join(root, "gen", path.slice(1), "glue.js"),
       sideEffects: false,
     }));
     onResolve({ filter: /^#(full|core)-code$/ }, ({ path }) => ({
-      path: wasm(path.slice(1, -"-code".length)),
+      path: join(root, "gen", path.slice(1, -"-code".length), "shizuku.folded.gz"),
       namespace: "code",
       sideEffects: false,
     }));
     onLoad({ filter: /./, namespace: "code" }, ({ path }) => ({
-      contents: readFileSync(`${path}.gz`).toString("base64"),
+      contents: readFileSync(path).toString("base64"),
       loader: "text",
     }));
   },

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use futures::{StreamExt, channel::mpsc, channel::oneshot, future::LocalBoxFuture};
+use futures::{StreamExt, future::LocalBoxFuture};
 use js_sys::{Array, Function, Object, Promise};
 use shizuku::{
     ConnectOptions, ConnectionState, Credentials,
     kv::{BoxError, BucketConfig, LimitMarkers, Storage},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
@@ -25,6 +25,11 @@ pub(crate) fn promise(work: impl Future<Output = Result<JsValue>> + 'static) -> 
 
 fn drive(work: LocalBoxFuture<'static, Result<JsValue>>) -> Promise {
     future_to_promise(async move { work.await.map_err(JsValue::from) })
+}
+
+/// Starts a task. Boxed for the same reason.
+pub(crate) fn spawn(task: LocalBoxFuture<'static, ()>) {
+    spawn_local(task);
 }
 
 /// A promise of a [`RawClient`].
@@ -182,18 +187,18 @@ type Answer = oneshot::Sender<std::result::Result<Credentials, BoxError>>;
 /// Has a JavaScript function answer the credentials at every connect. The library's futures are
 /// `Send` and JavaScript's things are not, so a task of our own asks.
 fn ask(options: ConnectOptions, provider: Function) -> ConnectOptions {
-    let (questions, mut asked) = mpsc::unbounded::<Answer>();
-    spawn_local(async move {
-        while let Some(answer) = asked.next().await {
+    let (questions, mut asked) = mpsc::channel::<Answer>(1);
+    spawn(Box::pin(async move {
+        while let Some(answer) = asked.recv().await {
             // Nobody listens any more where a connect was given up.
             let _ = answer.send(call(&provider).await.map_err(BoxError::from));
         }
-    });
+    }));
     options.credentials_from(move || {
-        let (answer, answered) = oneshot::channel();
-        let asked = questions.unbounded_send(answer);
+        let questions = questions.clone();
         async move {
-            asked?;
+            let (answer, answered) = oneshot::channel();
+            questions.send(answer).await?;
             answered.await?
         }
     })
@@ -237,7 +242,7 @@ fn bucket_config(name: String, given: &Options) -> Result<BucketConfig> {
         Some(_) => {
             return Err(Fault::new(
                 "invalid_option",
-                "invalid storage: \"file\" or \"memory\" is needed",
+                &"invalid storage: \"file\" or \"memory\" is needed",
             ));
         }
     };

@@ -12,42 +12,44 @@ use wasm_bindgen::JsValue;
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
 /// An error on its way to JavaScript. The codes are part of the public API.
+///
+/// It is made there at once: every function of the bindings hands it on, and a handle is less to
+/// hand on than what is in it.
 #[derive(Debug)]
-pub(crate) struct Fault {
-    code: &'static str,
-    message: String,
-    fields: Vec<(&'static str, JsValue)>,
-}
+pub(crate) struct Fault(Array);
 
 impl Fault {
-    #[allow(clippy::needless_pass_by_value, reason = "errors and texts alike")]
-    pub(crate) fn new(code: &'static str, message: impl std::fmt::Display) -> Self {
-        Self {
-            code,
-            message: message.to_string(),
-            fields: Vec::new(),
-        }
+    pub(crate) fn new(code: &str, message: &dyn std::fmt::Display) -> Self {
+        let message = message.to_string();
+        Self(Array::of3(
+            &code.into(),
+            &message.into(),
+            &Object::new().into(),
+        ))
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<JsValue>) -> Self {
-        self.fields.push((name, value.into()));
+    pub(crate) fn with(self, name: &str, value: impl Into<JsValue>) -> Self {
+        set(&self.0.get(2), name, &value.into());
         self
     }
 }
 
 impl From<Fault> for JsValue {
     fn from(fault: Fault) -> Self {
-        let fields = object(fault.fields);
-        Array::of3(&fault.code.into(), &fault.message.into(), &fields).into()
+        fault.0.into()
     }
+}
+
+fn set(object: &JsValue, name: &str, value: &JsValue) {
+    // Setting a property of a fresh plain object cannot fail.
+    let _ = Reflect::set(object, &name.into(), value);
 }
 
 /// A plain object.
 pub(crate) fn object(fields: impl IntoIterator<Item = (&'static str, JsValue)>) -> JsValue {
     let object = Object::new();
     for (name, value) in fields {
-        // Setting a property of a fresh plain object cannot fail.
-        let _ = Reflect::set(&object, &name.into(), &value);
+        set(&object, name, &value);
     }
     object.into()
 }
@@ -91,7 +93,7 @@ impl From<KvReadError> for Fault {
             KvReadError::InvalidKey(error) => error.into(),
             KvReadError::InvalidOption(error) => error.into(),
             KvReadError::Service(error) => error.into(),
-            other => Self::new("internal", other),
+            other => Self::new("internal", &other),
         }
     }
 }
@@ -103,16 +105,16 @@ impl From<KvWriteError> for Fault {
             KvWriteError::InvalidKey(error) => error.into(),
             KvWriteError::InvalidOption(error) => error.into(),
             KvWriteError::Conflict(conflict) => conflict.into(),
-            KvWriteError::TooLarge { key, size, limit } => Self::new("too_large", message)
+            KvWriteError::TooLarge { key, size, limit } => Self::new("too_large", &message)
                 .with("key", key.as_str())
                 .with("size", size)
                 .with("limit", limit),
             KvWriteError::OutcomeUnknown { key, .. } => {
-                Self::new("outcome_unknown", message).with("key", key.as_str())
+                Self::new("outcome_unknown", &message).with("key", key.as_str())
             }
             KvWriteError::Read(error) => (*error).into(),
             KvWriteError::Service(error) => error.into(),
-            _ => Self::new("internal", message),
+            _ => Self::new("internal", &message),
         }
     }
 }
@@ -129,24 +131,24 @@ impl From<BucketError> for Fault {
                 differences,
             } => {
                 let settings = differences.iter().map(|found| JsValue::from(found.setting));
-                Self::new("bucket_mismatch", message)
+                Self::new("bucket_mismatch", &message)
                     .with("bucket", bucket.as_ref())
                     .with("settings", settings.collect::<Array>())
             }
-            _ => Self::new("internal", message),
+            _ => Self::new("internal", &message),
         }
     }
 }
 
 impl From<ServiceError> for Fault {
     fn from(error: ServiceError) -> Self {
-        Self::of_service(&error, error.to_string())
+        Self::of_service(&error, &error)
     }
 }
 
 impl Fault {
     /// What the service said, in words that may say more.
-    pub(crate) fn of_service(error: &ServiceError, message: String) -> Self {
+    pub(crate) fn of_service(error: &ServiceError, message: &dyn std::fmt::Display) -> Self {
         match error {
             ServiceError::BucketNotFound { bucket } => {
                 Self::new("bucket_not_found", message).with("bucket", bucket.as_ref())
@@ -181,6 +183,6 @@ impl From<ConnectError> for Fault {
             ConnectError::Authentication { .. } => "authentication",
             _ => "unreachable",
         };
-        Self::new(code, message)
+        Self::new(code, &message)
     }
 }

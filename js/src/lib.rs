@@ -11,3 +11,7 @@ mod options;
 mod pack;
 mod store;
 mod watch;
+
+// A third of the code of the standard library's, and its time is bounded.
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

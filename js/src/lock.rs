@@ -8,7 +8,6 @@ use std::{
 
 use futures::{
     StreamExt,
-    channel::oneshot,
     future::{Either, select},
     stream::BoxStream,
 };
@@ -17,12 +16,12 @@ use shizuku::kv::{
     lock::{DistroRwLockError, Holder, LockOptions, LostReason, Mode},
     rw_lock::{DistroRwLock, ReadGuard, WriteGuard},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::{
-    client::promise,
+    client::{promise, spawn},
     error::{Fault, Result, number, object},
     options::Options,
     store::RawStore,
@@ -155,7 +154,7 @@ impl RawGuard {
             lost,
         };
         // One task owns the guard: it waits for a loss and for the release at the same time.
-        spawn_local(keep(guard, asked, tell));
+        spawn(Box::pin(keep(guard, asked, tell)));
         raw
     }
 }
@@ -284,20 +283,20 @@ impl From<DistroRwLockError> for Fault {
         match error {
             DistroRwLockError::InvalidName(error) => error.into(),
             DistroRwLockError::InvalidOption(error) => error.into(),
-            DistroRwLockError::NotSupported { .. } => Self::new("unsupported", message),
+            DistroRwLockError::NotSupported { .. } => Self::new("unsupported", &message),
             DistroRwLockError::Lost {
                 lock,
                 token,
                 reason,
-            } => Self::new("lock_lost", message)
+            } => Self::new("lock_lost", &message)
                 .with("lock", lock)
                 .with("token", number(token))
                 .with("reason", reason.to_string()),
             DistroRwLockError::Timeout { lock, .. } => {
-                Self::new("lock_timeout", message).with("lock", lock)
+                Self::new("lock_timeout", &message).with("lock", lock)
             }
-            DistroRwLockError::Service { source, .. } => Self::of_service(&source, message),
-            _ => Self::new("internal", message),
+            DistroRwLockError::Service { source, .. } => Self::of_service(&source, &message),
+            _ => Self::new("internal", &message),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Options {
         let wrong = || {
             Fault::new(
                 "invalid_option",
-                format!("invalid {name}: {wanted} is needed"),
+                &format_args!("invalid {name}: {wanted} is needed"),
             )
         };
         read(&value).map(Some).ok_or_else(wrong)

@@ -153,7 +153,7 @@ impl RawStore {
 }
 
 fn wrong(option: &'static str, why: &str) -> Fault {
-    Fault::new("invalid_option", format!("invalid {option}: {why}"))
+    Fault::new("invalid_option", &format_args!("invalid {option}: {why}"))
 }
 
 fn expected(expect: f64) -> Result<Expect> {

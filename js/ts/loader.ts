@@ -5,6 +5,7 @@
  */
 import { WasmError } from "./errors.js";
 import type { Engine, Glue } from "./raw.js";
+import { unfold } from "./unfold.js";
 
 /** Where the WebAssembly code comes from. */
 export type WasmSource = WebAssembly.Module | BufferSource | Response | URL | string;
@@ -77,11 +78,11 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** Compiles code that is embedded as text: gzip, then base64. */
+/** Compiles code that is embedded as text: folded, then gzip, then base64. */
 export async function compileEmbedded(text: string): Promise<WebAssembly.Module> {
   const zipped = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return WebAssembly.compile(await new Response(stream).arrayBuffer());
+  return WebAssembly.compile(unfold(new Uint8Array(await new Response(stream).arrayBuffer())));
 }
 
 /**

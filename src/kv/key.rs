@@ -171,8 +171,9 @@ fn check_filter(text: &str) -> Result<(), InvalidKey> {
     let mut tokens = text.split('.').peekable();
     while let Some(token) = tokens.next() {
         let last = tokens.peek().is_none();
-        let misplaced = (token.contains('*') && token != "*")
-            || (token.contains('>') && (token != ">" || !last));
+        // Bytes: a search for a character brings one for any text along.
+        let has = |wildcard| token.as_bytes().contains(&wildcard);
+        let misplaced = (has(b'*') && token != "*") || (has(b'>') && (token != ">" || !last));
         if misplaced {
             return Err(refuse(kind, text, InvalidReason::Wildcard));
         }

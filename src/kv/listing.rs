@@ -107,16 +107,19 @@ impl Store {
             once: true,
         };
         let read_error = |error| KvWriteError::Read(Box::new(error));
-        let mut entries = self
-            .list(vec![KeyFilter::all()], request)
+        let mut events = self
+            .backend()
+            .watch(&[KeyFilter::all()], request)
             .await
             .map_err(read_error)?;
         // The listing is read to its end first: clearing while the server lists would make its
         // slow reader out of us.
         let now = self.backend().now();
         let mut markers = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(read_error)?;
+        while let Some(event) = events.next().await {
+            let WatchEvent::Entry(entry) = event.map_err(|error| read_error(error.into()))? else {
+                continue;
+            };
             let old_enough = older_than.is_zero()
                 || now
                     .duration_since(entry.created)

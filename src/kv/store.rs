@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{TryStreamExt, future};
+use futures::TryStreamExt;
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -211,11 +211,14 @@ impl Store {
         let filters = keys.into_filters()?;
         let reserved = filters.iter().any(KeyFilter::names_reserved);
         let wanted = |entry: &Entry| !entry.is_removal() && (reserved || !entry.key.is_reserved());
-        self.backend
-            .get_many(&filters)
-            .try_filter(|entry| future::ready(wanted(entry)))
-            .try_collect()
-            .await
+        let mut found = Vec::new();
+        let mut entries = self.backend.get_many(&filters);
+        while let Some(entry) = entries.try_next().await? {
+            if wanted(&entry) {
+                found.push(entry);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -154,9 +154,13 @@ fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
 
 /// Compresses the code as far as gzip goes: it is embedded so.
 fn zip(folder: &Path) -> Result {
-    let code = fs::read(folder.join("shizuku.wasm"))?;
-    let file = fs::File::create(folder.join("shizuku.wasm.gz"))?;
-    let options = zopfli::Options::default();
+    let code = fs::read(folder.join("shizuku.folded"))?;
+    let file = fs::File::create(folder.join("shizuku.folded.gz"))?;
+    let options = zopfli::Options {
+        // There are some forty streams in it, and each wants a code of its own.
+        maximum_block_splits: 60,
+        ..zopfli::Options::default()
+    };
     zopfli::compress(options, zopfli::Format::Gzip, &*code, file)?;
     Ok(())
 }

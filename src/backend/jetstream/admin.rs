@@ -1,9 +1,9 @@
 //! Whole buckets: make, change, open, delete, list, report.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration, vec::IntoIter};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, stream, stream::BoxStream};
 
 use super::{
     JetStream,
@@ -136,29 +136,38 @@ impl JetStream {
     /// The names of all buckets, page by page.
     pub(super) fn names(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
         // By name and not by subject: a mirror has no subjects.
-        let pages = stream::try_unfold(Some(0), move |offset| async move {
-            let Some(offset) = offset else {
-                return Ok::<_, BucketError>(None);
-            };
-            let request = Bytes::from(format!(r#"{{"offset":{offset}}}"#));
-            let answer = match self.api.call_raw("STREAM.NAMES", "", request).await {
-                Ok(answer) => answer,
-                Err(Failure::Refused(error)) => return Err(refused(error, None).into()),
-                Err(Failure::Service(error)) => return Err(error.into()),
-            };
-            let page: StreamNames =
-                json::read(&answer).map_err(|error| malformed("STREAM.NAMES", error))?;
-            let streams = page.streams;
-            let end = offset + streams.len();
-            let next = (!streams.is_empty() && end < page.total).then_some(end);
-            let names: Vec<_> = streams
-                .iter()
-                .filter_map(|stream| BucketName::new(stream.strip_prefix("KV_")?).ok())
-                .map(Ok::<_, BucketError>)
-                .collect();
-            Ok(Some((stream::iter(names), next)))
+        let start = (Vec::new().into_iter(), Some(0));
+        let names = stream::try_unfold(start, move |(mut page, mut next)| async move {
+            loop {
+                let bucket = |stream: String| BucketName::new(stream.strip_prefix("KV_")?).ok();
+                if let Some(name) = page.by_ref().find_map(bucket) {
+                    return Ok(Some((name, (page, next))));
+                }
+                let Some(offset) = next else {
+                    return Ok(None);
+                };
+                (page, next) = self.page_of_names(offset).await?;
+            }
         });
-        pages.try_flatten().boxed()
+        names.boxed()
+    }
+
+    /// The names of streams from an offset on, and where the next page begins.
+    async fn page_of_names(
+        &self,
+        offset: usize,
+    ) -> Result<(IntoIter<String>, Option<usize>), ServiceError> {
+        let request = Bytes::from(format!(r#"{{"offset":{offset}}}"#));
+        let answer = match self.api.call_raw("STREAM.NAMES", "", request).await {
+            Ok(answer) => answer,
+            Err(Failure::Refused(error)) => return Err(refused(error, None)),
+            Err(Failure::Service(error)) => return Err(error),
+        };
+        let page: StreamNames =
+            json::read(&answer).map_err(|error| malformed("STREAM.NAMES", error))?;
+        let end = offset + page.streams.len();
+        let next = (!page.streams.is_empty() && end < page.total).then_some(end);
+        Ok((page.streams.into_iter(), next))
     }
 }
 

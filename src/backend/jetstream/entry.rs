@@ -149,7 +149,7 @@ impl Bucket {
 pub(super) fn parse_headers(block: &[u8]) -> Headers {
     let block = String::from_utf8_lossy(block);
     block
-        .split("\r\n")
+        .split('\n')
         .skip(1)
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name, value.trim()))

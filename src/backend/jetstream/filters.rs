@@ -1,6 +1,8 @@
 //! Filters as a consumer takes them. Servers refuse those of which one takes in another, and older
 //! than 2.12 also those that only overlap; readers may ask for any.
 
+use std::collections::BinaryHeap;
+
 use crate::kv::{Key, KeyFilter};
 
 /// Filters that do not overlap and take in all that was asked for.
@@ -37,7 +39,8 @@ impl Filters {
         }
         // In order, so that the same set always looks the same.
         plain.retain(|key| !wire.iter().any(|filter| filter.matches(key)));
-        plain.sort_unstable();
+        // A heap, as that is a tenth of the code that sorts a slice.
+        let mut plain = BinaryHeap::from(plain).into_sorted_vec();
         plain.dedup();
         wire.extend(plain.into_iter().cloned());
         Self {

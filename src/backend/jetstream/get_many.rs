@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, task::Poll};
 use bytestring::ByteString;
 use futures::{
     StreamExt, TryStreamExt,
-    future::{self, Either, select},
+    future::{Either, select},
     poll,
     stream::{self, BoxStream},
 };
@@ -45,20 +45,18 @@ impl Bucket {
         keys: &[KeyFilter],
     ) -> BoxStream<'static, Result<Entry, KvReadError>> {
         let filters = Filters::new(keys);
-        let wanted = filters.clone();
-        let many = Many {
-            todo: jobs(&self, filters),
+        let many = Box::new(Many {
+            todo: jobs(&self, &filters.wire),
+            filters,
             at_work: Work::Next,
             shown: Shown::default(),
             bucket: self,
-        };
+        });
         let entries = stream::try_unfold(many, |mut many| async move {
             let next = many.next().await.map_err(KvReadError::from)?;
             Ok(next.map(|entry| (entry, many)))
         });
-        entries
-            .try_filter(move |entry| std::future::ready(wanted.wants(&entry.key)))
-            .boxed()
+        entries.boxed()
     }
 }
 
@@ -88,8 +86,8 @@ impl Bucket {
 }
 
 /// Filters with wildcards one by one, since each may match too much; keys in pages.
-fn jobs(bucket: &Bucket, filters: Filters) -> VecDeque<Vec<KeyFilter>> {
-    let (wild, keys): (Vec<_>, Vec<_>) = filters.wire.into_iter().partition(is_wild);
+fn jobs(bucket: &Bucket, filters: &[KeyFilter]) -> VecDeque<Vec<KeyFilter>> {
+    let (wild, keys): (Vec<_>, Vec<_>) = filters.iter().cloned().partition(is_wild);
     let mut jobs: VecDeque<_> = wild.into_iter().map(|filter| vec![filter]).collect();
     let most = PAGE_BYTES.min(bucket.api.transport.max_payload() / 2);
     let mut bytes = 0;
@@ -112,6 +110,7 @@ fn jobs(bucket: &Bucket, filters: Filters) -> VecDeque<Vec<KeyFilter>> {
 /// A `get_many` under way.
 struct Many {
     bucket: Arc<Bucket>,
+    filters: Filters,
     todo: VecDeque<Vec<KeyFilter>>,
     at_work: Work,
     /// A key that is written between two pages comes in both.
@@ -123,8 +122,10 @@ enum Work {
     Next,
     /// A request whose answers come in.
     Page(Box<Page>),
-    /// What a server without batches can do.
-    Slow(BoxStream<'static, Result<Entry, ServiceError>>),
+    /// What a server without batches can do for a filter.
+    Listing(Box<Watch>),
+    /// What it can do for keys.
+    Gets(BoxStream<'static, Result<Option<Entry>, ServiceError>>),
 }
 
 struct Page {
@@ -156,17 +157,26 @@ impl Many {
                     };
                     self.at_work = begin(&self.bucket, keys, None).await?;
                 }
-                Work::Slow(entries) => match entries.next().await {
-                    Some(entry) => return entry.map(Some),
+                Work::Listing(listing) => match listing.try_next().await? {
+                    Some(WatchEvent::Entry(entry)) if self.filters.wants(&entry.key) => {
+                        return Ok(Some(entry));
+                    }
+                    Some(_) => {}
+                    None => self.at_work = Work::Next,
+                },
+                Work::Gets(gets) => match gets.try_next().await? {
+                    Some(Some(entry)) => return Ok(Some(entry)),
+                    Some(None) => {}
                     None => self.at_work = Work::Next,
                 },
                 Work::Page(page) => {
                     let message = page.next(&self.bucket).await?;
                     match page.read(&self.bucket, message).await? {
-                        Answer::Entry(entry) if self.shown.is_new(&entry.key) => {
-                            return Ok(Some(entry));
+                        Answer::Entry(entry) => {
+                            if self.filters.wants(&entry.key) && self.shown.is_new(&entry.key) {
+                                return Ok(Some(entry));
+                            }
                         }
-                        Answer::Entry(_) => {}
                         Answer::End(None) => self.at_work = Work::Next,
                         Answer::End(Some(seq)) => page.ask(&self.bucket, Some(seq)).await?,
                         Answer::NotSo => {
@@ -216,22 +226,15 @@ async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, 
             once: true,
         };
         let listing = Watch::begin(Plan::new(bucket, Filters::new(&keys), request)).await?;
-        let entries = listing.try_filter_map(|event| {
-            future::ok(match event {
-                WatchEvent::Entry(entry) => Some(entry),
-                WatchEvent::Current | WatchEvent::Interrupted => None,
-            })
-        });
-        return Ok(Work::Slow(entries.boxed()));
+        return Ok(Work::Listing(Box::new(listing)));
     }
     let gets = stream::iter(keys)
         .map(move |key| {
             let bucket = Arc::clone(&bucket);
             async move { bucket.get(&Key::from_filter(key), None, Read::Any).await }
         })
-        .buffer_unordered(SINGLE_GETS)
-        .try_filter_map(future::ok);
-    Ok(Work::Slow(gets.boxed()))
+        .buffer_unordered(SINGLE_GETS);
+    Ok(Work::Gets(gets.boxed()))
 }
 
 impl Page {

@@ -240,7 +240,7 @@ fn set_ttl(headers: &mut Headers, ttl: Duration) {
 
 /// The revision in `wrong last sequence: 7`, the only place where it stands.
 fn actual_revision(description: &str) -> Option<u64> {
-    let (_, number) = description.rsplit_once(": ")?;
+    let (_, number) = description.rsplit_once(':')?;
     number.trim().parse().ok()
 }
 

@@ -132,9 +132,11 @@ impl Actor {
                 if !self.takes_commands() {
                     break;
                 }
-                match self.caller.commands.try_recv() {
-                    Ok(command) => self.command(command, now),
-                    Err(_) => break,
+                // Not `try_recv`, which knows how to block a thread and is larger for that.
+                let commands = &mut self.caller.commands;
+                match poll_fn(|context| Poll::Ready(commands.poll_recv(context))).await {
+                    Poll::Ready(Some(command)) => self.command(command, now),
+                    _ => break,
                 }
             }
         }

@@ -5,10 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize},
 };
 
-use rand::{
-    TryRngCore,
-    rand_core::{OsError, OsRng},
-};
+use rand::{TryRngCore, rngs::OsRng};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -47,7 +44,8 @@ pub(crate) async fn connect(
         url: without_secrets(url),
         source,
     };
-    let (seed, name) = random().map_err(|error| unreachable(error.to_string().into()))?;
+    let (seed, name) =
+        random().ok_or_else(|| unreachable("there are no random numbers here".into()))?;
     let inbox = format!("{}.{name}", options.inbox_prefix);
 
     let mut config = Config::new(servers, inbox.clone());
@@ -95,10 +93,13 @@ pub(crate) async fn connect(
 }
 
 /// A seed, and a name that no other client has.
-fn random() -> Result<(u64, String), OsError> {
+fn random() -> Option<(u64, String)> {
     const LETTERS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
     let mut bytes = [0; 22];
-    OsRng.try_fill_bytes(&mut bytes)?;
+    OsRng.try_fill_bytes(&mut bytes).ok()?;
     let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 63)]);
-    Ok((OsRng.try_next_u64()?, bytes.iter().map(letter).collect()))
+    Some((
+        OsRng.try_next_u64().ok()?,
+        bytes.iter().map(letter).collect(),
+    ))
 }
