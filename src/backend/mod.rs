@@ -103,12 +103,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
     /// The last revision of every key that passes the filter, removals included, all as of one moment
-    /// and the smallest revision first; of them those after a revision. `None` where that cannot be had
-    /// with one request. The copy that is asked may lag behind.
+    /// and the smallest revision first. `None` where no copy can be asked for that which has surely all
+    /// that was acknowledged.
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
-        after: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>>;
 
     /// Writes a value and answers its revision.

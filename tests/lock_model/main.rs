@@ -44,7 +44,7 @@ enum Sent {
     Write(EntryId, shizuku::kv::lock::entry::LockEntry, Option<u64>),
     Probe(EntryId),
     Purge(EntryId, Option<u64>),
-    Read(u64),
+    Read,
 }
 
 /// A participant, and all that is on the way to and from it, in order.
@@ -128,7 +128,7 @@ impl World {
                 }
                 Action::Probe { id } => part.out.push(Sent::Probe(id)),
                 Action::Purge { id, expect } => part.out.push(Sent::Purge(id, expect)),
-                Action::Read { after } => part.out.push(Sent::Read(after)),
+                Action::Read => part.out.push(Sent::Read),
                 Action::Granted { token, .. } => {
                     part.granted = Some(token);
                     let mode = part.machine.mode(CLAIM);
@@ -193,14 +193,14 @@ impl World {
                 Outcome::Conflict
             }
             Sent::Purge(id, _) => Outcome::Stored(Self::store(state, id, None, FOR_EVER)),
-            Sent::Read(_) => Outcome::Unknown,
+            Sent::Read => Outcome::Unknown,
         }
     }
 
     /// What there is.
-    fn snapshot(state: &State, after: u64) -> Vec<Event> {
+    fn snapshot(state: &State) -> Vec<Event> {
         let mut seen = Vec::new();
-        while let Some(seq) = Self::next(state, seen.last().map_or(after, |(seq, _)| *seq)) {
+        while let Some(seq) = Self::next(state, seen.last().map_or(0, |(seq, _)| *seq)) {
             seen.push((seq, Self::event(state, seq)));
         }
         seen.into_iter().map(|(_, event)| event).collect()
@@ -328,10 +328,7 @@ impl Model for World {
                 if matches!(step, Step::LoseAck(_)) {
                     outcome = Outcome::Unknown;
                 }
-                let seen = match sent {
-                    Sent::Read(after) => Self::snapshot(&state, after),
-                    _ => Vec::new(),
-                };
+                let seen = Self::snapshot(&state);
                 let part = &mut state.parts[who];
                 match sent {
                     Sent::Write(id, entry, _) => {
@@ -339,10 +336,8 @@ impl Model for World {
                     }
                     Sent::Probe(id) => part.machine.probed(now, &id, outcome),
                     Sent::Purge(id, _) => part.machine.purged(now, &id, outcome),
-                    Sent::Read(_) if matches!(step, Step::LoseAck(_)) => {
-                        part.machine.read(now, None)
-                    }
-                    Sent::Read(_) => part.machine.read(now, Some(&seen)),
+                    Sent::Read if matches!(step, Step::LoseAck(_)) => part.machine.read(now, None),
+                    Sent::Read => part.machine.read(now, Some(&seen)),
                 }
                 Self::settle(&mut state, who);
             }

@@ -7,9 +7,12 @@ use shizuku::kv::lock::{
 
 use crate::{
     check::{Hold, Verdict},
-    stream::{MS, SECOND},
+    stream::{MS, SECOND, Time},
     world::{Asked, Kind, Message, Ticket, What, World},
 };
+
+/// How soon a lock that is free is granted where nothing goes wrong.
+const PROMPT: Time = 1500 * MS;
 
 impl World {
     pub fn start(&mut self, who: usize) -> Verdict {
@@ -27,7 +30,7 @@ impl World {
         let participant = &mut self.participants[who];
         participant.claims += 1;
         let claim = ClaimId(participant.claims);
-        participant.claim = Some(claim);
+        participant.live.insert(claim);
         participant.machine.acquire(
             now,
             claim,
@@ -50,11 +53,10 @@ impl World {
     pub fn finished(&mut self, who: usize, claim: ClaimId, done: bool) {
         let pause = self.rng.range(MS, 2 * SECOND);
         let participant = &mut self.participants[who];
-        if participant.claim != Some(claim) {
+        if !participant.live.remove(&claim) {
             return;
         }
-        participant.claim = None;
-        participant.jobs -= u32::from(done);
+        participant.jobs = participant.jobs.saturating_sub(u32::from(done));
         self.at(self.now + pause, who, What::Start);
     }
 
@@ -90,12 +92,19 @@ impl World {
                 Action::Purge { id, expect } => {
                     self.send(who, id, Message::Purge { expect }, Asked::Purge);
                 }
-                Action::Read { after } => {
-                    self.send(who, EntryId::new("*"), Message::Read { after }, Asked::Read);
+                Action::Read => {
+                    self.send(who, EntryId::new("*"), Message::Read, Asked::Read);
                 }
                 Action::Granted { claim, token, .. } => {
                     self.grants += 1;
                     let mode = self.participants[who].machine.mode(claim);
+                    let free = self.stream.free_since(mode.unwrap_or(Mode::Write), token);
+                    if self.faults.calm && self.now > free + PROMPT {
+                        return Err(format!(
+                            "late: p{who} got in with {token} at {}, and could since {free}",
+                            self.now
+                        ));
+                    }
                     let hold = Hold {
                         participant: who,
                         claim,
@@ -130,7 +139,7 @@ impl World {
             }
         }
         let participant = &mut self.participants[who];
-        if participant.machine.is_idle() && participant.claim.is_none() && self.rng.chance(500) {
+        if participant.machine.is_idle() && participant.live.is_empty() && self.rng.chance(500) {
             self.participants[who].machine.rest();
             if self.participants[who].machine.next_action().is_some() {
                 self.participants[who].link += 1;

@@ -8,6 +8,8 @@ use crate::{
 /// How bad a world is. Probabilities are per mille.
 #[derive(Clone, Debug)]
 pub struct Faults {
+    /// Nothing goes wrong.
+    pub calm: bool,
     pub until: Time,
     pub slow: u64,
     pub slowest: Time,
@@ -31,6 +33,11 @@ pub struct Faults {
 
 impl Faults {
     pub fn random(rng: &mut Rng) -> Self {
+        match rng.below(10) {
+            0 => return Self::calm(),
+            1 => return Self::slow(),
+            _ => {}
+        }
         let mut maybe = |max: u64| {
             if rng.chance(500) {
                 rng.below(max + 1)
@@ -39,6 +46,7 @@ impl Faults {
             }
         };
         Self {
+            calm: false,
             slow: maybe(120),
             lose_request: maybe(60),
             lose_reply: maybe(100),
@@ -70,10 +78,37 @@ impl Faults {
 }
 
 impl Faults {
+    /// Nothing goes wrong.
+    pub fn calm() -> Self {
+        Self {
+            calm: true,
+            lag: 0,
+            end: 0,
+            pump_stall: 0,
+            ..Self::lagging()
+        }
+    }
+
+    /// Slow watches, copies that lag, and answers that get lost, all together.
+    pub fn slow() -> Self {
+        Self {
+            slow: 100,
+            lose_reply: 150,
+            pump_stall: 500,
+            lag: 700,
+            end: 100,
+            cancel: 100,
+            timeout: 2 * SECOND,
+            other: 50 * MS,
+            ..Self::lagging()
+        }
+    }
+
     /// A quick network, watches that are made anew all the time, and copies that lag: where a
     /// wrong idea of what a new watch proves shows.
     pub fn lagging() -> Self {
         Self {
+            calm: false,
             slow: 0,
             lose_request: 0,
             lose_reply: 0,

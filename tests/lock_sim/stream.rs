@@ -135,6 +135,30 @@ impl Stream {
             && message.removed_at.is_none()
     }
 
+    /// Since when nothing stands before this ticket that keeps such an entry out. Permits are not
+    /// looked at.
+    pub fn free_since(&self, mode: Mode, ticket: u64) -> Time {
+        let own = self.message(ticket).stored;
+        if matches!(mode, Mode::Permit(_)) {
+            return Time::MAX - SECOND * 10;
+        }
+        let before = self.log.iter().take(ticket as usize - 1);
+        let blocking = before.filter(|message| match &message.body {
+            Body::Value(Record::Entry(entry)) => {
+                entry.ticket.is_none() && (mode == Mode::Write || entry.mode != Mode::Read)
+            }
+            _ => false,
+        });
+        let ends = blocking.filter_map(|message| {
+            let mut message = message;
+            while !matches!(message.body, Body::Marker) {
+                message = self.message(message.replaced_by?);
+            }
+            Some(message.stored)
+        });
+        ends.fold(own, Time::max)
+    }
+
     /// What a watch says of a message that it shows.
     pub fn event(&self, seq: u64) -> Event {
         let message = self.message(seq);

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     time::Duration,
 };
 
@@ -35,9 +35,7 @@ pub enum Message {
     Purge {
         expect: Option<u64>,
     },
-    Read {
-        after: u64,
-    },
+    Read,
 }
 
 #[derive(Clone, Copy)]
@@ -131,7 +129,7 @@ pub struct Participant {
     pub seen: u64,
     pub known: BTreeMap<EntryId, u64>,
     pub jobs: u32,
-    pub claim: Option<ClaimId>,
+    pub live: BTreeSet<ClaimId>,
     pub claims: u64,
     pub open: BTreeMap<u64, ()>,
     pub requests: u64,
@@ -168,6 +166,8 @@ impl World {
             _ => Kind::ReadWrite,
         };
         let count = rng.range(2, 5) as usize;
+        // Several claims of one participant at a time.
+        let several = rng.chance(300);
         let unwatched = Duration::from_millis(if rng.chance(300) { 0 } else { 100 });
         let participants = (0..count)
             .map(|number| Participant {
@@ -187,7 +187,7 @@ impl World {
                 seen: 0,
                 known: BTreeMap::new(),
                 jobs: rng.range(1, 4) as u32,
-                claim: None,
+                live: BTreeSet::new(),
                 claims: 0,
                 open: BTreeMap::new(),
                 requests: 0,
@@ -211,6 +211,13 @@ impl World {
         for who in 0..count {
             let start = world.rng.below(4 * SECOND);
             world.at(start, who, What::Start);
+            if several {
+                for _ in 0..world.rng.below(3) {
+                    world.participants[who].jobs += 1;
+                    let start = world.rng.below(4 * SECOND);
+                    world.at(start, who, What::Start);
+                }
+            }
             let fault = world.rng.below(3 * SECOND);
             world.at(fault, who, What::Fault);
         }
@@ -269,7 +276,7 @@ impl World {
                 let waiting: Vec<_> = self
                     .participants
                     .iter()
-                    .map(|p| (p.jobs, p.claim))
+                    .map(|p| (p.jobs, p.live.clone()))
                     .collect();
                 return Err(format!("deadlock: still at work: {waiting:?}"));
             }

@@ -108,9 +108,8 @@ impl Backend for RestlessBucket {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
-        after: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        around(self.0.snapshot(filter, after)).boxed()
+        around(self.0.snapshot(filter)).boxed()
     }
 
     fn put<'a>(

@@ -35,6 +35,8 @@ pub(super) struct Bucket {
     pub(super) leader: Origin,
     direct: bool,
     markers: AtomicBool,
+    /// Whether others than the leader of the stream answer reads.
+    copies: AtomicBool,
     /// When the stream was made, in ns since 1970: it tells one stream from a later one of the
     /// same name.
     created: AtomicU64,
@@ -104,6 +106,7 @@ impl Bucket {
             leader: origin,
             direct: config.allow_direct,
             markers: AtomicBool::new(false),
+            copies: AtomicBool::new(false),
             created: AtomicU64::new(nanos(created)),
             average_size: AtomicU64::new(u64::MAX),
             batches: Batches::default(),
@@ -116,6 +119,8 @@ impl Bucket {
     fn learn(&self, config: &StreamConfig) {
         // A mirror has no markers of its own; whether its origin has them is asked when it matters.
         self.markers.store(has_markers(config), Ordering::Relaxed);
+        let copies = config.num_replicas > 1 || config.mirror.is_some();
+        self.copies.store(copies, Ordering::Relaxed);
     }
 
     /// Takes in how much there is.
@@ -150,6 +155,11 @@ impl Bucket {
     /// Whether any replica may be asked.
     pub(super) fn is_direct(&self) -> bool {
         self.direct
+    }
+
+    /// Whether what answers a read may lag behind the stream's leader, as far as is known.
+    pub(super) fn has_copies(&self) -> bool {
+        self.copies.load(Ordering::Relaxed) || self.is_mirror()
     }
 
     pub(super) fn is_mirror(&self) -> bool {

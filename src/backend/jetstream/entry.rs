@@ -19,6 +19,7 @@ pub(super) mod header {
     pub(crate) const ROLLUP: &str = "Nats-Rollup";
     pub(crate) const TTL: &str = "Nats-TTL";
     pub(crate) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+    pub(crate) const STREAM: &str = "Nats-Stream";
     pub(crate) const SUBJECT: &str = "Nats-Subject";
     pub(crate) const SEQUENCE: &str = "Nats-Sequence";
     pub(crate) const TIME: &str = "Nats-Time-Stamp";

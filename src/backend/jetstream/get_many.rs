@@ -62,20 +62,26 @@ impl Bucket {
 
 impl Bucket {
     /// The last revision of every key that passes the filter, as of one moment: a server lets no write
-    /// come between the answers to one request. Of them those after a revision; `None` where one
-    /// request is not enough.
+    /// come between the answers to one request. `None` where one request is not enough, and where there
+    /// are copies: one that catches up after it was away has holes, and answers all the same.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         filter: &KeyFilter,
-        after: u64,
     ) -> Result<Option<Vec<Entry>>, ServiceError> {
-        let from = (after > 0).then_some(after + 1);
-        let Work::Page(mut page) = begin(self, vec![filter.clone()], from).await? else {
+        if self.has_copies() || !self.is_direct() || !self.batches.may_work() {
+            return Ok(None);
+        }
+        let Work::Page(mut page) = begin(self, vec![filter.clone()]).await? else {
             return Ok(None);
         };
         let mut entries = Vec::new();
         loop {
             let message = page.next(self).await?;
+            // A mirror answers under its own name.
+            let stream = message.headers.get(header::STREAM);
+            if stream.is_some_and(|stream| stream != self.stream) {
+                return Ok(None);
+            }
             match page.read(self, message).await? {
                 Answer::Entry(entry) => entries.push(entry),
                 Answer::End(None) => return Ok(Some(entries)),
@@ -155,7 +161,7 @@ impl Many {
                     let Some(keys) = self.todo.pop_front() else {
                         return Ok(None);
                     };
-                    self.at_work = begin(&self.bucket, keys, None).await?;
+                    self.at_work = begin(&self.bucket, keys).await?;
                 }
                 Work::Listing(listing) => match listing.try_next().await? {
                     Some(WatchEvent::Entry(entry)) if self.filters.wants(&entry.key) => {
@@ -190,12 +196,8 @@ impl Many {
     }
 }
 
-/// Sends a job to the server, for what there is from a sequence on.
-async fn begin(
-    bucket: &Arc<Bucket>,
-    keys: Vec<KeyFilter>,
-    from: Option<u64>,
-) -> Result<Work, ServiceError> {
+/// Sends a job to the server.
+async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
     if !bucket.is_direct() || !bucket.batches.may_work() {
         return begin_slow(bucket, keys).await;
     }
@@ -212,7 +214,7 @@ async fn begin(
         answers,
         last: 0,
     };
-    page.ask(bucket, from).await?;
+    page.ask(bucket, None).await?;
     Ok(Work::Page(Box::new(page)))
 }
 

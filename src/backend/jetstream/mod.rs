@@ -133,9 +133,8 @@ impl Backend for JetStreamBucket {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
-        after: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        async move { Ok(self.0.snapshot(filter, after).await?) }.boxed()
+        async move { Ok(self.0.snapshot(filter).await?) }.boxed()
     }
 
     fn put<'a>(

@@ -282,13 +282,8 @@ impl Backend for Handle {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
-        after: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        let get = move || {
-            let mut entries = self.bucket()?.get_many(std::slice::from_ref(filter))?;
-            entries.retain(|entry| entry.revision > after);
-            Ok(Some(entries))
-        };
+        let get = move || Ok(Some(self.bucket()?.get_many(std::slice::from_ref(filter))?));
         future::lazy(move |_| get()).boxed()
     }
 

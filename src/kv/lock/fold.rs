@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -139,15 +138,11 @@ impl Fold {
         gone
     }
 
-    /// A snapshot shows what is alive of these revisions: what it does not show is gone. Answers what
-    /// was.
-    pub fn drop_unseen(
-        &mut self,
-        of: RangeInclusive<u64>,
-        seen: &BTreeSet<EntryId>,
-    ) -> Vec<EntryId> {
+    /// A snapshot of the log up to this revision does not show what is older: it is gone. Answers
+    /// what was.
+    pub fn drop_unseen(&mut self, through: u64, seen: &BTreeSet<EntryId>) -> Vec<EntryId> {
         let unseen =
-            |(id, live): &(&EntryId, &Live)| of.contains(&live.revision) && !seen.contains(*id);
+            |(id, live): &(&EntryId, &Live)| live.revision <= through && !seen.contains(*id);
         let gone: Vec<_> = self
             .live
             .iter()

@@ -74,10 +74,6 @@ impl Io {
             io: self,
             participant,
         };
-        if turn.io.connection.has_changed().unwrap_or(false) {
-            turn.io.connection.mark_unchanged();
-            turn.drive(|machine, _| machine.disconnected());
-        }
         let mut budget = BUDGET;
         // Whatever callers have asked of the machine, and whatever is due: in a hidden browser tab
         // timers are late, but messages and heartbeats, which wake this too, are not.
@@ -106,6 +102,10 @@ impl Turn<'_> {
 
     /// Handles one thing that has happened, if there is any.
     fn step(&mut self, context: &mut Context<'_>) -> Option<Option<Duration>> {
+        if self.io.connection.has_changed().unwrap_or(false) {
+            self.io.connection.mark_unchanged();
+            self.drive(|machine, _| machine.disconnected());
+        }
         if let Some(opening) = &mut self.io.opening
             && let Poll::Ready(opened) = opening.poll_unpin(context)
         {
@@ -264,10 +264,10 @@ impl Turn<'_> {
                 let opening = async move { backend.watch(&[filter], request).await };
                 self.io.opening = Some(opening.boxed());
             }
-            Action::Read { after } => {
+            Action::Read => {
                 let Some(filter) = self.filter() else { return };
                 let backend = self.io.backend.clone();
-                let read = async move { Done::Read(backend.snapshot(&filter, after).await) };
+                let read = async move { Done::Read(backend.snapshot(&filter).await) };
                 self.io.requests.push(read.boxed());
             }
             Action::Unwatch => {

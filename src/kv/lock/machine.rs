@@ -92,15 +92,6 @@ struct Probe {
     sent: Sent,
 }
 
-/// A snapshot that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Reading {
-    /// The largest ticket that it is for.
-    ticket: u64,
-    /// What it does not show, as it is known.
-    after: u64,
-}
-
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
@@ -119,8 +110,8 @@ pub struct Machine {
     log: Log,
     /// The last revision that a watch showed which does not know yet all that there is.
     catching_up: u64,
-    reading: Option<Reading>,
-    read_retry_at: Duration,
+    /// The largest ticket that a snapshot is under way for.
+    reading: Option<u64>,
     claims: BTreeMap<ClaimId, Claim>,
     owners: BTreeMap<EntryId, ClaimId>,
     leaving: BTreeMap<EntryId, Leaving>,
@@ -149,7 +140,6 @@ impl Machine {
             log: Log::default(),
             catching_up: 0,
             reading: None,
-            read_retry_at: Duration::ZERO,
             claims: BTreeMap::new(),
             owners: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -366,21 +356,18 @@ impl Machine {
     /// first; `None` where the service could not tell.
     pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
         self.begin(now);
-        let Some(reading) = self.reading.take() else {
-            return;
-        };
-        if let Some(messages) = messages
-            && reading.after <= self.log.through()
-        {
-            self.snapshot(now, reading.after, messages);
+        let asked = self.reading.take();
+        match messages {
+            Some(messages) if self.watch == Watch::Closed => self.snapshot(now, messages),
+            Some(_) => {}
+            None => self.unwatched = Duration::ZERO,
         }
         // Whoever it should have told something and did not needs a watch.
         for state in self.claims.values_mut() {
             if state
                 .undecided()
-                .is_some_and(|ticket| ticket <= reading.ticket)
+                .is_some_and(|ticket| Some(ticket) <= asked)
             {
-                self.read_retry_at = now + TRUST_WINDOW / 2;
                 state.watch_from = now;
             }
         }
@@ -399,14 +386,22 @@ impl Machine {
             // Known before the watch tells, so that whoever released can try again at once.
             self.log.acknowledged(revision);
             self.fold.gone(id, revision);
-            self.entry_gone(id);
-        } else if outcome == Outcome::Conflict {
-            // Others have removed it, or its lease was over.
-            self.fold.gone(id, u64::MAX);
-            if let Some(claim) = self.leaving.remove(id).and_then(|leaving| leaving.report) {
-                self.actions.push_back(Action::NotHeld { claim });
+            if self.fold.get(id).is_none() {
+                self.entry_gone(id);
+            } else if let Some(leaving) = self.leaving.get_mut(id) {
+                // A write that was long under way came after the purge.
+                leaving.purging = false;
+                leaving.retry_at = now;
             }
-            self.entry_gone(id);
+        } else if outcome == Outcome::Conflict {
+            // Others have removed it, or its lease was over. Or the server was still at an earlier
+            // write to it (10164), so it is purged all the same, without a condition.
+            if let Some(leaving) = self.leaving.get_mut(id) {
+                leaving.purging = false;
+                if let Some(claim) = leaving.report.take() {
+                    self.actions.push_back(Action::NotHeld { claim });
+                }
+            }
         } else if let Some(leaving) = self.leaving.get_mut(id) {
             leaving.purging = false;
             leaving.retry_at = now + TRUST_WINDOW;

@@ -53,6 +53,8 @@ pub(super) struct Own {
     next: u32,
     /// When its first write was sent.
     pub(super) first_sent: Sent,
+    /// How far the log was known then: it lands behind.
+    pub(super) behind: u64,
     last_sent: Duration,
     since: Option<u64>,
     /// Whether the entry has come through the watch.
@@ -65,10 +67,11 @@ pub(super) struct Own {
 
 impl Own {
     /// An entry whose first write is sent now.
-    pub(super) fn new(id: EntryId, first_sent: Sent) -> Self {
+    pub(super) fn new(id: EntryId, first_sent: Sent, behind: u64) -> Self {
         Self {
             id,
             first_sent,
+            behind,
             ticket: None,
             revision: 0,
             stored: None,

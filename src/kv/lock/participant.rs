@@ -239,7 +239,7 @@ impl Participant {
                 | Action::Unwatch
                 | Action::Write { .. }
                 | Action::Probe { .. }
-                | Action::Read { .. }
+                | Action::Read
                 | Action::Purge { .. } => actions.push(action),
                 told => tell.extend(self.tell(&mut core, &told)),
             }
@@ -314,7 +314,7 @@ impl Participant {
             | Action::Unwatch
             | Action::Write { .. }
             | Action::Probe { .. }
-            | Action::Read { .. }
+            | Action::Read
             | Action::Purge { .. } => None,
         }
     }

@@ -54,11 +54,6 @@ impl Trust {
         self.latest.is_some_and(|proof| proof.is_fresh(now))
     }
 
-    /// Until when that is so, if nothing else is proved.
-    pub(super) fn fresh_until(&self) -> Option<Duration> {
-        self.latest.map(|proof| proof.sent + TRUST_WINDOW)
-    }
-
     /// An own message arrived through the watch. Answers whether it may decide; in any case it is
     /// the next proof.
     pub(super) fn echo(&mut self, sent: Sent, now: Duration, step: u64) -> bool {

@@ -281,15 +281,15 @@ fn from_nats(message: async_nats::Message) -> Message {
 }
 
 /// What a server adds to what it has stored, and nobody reads: the size where values are left out,
-/// which in a listing of many keys would be all that there is to copy, and the stream.
-const UNREAD: [&str; 2] = ["Nats-Msg-Size", "Nats-Stream"];
+/// which in a listing of many keys would be all that there is to copy.
+const UNREAD: &str = "Nats-Msg-Size";
 
 /// The map has no order between names, so they are sorted: the same headers always look the same.
 fn from_header_map(map: &HeaderMap) -> Headers {
     let mut fields: Vec<(&str, &Vec<_>)> = map
         .iter()
         .map(|(name, values)| (name.as_ref(), values))
-        .filter(|(name, _)| !UNREAD.contains(name))
+        .filter(|(name, _)| *name != UNREAD)
         .collect();
     fields.sort_unstable_by_key(|(name, _)| *name);
     let mut headers = Headers::new();

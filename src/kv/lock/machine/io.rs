@@ -128,10 +128,7 @@ pub enum Action {
         id: EntryId,
     },
     /// Read the last message of every entry, all as of one moment, and report to [`Machine::read`].
-    Read {
-        /// Only the messages after this revision.
-        after: u64,
-    },
+    Read,
     /// Purge an entry and report to [`Machine::purged`].
     Purge {
         /// Its id.

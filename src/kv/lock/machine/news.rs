@@ -104,7 +104,7 @@ impl Machine {
                 match mutant {
                     Mutant::AckDecides => true,
                     Mutant::LatePassing => log.decides_late(ticket),
-                    _ => log.decides(ticket, own.first_sent),
+                    _ => ticket > own.behind && log.decides(ticket, own.first_sent),
                 }
             })
             .map(|(claim, _)| *claim)
@@ -126,10 +126,9 @@ impl Machine {
         }
     }
 
-    /// All that is alive in the log after a revision, up to which it is known, as of one moment. It decides the entries that it shows, because
-    /// what is alive before them is then there too. A snapshot that does not show them may be of a
-    /// copy that lags behind.
-    pub(super) fn snapshot(&mut self, now: Duration, after: u64, messages: &[Event]) {
+    /// All that is alive in the log, as of one moment. It decides the entries that it shows, because
+    /// what is alive before them is then there too.
+    pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event]) {
         let mut seen = BTreeSet::new();
         let mut last = 0;
         let mut shown = Vec::new();
@@ -164,7 +163,7 @@ impl Machine {
                 _ => {}
             }
         }
-        for gone in self.fold.drop_unseen(after + 1..=last, &seen) {
+        for gone in self.fold.drop_unseen(last, &seen) {
             self.entry_gone(&gone);
         }
         self.log.snapshot(last);
@@ -199,6 +198,10 @@ impl Machine {
                 // Known before the watch tells, so that nothing of one's own is overlooked.
                 let entry = Record::Entry(entry);
                 self.fold.put(&id, revision, UNKNOWN_TIME, &entry, now);
+                if revision <= own.behind {
+                    // The bucket was made anew, or has lost what it had.
+                    self.log.forget();
+                }
                 self.log.acknowledged(revision);
             }
         }

@@ -41,7 +41,7 @@ impl Machine {
         for claim in claims {
             self.settle_claim(now, claim);
         }
-        self.settle_read(now);
+        self.settle_read();
         self.settle_probe(now);
         self.settle_leaving(now);
     }
@@ -186,10 +186,14 @@ impl Machine {
             }
             return;
         }
+        if self.is_synced() && self.probe.is_some() && !self.trust.is_fresh(now) {
+            // The probe's echo is about to make this entry's echo decide.
+            return;
+        }
         let id = self.new_id();
         let sent = self.sent(now);
         if let Some(state) = self.claims.get_mut(&claim) {
-            state.own = Some(Own::new(id.clone(), sent));
+            state.own = Some(Own::new(id.clone(), sent, self.log.through()));
             state.phase = Phase::Inside { blockers: None };
             self.owners.insert(id, claim);
             self.write(now, claim);
@@ -249,28 +253,17 @@ impl Machine {
         }
     }
 
-    /// The largest ticket that a snapshot would decide, and no echo is about to.
-    fn unread(&self, now: Duration) -> Option<u64> {
-        let echoes = self.is_synced() && self.trust.is_fresh(now);
-        self.waiting()
-            .filter(|state| !echoes || state.has_echoed())
-            .filter_map(Claim::undecided)
-            .max()
+    /// The largest ticket of which it is not known what stands before it.
+    fn undecided(&self) -> Option<u64> {
+        self.waiting().filter_map(Claim::undecided).max()
     }
 
-    fn settle_read(&mut self, now: Duration) {
-        if self.reading.is_none() && now >= self.read_retry_at {
-            self.reading = self.unread(now).map(|ticket| Reading {
-                ticket,
-                // What others have left behind may be gone without a trace: all is looked at again.
-                after: if self.is_contended() {
-                    0
-                } else {
-                    self.log.through()
-                },
-            });
-            if let Some(Reading { after, .. }) = self.reading {
-                self.actions.push_back(Action::Read { after });
+    /// Not beside a watch: a snapshot could be older than what the watch has told.
+    fn settle_read(&mut self) {
+        if self.reading.is_none() && self.watch == Watch::Closed {
+            self.reading = self.undecided();
+            if self.reading.is_some() {
+                self.actions.push_back(Action::Read);
             }
         }
     }
@@ -279,7 +272,7 @@ impl Machine {
         let undecided = self
             .waiting()
             .any(|state| state.undecided().is_some() && state.has_echoed());
-        (undecided && self.reading.is_none())
+        undecided
             || (self.waiting().next().is_some()
                 && self.fold.iter().any(|(_, live)| !live.confirmed))
     }
@@ -337,10 +330,6 @@ impl Machine {
             Watch::Closed => self.claims.values().for_each(|state| at(state.watch_from)),
             _ => {}
         }
-        if self.reading.is_none() && self.waiting().any(|state| state.undecided().is_some()) {
-            at(self.read_retry_at);
-            self.trust.fresh_until().into_iter().for_each(&mut at);
-        }
         if self.is_synced() {
             self.suspicion().into_iter().for_each(&mut at);
             if self.needs_probe() && self.probe.is_none() {
@@ -360,7 +349,7 @@ impl Machine {
                     at(own.trusted_until(lease));
                     own.due(lease).into_iter().for_each(&mut at);
                 }
-                None if self.may_enter() && !self.fold.has_writer() => at(state.retry_at),
+                None if self.may_enter() => at(state.retry_at),
                 None => {}
             }
         }
