@@ -15,6 +15,7 @@ use shizuku::{
     kv::{
         BoxError,
         election::Election,
+        lock::Mode,
         mutex::DistroMutex,
         rw_lock::{
             DistroRwLock, DistroRwLockError, LockedResourceWriteProcessor, WithLockProcessError,
@@ -30,6 +31,7 @@ everywhere! {
     a_processor_releases_however_it_ends,
     mutexes_and_read_write_locks_of_one_name_are_one,
     a_semaphore_counts,
+    a_handle_sees_its_own_changes,
     an_election_has_one_leader_at_a_time,
 }
 
@@ -142,6 +144,25 @@ async fn a_semaphore_counts(world: World) -> Result {
     let one = semaphore(1)?.try_acquire().await?.unwrap();
     assert!(semaphore(3)?.try_acquire().await?.is_none());
     one.release().await?;
+    Ok(())
+}
+
+async fn a_handle_sees_its_own_changes(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let election = Election::new(&store, "own")?;
+    let mut office = election.campaign("0").await?;
+    assert_eq!(election.leader().await?.unwrap().value, "0");
+    for term in 1..4 {
+        office.proclaim(term.to_string()).await?;
+        assert_eq!(election.leader().await?.unwrap().value, term.to_string());
+    }
+    office.resign().await?;
+    assert!(election.leader().await?.is_none());
+    let lock = DistroRwLock::new(&store, "own-lock")?;
+    let reading = lock.write().await?.downgrade().await?;
+    assert_eq!(lock.holders().await?[0].mode, Some(Mode::Read));
+    reading.release().await?;
+    assert!(lock.holders().await?.is_empty());
     Ok(())
 }
 

@@ -77,7 +77,11 @@ impl Io {
         let mut budget = BUDGET;
         // Whatever callers have asked of the machine, and whatever is due: in a hidden browser tab
         // timers are late, but messages and heartbeats, which wake this too, are not.
-        let mut wake = turn.drive(Machine::tick);
+        let mut wake = if participant.is_due() {
+            turn.drive(Machine::tick)
+        } else {
+            participant.wake_at()
+        };
         while let Some(next) = turn.step(context) {
             wake = next;
             budget -= 1;

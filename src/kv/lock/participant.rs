@@ -37,6 +37,8 @@ type Answer = Result<(), DistroRwLockError>;
 /// Callers that are waited for by nobody but themselves.
 struct Core {
     machine: Machine,
+    /// Whether a caller has asked the machine for something since it was last driven.
+    touched: bool,
     waiting: HashMap<ClaimId, Teller<Granted>>,
     held: HashMap<ClaimId, watch::Sender<Status>>,
     releasing: HashMap<ClaimId, Teller<Answer>>,
@@ -93,6 +95,7 @@ impl Participant {
             began: Instant::now(),
             core: Mutex::new(Core {
                 machine: Machine::new(session, Mutant::None).unwatched_for(platform::UNWATCHED),
+                touched: false,
                 waiting: HashMap::new(),
                 held: HashMap::new(),
                 releasing: HashMap::new(),
@@ -136,7 +139,9 @@ impl Participant {
 
     /// Time has passed.
     pub(super) fn tick(&self) {
-        self.core().machine.tick(self.now());
+        let mut core = self.core();
+        core.touched = true;
+        core.machine.tick(self.now());
     }
 
     /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
@@ -152,6 +157,7 @@ impl Participant {
         let claim = ClaimId(core.claims);
         if !core.stopped {
             core.waiting.insert(claim, teller);
+            core.touched = true;
             core.machine.acquire(self.now(), claim, request);
         }
         drop(core);
@@ -162,6 +168,7 @@ impl Participant {
     pub(super) fn drop_claim(&self, claim: ClaimId) {
         let mut core = self.core();
         let sender = core.waiting.remove(&claim);
+        core.touched = true;
         core.machine.release(self.now(), claim);
         drop(core);
         drop(sender);
@@ -180,6 +187,7 @@ impl Participant {
         }
         let (teller, told) = Teller::new(self, Waits::Answer);
         core.releasing.insert(claim, teller);
+        core.touched = true;
         core.machine.release(self.now(), claim);
         drop(core);
         Some(told)
@@ -196,6 +204,7 @@ impl Participant {
         core.machine.trusted_until(claim)?;
         let (teller, told) = Teller::new(self, Waits::Answer);
         core.changing.insert(claim, teller);
+        core.touched = true;
         core.machine.change(self.now(), claim, mode, data);
         drop(core);
         Some(told)
@@ -214,6 +223,7 @@ impl Participant {
     pub(super) fn observe(self: &Arc<Self>) -> Observer {
         let mut core = self.core();
         core.observers += 1;
+        core.touched = true;
         core.machine.observe(self.now(), true);
         drop(core);
         self.bell.call_background();
@@ -221,6 +231,11 @@ impl Participant {
             news: self.news.subscribe(),
             participant: self.clone(),
         }
+    }
+
+    /// Whether the machine has something to do without news from the service.
+    pub(super) fn is_due(&self) -> bool {
+        self.core().touched || self.wake_at().is_some_and(|wake| wake <= self.now())
     }
 
     /// Hands the machine to the task, and answers what it then asks the task to do, and when it
@@ -232,6 +247,7 @@ impl Participant {
         let mut actions = Vec::new();
         let mut tell = Vec::new();
         let mut core = self.core();
+        core.touched = false;
         feed(&mut core.machine, self.now());
         while let Some(action) = core.machine.next_action() {
             match action {
@@ -395,7 +411,9 @@ impl Observer {
         if core.stopped || core.machine.is_refused() {
             return Err(self.participant.service_error(core.error.as_ref()));
         }
-        if !core.machine.is_synced() {
+        // What was acknowledged just now is about to come through the watch, and its time with it.
+        let mut live = core.machine.fold().iter().map(|(_, live)| live);
+        if !core.machine.is_synced() || live.any(|live| live.since == UNKNOWN_TIME) {
             return Ok(None);
         }
         let holder =
@@ -414,7 +432,6 @@ impl Observer {
                 .fold()
                 .queue()
                 .into_iter()
-                .filter(|(_, live, _)| live.since != UNKNOWN_TIME)
                 .map(holder)
                 .collect(),
         ))
@@ -432,6 +449,7 @@ impl Drop for Observer {
         let mut core = self.participant.core();
         core.observers -= 1;
         if core.observers == 0 {
+            core.touched = true;
             core.machine.observe(self.participant.now(), false);
         }
         drop(core);

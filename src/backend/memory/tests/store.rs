@@ -223,6 +223,23 @@ fn compaction_spares_what_is_not_older() {
 }
 
 #[test]
+fn a_snapshot_shows_the_last_of_every_key_removals_too() {
+    let fixture = plain();
+    for key in ["l.a", "l.b", "l.a", "m.a"] {
+        fixture.put(key, "x");
+    }
+    fixture.remove("l.b", RemoveOptions::purge()).unwrap();
+    let shown = now(fixture.bucket.snapshot(&KeyFilter::new("l.*").unwrap()));
+    let shown: Vec<_> = shown
+        .unwrap()
+        .unwrap()
+        .into_iter()
+        .map(|e| (e.key.to_string(), e.revision))
+        .collect();
+    assert_eq!(shown, [("l.a".to_owned(), 3), ("l.b".to_owned(), 5)]);
+}
+
+#[test]
 fn get_many_answers_each_key_once() {
     let fixture = plain();
     for name in ["a.x", "a.y", "b.x"] {
