@@ -85,6 +85,7 @@ pub mod kv;
 mod options;
 mod platform;
 mod processor;
+mod sorted;
 
 #[cfg(any(feature = "native", feature = "web"))]
 mod message;

@@ -1,12 +1,9 @@
 //! What the log means: which entries are alive, and who holds by their order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::entry::{EntryId, Mode, Record};
+use crate::sorted::{SortedMap, SortedSet};
 
 /// An entry that is alive, as far as the watch has told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +44,7 @@ const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
 /// The live entries of one lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fold {
-    live: BTreeMap<EntryId, Live>,
+    live: SortedMap<EntryId, Live>,
 }
 
 impl Fold {
@@ -128,30 +125,24 @@ impl Fold {
 
     /// A trusted echo has come: what the watch has not shown until now is gone.
     pub fn drop_doubted(&mut self) -> Vec<EntryId> {
-        let mut gone = Vec::new();
-        self.live.retain(|id, live| {
-            if !live.confirmed {
-                gone.push(id.clone());
-            }
-            live.confirmed
-        });
-        gone
+        self.drop_where(|_, live| !live.confirmed)
     }
 
     /// A snapshot of the log up to this revision does not show what is older: it is gone. Answers
     /// what was.
-    pub fn drop_unseen(&mut self, through: u64, seen: &BTreeSet<EntryId>) -> Vec<EntryId> {
-        let unseen =
-            |(id, live): &(&EntryId, &Live)| live.revision <= through && !seen.contains(*id);
-        let gone: Vec<_> = self
-            .live
-            .iter()
-            .filter(unseen)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in &gone {
-            self.live.remove(id);
-        }
+    pub fn drop_unseen(&mut self, through: u64, seen: &SortedSet<EntryId>) -> Vec<EntryId> {
+        self.drop_where(|id, live| live.revision <= through && !seen.contains(id))
+    }
+
+    fn drop_where(&mut self, is_gone: impl Fn(&EntryId, &Live) -> bool) -> Vec<EntryId> {
+        let mut gone = Vec::new();
+        self.live.retain(|id, live| {
+            let is_gone = is_gone(id, live);
+            if is_gone {
+                gone.push(id.clone());
+            }
+            !is_gone
+        });
         gone
     }
 
@@ -182,20 +173,20 @@ impl Fold {
 
     /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of
     /// them, for the other modes all of them.
-    pub fn blockers(&self, mode: Mode, ticket: u64) -> BTreeSet<EntryId> {
+    pub fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
         let ahead = self.live.iter().filter(|(_, live)| live.ticket < ticket);
         ahead
             .filter(|(_, live)| mode != Mode::Read || !live.is_reader())
-            .map(|(id, _)| id.clone())
+            .map(|(id, _)| (id.clone(), ()))
             .collect()
     }
 
     /// Whether an entry of this mode holds while these stand before it.
-    pub fn admits(&self, mode: Mode, blockers: &BTreeSet<EntryId>) -> bool {
+    pub fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
         let Mode::Permit(mut permits) = mode else {
             return blockers.is_empty();
         };
-        for id in blockers {
+        for id in blockers.keys() {
             match self.live.get(id).and_then(|live| live.mode) {
                 // Participants that disagree on the number all keep to the smallest.
                 Some(Mode::Permit(theirs)) => permits = permits.min(theirs),
@@ -207,11 +198,14 @@ impl Fold {
 
     /// All live entries in the order of their tickets, and whether each holds by that order.
     pub fn queue(&self) -> Vec<(&EntryId, &Live, bool)> {
-        let mut queue: Vec<_> = self.live.iter().collect();
-        queue.sort_unstable_by_key(|(id, live)| (live.ticket, *id));
+        let queue: SortedMap<_, _> = self
+            .live
+            .iter()
+            .map(|(id, live)| ((live.ticket, id), live))
+            .collect();
         queue
-            .into_iter()
-            .map(|(id, live)| {
+            .iter()
+            .map(|(&(_, id), &live)| {
                 let holds = match live.mode {
                     Some(mode) => self.admits(mode, &self.blockers(mode, live.ticket)),
                     None => true,

@@ -5,11 +5,7 @@
 //! handed in with an event must be read after the event has arrived, and what an action asks for
 //! must be sent after the action was taken.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     TRUST_WINDOW, UNWATCHED,
@@ -19,6 +15,7 @@ use super::{
     own::Own,
     trust::{Sent, Trust},
 };
+use crate::sorted::{SortedMap, SortedSet};
 
 mod io;
 mod news;
@@ -40,7 +37,7 @@ enum Phase {
     Outside,
     /// Has an entry, and waits for its echo and for those before it.
     Inside {
-        blockers: Option<BTreeSet<EntryId>>,
+        blockers: Option<SortedSet<EntryId>>,
     },
     Held,
 }
@@ -112,9 +109,9 @@ pub struct Machine {
     catching_up: u64,
     /// The largest ticket that a snapshot is under way for.
     reading: Option<u64>,
-    claims: BTreeMap<ClaimId, Claim>,
-    owners: BTreeMap<EntryId, ClaimId>,
-    leaving: BTreeMap<EntryId, Leaving>,
+    claims: SortedMap<ClaimId, Claim>,
+    owners: SortedMap<EntryId, ClaimId>,
+    leaving: SortedMap<EntryId, Leaving>,
     probe: Option<Probe>,
     probe_retry_at: Duration,
     observed: bool,
@@ -140,9 +137,9 @@ impl Machine {
             log: Log::default(),
             catching_up: 0,
             reading: None,
-            claims: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            leaving: BTreeMap::new(),
+            claims: SortedMap::new(),
+            owners: SortedMap::new(),
+            leaving: SortedMap::new(),
             probe: None,
             probe_retry_at: Duration::ZERO,
             observed: false,

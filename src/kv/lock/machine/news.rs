@@ -116,7 +116,7 @@ impl Machine {
 
     /// Decides the claims of which all live entries before theirs are in the fold.
     fn decide_where(&mut self, known: impl Fn(ClaimId, &Own) -> bool) {
-        for (claim, state) in &mut self.claims {
+        for (claim, state) in self.claims.iter_mut() {
             if let Some(ticket) = state.undecided()
                 && state.own.as_ref().is_some_and(|own| known(*claim, own))
             {
@@ -129,7 +129,7 @@ impl Machine {
     /// All that is alive in the log, as of one moment. It decides the entries that it shows, because
     /// what is alive before them is then there too.
     pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event]) {
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         let mut last = 0;
         let mut shown = Vec::new();
         for message in messages {
@@ -141,7 +141,7 @@ impl Machine {
                     record,
                 } => {
                     last = last.max(*revision);
-                    seen.insert(id.clone());
+                    seen.insert(id.clone(), ());
                     self.fold.put(id, *revision, *stored, record, now);
                     match (record, self.owners.get(id)) {
                         (Record::Entry(entry), Some(claim)) => {
