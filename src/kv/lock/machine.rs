@@ -69,6 +69,16 @@ impl Claim {
     }
 }
 
+/// Who wants to know when an entry is out of the log.
+#[derive(Clone, Copy, Debug)]
+enum Report {
+    Nobody,
+    /// Whoever released it. Only this revision is to be purged: another is a hold that was lost.
+    Caller {
+        expect: Option<u64>,
+    },
+}
+
 /// An entry on its way out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Leaving {
@@ -241,7 +251,7 @@ impl Machine {
             if let Some(own) = &state.own {
                 let revision = own.settled_revision();
                 let expect = revision.filter(|_| state.phase == Phase::Held && !self.is_synced());
-                self.leave(now, claim, Some(expect));
+                self.leave(now, claim, Report::Caller { expect });
             } else {
                 self.actions.push_back(Action::Released { claim });
             }

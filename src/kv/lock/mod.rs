@@ -23,8 +23,8 @@
 #![doc = include_str!("guarantees.md")]
 
 // The core: what an entry says (`entry`), what the log of entries means (`fold`), when a
-// participant may conclude anything from it (`trust`), its own entries and leases (`own`), and the
-// state machine of it all (`machine`). Nothing in these sends, waits, reads a clock or draws a
+// participant may conclude anything from it (`trust` by the clock, `log` message by message), its own
+// entries and leases (`own`), and the state machine of it all (`machine`). Nothing in these sends, waits, reads a clock or draws a
 // random number: events and the time go in, actions come out, so that simulation and model
 // checking drive the code that ships. Around it: `participant`, `io` and `task` run one machine,
 // `registry` finds it, `hold` and `guard` are what callers get.

@@ -296,18 +296,21 @@ impl Machine {
         Some(own)
     }
 
-    /// Takes the claim's entry out of the log: whatever its revision is, or only what is expected.
-    /// `report`: somebody wants to know.
-    pub(super) fn leave(&mut self, now: Duration, claim: ClaimId, report: Option<Option<u64>>) {
+    /// Takes the claim's entry out of the log.
+    pub(super) fn leave(&mut self, now: Duration, claim: ClaimId, report: Report) {
         let Some(lease) = self.claims.get(&claim).map(|state| state.request.lease()) else {
             return;
+        };
+        let (report, expect) = match report {
+            Report::Nobody => (None, None),
+            Report::Caller { expect } => (Some(claim), expect),
         };
         if let Some(own) = self.forget_entry(claim) {
             self.leaving.insert(
                 own.id.clone(),
                 Leaving {
-                    report: report.map(|_| claim),
-                    expect: report.flatten(),
+                    report,
+                    expect,
                     purging: false,
                     retry_at: now,
                     until: own.certainly_expired(lease).max(now),
@@ -318,7 +321,7 @@ impl Machine {
 
     /// The entry is of no use any more, the claim goes on with a new one.
     pub(super) fn start_again(&mut self, now: Duration, claim: ClaimId) {
-        self.leave(now, claim, None);
+        self.leave(now, claim, Report::Nobody);
     }
 
     pub(super) fn lose(&mut self, now: Duration, claim: ClaimId, why: LostWhy) {
@@ -326,7 +329,7 @@ impl Machine {
             .claims
             .get(&claim)
             .is_some_and(|state| state.phase == Phase::Held);
-        self.leave(now, claim, None);
+        self.leave(now, claim, Report::Nobody);
         if held {
             self.claims.remove(&claim);
             self.actions.push_back(Action::Lost { claim, why });
@@ -338,7 +341,7 @@ impl Machine {
     }
 
     pub(super) fn give_up(&mut self, now: Duration, claim: ClaimId, why: GivenUp) {
-        self.leave(now, claim, None);
+        self.leave(now, claim, Report::Nobody);
         self.claims.remove(&claim);
         self.actions.push_back(Action::GaveUp { claim, why });
     }
