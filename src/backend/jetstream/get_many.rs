@@ -58,9 +58,7 @@ impl Bucket {
         });
         entries.boxed()
     }
-}
 
-impl Bucket {
     /// The last revision of every key that passes the filter, as of one moment: a server lets no write
     /// come between the answers to one request. `None` where one request is not enough, and where there
     /// are copies: one that catches up after it was away has holes, and answers all the same.

@@ -299,10 +299,7 @@ impl Machine {
             }
             Event::Gone { id, revision } => {
                 self.delivered(revision);
-                self.fold.gone(&id, revision);
-                if self.fold.get(&id).is_none() {
-                    self.entry_gone(&id);
-                }
+                self.removed(&id, revision);
             }
             Event::Vanished { id } if self.mutant == Mutant::VanishedIsGone => {
                 self.fold.gone(&id, u64::MAX);
@@ -392,10 +389,9 @@ impl Machine {
         if let Outcome::Stored(revision) = outcome {
             // Known before the watch tells, so that whoever released can try again at once.
             self.log.acknowledged(revision);
-            self.fold.gone(id, revision);
-            if self.fold.get(id).is_none() {
-                self.entry_gone(id);
-            } else if let Some(leaving) = self.leaving.get_mut(id) {
+            if !self.removed(id, revision)
+                && let Some(leaving) = self.leaving.get_mut(id)
+            {
                 // A write that was long under way came after the purge.
                 leaving.purging = false;
                 leaving.retry_at = now;

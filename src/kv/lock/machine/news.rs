@@ -43,7 +43,8 @@ impl Machine {
             for gone in self.fold.drop_doubted() {
                 self.entry_gone(&gone);
             }
-            self.decide();
+            // All live entries before it are in the fold.
+            decide(&mut self.claims, &self.fold, |own, _| own.echoed);
         }
     }
 
@@ -86,44 +87,14 @@ impl Machine {
         }
     }
 
-    /// A trusted echo: all live entries before it are in the fold.
-    fn decide(&mut self) {
-        self.decide_where(|_, own| own.echoed);
-    }
-
     /// Decides the claims before whose entries all of the log is known.
     pub(super) fn decide_by_log(&mut self) {
-        let Self { log, mutant, .. } = &*self;
-        let known: Vec<_> = self
-            .claims
-            .iter()
-            .filter(|(_, state)| {
-                let (Some(ticket), Some(own)) = (state.undecided(), &state.own) else {
-                    return false;
-                };
-                match mutant {
-                    Mutant::AckDecides => true,
-                    Mutant::LatePassing => log.decides_late(ticket),
-                    _ => ticket > own.behind && log.decides(ticket, own.first_sent),
-                }
-            })
-            .map(|(claim, _)| *claim)
-            .collect();
-        if !known.is_empty() {
-            self.decide_where(|claim, _| known.contains(&claim));
-        }
-    }
-
-    /// Decides the claims of which all live entries before theirs are in the fold.
-    fn decide_where(&mut self, known: impl Fn(ClaimId, &Own) -> bool) {
-        for (claim, state) in self.claims.iter_mut() {
-            if let Some(ticket) = state.undecided()
-                && state.own.as_ref().is_some_and(|own| known(*claim, own))
-            {
-                let blockers = Some(self.fold.blockers(state.request.mode, ticket));
-                state.phase = Phase::Inside { blockers };
-            }
-        }
+        let (log, mutant) = (&self.log, self.mutant);
+        decide(&mut self.claims, &self.fold, |own, ticket| match mutant {
+            Mutant::AckDecides => true,
+            Mutant::LatePassing => log.decides_late(ticket),
+            _ => ticket > own.behind && log.decides(ticket, own.first_sent),
+        });
     }
 
     /// All that is alive in the log, as of one moment. It decides the entries that it shows, because
@@ -155,10 +126,7 @@ impl Machine {
                 }
                 Event::Gone { id, revision } => {
                     last = last.max(*revision);
-                    self.fold.gone(id, *revision);
-                    if self.fold.get(id).is_none() {
-                        self.entry_gone(id);
-                    }
+                    self.removed(id, *revision);
                 }
                 _ => {}
             }
@@ -171,7 +139,9 @@ impl Machine {
             self.stored(now, claim, write, revision);
         }
         let any = self.mutant == Mutant::AnySnapshot;
-        self.decide_where(|_, own| any || seen.contains(&own.id));
+        decide(&mut self.claims, &self.fold, |own, _| {
+            any || seen.contains(&own.id)
+        });
     }
 
     /// A write of an own entry is known to be stored.
@@ -248,6 +218,17 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// A delete, purge or expiry. Answers whether the entry is gone with it, which it is not if it was
+    /// written later.
+    pub(super) fn removed(&mut self, id: &EntryId, revision: u64) -> bool {
+        self.fold.gone(id, revision);
+        let gone = self.fold.get(id).is_none();
+        if gone {
+            self.entry_gone(id);
+        }
+        gone
     }
 
     /// An entry is gone for good: nobody waits for it any longer, and if it was an own one, that
@@ -375,5 +356,17 @@ impl Machine {
         self.watch = Watch::Broken {
             retry_at: now + pause,
         };
+    }
+}
+
+/// Decides the claims for which all live entries before theirs are in the fold.
+fn decide(claims: &mut SortedMap<ClaimId, Claim>, fold: &Fold, known: impl Fn(&Own, u64) -> bool) {
+    for state in claims.values_mut() {
+        if let Some(ticket) = state.undecided()
+            && state.own.as_ref().is_some_and(|own| known(own, ticket))
+        {
+            let blockers = Some(fold.blockers(state.request.mode, ticket));
+            state.phase = Phase::Inside { blockers };
+        }
     }
 }

@@ -47,15 +47,13 @@ impl Machine {
     }
 
     fn settle_watch(&mut self, now: Duration) {
+        let wanted = self.observed || !self.claims.is_empty();
+        let due = |state: &Claim| now >= state.watch_from;
         let open = match self.watch {
             Watch::Closed => {
-                self.observed
-                    || !self.claims.is_empty() && self.is_contended()
-                    || self.claims.values().any(|state| now >= state.watch_from)
+                wanted && (self.observed || self.is_contended() || self.claims.values().any(due))
             }
-            Watch::Broken { retry_at } => {
-                (self.observed || !self.claims.is_empty()) && now >= retry_at
-            }
+            Watch::Broken { retry_at } => wanted && now >= retry_at,
             Watch::Open { synced, .. } => {
                 synced && self.suspicion().is_some_and(|moment| now >= moment)
             }
