@@ -33,9 +33,10 @@ pub(super) struct Bucket {
     read_subjects: String,
     /// The stream that takes the writes: of the origin where this is a mirror.
     pub(super) leader: Origin,
+    mirror: bool,
     direct: bool,
     markers: AtomicBool,
-    /// Whether others than the leader of the stream answer reads.
+    /// Whether the stream is replicated.
     copies: AtomicBool,
     /// When the stream was made, in ns since 1970: it tells one stream from a later one of the
     /// same name.
@@ -104,6 +105,7 @@ impl Bucket {
             write_subjects,
             read_subjects,
             leader: origin,
+            mirror: config.mirror.is_some(),
             direct: config.allow_direct,
             markers: AtomicBool::new(false),
             copies: AtomicBool::new(false),
@@ -119,8 +121,8 @@ impl Bucket {
     fn learn(&self, config: &StreamConfig) {
         // A mirror has no markers of its own; whether its origin has them is asked when it matters.
         self.markers.store(has_markers(config), Ordering::Relaxed);
-        let copies = config.num_replicas > 1 || config.mirror.is_some();
-        self.copies.store(copies, Ordering::Relaxed);
+        self.copies
+            .store(config.num_replicas > 1, Ordering::Relaxed);
     }
 
     /// Takes in how much there is.
@@ -159,11 +161,7 @@ impl Bucket {
 
     /// Whether what answers a read may lag behind the stream's leader, as far as is known.
     pub(super) fn has_copies(&self) -> bool {
-        self.copies.load(Ordering::Relaxed) || self.is_mirror()
-    }
-
-    pub(super) fn is_mirror(&self) -> bool {
-        self.leader.stream != self.stream
+        self.copies.load(Ordering::Relaxed) || self.mirror
     }
 
     /// Whether limit markers are on, as far as is known.
@@ -188,7 +186,7 @@ impl Bucket {
     pub(super) async fn state(&self) -> Result<Identity, ServiceError> {
         let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         let created = nanos(parse_time(&info.created)?);
-        if !self.is_mirror() {
+        if !self.mirror {
             self.learn(&info.config);
         }
         self.created.store(created, Ordering::Relaxed);
@@ -271,6 +269,22 @@ mod tests {
             unreachable!()
         };
         Bucket::new(api, name, &config, UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_mirror_is_a_copy_also_where_its_origin_has_its_name() {
+        let mirror = StreamSource {
+            name: "KV_b".to_owned(),
+            external: Some(External {
+                api: "$JS.hub.API".to_owned(),
+            }),
+            subject_transforms: None,
+        };
+        let bucket = bucket("$JS.API", Some(mirror));
+        assert!(bucket.has_copies());
+        // What is learned of the origin says nothing of the mirror.
+        bucket.learn(&StreamConfig::default());
+        assert!(bucket.has_copies());
     }
 
     #[test]
