@@ -109,6 +109,20 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.iter().map(|(key, _)| key)
     }
 
+    /// The first key.
+    pub fn first(&self) -> Option<&K> {
+        Some(&self.0.first()?.0)
+    }
+
+    /// The first key behind this one, which need not be there.
+    pub fn after<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        let behind = self.find(key).map_or_else(|at| at, |at| at + 1);
+        Some(&self.0.get(behind)?.0)
+    }
+
     /// The values, in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
@@ -167,6 +181,8 @@ mod tests {
                 prop_assert_eq!(map.get(&key), tree.get(&key));
                 prop_assert_eq!(map.contains(&key), tree.contains_key(&key));
                 prop_assert_eq!((map.len(), map.is_empty()), (tree.len(), tree.is_empty()));
+                prop_assert_eq!(map.first(), tree.keys().next());
+                prop_assert_eq!(map.after(&key), tree.range(key + 1..).next().map(|(key, _)| key));
                 prop_assert!(map.iter().eq(tree.iter()));
                 prop_assert!(map.keys().eq(tree.keys()) && map.values().eq(tree.values()));
             }

@@ -63,13 +63,8 @@ impl Io {
         }
     }
 
-    /// Does all that can be done now, and answers when the machine wants to be woken. The context
-    /// is woken when there is more.
-    pub(super) fn poll(
-        &mut self,
-        participant: &Arc<Participant>,
-        context: &mut Context<'_>,
-    ) -> Option<Duration> {
+    /// Does all that can be done now. The context is woken when there is more.
+    pub(super) fn poll(&mut self, participant: &Arc<Participant>, context: &mut Context<'_>) {
         let mut turn = Turn {
             io: self,
             participant,
@@ -77,35 +72,31 @@ impl Io {
         let mut budget = BUDGET;
         // Whatever callers have asked of the machine, and whatever is due: in a hidden browser tab
         // timers are late, but messages and heartbeats, which wake this too, are not.
-        let mut wake = if participant.is_due() {
-            turn.drive(Machine::tick)
-        } else {
-            participant.wake_at()
-        };
-        while let Some(next) = turn.step(context) {
-            wake = next;
+        if participant.is_late() {
+            turn.drive(Machine::tick);
+        } else if participant.is_touched() {
+            turn.drive(|_, _| ());
+        }
+        while turn.step(context) {
             budget -= 1;
             if budget == 0 {
                 participant.bell.ring();
                 break;
             }
         }
-        wake
     }
 }
 
 impl Turn<'_> {
     /// Lets the machine have something, and does what it asks for.
-    fn drive(&mut self, feed: impl FnOnce(&mut Machine, Duration)) -> Option<Duration> {
-        let (actions, wake) = self.participant.drive(feed);
-        for action in actions {
+    fn drive(&mut self, feed: impl FnOnce(&mut Machine, Duration)) {
+        for action in self.participant.drive(feed) {
             self.perform(action);
         }
-        wake
     }
 
-    /// Handles one thing that has happened, if there is any.
-    fn step(&mut self, context: &mut Context<'_>) -> Option<Option<Duration>> {
+    /// Handles one thing that has happened. Answers whether there was any.
+    fn step(&mut self, context: &mut Context<'_>) -> bool {
         if self.io.connection.has_changed().unwrap_or(false) {
             self.io.connection.mark_unchanged();
             self.drive(|machine, _| machine.disconnected());
@@ -114,42 +105,41 @@ impl Turn<'_> {
             && let Poll::Ready(opened) = opening.poll_unpin(context)
         {
             self.io.opening = None;
-            return Some(match opened {
-                Ok(watch) => {
-                    self.io.watch = Some(watch);
-                    self.drive(|_, _| ())
-                }
+            match opened {
+                Ok(watch) => self.io.watch = Some(watch),
                 Err(error) => self.watch_failed(read_error(error)),
-            });
+            }
+            return true;
         }
         if let Some(watch) = &mut self.io.watch
             && let Poll::Ready(event) = watch.as_mut().poll_next(context)
         {
-            let wake = match event {
-                Some(Ok(event)) => match self.event(event) {
-                    Some(event) => self.drive(|machine, now| machine.event(now, event)),
-                    None => self.drive(|_, _| ()),
-                },
+            match event {
+                Some(Ok(event)) => {
+                    if let Some(event) = self.event(event) {
+                        self.drive(|machine, now| machine.event(now, event));
+                    }
+                }
                 Some(Err(error)) => self.watch_failed(error),
                 None => self.watch_failed(ServiceError::Closed),
-            };
+            }
             self.participant.tell_observers();
-            return Some(wake);
+            return true;
         }
         if let Poll::Ready(Some(done)) = self.io.requests.poll_next_unpin(context) {
-            return Some(self.done(done));
+            self.done(done);
+            return true;
         }
-        None
+        false
     }
 
-    fn watch_failed(&mut self, error: ServiceError) -> Option<Duration> {
+    fn watch_failed(&mut self, error: ServiceError) {
         tracing::warn!(lock = %self.participant.lock, %error, "the watch of a lock ended");
         self.io.watch = None;
         let fatal = is_fatal(&error);
         self.participant.set_error(Some(error));
-        let wake = self.drive(|machine, now| machine.event(now, Event::Ended { fatal }));
+        self.drive(|machine, now| machine.event(now, Event::Ended { fatal }));
         self.participant.tell_observers();
-        wake
     }
 
     fn event(&self, event: WatchEvent<Entry>) -> Option<Event> {
@@ -180,23 +170,23 @@ impl Turn<'_> {
         }
     }
 
-    fn done(&mut self, done: Done) -> Option<Duration> {
+    fn done(&mut self, done: Done) {
         match done {
             Done::Written(id, number, result) => {
                 let outcome = self.outcome(result);
-                self.drive(|machine, now| machine.written(now, &id, number, outcome))
+                self.drive(|machine, now| machine.written(now, &id, number, outcome));
             }
             Done::Probed(id, result) => {
                 let outcome = self.outcome(result);
-                self.drive(|machine, now| machine.probed(now, &id, outcome))
+                self.drive(|machine, now| machine.probed(now, &id, outcome));
             }
             Done::Purged(id, result) => {
                 let outcome = self.outcome(result);
-                self.drive(|machine, now| machine.purged(now, &id, outcome))
+                self.drive(|machine, now| machine.purged(now, &id, outcome));
             }
             Done::Read(result) => {
                 let messages = self.snapshot(result);
-                self.drive(|machine, now| machine.read(now, messages.as_deref()))
+                self.drive(|machine, now| machine.read(now, messages.as_deref()));
             }
         }
     }

@@ -5,7 +5,6 @@
 //! background task.
 
 use std::{
-    collections::HashMap,
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
@@ -29,6 +28,7 @@ use crate::{
     backend::Backend,
     kv::ServiceError,
     platform::{self, Instant},
+    sorted::SortedMap,
 };
 
 type Granted = Result<Hold, DistroRwLockError>;
@@ -39,10 +39,12 @@ struct Core {
     machine: Machine,
     /// Whether a caller has asked the machine for something since it was last driven.
     touched: bool,
-    waiting: HashMap<ClaimId, Teller<Granted>>,
-    held: HashMap<ClaimId, watch::Sender<Status>>,
-    releasing: HashMap<ClaimId, Teller<Answer>>,
-    changing: HashMap<ClaimId, Teller<Answer>>,
+    /// When the machine wants to be woken.
+    wake_at: Option<Duration>,
+    waiting: SortedMap<ClaimId, Teller<Granted>>,
+    held: SortedMap<ClaimId, watch::Sender<Status>>,
+    releasing: SortedMap<ClaimId, Teller<Answer>>,
+    changing: SortedMap<ClaimId, Teller<Answer>>,
     claims: u64,
     observers: usize,
     /// What the service said last, for those who give up.
@@ -60,8 +62,6 @@ pub(crate) struct Participant {
     waker: Waker,
     /// `None` once the background task has ended.
     io: Mutex<Option<Io>>,
-    /// When the machine wants to be woken.
-    wake_at: Mutex<Option<Duration>>,
     /// Grows with everything that the watch says.
     news: watch::Sender<u64>,
 }
@@ -90,16 +90,16 @@ impl Participant {
             waker: bell.clone().into(),
             bell,
             io: Mutex::new(Some(Io::new(lock, backend))),
-            wake_at: Mutex::new(None),
             lock: lock.into(),
             began: Instant::now(),
             core: Mutex::new(Core {
                 machine: Machine::new(session, Mutant::None).unwatched_for(platform::UNWATCHED),
                 touched: false,
-                waiting: HashMap::new(),
-                held: HashMap::new(),
-                releasing: HashMap::new(),
-                changing: HashMap::new(),
+                wake_at: None,
+                waiting: SortedMap::new(),
+                held: SortedMap::new(),
+                releasing: SortedMap::new(),
+                changing: SortedMap::new(),
                 claims: 0,
                 observers: 0,
                 error: None,
@@ -125,16 +125,15 @@ impl Participant {
         self.bell.work(|| {
             let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(io) = &mut *io {
-                let wake = io.poll(self, &mut context);
-                *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner) = wake;
-                self.bell.need(wake);
+                io.poll(self, &mut context);
+                self.bell.need(self.wake_at());
             }
         });
     }
 
     /// When the machine wants to be woken.
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        *self.wake_at.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core().wake_at
     }
 
     /// Time has passed.
@@ -233,17 +232,21 @@ impl Participant {
         }
     }
 
-    /// Whether the machine has something to do without news from the service.
-    pub(super) fn is_due(&self) -> bool {
-        self.core().touched || self.wake_at().is_some_and(|wake| wake <= self.now())
+    /// Whether a caller has asked the machine for something that nobody has seen to.
+    pub(super) fn is_touched(&self) -> bool {
+        self.core().touched
     }
 
-    /// Hands the machine to the task, and answers what it then asks the task to do, and when it
-    /// wants to be woken.
+    /// Whether the machine wanted to be woken before now.
+    pub(super) fn is_late(&self) -> bool {
+        self.wake_at().is_some_and(|wake| wake <= self.now())
+    }
+
+    /// Hands the machine to the task, and answers what it then asks the task to do.
     pub(super) fn drive(
         self: &Arc<Self>,
         feed: impl FnOnce(&mut Machine, Duration),
-    ) -> (Vec<Action>, Option<Duration>) {
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut tell = Vec::new();
         let mut core = self.core();
@@ -260,12 +263,12 @@ impl Participant {
                 told => tell.extend(self.tell(&mut core, &told)),
             }
         }
-        let wake = core.machine.wake_at();
+        core.wake_at = core.machine.wake_at();
         drop(core);
         for told in tell {
             told.tell();
         }
-        (actions, wake)
+        actions
     }
 
     /// What a caller is to be told.
@@ -373,7 +376,7 @@ impl Participant {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(io);
-        for status in held.into_values() {
+        for status in held.values() {
             status.send_replace(Status::Lost(LostReason::Stopped));
         }
         self.tell_observers();

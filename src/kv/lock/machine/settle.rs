@@ -37,9 +37,11 @@ impl Machine {
         }
         self.settle_watch(now);
         self.decide_by_log();
-        let claims: Vec<_> = self.claims.keys().copied().collect();
-        for claim in claims {
+        // What is settled may be over, and gone.
+        let mut next = self.claims.first().copied();
+        while let Some(claim) = next {
             self.settle_claim(now, claim);
+            next = self.claims.after(&claim).copied();
         }
         self.settle_read();
         self.settle_probe(now);
