@@ -103,11 +103,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
     /// The last revision of every key that passes the filter, removals included, all as of one moment
-    /// and the smallest revision first. `None` where no copy can be asked for that which has surely all
+    /// and the smallest revision first; of them those from a revision on (0: all), and then there may be
+    /// earlier ones of a key among them. `None` where no copy can be asked for that which has surely all
     /// that was acknowledged.
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
+        from: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>>;
 
     /// Writes a value and answers its revision.

@@ -6,8 +6,10 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, poll, stream};
-use harness::{LATEST, V2_10, VERSIONS};
-use shizuku::kv::{BucketConfig, Deliver, Storage, WatchEvent, WatchOptions};
+use harness::{LATEST, V2_10, V2_11, VERSIONS};
+use shizuku::kv::{
+    BucketConfig, Deliver, Storage, WatchEvent, WatchOptions, rw_lock::DistroRwLock,
+};
 
 use crate::{
     admin, client, consumers, current, entry, event, interrupted, keys, proxy::Proxy, server, until,
@@ -36,6 +38,28 @@ async fn a_consumer_that_is_deleted_under_a_watch_is_made_again() {
         again.len() == 1 && again != names
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_lock_in_a_busy_bucket_needs_no_consumer() {
+    for version in [V2_11, LATEST] {
+        let client = client(version).await;
+        let store = client.create_bucket("busy").await.unwrap();
+        let admin = admin(&harness::shared(version).await.unwrap().url()).await;
+        let lock = DistroRwLock::new(&store, "busy").unwrap();
+        // More than a server shows with one request for what stands last on each key.
+        for _ in 0..1100 {
+            lock.write().await.unwrap().release().await.unwrap();
+        }
+        for n in 0..3 {
+            store.put(format!("k.{n}"), "1").await.unwrap();
+            let guard = lock.write().await.unwrap();
+            store.put(format!("k.{n}"), "2").await.unwrap();
+            guard.release().await.unwrap();
+            let made = consumers(&admin, "busy").await;
+            assert!(made.is_empty(), "{version}: {made:?} after {n}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

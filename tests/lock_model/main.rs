@@ -44,7 +44,7 @@ enum Sent {
     Write(EntryId, shizuku::kv::lock::entry::LockEntry, Option<u64>),
     Probe(EntryId),
     Purge(EntryId, Option<u64>),
-    Read,
+    Read(u64),
 }
 
 /// A participant, and all that is on the way to and from it, in order.
@@ -128,7 +128,7 @@ impl World {
                 }
                 Action::Probe { id } => part.out.push(Sent::Probe(id)),
                 Action::Purge { id, expect } => part.out.push(Sent::Purge(id, expect)),
-                Action::Read => part.out.push(Sent::Read),
+                Action::Read { from } => part.out.push(Sent::Read(from)),
                 Action::Granted { token, .. } => {
                     part.granted = Some(token);
                     let mode = part.machine.mode(CLAIM);
@@ -193,14 +193,15 @@ impl World {
                 Outcome::Conflict
             }
             Sent::Purge(id, _) => Outcome::Stored(Self::store(state, id, None, FOR_EVER)),
-            Sent::Read => Outcome::Unknown,
+            Sent::Read(_) => Outcome::Unknown,
         }
     }
 
-    /// What there is.
-    fn snapshot(state: &State) -> Vec<Event> {
+    /// What there is from a sequence on.
+    fn snapshot(state: &State, from: u64) -> Vec<Event> {
         let mut seen = Vec::new();
-        while let Some(seq) = Self::next(state, seen.last().map_or(0, |(seq, _)| *seq)) {
+        let before = from.saturating_sub(1);
+        while let Some(seq) = Self::next(state, seen.last().map_or(before, |(seq, _)| *seq)) {
             seen.push((seq, Self::event(state, seq)));
         }
         seen.into_iter().map(|(_, event)| event).collect()
@@ -328,8 +329,10 @@ impl Model for World {
                 if matches!(step, Step::LoseAck(_)) {
                     outcome = Outcome::Unknown;
                 }
-                let answers = matches!((&step, &sent), (Step::Serve(_), Sent::Read));
-                let seen = answers.then(|| Self::snapshot(&state));
+                let seen = match (&step, &sent) {
+                    (Step::Serve(_), Sent::Read(from)) => Some(Self::snapshot(&state, *from)),
+                    _ => None,
+                };
                 let part = &mut state.parts[who];
                 match sent {
                     Sent::Write(id, entry, _) => {
@@ -337,7 +340,7 @@ impl Model for World {
                     }
                     Sent::Probe(id) => part.machine.probed(now, &id, outcome),
                     Sent::Purge(id, _) => part.machine.purged(now, &id, outcome),
-                    Sent::Read => part.machine.read(now, seen.as_deref()),
+                    Sent::Read(_) => part.machine.read(now, seen.as_deref()),
                 }
                 Self::settle(&mut state, who);
             }

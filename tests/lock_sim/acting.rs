@@ -92,8 +92,8 @@ impl World {
                 Action::Purge { id, expect } => {
                     self.send(who, id, Message::Purge { expect }, Asked::Purge);
                 }
-                Action::Read => {
-                    self.send(who, EntryId::new("*"), Message::Read, Asked::Read);
+                Action::Read { from } => {
+                    self.send(who, EntryId::new("*"), Message::Read { from }, Asked::Read);
                 }
                 Action::Granted { claim, token, .. } => {
                     self.grants += 1;

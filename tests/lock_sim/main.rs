@@ -10,6 +10,7 @@
 )]
 
 mod acting;
+mod anew;
 mod check;
 mod faults;
 mod rng;
@@ -137,6 +138,11 @@ fn mutants_are_caught() {
         ),
         (
             Mutant::AnySnapshot,
+            &["order", "exclusion", "tokens"],
+            20_000,
+        ),
+        (
+            Mutant::ShortSnapshot,
             &["order", "exclusion", "tokens"],
             20_000,
         ),

@@ -38,8 +38,8 @@ impl World {
                 let ttl = PROBE_TTL.as_micros() as Time;
                 Outcome::Stored(self.append(id, Body::Value(Record::Probe), ttl))
             }
-            Message::Read => {
-                let seen = self.snapshot();
+            Message::Read { from } => {
+                let seen = self.snapshot(from);
                 return self.answer(who, id, Outcome::Unknown, ticket, Some(seen));
             }
             Message::Purge { expect }
@@ -75,9 +75,9 @@ impl World {
     }
 
     /// What a copy shows that may lag behind.
-    fn snapshot(&mut self) -> Vec<Event> {
+    fn snapshot(&mut self, from: u64) -> Vec<Event> {
         let applied = self.lagging();
-        (1..=applied)
+        (from.max(1)..=applied)
             .filter(|seq| self.stream.shows(*seq, applied))
             .map(|seq| self.stream.event(seq))
             .collect()

@@ -35,7 +35,9 @@ pub enum Message {
     Purge {
         expect: Option<u64>,
     },
-    Read,
+    Read {
+        from: u64,
+    },
 }
 
 #[derive(Clone, Copy)]

@@ -108,8 +108,9 @@ impl Backend for RestlessBucket {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
+        from: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        around(self.0.snapshot(filter)).boxed()
+        around(self.0.snapshot(filter, from)).boxed()
     }
 
     fn put<'a>(

@@ -60,18 +60,23 @@ impl Bucket {
     }
 
     /// The last revision of every key that passes the filter, as of one moment: a server lets no write
-    /// come between the answers to one request. `None` where one request is not enough, and where there
-    /// are copies: one that catches up after it was away has holes, and answers all the same.
+    /// come between the answers to one request. Of them those from a revision on (0: all). `None` where
+    /// one request is not enough, and where there are copies: one that catches up after it was away has
+    /// holes, and answers all the same.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         filter: &KeyFilter,
+        from: u64,
     ) -> Result<Option<Vec<Entry>>, ServiceError> {
         if self.has_copies() || !self.is_direct() || !self.batches.may_work() {
             return Ok(None);
         }
-        let Work::Page(mut page) = begin(self, vec![filter.clone()]).await? else {
-            return Ok(None);
-        };
+        let mut page = Page::open(self, vec![filter.clone()]).await?;
+        if from == 0 {
+            page.ask(self, None).await?;
+        } else {
+            page.ask_from(self, from).await?;
+        }
         let mut entries = Vec::new();
         loop {
             let message = page.next(self).await?;
@@ -199,19 +204,7 @@ async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, Servi
     if !bucket.is_direct() || !bucket.batches.may_work() {
         return begin_slow(bucket, keys).await;
     }
-    let transport = &bucket.api.transport;
-    let inbox = transport.new_inbox();
-    let answers = transport
-        .subscribe(inbox.clone())
-        .await
-        .map_err(|error| not_answered(error, &inbox))?;
-    let mut page = Page {
-        subjects: keys.iter().map(|key| bucket.subject(key)).collect(),
-        keys,
-        inbox,
-        answers,
-        last: 0,
-    };
+    let mut page = Page::open(bucket, keys).await?;
     page.ask(bucket, None).await?;
     Ok(Work::Page(Box::new(page)))
 }
@@ -238,15 +231,46 @@ async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, 
 }
 
 impl Page {
+    /// Nothing is asked for yet.
+    async fn open(bucket: &Bucket, keys: Vec<KeyFilter>) -> Result<Self, ServiceError> {
+        let transport = &bucket.api.transport;
+        let inbox = transport.new_inbox();
+        let answers = transport
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| not_answered(error, &inbox))?;
+        Ok(Self {
+            subjects: keys.iter().map(|key| bucket.subject(key)).collect(),
+            keys,
+            inbox,
+            answers,
+            last: 0,
+        })
+    }
+
     /// Asks for what there is from a sequence on.
     ///
     /// Without `up_to_seq`, with which a key that is written meanwhile would be in neither page.
     async fn ask(&mut self, bucket: &Bucket, seq: Option<u64>) -> Result<(), ServiceError> {
-        self.last = 0;
-        let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
         let mut batch = Writer::new();
         batch.texts("multi_last", &self.subjects);
         batch.maybe_number("seq", seq);
+        self.send(bucket, batch).await
+    }
+
+    /// Asks for every message of the first filter from a sequence on, which the server need not look for
+    /// among all that there were before.
+    async fn ask_from(&mut self, bucket: &Bucket, seq: u64) -> Result<(), ServiceError> {
+        let mut batch = Writer::new();
+        batch.maybe_text("next_by_subj", self.subjects.first().map(String::as_str));
+        batch.number("seq", seq);
+        batch.number("batch", PAGE as u64);
+        self.send(bucket, batch).await
+    }
+
+    async fn send(&mut self, bucket: &Bucket, batch: Writer) -> Result<(), ServiceError> {
+        self.last = 0;
+        let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
         let message = Outbound {
             reply: Some(self.inbox.clone()),
             ..Outbound::new(subject, batch.finish())

@@ -133,8 +133,9 @@ impl Backend for JetStreamBucket {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
+        from: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        async move { Ok(self.0.snapshot(filter).await?) }.boxed()
+        async move { Ok(self.0.snapshot(filter, from).await?) }.boxed()
     }
 
     fn put<'a>(

@@ -282,8 +282,13 @@ impl Backend for Handle {
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
+        from: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        let get = move || Ok(Some(self.bucket()?.get_many(std::slice::from_ref(filter))?));
+        let get = move || {
+            let mut entries = self.bucket()?.get_many(std::slice::from_ref(filter))?;
+            entries.retain(|entry| entry.revision >= from);
+            Ok(Some(entries))
+        };
         future::lazy(move |_| get()).boxed()
     }
 

@@ -258,10 +258,10 @@ impl Turn<'_> {
                 let opening = async move { backend.watch(&[filter], request).await };
                 self.io.opening = Some(opening.boxed());
             }
-            Action::Read => {
+            Action::Read { from } => {
                 let Some(filter) = self.filter() else { return };
                 let backend = self.io.backend.clone();
-                let read = async move { Done::Read(backend.snapshot(&filter).await) };
+                let read = async move { Done::Read(backend.snapshot(&filter, from).await) };
                 self.io.requests.push(read.boxed());
             }
             Action::Unwatch => {

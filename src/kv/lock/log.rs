@@ -10,10 +10,16 @@
 //!   one, because the watch delivered it or because it is an acknowledged write of one's own, none of
 //!   them replaced something unseen: all that is alive before the entry is known.
 //!
+//! Where messages between are not known, a snapshot of what stands behind the known part shows what is alive
+//! there. It must show as well a removal of one's own that stands in this very log: the bucket may have been
+//! deleted and made anew, and what was known of the old log says nothing of the new one.
+//!
 //! What the watch delivers after the entry was sent does not do in place of the messages between: what it
 //! passed over may have been replaced by something *behind* the entry.
 
-use super::trust::Sent;
+use std::time::Duration;
+
+use super::{MARKER_TTL, entry::EntryId, trust::Sent};
 
 /// How many acknowledgements are kept that came before what stands before them.
 const AHEAD: usize = 64;
@@ -27,6 +33,17 @@ pub(super) struct Log {
     passed: u64,
     /// Sequences behind that are known one by one, smallest first.
     ahead: Vec<u64>,
+    /// What a snapshot must show that does not show all.
+    anchor: Option<Anchor>,
+}
+
+/// A removal of one's own that stands in this log and in no other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Anchor {
+    pub(super) id: EntryId,
+    pub(super) seq: u64,
+    /// Until then the server has certainly not removed it.
+    until: Duration,
 }
 
 impl Log {
@@ -78,6 +95,30 @@ impl Log {
             self.passed = 0;
             self.advance(seq);
         }
+    }
+
+    /// A removal of one's own is stored here. It stands in the log that is known if everything before is
+    /// known, or if it was conditional on a revision that is.
+    pub(super) fn removed(&mut self, id: &EntryId, seq: u64, expect: Option<u64>, now: Duration) {
+        if seq <= self.through || expect.is_some_and(|expect| expect <= self.through) {
+            self.anchor = Some(Anchor {
+                id: id.clone(),
+                seq,
+                until: now + MARKER_TTL / 2,
+            });
+        }
+    }
+
+    /// Where a snapshot may begin that is to show what came after what is known, and what it must show
+    /// there: a bucket that was made anew begins its sequences anew.
+    pub(super) fn unknown_from(&self, now: Duration) -> Option<(u64, Anchor)> {
+        let anchor = self.anchor.clone()?;
+        (now < anchor.until).then(|| (anchor.seq.min(self.through + 1), anchor))
+    }
+
+    /// The anchor was not where it should be, or could not be looked for.
+    pub(super) fn lose_anchor(&mut self) {
+        self.anchor = None;
     }
 
     fn advance(&mut self, seq: u64) {

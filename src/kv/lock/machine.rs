@@ -11,7 +11,7 @@ use super::{
     TRUST_WINDOW, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
     fold::{Fold, UNKNOWN_TIME},
-    log::Log,
+    log::{Anchor, Log},
     own::Own,
     trust::{Sent, Trust},
 };
@@ -88,9 +88,20 @@ struct Leaving {
     expect: Option<u64>,
     /// Whether a purge is under way.
     purging: bool,
+    /// The revision that it is conditional on.
+    proves: Option<u64>,
     retry_at: Duration,
     /// The server has removed it by then, whatever became of the purges.
     until: Duration,
+}
+
+/// A snapshot under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Reading {
+    /// The largest ticket that it is for.
+    ticket: u64,
+    /// What it must show if it does not show all.
+    anchor: Option<Anchor>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,8 +128,7 @@ pub struct Machine {
     log: Log,
     /// The last revision that a watch showed which does not know yet all that there is.
     catching_up: u64,
-    /// The largest ticket that a snapshot is under way for.
-    reading: Option<u64>,
+    reading: Option<Reading>,
     claims: SortedMap<ClaimId, Claim>,
     owners: SortedMap<EntryId, ClaimId>,
     leaving: SortedMap<EntryId, Leaving>,
@@ -360,17 +370,32 @@ impl Machine {
     /// first; `None` where the service could not tell.
     pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
         self.begin(now);
-        let asked = self.reading.take();
-        match messages {
-            Some(messages) if self.watch == Watch::Closed => self.snapshot(now, messages),
+        let Some(Reading { ticket, anchor }) = self.reading.take() else {
+            return;
+        };
+        let whole = anchor.is_none();
+        let anchored = |messages: &&[Event]| match anchor {
+            Some(Anchor { id, seq, .. }) if self.mutant != Mutant::ShortSnapshot => {
+                messages.contains(&Event::Gone { id, revision: seq })
+            }
+            _ => true,
+        };
+        match messages.filter(anchored) {
+            Some(messages) if self.watch == Watch::Closed => self.snapshot(now, messages, whole),
             Some(_) => {}
-            None => self.unwatched = Duration::ZERO,
+            None if whole => self.unwatched = Duration::ZERO,
+            None => {
+                // Of another log, or too much at once: all is to be read.
+                self.log.lose_anchor();
+                self.settle(now);
+                return;
+            }
         }
         // Whoever it should have told something and did not needs a watch.
         for state in self.claims.values_mut() {
             if state
                 .undecided()
-                .is_some_and(|ticket| Some(ticket) <= asked)
+                .is_some_and(|undecided| undecided <= ticket)
             {
                 state.watch_from = now;
             }
@@ -389,6 +414,8 @@ impl Machine {
         if let Outcome::Stored(revision) = outcome {
             // Known before the watch tells, so that whoever released can try again at once.
             self.log.acknowledged(revision);
+            let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
+            self.log.removed(id, revision, expect, now);
             if !self.removed(id, revision)
                 && let Some(leaving) = self.leaving.get_mut(id)
             {

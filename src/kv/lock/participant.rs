@@ -258,7 +258,7 @@ impl Participant {
                 | Action::Unwatch
                 | Action::Write { .. }
                 | Action::Probe { .. }
-                | Action::Read
+                | Action::Read { .. }
                 | Action::Purge { .. } => actions.push(action),
                 told => tell.extend(self.tell(&mut core, &told)),
             }
@@ -333,7 +333,7 @@ impl Participant {
             | Action::Unwatch
             | Action::Write { .. }
             | Action::Probe { .. }
-            | Action::Read
+            | Action::Read { .. }
             | Action::Purge { .. } => None,
         }
     }

@@ -229,14 +229,16 @@ fn a_snapshot_shows_the_last_of_every_key_removals_too() {
         fixture.put(key, "x");
     }
     fixture.remove("l.b", RemoveOptions::purge()).unwrap();
-    let shown = now(fixture.bucket.snapshot(&KeyFilter::new("l.*").unwrap()));
-    let shown: Vec<_> = shown
-        .unwrap()
-        .unwrap()
-        .into_iter()
-        .map(|e| (e.key.to_string(), e.revision))
-        .collect();
-    assert_eq!(shown, [("l.a".to_owned(), 3), ("l.b".to_owned(), 5)]);
+    let filter = KeyFilter::new("l.*").unwrap();
+    let shown = |from| -> Vec<_> {
+        let shown = now(fixture.bucket.snapshot(&filter, from));
+        let entries = shown.unwrap().unwrap().into_iter();
+        entries.map(|e| (e.key.to_string(), e.revision)).collect()
+    };
+    let (a, b) = (("l.a".to_owned(), 3), ("l.b".to_owned(), 5));
+    assert_eq!(shown(0), [a.clone(), b.clone()]);
+    assert_eq!(shown(3), [a, b.clone()]);
+    assert_eq!(shown(4), [b]);
 }
 
 #[test]

@@ -128,7 +128,10 @@ pub enum Action {
         id: EntryId,
     },
     /// Read the last message of every entry, all as of one moment, and report to [`Machine::read`].
-    Read,
+    Read {
+        /// Only messages from this revision on; 0: all.
+        from: u64,
+    },
     /// Purge an entry and report to [`Machine::purged`].
     Purge {
         /// Its id.
@@ -212,4 +215,6 @@ pub enum Mutant {
     LatePassing,
     /// A snapshot that does not show the own entry decides.
     AnySnapshot,
+    /// A snapshot begins at the own entry, though not all before it is known.
+    ShortSnapshot,
 }

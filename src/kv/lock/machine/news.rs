@@ -79,6 +79,7 @@ impl Machine {
                         report: None,
                         expect: None,
                         purging: false,
+                        proves: None,
                         retry_at: now,
                         until: now + lease + AFTERCARE,
                     },
@@ -97,9 +98,9 @@ impl Machine {
         });
     }
 
-    /// All that is alive in the log, as of one moment. It decides the entries that it shows, because
-    /// what is alive before them is then there too.
-    pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event]) {
+    /// All that is alive in the log, as of one moment; or what of it stands behind that which is known.
+    /// It decides the entries that it shows, because what is alive before them is then there too.
+    pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event], whole: bool) {
         let mut seen = SortedSet::new();
         let mut last = 0;
         let mut shown = Vec::new();
@@ -131,8 +132,10 @@ impl Machine {
                 _ => {}
             }
         }
-        for gone in self.fold.drop_unseen(last, &seen) {
-            self.entry_gone(&gone);
+        if whole {
+            for gone in self.fold.drop_unseen(last, &seen) {
+                self.entry_gone(&gone);
+            }
         }
         self.log.snapshot(last);
         for (claim, write, revision) in shown {
@@ -293,6 +296,7 @@ impl Machine {
                     report,
                     expect,
                     purging: false,
+                    proves: None,
                     retry_at: now,
                     until: own.certainly_expired(lease).max(now),
                 },

@@ -261,10 +261,16 @@ impl Machine {
     /// Not beside a watch: a snapshot could be older than what the watch has told.
     fn settle_read(&mut self) {
         if self.reading.is_none() && self.watch == Watch::Closed {
-            self.reading = self.undecided();
-            if self.reading.is_some() {
-                self.actions.push_back(Action::Read);
-            }
+            let Some(ticket) = self.undecided() else {
+                return;
+            };
+            let (from, anchor) = match self.log.unknown_from(self.now) {
+                Some((_, anchor)) if self.mutant == Mutant::ShortSnapshot => (ticket, Some(anchor)),
+                Some((from, anchor)) => (from, Some(anchor)),
+                None => (0, None),
+            };
+            self.reading = Some(Reading { ticket, anchor });
+            self.actions.push_back(Action::Read { from });
         }
     }
 
@@ -307,6 +313,7 @@ impl Machine {
                 leaving.purging = true;
                 // Once only: whether a purge without an answer was done cannot be told from the next.
                 let (id, expect) = (id.clone(), leaving.expect.take());
+                leaving.proves = expect;
                 self.actions.push_back(Action::Purge { id, expect });
             }
             true
