@@ -26,6 +26,7 @@ use crate::{
     backend::Backend,
     kv::{BucketError, InvalidOption, LimitMarkers, ServiceError},
     platform,
+    words::Lasting,
 };
 
 /// What locks need to know of a bucket.
@@ -223,9 +224,10 @@ impl Registry {
             return Err(InvalidOption::new(
                 "lease",
                 format!(
-                    "{lease:?} is shorter than the {:?} for which bucket {} keeps limit markers, \
+                    "{} is shorter than the {} for which bucket {} keeps limit markers, \
                      and with a history of {history} the server would raise it to that",
-                    markers.unwrap_or_default(),
+                    Lasting(lease),
+                    Lasting(markers.unwrap_or_default()),
                     backend.bucket()
                 ),
             )
