@@ -99,15 +99,18 @@ function rename(module, glue) {
     module.removeExport(name);
     add[kind](value, exports.get(name));
   }
-  const short = (names, name) => {
-    if (!names.has(name)) throw new Error(`${name} is not what the code has`);
-    return names.get(name);
-  };
-  return glue
+  const missing = new Set(imports.keys());
+  const renamed = glue
     .replace('"./shizuku_bg.js": import0', "i: import0")
     // What only debugging called is not imported any more.
-    .replace(/^ {8}(\w+): function.*?^ {8}},\n/gms, (text, name) =>
-      imports.has(name) ? text.replace(name, imports.get(name)) : "",
-    )
-    .replace(/\bwasm\.(\w+)/g, (_, name) => `wasm.${short(exports, name)}`);
+    .replace(/^ {8}(\w+): function[^]*?^ {8}\}.*,\n/gm, (text, name) => {
+      missing.delete(name);
+      return imports.has(name) ? text.replace(name, imports.get(name)) : "";
+    })
+    .replace(/\bwasm\.(\w+)/g, (_, name) => {
+      if (!exports.has(name)) missing.add(name);
+      return `wasm.${exports.get(name)}`;
+    });
+  if (missing.size > 0) throw new Error(`code and JavaScript do not fit: ${[...missing].join(", ")}`);
+  return renamed;
 }
