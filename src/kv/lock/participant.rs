@@ -5,7 +5,6 @@
 //! background task.
 
 use std::{
-    collections::HashMap,
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
@@ -29,6 +28,7 @@ use crate::{
     backend::Backend,
     kv::ServiceError,
     platform::{self, Instant},
+    sorted::SortedMap,
 };
 
 type Granted = Result<Hold, DistroRwLockError>;
@@ -39,10 +39,10 @@ struct Core {
     machine: Machine,
     /// Whether a caller has asked the machine for something since it was last driven.
     touched: bool,
-    waiting: HashMap<ClaimId, Teller<Granted>>,
-    held: HashMap<ClaimId, watch::Sender<Status>>,
-    releasing: HashMap<ClaimId, Teller<Answer>>,
-    changing: HashMap<ClaimId, Teller<Answer>>,
+    waiting: SortedMap<ClaimId, Teller<Granted>>,
+    held: SortedMap<ClaimId, watch::Sender<Status>>,
+    releasing: SortedMap<ClaimId, Teller<Answer>>,
+    changing: SortedMap<ClaimId, Teller<Answer>>,
     claims: u64,
     observers: usize,
     /// What the service said last, for those who give up.
@@ -96,10 +96,10 @@ impl Participant {
             core: Mutex::new(Core {
                 machine: Machine::new(session, Mutant::None).unwatched_for(platform::UNWATCHED),
                 touched: false,
-                waiting: HashMap::new(),
-                held: HashMap::new(),
-                releasing: HashMap::new(),
-                changing: HashMap::new(),
+                waiting: SortedMap::new(),
+                held: SortedMap::new(),
+                releasing: SortedMap::new(),
+                changing: SortedMap::new(),
                 claims: 0,
                 observers: 0,
                 error: None,
@@ -373,7 +373,7 @@ impl Participant {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(io);
-        for status in held.into_values() {
+        for status in held.values() {
             status.send_replace(Status::Lost(LostReason::Stopped));
         }
         self.tell_observers();
