@@ -123,7 +123,9 @@ impl WakeUps {
             news.there = true;
             let waker = news.waker.take();
             drop(news);
-            waker.map(Waker::wake);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         });
         let global: JsValue = js_sys::global().into();
         let document = Reflect::get(&global, &"document".into()).unwrap_or_default();
