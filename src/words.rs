@@ -32,6 +32,8 @@ fn quote(f: &mut Formatter<'_>, text: &str, mark: char) -> fmt::Result {
         if c == mark || c == '\\' {
             f.write_char('\\')?;
             f.write_char(c)?;
+        } else if c == '\0' {
+            f.write_str("\\0")?;
         } else if is_hidden(c) {
             Display::fmt(&c.escape_default(), f)?;
         } else {
@@ -78,7 +80,7 @@ mod tests {
         assert_eq!(Quoted(r#"say "a\b""#).to_string(), r#""say \"a\\b\"""#);
         assert_eq!(
             Quoted("é\n\0\u{202e}日").to_string(),
-            r#""é\n\u{0}\u{202e}日""#
+            r#""é\n\0\u{202e}日""#
         );
         assert_eq!(QuotedChar('"').to_string(), r#"'"'"#);
         assert_eq!(QuotedChar('\'').to_string(), r"'\''");
