@@ -9,6 +9,7 @@ use crate::{
     backend::{Buckets, CreateMode},
     kv::{BoxError, BucketConfig, BucketError, BucketName, InvalidOption, ServiceError, Store},
     options::ConnectOptions,
+    words::Quoted,
 };
 
 /// A connection to the service that keeps the buckets. Cheap to clone; all clones share it.
@@ -192,7 +193,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address is not one. Nothing was sent.
-    #[error("invalid address {url:?}: {reason}")]
+    #[error("invalid address {}: {reason}", Quoted(.url))]
     InvalidUrl {
         /// The address, without user and password.
         url: String,
@@ -203,7 +204,7 @@ pub enum ConnectError {
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
     /// This build cannot speak to such an address.
-    #[error("{url:?} needs the cargo feature {feature} on this platform")]
+    #[error("{} needs the cargo feature {feature} on this platform", Quoted(.url))]
     MissingFeature {
         /// The address, without user and password.
         url: String,
@@ -217,7 +218,7 @@ pub enum ConnectError {
         source: BoxError,
     },
     /// No server answered.
-    #[error("cannot reach {url:?}: {source}")]
+    #[error("cannot reach {}: {source}", Quoted(.url))]
     Unreachable {
         /// The address, without user and password.
         url: String,

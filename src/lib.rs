@@ -86,6 +86,7 @@ mod options;
 mod platform;
 mod processor;
 mod sorted;
+mod words;
 
 #[cfg(any(feature = "native", feature = "web"))]
 mod message;

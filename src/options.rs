@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use crate::{
     client::{Client, ConnectError},
     kv::{BoxError, InvalidOption},
+    words::Quoted,
 };
 
 /// How to prove who you are.
@@ -271,7 +272,7 @@ impl ConnectOptions {
             if prefix.split('.').any(str::is_empty) || prefix.contains(bad) {
                 return Err(InvalidOption::new(
                     option,
-                    format!("{prefix:?} is not a plain subject"),
+                    format!("{} is not a plain subject", Quoted(prefix)),
                 ));
             }
         }

@@ -33,9 +33,22 @@ export function fold(code) {
     return value;
   };
 
+  const functions = [];
+  const called = (index) => {
+    let rank = functions.indexOf(index);
+    if (rank < 0) rank = index;
+    toFront(functions, rank);
+    let stream = Stream.called;
+    for (; rank > 127; rank >>= 7) {
+      streams[stream].push((rank & 127) | 128);
+      stream = Stream.called + 1;
+    }
+    streams[stream].push(rank);
+  };
+
   const start = codeSection(code);
   while (at < start) byte(Stream.plain);
-  for (let functions = number(Stream.plain); functions > 0; functions -= 1) {
+  for (let bodies = number(Stream.plain); bodies > 0; bodies -= 1) {
     number(); // its length
     for (let groups = number(Stream.locals); groups > 0; groups -= 1) {
       number(Stream.locals);
@@ -61,7 +74,9 @@ export function fold(code) {
         continue;
       }
       streams[Stream.opcode].push(opcode);
-      if (opcode === 0x0e) {
+      if (opcode === 0x10) {
+        called(number());
+      } else if (opcode === 0x0e) {
         for (let labels = number(Stream.other); labels >= 0; labels -= 1) number(Stream.label + 2);
       } else if (opcode === 0x44) {
         for (let bytes = 8; bytes > 0; bytes -= 1) byte(Stream.other);

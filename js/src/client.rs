@@ -1,6 +1,6 @@
 //! A connection.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use futures::{StreamExt, future::LocalBoxFuture};
 use js_sys::{Array, Function, Object, Promise};
@@ -8,7 +8,7 @@ use shizuku::{
     ConnectOptions, ConnectionState, Credentials,
     kv::{BoxError, BucketConfig, LimitMarkers, Storage},
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
@@ -39,7 +39,7 @@ pub fn connect(url: String, options: JsValue, credentials: Option<Function>) -> 
     promise(async move {
         let options = connect_options(&Options(options), credentials)?;
         let client = options.connect(url).await?;
-        let states = Rc::new(Mutex::new(client.connection()));
+        let states = Rc::new(RefCell::new(client.connection()));
         Ok(RawClient { client, states }.into())
     })
 }
@@ -49,7 +49,7 @@ pub fn connect(url: String, options: JsValue, credentials: Option<Function>) -> 
 #[derive(Debug)]
 pub struct RawClient {
     client: shizuku::Client,
-    states: Rc<Mutex<tokio::sync::watch::Receiver<shizuku::ConnectionStatus>>>,
+    states: Rc<RefCell<watch::Receiver<shizuku::ConnectionStatus>>>,
 }
 
 #[wasm_bindgen]
@@ -108,7 +108,10 @@ impl RawClient {
     pub fn changed(&self) -> Promise {
         let states = Rc::clone(&self.states);
         promise(async move {
-            let changed = states.lock().await.changed().await;
+            // What has been seen is remembered.
+            let mut seen = states.borrow().clone();
+            let changed = seen.changed().await;
+            states.replace(seen);
             Ok(changed.is_ok().into())
         })
     }

@@ -1,14 +1,10 @@
 //! Locks.
 
-use std::{
-    cell::RefCell,
-    rc::{Rc, Weak},
-    time::UNIX_EPOCH,
-};
+use std::{cell::RefCell, pin::pin, rc::Rc, time::UNIX_EPOCH};
 
 use futures::{
-    StreamExt,
-    future::{Either, select},
+    FutureExt, StreamExt,
+    future::{Either, LocalBoxFuture, select},
     stream::BoxStream,
 };
 use js_sys::{Array, Promise};
@@ -16,12 +12,12 @@ use shizuku::kv::{
     lock::{DistroRwLockError, Holder, LockOptions, LostReason, Mode},
     rw_lock::{DistroRwLock, ReadGuard, WriteGuard},
 };
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::Notify;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::{
-    client::{promise, spawn},
+    client::promise,
     error::{Fault, Result, number, object},
     options::Options,
     store::RawStore,
@@ -73,11 +69,11 @@ impl RawStore {
             Ok(lock.watch_holders()?.boxed())
         };
         let stream = open().map_err(JsValue::from)?;
-        let (stop, stopped) = watch::channel(false);
         Ok(RawHolders {
-            stream: Rc::new(Mutex::new(stream)),
-            stop,
-            stopped,
+            shared: Rc::new(Following {
+                stream: RefCell::new(Some(stream)),
+                closed: Notify::new(),
+            }),
         })
     }
 }
@@ -117,10 +113,10 @@ impl Guard {
         }
     }
 
-    async fn lost(&self) -> LostReason {
+    fn lost(&self) -> LocalBoxFuture<'static, LostReason> {
         match self {
-            Self::Read(guard) => guard.lost().await,
-            Self::Write(guard) => guard.lost().await,
+            Self::Read(guard) => guard.lost().boxed_local(),
+            Self::Write(guard) => guard.lost().boxed_local(),
         }
     }
 
@@ -137,45 +133,16 @@ impl Guard {
 #[derive(Debug)]
 pub struct RawGuard {
     token: f64,
-    guard: Weak<Guard>,
-    release: RefCell<Option<oneshot::Sender<oneshot::Sender<Acquired>>>>,
-    lost: watch::Receiver<Option<LostReason>>,
+    /// Until it is released.
+    guard: Rc<RefCell<Option<Guard>>>,
 }
 
 impl RawGuard {
     fn new(guard: Guard) -> Self {
-        let guard = Rc::new(guard);
-        let (release, asked) = oneshot::channel();
-        let (tell, lost) = watch::channel(None);
-        let raw = Self {
+        Self {
             token: number(guard.token()),
-            guard: Rc::downgrade(&guard),
-            release: RefCell::new(Some(release)),
-            lost,
-        };
-        // One task owns the guard: it waits for a loss and for the release at the same time.
-        spawn(Box::pin(keep(guard, asked, tell)));
-        raw
-    }
-}
-
-async fn keep(
-    guard: Rc<Guard>,
-    asked: oneshot::Receiver<oneshot::Sender<Acquired>>,
-    tell: watch::Sender<Option<LostReason>>,
-) {
-    let asked = {
-        match select(Box::pin(guard.lost()), asked).await {
-            Either::Left((reason, asked)) => {
-                let _ = tell.send(Some(reason));
-                asked.await
-            }
-            Either::Right((asked, _)) => asked,
+            guard: Rc::new(RefCell::new(Some(guard))),
         }
-    };
-    // Nobody asks where the handle was dropped; dropping the guard then does it.
-    if let (Ok(answer), Ok(guard)) = (asked, Rc::try_unwrap(guard)) {
-        let _ = answer.send(guard.release().await);
     }
 }
 
@@ -189,32 +156,38 @@ impl RawGuard {
     /// Whether it is held, as far as can be known here.
     #[wasm_bindgen(js_name = isHeld)]
     pub fn is_held(&self) -> bool {
-        self.guard.upgrade().is_some_and(|guard| guard.is_held())
+        self.guard.borrow().as_ref().is_some_and(Guard::is_held)
     }
 
     /// A promise of how it was lost; of `undefined` once it is released.
     pub fn lost(&self) -> Promise {
-        let mut lost = self.lost.clone();
+        let lost = self.guard.borrow().as_ref().map(Guard::lost);
+        // Waiting for a loss does not keep it.
+        let guard = Rc::downgrade(&self.guard);
         promise(async move {
-            let reason = lost.wait_for(Option::is_some).await;
-            let reason = reason.ok().and_then(|reason| *reason);
-            Ok(reason.map_or(JsValue::UNDEFINED, |reason| reason.to_string().into()))
+            let Some(lost) = lost else {
+                return Ok(JsValue::UNDEFINED);
+            };
+            let reason = lost.await;
+            let is_ours = guard
+                .upgrade()
+                .is_some_and(|guard| guard.borrow().is_some());
+            Ok(if is_ours {
+                reason.to_string().into()
+            } else {
+                JsValue::UNDEFINED
+            })
         })
     }
 
     /// A promise of true; of false where it was released before.
     pub fn release(&self) -> Promise {
-        let release = self.release.take();
+        let guard = self.guard.take();
         promise(async move {
-            let (answer, answered) = oneshot::channel();
-            let sent = release.map(|release| release.send(answer));
-            match sent {
-                Some(Ok(())) => {}
-                _ => return Ok(false.into()),
-            }
-            if let Ok(outcome) = answered.await {
-                outcome?;
-            }
+            let Some(guard) = guard else {
+                return Ok(false.into());
+            };
+            guard.release().await?;
             Ok(true.into())
         })
     }
@@ -223,9 +196,13 @@ impl RawGuard {
 /// Who holds and who waits, as it changes.
 #[wasm_bindgen]
 pub struct RawHolders {
-    stream: Rc<Mutex<BoxStream<'static, Holders>>>,
-    stop: watch::Sender<bool>,
-    stopped: watch::Receiver<bool>,
+    shared: Rc<Following>,
+}
+
+struct Following {
+    /// Until it is closed, and while nobody waits for what comes next.
+    stream: RefCell<Option<BoxStream<'static, Holders>>>,
+    closed: Notify,
 }
 
 impl std::fmt::Debug for RawHolders {
@@ -236,15 +213,17 @@ impl std::fmt::Debug for RawHolders {
 
 #[wasm_bindgen]
 impl RawHolders {
-    /// A promise of the next list; of `undefined` at the end.
+    /// A promise of the next list; of `undefined` at the end. One at a time.
     pub fn next(&self) -> Promise {
-        let stream = Rc::clone(&self.stream);
-        let mut stopped = self.stopped.clone();
+        let shared = Rc::clone(&self.shared);
         promise(async move {
-            let next = Box::pin(async { stream.lock().await.next().await });
-            let stop = Box::pin(stopped.wait_for(|stopped| *stopped));
-            match select(next, stop).await {
+            let Some(mut stream) = shared.stream.take() else {
+                return Ok(JsValue::UNDEFINED);
+            };
+            let closed = pin!(shared.closed.notified());
+            match select(stream.next(), closed).await {
                 Either::Left((Some(holders), _)) => {
+                    shared.stream.replace(Some(stream));
                     let list: Array = holders?.iter().map(describe).collect();
                     Ok(list.into())
                 }
@@ -255,7 +234,8 @@ impl RawHolders {
 
     /// Ends it.
     pub fn close(&self) {
-        self.stop.send_replace(true);
+        self.shared.stream.take();
+        self.shared.closed.notify_waiters();
     }
 }
 

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { connect as dial, initSync } from "#core";
+// First, so that it lies at one end of the file: gzip makes less of it there.
 import code from "#core-code";
+import { connect as dial, initSync } from "#core";
 import { compileEmbedded, Loader } from "./loader.js";
 import { start } from "./start.js";
 

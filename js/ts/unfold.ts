@@ -4,8 +4,8 @@
  * few milliseconds. `scripts/fold.mjs` takes it apart.
  *
  * What comes apart is the code section; all else is the first stream. How long a function is, is left
- * out, as its end says it. Locals are told by how many
- * others were used since, as the same few are used again and again.
+ * out, as its end says it. Locals, and functions that are called, are told by how many others were
+ * used since, as the same few are used again and again.
  *
  * ```text
  * u32 bytes of all · u32 where the code section begins · u32 bytes of each stream · the streams
@@ -57,8 +57,6 @@ export function operands(opcode: number): readonly number[] {
     case 0x0c: // br
     case 0x0d: // br_if
       return [Stream.label + opcode - 0x0c];
-    case 0x10: // call
-      return [Stream.called];
     case 0x11: // call_indirect
       return [Stream.other, Stream.other];
     case 0x23: // global.get
@@ -137,10 +135,19 @@ export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
     for (; bits > 127; bits >>= 7) code[to++] = bits | 128;
     code[to++] = bits;
   };
+  const functions: number[] = [];
+  const called = (): number => {
+    let value = 0;
+    for (let stream: number = Stream.called, shift = 0; ; stream = Stream.called + 1, shift += 7) {
+      const bits = take(stream);
+      value |= (bits & 127) << shift;
+      if (bits < 128) return toFront(functions, value);
+    }
+  };
   const followers = Array.from({ length: 256 }, (_, opcode) => operands(opcode));
 
   while (to < word(1)) byte(Stream.plain);
-  for (let functions = number(Stream.plain); functions > 0; functions -= 1) {
+  for (let bodies = number(Stream.plain); bodies > 0; bodies -= 1) {
     const place = to;
     const begin = place + LONGEST;
     to = begin;
@@ -162,6 +169,9 @@ export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
       switch (opcode) {
         case 0x0e: // br_table
           for (let labels = number(Stream.other); labels >= 0; labels -= 1) number(Stream.label + 2);
+          break;
+        case 0x10: // call
+          put(called());
           break;
         case 0x20: // local.get
           local(take(Stream.got));

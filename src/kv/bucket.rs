@@ -10,6 +10,7 @@ use super::{
     key::{BucketName, InvalidKey},
     options::check_ttl,
 };
+use crate::words::{Lasting, Quoted};
 
 /// Where a bucket keeps its data.
 ///
@@ -272,7 +273,7 @@ impl BucketConfig {
         {
             return Err(InvalidOption::new(
                 "max_age",
-                format!("{age:?} is not within 100 ms to 292 years"),
+                format!("{} is not within 100 ms to 292 years", Lasting(age)),
             ));
         }
         if let LimitMarkers::For(ttl) = self.limit_markers {
@@ -305,7 +306,10 @@ impl BucketConfig {
         if let Some(name) = self.metadata.keys().find(|name| name.starts_with("_nats.")) {
             return Err(InvalidOption::new(
                 "metadata",
-                format!("{name:?}: names that begin with _nats. belong to the server"),
+                format!(
+                    "{}: names that begin with _nats. belong to the server",
+                    Quoted(name)
+                ),
             ));
         }
         if self.mirror.is_some() && !self.sources.is_empty() {

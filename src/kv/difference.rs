@@ -1,14 +1,12 @@
 //! In what two buckets differ.
 
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Debug},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    bucket::{BucketConfig, LimitMarkers, Placement, Republish, Source},
+    bucket::{BucketConfig, LimitMarkers, Placement, Republish, Source, Storage},
     error::Difference,
 };
+use crate::words::{Lasting, Quoted};
 
 impl BucketConfig {
     /// In which settings a bucket that exists (`actual`) differs from what is wanted (`self`).
@@ -35,130 +33,127 @@ impl BucketConfig {
             sources,
             metadata,
         } = self;
-        let mut found = Differences::default();
-        found.compare("description", description, &actual.description);
-        found.compare("history", history, &actual.history);
-        found.compare_option("max_age", max_age.as_ref(), actual.max_age.as_ref());
+        let mut found = Differences(Vec::new());
+        let number = |number: u64| number.to_string();
+        let lasting = |time: Duration| Lasting(time).to_string();
+        found.compare(
+            "description",
+            quoted(description),
+            quoted(&actual.description),
+        );
+        found.compare("history", history.to_string(), actual.history.to_string());
+        found.compare(
+            "max_age",
+            maybe(*max_age, lasting),
+            maybe(actual.max_age, lasting),
+        );
         if *limit_markers != LimitMarkers::Auto {
             let (wanted, is) = (limit_markers.duration(), actual.limit_markers.duration());
-            found.compare_option("limit_markers", wanted.as_ref(), is.as_ref());
+            found.compare("limit_markers", maybe(wanted, lasting), maybe(is, lasting));
         }
-        let (wanted, is) = (max_value_size.as_ref(), actual.max_value_size.as_ref());
-        found.compare_option("max_value_size", wanted, is);
-        let (wanted, is) = (max_bytes.as_ref(), actual.max_bytes.as_ref());
-        found.compare_option("max_bytes", wanted, is);
-        found.compare("storage", storage, &actual.storage);
-        found.compare("replicas", replicas, &actual.replicas);
-        found.compare("compression", compression, &actual.compression);
-        let (wanted, is) = (
-            normal_placement(placement),
-            normal_placement(&actual.placement),
-        );
-        found.compare_option("placement", wanted.as_ref(), is.as_ref());
-        let (wanted, is) = (
-            normal_republish(republish),
-            normal_republish(&actual.republish),
-        );
-        found.compare_option("republish", wanted.as_ref(), is.as_ref());
-        found.compare_option("mirror", mirror.as_ref(), actual.mirror.as_ref());
+        let [wanted, is] = [max_value_size, &actual.max_value_size].map(|size| size.map(u64::from));
+        found.compare("max_value_size", maybe(wanted, number), maybe(is, number));
+        let [wanted, is] = [*max_bytes, actual.max_bytes].map(|bytes| maybe(bytes, number));
+        found.compare("max_bytes", wanted, is);
+        let [wanted, is] = [*storage, actual.storage].map(|storage| match storage {
+            Storage::File => "file".to_owned(),
+            Storage::Memory => "memory".to_owned(),
+        });
+        found.compare("storage", wanted, is);
         found.compare(
-            "sources",
-            &normal_sources(sources),
-            &normal_sources(&actual.sources),
+            "replicas",
+            replicas.to_string(),
+            actual.replicas.to_string(),
         );
-        found.compare("metadata", &Own(metadata), &Own(&actual.metadata));
+        let [wanted, is] = [*compression, actual.compression].map(|on| on.to_string());
+        found.compare("compression", wanted, is);
+        let [wanted, is] = [placement, &actual.placement].map(|it| maybe(it.as_ref(), place));
+        found.compare("placement", wanted, is);
+        let [wanted, is] = [republish, &actual.republish].map(|it| maybe(it.as_ref(), republished));
+        found.compare("republish", wanted, is);
+        let [wanted, is] = [mirror, &actual.mirror].map(|it| maybe(it.as_ref(), source));
+        found.compare("mirror", wanted, is);
+        let [wanted, is] = [sources, &actual.sources].map(|it| in_order(it.iter().map(source)));
+        found.compare("sources", wanted, is);
+        found.compare("metadata", own(metadata), own(&actual.metadata));
         found.0
     }
 }
 
-/// Collects what differs.
-#[derive(Default)]
+/// Collects what differs: settings are the same where they are worded the same.
 struct Differences(Vec<Difference>);
 
 impl Differences {
-    fn compare<T: PartialEq + Debug>(&mut self, setting: &'static str, wanted: &T, actual: &T) {
-        if wanted != actual {
-            self.add(setting, Some(wanted), Some(actual));
+    fn compare(&mut self, setting: &'static str, wanted: String, actual: String) {
+        if wanted == actual {
+            return;
         }
-    }
-
-    /// The same for a setting that may be absent, which reads better as `none` than as `None`.
-    fn compare_option<T: PartialEq + Debug>(
-        &mut self,
-        setting: &'static str,
-        wanted: Option<&T>,
-        actual: Option<&T>,
-    ) {
-        if wanted != actual {
-            let (wanted, actual) = (wanted.map(|it| it as _), actual.map(|it| it as _));
-            self.add(setting, wanted, actual);
-        }
-    }
-
-    fn add(
-        &mut self,
-        setting: &'static str,
-        wanted: Option<&dyn Debug>,
-        actual: Option<&dyn Debug>,
-    ) {
-        let text = |value: Option<&dyn Debug>| match value {
-            Some(value) => format!("{value:?}"),
-            None => "none".to_owned(),
+        let word = |text: String| {
+            if text.is_empty() {
+                "none".to_owned()
+            } else {
+                text
+            }
         };
         self.0.push(Difference {
             setting,
-            wanted: text(wanted),
-            actual: text(actual),
+            wanted: word(wanted),
+            actual: word(actual),
         });
     }
 }
 
-/// A placement that demands nothing is none, and tags have no order.
-fn normal_placement(placement: &Option<Placement>) -> Option<Placement> {
-    let mut normal = placement.clone().filter(|p| *p != Placement::default())?;
-    sort_few(&mut normal.tags);
-    Some(normal)
+fn quoted(text: &str) -> String {
+    Quoted(text).to_string()
+}
+
+/// Nothing for what is not there.
+fn maybe<T>(setting: Option<T>, word: impl Fn(T) -> String) -> String {
+    setting.map(word).unwrap_or_default()
+}
+
+/// Of placements, tags and sources the order means nothing.
+fn in_order(items: impl Iterator<Item = String>) -> String {
+    let mut items: Vec<_> = items.collect();
+    sort_few(&mut items);
+    items.join(", ")
+}
+
+/// Nothing for a placement that demands nothing.
+fn place(placement: &Placement) -> String {
+    let cluster = placement.cluster.iter();
+    let cluster = cluster.map(|cluster| format!("cluster {}", Quoted(cluster)));
+    in_order(cluster.chain(placement.tags.iter().map(|tag| quoted(tag))))
 }
 
 /// No source and `>` are both everything.
-fn normal_republish(republish: &Option<Republish>) -> Option<Republish> {
-    let mut normal = republish.clone()?;
-    if normal.source.is_empty() {
-        normal.source.push('>');
-    }
-    Some(normal)
+fn republished(republish: &Republish) -> String {
+    let from = match &*republish.source {
+        "" => ">",
+        source => source,
+    };
+    let headers = if republish.headers_only {
+        ", headers only"
+    } else {
+        ""
+    };
+    let to = &*republish.destination;
+    format!("{} to {}{headers}", Quoted(from), Quoted(to))
 }
 
-/// Sources have no order.
-fn normal_sources(sources: &[Source]) -> Vec<(&str, Option<&str>)> {
-    let mut normal: Vec<_> = sources
-        .iter()
-        .map(|source| (source.bucket.as_ref(), source.domain.as_deref()))
-        .collect();
-    sort_few(&mut normal);
-    normal
+fn source(source: &Source) -> String {
+    let bucket = Quoted(source.bucket.as_ref());
+    match &source.domain {
+        None => bucket.to_string(),
+        Some(domain) => format!("{bucket} of domain {}", Quoted(domain)),
+    }
 }
 
 /// The metadata that people set.
-struct Own<'a>(&'a BTreeMap<String, String>);
-
-impl Own<'_> {
-    fn fields(&self) -> impl Iterator<Item = (&String, &String)> {
-        let fields = self.0.iter();
-        fields.filter(|(name, _)| !name.starts_with("_nats."))
-    }
-}
-
-impl PartialEq for Own<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.fields().eq(other.fields())
-    }
-}
-
-impl Debug for Own<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.fields()).finish()
-    }
+fn own(metadata: &BTreeMap<String, String>) -> String {
+    let fields = metadata.iter();
+    let fields = fields.filter(|(name, _)| !name.starts_with("_nats."));
+    in_order(fields.map(|(name, value)| format!("{}: {}", Quoted(name), Quoted(value))))
 }
 
 /// Puts a few in order. The standard library's way is for many, and twenty times the code.
@@ -176,10 +171,8 @@ fn sort_few<T: Ord>(items: &mut [T]) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::kv::{BucketName, Storage};
+    use crate::kv::BucketName;
 
     fn names(wanted: &BucketConfig, actual: &BucketConfig) -> Vec<&'static str> {
         let differences = wanted.differences(actual);
@@ -233,6 +226,20 @@ mod tests {
         let differences = wanted.differences(&actual);
         assert_eq!(differences[1].to_string(), "history is 9, not 1");
         assert_eq!(differences[2].to_string(), "max_age is 60s, not none");
+        assert_eq!(differences[5].to_string(), "storage is memory, not file");
+        assert_eq!(
+            differences[8].to_string(),
+            "placement is cluster \"c\", not none"
+        );
+        assert_eq!(
+            differences[9].to_string(),
+            "republish is \">\" to \"\", not none"
+        );
+        assert_eq!(differences[10].to_string(), "mirror is \"other\", not none");
+        assert_eq!(
+            differences[12].to_string(),
+            "metadata is \"team\": \"blue\", not none"
+        );
     }
 
     #[test]

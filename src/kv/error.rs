@@ -10,6 +10,7 @@ use super::{
     key::{BucketName, InvalidKey, Key},
     options::Expect,
 };
+use crate::words::Lasting;
 
 /// The source of an error that came from elsewhere.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -377,7 +378,7 @@ pub enum ServiceError {
         remedy: String,
     },
     /// No answer within the deadline.
-    #[error("no answer to {operation} within {after:?}")]
+    #[error("no answer to {operation} within {}", Lasting(*.after))]
     Timeout {
         /// What was asked.
         operation: String,

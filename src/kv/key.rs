@@ -5,6 +5,8 @@ use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
 use bytestring::ByteString;
 
+use crate::words::{Quoted, QuotedChar};
+
 /// The longest key or filter, in bytes.
 ///
 /// A server reads at most 4096 bytes of a protocol line (`max_control_line`), and a key stands in
@@ -26,7 +28,7 @@ pub(crate) const RESERVED_PREFIX: &str = "_lock.";
 /// assert_eq!(error.reason, InvalidReason::EmptyToken);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid {kind} {text:?}: {reason}")]
+#[error("invalid {kind} {}: {reason}", Quoted(text))]
 pub struct InvalidKey {
     /// What it was meant to be.
     pub kind: NameKind,
@@ -77,7 +79,7 @@ pub enum InvalidReason {
         max: usize,
     },
     /// A character outside of what this kind of name may contain.
-    #[error("{found:?} at byte {at} is not allowed (allowed: {allowed})")]
+    #[error("{} at byte {at} is not allowed (allowed: {allowed})", QuotedChar(*.found))]
     Character {
         /// The character.
         found: char,

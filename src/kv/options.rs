@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::error::InvalidOption;
-use crate::headers::Headers;
+use crate::{
+    headers::Headers,
+    words::{Lasting, Quoted},
+};
 
 /// Methods that set the field of their name.
 macro_rules! setters {
@@ -405,14 +408,20 @@ pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), Inval
     if ttl.subsec_nanos() != 0 || ttl.as_secs() == 0 {
         return Err(InvalidOption::new(
             option,
-            format!("{ttl:?} is not a whole number of seconds, one at least"),
+            format!(
+                "{} is not a whole number of seconds, one at least",
+                Lasting(ttl)
+            ),
         ));
     }
     // Go keeps durations as nanoseconds in an i64, about 292 years.
     if ttl.as_secs() > i64::MAX as u64 / 1_000_000_000 {
         return Err(InvalidOption::new(
             option,
-            format!("{ttl:?} is longer than the 292 years that a server can count"),
+            format!(
+                "{} is longer than the 292 years that a server can count",
+                Lasting(ttl)
+            ),
         ));
     }
     Ok(())
@@ -422,7 +431,10 @@ fn check_header(name: &str, value: &str) -> Result<(), InvalidOption> {
     let refuse = |why: &str| {
         Err(InvalidOption::new(
             "header",
-            format!("{:?}: {why}", name.chars().take(64).collect::<String>()),
+            format!(
+                "{}: {why}",
+                Quoted(&name.chars().take(64).collect::<String>())
+            ),
         ))
     };
     let name_ok = |byte: u8| byte.is_ascii_graphic() && byte != b':';

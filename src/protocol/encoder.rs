@@ -2,7 +2,7 @@
 //! travel together.
 
 use super::fields;
-use crate::{headers::Headers, message::Outbound};
+use crate::{headers::Headers, message::Outbound, words::Quoted};
 
 /// Asks for a PONG.
 pub(crate) const PING: &[u8] = b"PING\r\n";
@@ -14,10 +14,10 @@ pub(crate) const PONG: &[u8] = b"PONG\r\n";
 #[non_exhaustive]
 pub(crate) enum Unencodable {
     /// Empty, or with white space or control characters.
-    #[error("{0:?} is not a subject")]
+    #[error("{} is not a subject", Quoted(.0))]
     Subject(String),
     /// A header name with anything but visible ASCII, or a value with a line break.
-    #[error("header {0:?} has a name or value that cannot be sent")]
+    #[error("header {} has a name or value that cannot be sent", Quoted(.0))]
     Header(String),
 }
 

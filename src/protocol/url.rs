@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::words::Quoted;
+
 /// The address of a server, without the credentials that stood in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
@@ -18,7 +20,7 @@ pub(crate) struct ServerUrl {
 
 /// Text that is not the address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is not a server address: {reason}")]
+#[error("{} is not a server address: {reason}", Quoted(url))]
 pub(crate) struct InvalidUrl {
     url: String,
     reason: &'static str,

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use crate::{
     client::ConnectionStatus,
     message::{Message, Outbound},
+    words::Lasting,
 };
 
 /// A connection to NATS.
@@ -86,7 +87,7 @@ impl Debug for Subscription {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
     /// Sent, and not answered in time.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {}", Lasting(*.0))]
     Timeout(Duration),
     /// Nobody listens on the subject.
     #[error("nobody listens")]

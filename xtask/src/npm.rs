@@ -184,12 +184,12 @@ fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr
         .args(["--features", &build.features.join(",")])
         .current_dir(&root)
         .env("PATH", path)
-        .env("CARGO_ENCODED_RUSTFLAGS", without_paths(&root));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&root));
     run(&mut command)
 }
 
 /// Messages name the files that they come from: short, and without the folders of whoever built this.
-fn without_paths(root: &Path) -> String {
+fn flags(root: &Path) -> String {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
         let home = env::var_os("HOME")?;
         Some(Path::new(&home).join(".cargo"))
@@ -205,5 +205,7 @@ fn without_paths(root: &Path) -> String {
         ));
     }
     flags.push(format!("--remap-path-prefix={}=", root.display()));
+    // Tells js/scripts/data.mjs where each piece of data lies.
+    flags.push("-Clink-arg=--emit-relocs".to_owned());
     flags.join("\u{1f}")
 }

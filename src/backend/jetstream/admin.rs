@@ -7,9 +7,9 @@ use futures::{StreamExt, stream, stream::BoxStream};
 
 use super::{
     JetStream,
-    api::{Account, Done, StreamNames, code},
+    api::{Account, StreamNames, code},
     bucket::{Bucket, stream_name},
-    call::{Api, Failure, malformed, refused},
+    call::{Api, Failure, malformed, parse, refused},
     config::{from_stream, lay_over, to_stream},
     entry::parse_time,
     stream::{StreamConfig, StreamInfo},
@@ -28,40 +28,34 @@ impl JetStream {
     ) -> Result<Arc<Bucket>, BucketError> {
         let name = config.bucket()?;
         // Asked each time: the server may have been upgraded since, and this is no hot path.
-        let account: Account = self
-            .api
-            .call("INFO", "", Bytes::new())
-            .await
-            .map_err(|failure| failure.of(&name))?;
+        let answer = self.api.call("INFO", "", Bytes::new()).await;
+        let account = answer.and_then(|answer| parse("INFO", &answer));
+        let account: Account = account.map_err(|failure| failure.of(&name))?;
         let has_ttl = account.level >= 1;
         let markers = markers(config, has_ttl)?;
-        let wanted = || to_stream(&name, config, markers, has_ttl);
-        match mode {
-            CreateMode::Create => {
-                let request = wanted().to_json();
-                match self.save("STREAM.CREATE", &name, request).await {
-                    Err(Failure::Refused(error)) if error.err_code == code::NAME_IN_USE => {
-                        self.take(&name, config).await
-                    }
-                    made => Ok(made.map_err(|failure| failure.of(&name))?),
-                }
-            }
+        let existing = match mode {
+            CreateMode::Create => None,
             CreateMode::CreateOrUpdate => {
                 let stream = stream_name(&name);
-                match self
-                    .api
-                    .call_raw("STREAM.INFO", &stream, Bytes::new())
-                    .await
-                {
-                    Ok(answer) => self.change(&name, config, wanted(), &answer).await,
-                    Err(failure) if failure.code() == code::NO_STREAM => {
-                        let request = wanted().to_json();
-                        let made = self.save("STREAM.CREATE", &name, request).await;
-                        Ok(made.map_err(|failure| failure.of(&name))?)
-                    }
-                    Err(failure) => Err(failure.of(&name).into()),
+                match self.api.call("STREAM.INFO", &stream, Bytes::new()).await {
+                    Ok(answer) => Some(answer),
+                    Err(failure) if failure.code() == code::NO_STREAM => None,
+                    Err(failure) => return Err(failure.of(&name).into()),
                 }
             }
+        };
+        let wanted = to_stream(&name, config, markers, has_ttl);
+        let (verb, request) = match existing {
+            None => ("STREAM.CREATE", wanted.to_json()),
+            Some(info) => ("STREAM.UPDATE", change(config, wanted, &info)?),
+        };
+        match self.save(verb, &name, request).await {
+            Err(Failure::Refused(error))
+                if mode == CreateMode::Create && error.err_code == code::NAME_IN_USE =>
+            {
+                self.take(&name, config).await
+            }
+            saved => Ok(saved.map_err(|failure| failure.of(&name))?),
         }
     }
 
@@ -82,28 +76,6 @@ impl JetStream {
         })
     }
 
-    /// Gives an existing bucket new settings, and keeps what others set on its stream.
-    async fn change(
-        &self,
-        name: &BucketName,
-        config: &BucketConfig,
-        mut wanted: StreamConfig,
-        info: &[u8],
-    ) -> Result<Arc<Bucket>, BucketError> {
-        let malformed = |error| malformed("STREAM.INFO", error);
-        let existing: StreamInfo = json::read(info).map_err(malformed)?;
-        // What is there is as good as any where it was left to us.
-        if config.limit_markers == LimitMarkers::Auto
-            && existing.config.subject_delete_marker_ttl > 0
-        {
-            wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
-        }
-        let raw = json::object(info).map_err(malformed)?;
-        let request = lay_over(raw.get("config"), wanted).map_err(malformed)?;
-        let made = self.save("STREAM.UPDATE", name, request).await;
-        Ok(made.map_err(|failure| failure.of(name))?)
-    }
-
     /// Sends a stream's settings, and answers with the bucket that it is now.
     async fn save(
         &self,
@@ -111,8 +83,8 @@ impl JetStream {
         name: &BucketName,
         request: Bytes,
     ) -> Result<Arc<Bucket>, Failure> {
-        let info: StreamInfo = self.api.call(verb, &stream_name(name), request).await?;
-        Ok(Arc::new(open(&self.api, name, &info)?))
+        let answer = self.api.call(verb, &stream_name(name), request).await?;
+        Ok(Arc::new(open(&self.api, name, &parse(verb, &answer)?)?))
     }
 
     /// Opens a bucket and reports on it.
@@ -128,7 +100,7 @@ impl JetStream {
     pub(super) async fn drop_bucket(&self, name: &BucketName) -> Result<(), BucketError> {
         let stream = stream_name(name);
         match self.api.call("STREAM.DELETE", &stream, Bytes::new()).await {
-            Ok(Done {}) => Ok(()),
+            Ok(_) => Ok(()),
             Err(failure) => Err(failure.of(name).into()),
         }
     }
@@ -158,7 +130,7 @@ impl JetStream {
         offset: usize,
     ) -> Result<(IntoIter<String>, Option<usize>), ServiceError> {
         let request = Bytes::from(format!(r#"{{"offset":{offset}}}"#));
-        let answer = match self.api.call_raw("STREAM.NAMES", "", request).await {
+        let answer = match self.api.call("STREAM.NAMES", "", request).await {
             Ok(answer) => answer,
             Err(Failure::Refused(error)) => return Err(refused(error, None)),
             Err(Failure::Service(error)) => return Err(error),
@@ -177,6 +149,22 @@ impl Bucket {
         let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         report(&self.name, info)
     }
+}
+
+/// New settings for an existing bucket, with what others set on its stream.
+fn change(
+    config: &BucketConfig,
+    mut wanted: StreamConfig,
+    info: &[u8],
+) -> Result<Bytes, ServiceError> {
+    let malformed = |error| malformed("STREAM.INFO", error);
+    let existing: StreamInfo = json::read(info).map_err(malformed)?;
+    // What is there is as good as any where it was left to us.
+    if config.limit_markers == LimitMarkers::Auto && existing.config.subject_delete_marker_ttl > 0 {
+        wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
+    }
+    let raw = json::object(info).map_err(malformed)?;
+    lay_over(raw.get("config"), wanted).map_err(malformed)
 }
 
 fn open(api: &Api, name: &BucketName, info: &StreamInfo) -> Result<Bucket, Failure> {

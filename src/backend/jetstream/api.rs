@@ -52,15 +52,6 @@ impl FromJson<'_> for Refusal {
     }
 }
 
-/// An answer that says nothing but that it worked.
-pub(super) struct Done {}
-
-impl FromJson<'_> for Done {
-    fn from_json(_: &mut Fields<'_>) -> Self {
-        Self {}
-    }
-}
-
 /// The answer to a write.
 pub(super) struct Ack {
     pub(super) error: Option<ApiError>,

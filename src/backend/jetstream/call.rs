@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use super::api::{ApiError, Refusal, code};
 use crate::{
@@ -69,29 +70,17 @@ impl Api {
     }
 
     /// Sends a request and answers with the message that comes back, whatever it says.
-    pub(super) async fn request(
+    pub(super) fn request(
         &self,
         subject: String,
-        body: impl Into<Bytes>,
-    ) -> Result<Message, TransportError> {
-        self.transport
-            .request(Outbound::new(subject, body), self.timeout)
-            .await
-    }
-
-    /// Calls a method of the API.
-    pub(super) async fn call<T: for<'a> FromJson<'a>>(
-        &self,
-        verb: &str,
-        stream: &str,
         body: Bytes,
-    ) -> Result<T, Failure> {
-        let answer = self.call_raw(verb, stream, body).await?;
-        parse(verb, &answer)
+    ) -> BoxFuture<'_, Result<Message, TransportError>> {
+        let message = Outbound::new(subject, body);
+        self.transport.request(message, self.timeout)
     }
 
-    /// The same, for answers that are read in place.
-    pub(super) async fn call_raw(
+    /// Calls a method of the API, and answers with what is to be [parsed](parse).
+    pub(super) async fn call(
         &self,
         verb: &str,
         stream: &str,

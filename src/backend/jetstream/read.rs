@@ -91,7 +91,7 @@ impl Bucket {
             last_by_subj: revision.is_none().then_some(&*subject),
         };
         let operation = "STREAM.MSG.GET";
-        let answer = match api.call_raw(operation, stream, which.to_json()).await {
+        let answer = match api.call(operation, stream, which.to_json()).await {
             Ok(answer) => answer,
             Err(Failure::Refused(error)) if is_no_message(error.code, error.err_code) => {
                 return Ok(None);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::select;
 
 use super::{
-    api::{Done, code},
+    api::code,
     bucket::Bucket,
     call::{Api, Failure},
     start::{INACTIVE, connected},
@@ -68,7 +68,7 @@ async fn remove(mut api: Api, path: String, confirmed: bool) {
     loop {
         // May be asked more than once: the name is like no other.
         let pause = match api.call("CONSUMER.DELETE", &path, Bytes::new()).await {
-            Ok(Done {}) => return,
+            Ok(_) => return,
             Err(failure) if failure.code() == code::NO_CONSUMER && !confirmed => late.next(),
             Err(Failure::Service(
                 ServiceError::Timeout { .. } | ServiceError::Disconnected { .. },

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     api::{ConsumerConfig, ConsumerInfo, CreateConsumer},
     bucket::Bucket,
-    call::{Api, not_answered},
+    call::{Api, not_answered, parse},
     consumer::{Consumer, Why},
     entry::Stamp,
     filters::Filters,
@@ -221,12 +221,10 @@ impl Plan {
             path.push_str(subject);
         }
         tracing::trace!(bucket = %self.bucket.name, consumer = name, deliver_policy, opt_start_seq, ?timeout, "a consumer is made");
-        let info: ConsumerInfo = self
-            .bucket
-            .api
-            .call("CONSUMER.CREATE", &path, request.to_json())
-            .await
-            .map_err(|failure| failure.of(&self.bucket.name))?;
+        let operation = "CONSUMER.CREATE";
+        let answer = self.bucket.api.call(operation, &path, request.to_json());
+        let info = answer.await.and_then(|answer| parse(operation, &answer));
+        let info: ConsumerInfo = info.map_err(|failure| failure.of(&self.bucket.name))?;
         on_server.confirm();
         Ok(Started {
             subscription,

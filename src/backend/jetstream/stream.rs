@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 
-use super::call::Api;
+use super::call::{Api, parse};
 use crate::{
     json::{Fields, FromJson, Writer},
     kv::{BucketName, ServiceError},
@@ -34,7 +34,9 @@ impl StreamInfo {
         stream: &str,
         bucket: &BucketName,
     ) -> Result<Self, ServiceError> {
-        let info = api.call("STREAM.INFO", stream, Bytes::new()).await;
+        let operation = "STREAM.INFO";
+        let answer = api.call(operation, stream, Bytes::new()).await;
+        let info = answer.and_then(|answer| parse(operation, &answer));
         info.map_err(|failure| failure.of(bucket))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    api::{Ack, ApiError, Done, code},
+    api::{Ack, ApiError, code},
     bucket::{Bucket, Origin},
     call::{malformed, not_answered, refused},
     entry::header,
@@ -123,7 +123,7 @@ impl Bucket {
         // The first sequence that stays.
         purge.number("seq", before);
         match api.call("STREAM.PURGE", stream, purge.finish()).await {
-            Ok(Done {}) => Ok(()),
+            Ok(_) => Ok(()),
             Err(failure) => Err(failure.of(&self.name).into()),
         }
     }

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::machine::LostWhy;
-use crate::kv::{BucketName, InvalidKey, InvalidOption, ServiceError};
+use crate::{
+    kv::{BucketName, InvalidKey, InvalidOption, ServiceError},
+    words::Lasting,
+};
 
 /// A lock, mutex, semaphore or election that failed.
 ///
@@ -67,7 +70,7 @@ pub enum DistroRwLockError {
         lock: String,
     },
     /// It was not granted within the time that was allowed.
-    #[error("lock {lock} was not granted within {after:?}")]
+    #[error("lock {lock} was not granted within {}", Lasting(*.after))]
     Timeout {
         /// The lock.
         lock: String,

@@ -115,9 +115,12 @@ macro_rules! guard {
             }
 
             /// Waits until it is lost, and says how. Never resolves while it is held. Dropping the
-            /// future has no effect.
-            pub async fn lost(&self) -> $crate::kv::lock::LostReason {
-                self.hold.lost().await
+            /// future has no effect, and it may outlive the guard: of one that is released it says
+            /// [`LostReason::Stopped`](crate::kv::lock::LostReason::Stopped).
+            pub fn lost(
+                &self,
+            ) -> impl Future<Output = $crate::kv::lock::LostReason> + Send + 'static + use<> {
+                self.hold.lost()
             }
 
             /// Releases it and waits until that has arrived.

@@ -63,15 +63,17 @@ impl Hold {
     }
 
     /// Waits until the hold is lost.
-    pub(crate) async fn lost(&self) -> LostReason {
+    pub(crate) fn lost(&self) -> impl Future<Output = LostReason> + Send + 'static + use<> {
         let mut status = self.status.clone();
-        let lost = status
-            .wait_for(|status| matches!(status, Status::Lost(_)))
-            .await;
-        match lost.as_deref() {
-            Ok(Status::Lost(reason)) => *reason,
-            // The sender is only dropped unsaid with the task.
-            _ => LostReason::Stopped,
+        async move {
+            let lost = status
+                .wait_for(|status| matches!(status, Status::Lost(_)))
+                .await;
+            match lost.as_deref() {
+                Ok(Status::Lost(reason)) => *reason,
+                // The sender is only dropped unsaid with the task, or with the hold itself.
+                _ => LostReason::Stopped,
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE};
-use crate::kv::InvalidOption;
+use crate::{kv::InvalidOption, words::Lasting};
 
 /// The longest label, in bytes.
 const MAX_LABEL: usize = 256;
@@ -75,7 +75,8 @@ impl LockOptions {
             return Err(InvalidOption::new(
                 "lease",
                 format!(
-                    "{lease:?} is not a whole number of seconds from {MIN_LEASE} to {MAX_LEASE}"
+                    "{} is not a whole number of seconds from {MIN_LEASE} to {MAX_LEASE}",
+                    Lasting(lease)
                 ),
             ));
         }

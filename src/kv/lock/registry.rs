@@ -26,6 +26,8 @@ use crate::{
     backend::Backend,
     kv::{BucketError, InvalidOption, LimitMarkers, ServiceError},
     platform,
+    sorted::SortedMap,
+    words::Lasting,
 };
 
 /// What locks need to know of a bucket.
@@ -41,7 +43,7 @@ struct Ability {
 pub(crate) struct Registry {
     warm: Mutex<HashMap<Arc<str>, Arc<Participant>>>,
     /// Holds that were acquired without a guard, by lock and mode.
-    unguarded: Mutex<HashMap<(String, Mode), Vec<Hold>>>,
+    unguarded: Mutex<SortedMap<(String, Mode), Vec<Hold>>>,
     ability: OnceCell<Ability>,
 }
 
@@ -54,7 +56,7 @@ impl fmt::Debug for Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         let unguarded = self.unguarded.get_mut();
-        unguarded.unwrap_or_else(PoisonError::into_inner).clear();
+        *unguarded.unwrap_or_else(PoisonError::into_inner) = SortedMap::new();
         // Tasks of idle locks can end now.
         for participant in self.warm().values() {
             participant.bell.call_background();
@@ -223,9 +225,10 @@ impl Registry {
             return Err(InvalidOption::new(
                 "lease",
                 format!(
-                    "{lease:?} is shorter than the {:?} for which bucket {} keeps limit markers, \
+                    "{} is shorter than the {} for which bucket {} keeps limit markers, \
                      and with a history of {history} the server would raise it to that",
-                    markers.unwrap_or_default(),
+                    Lasting(lease),
+                    Lasting(markers.unwrap_or_default()),
                     backend.bucket()
                 ),
             )
@@ -237,7 +240,11 @@ impl Registry {
     /// Keeps a hold for somebody without a guard.
     pub(crate) fn keep(&self, mode: Mode, hold: Hold) {
         let key = (hold.lock().to_owned(), mode);
-        free(&self.unguarded).entry(key).or_default().push(hold);
+        let mut unguarded = free(&self.unguarded);
+        match unguarded.get_mut(&key) {
+            Some(holds) => holds.push(hold),
+            None => _ = unguarded.insert(key, vec![hold]),
+        }
     }
 
     /// Takes the latest such hold of this lock and mode.

@@ -27,7 +27,7 @@ impl Connection {
         self.pool.succeeded();
         let answers = format!("{}.*", self.config.inbox);
         encoder::subscribe(&mut self.out, &answers, ANSWERS);
-        for (sid, subject) in &self.subscriptions {
+        for (sid, subject) in self.subscriptions.iter() {
             encoder::subscribe(&mut self.out, subject, *sid);
         }
         self.outputs

@@ -17,13 +17,14 @@ use super::{
     encoder,
     info::Connect,
     liveness::{Liveness, Verdict},
-    requests::{ById, Requests, Waiting},
+    requests::{Requests, Waiting},
 };
 use crate::{
     client::ConnectionState,
     kv::BoxError,
     message::{Message, Outbound},
     platform::Instant,
+    sorted::SortedMap,
     transport::TransportError,
 };
 
@@ -104,7 +105,7 @@ pub(crate) struct Connection {
     liveness: Liveness,
     out: Vec<u8>,
     outputs: VecDeque<Output>,
-    subscriptions: ById<ByteString>,
+    subscriptions: SortedMap<u64, ByteString>,
     next_sid: u64,
     requests: Requests,
     next_request: RequestId,
@@ -131,7 +132,7 @@ impl Connection {
             info: ServerInfo::default(),
             out: Vec::new(),
             outputs: VecDeque::new(),
-            subscriptions: ById::default(),
+            subscriptions: SortedMap::new(),
             next_sid: ANSWERS + 1,
             requests: Requests::default(),
             next_request: 0,

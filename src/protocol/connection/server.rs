@@ -112,7 +112,7 @@ impl Connection {
             // What was on its way when the subscription ended is nobody's.
             return self
                 .subscriptions
-                .contains_key(&sid)
+                .contains(&sid)
                 .then_some(Output::Message(sid, message));
         }
         let id = self.answer_id(&message.subject)?;

@@ -30,6 +30,7 @@ use crate::{
         ById, CloseReason, Connection, Output,
         auth::{self, Login},
     },
+    sorted::SortedMap,
     transport::TransportError,
 };
 
@@ -59,7 +60,7 @@ pub(super) struct Actor {
     gone: mpsc::UnboundedReceiver<u64>,
     gone_sender: mpsc::UnboundedSender<u64>,
     requests: ById<oneshot::Sender<Result<Message, TransportError>>>,
-    subscriptions: ById<Producer>,
+    subscriptions: SortedMap<u64, Producer>,
     closing: Vec<oneshot::Sender<()>>,
     /// Nobody can give commands any more.
     abandoned: bool,
@@ -103,7 +104,7 @@ impl Actor {
             gone,
             gone_sender,
             requests: ById::default(),
-            subscriptions: ById::default(),
+            subscriptions: SortedMap::new(),
             closing: Vec::new(),
             abandoned: false,
             closed: false,
@@ -303,7 +304,7 @@ impl Actor {
             Output::LameDuck => tracing::info!("the server is about to shut down"),
             Output::Closed(reason) => {
                 self.settle(Err(reason));
-                self.subscriptions.clear();
+                self.subscriptions = SortedMap::new();
                 for done in self.closing.drain(..) {
                     _ = done.send(());
                 }

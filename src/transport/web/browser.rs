@@ -3,15 +3,16 @@
 //! Everything is looked up on the global object, so it works in a window, a worker, Node and Deno.
 
 use std::{
+    cell::RefCell,
     pin::Pin,
-    task::{Context, Poll, ready},
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
 use futures::{Sink, Stream};
 use gloo_net::websocket::{Message, State, WebSocketError, futures::WebSocket};
 use js_sys::Reflect;
-use tokio::sync::mpsc;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::EventTarget;
 
@@ -101,16 +102,31 @@ fn explain(error: &JsValue) -> String {
 
 /// Word of anything after which a connection is doubtful: the page was hidden, frozen or offline.
 pub(crate) struct WakeUps {
-    events: mpsc::Receiver<()>,
+    news: Rc<RefCell<News>>,
     callback: Closure<dyn FnMut()>,
     listening: Vec<(EventTarget, &'static str)>,
 }
 
+/// Whether there was word since it was last asked for: once is as good as many times.
+#[derive(Default)]
+struct News {
+    there: bool,
+    waker: Option<Waker>,
+}
+
 impl WakeUps {
     pub(crate) fn new() -> Self {
-        // One is as good as many.
-        let (sender, events) = mpsc::channel(1);
-        let callback = Closure::<dyn FnMut()>::new(move || _ = sender.try_send(()));
+        let news = Rc::<RefCell<News>>::default();
+        let told = news.clone();
+        let callback = Closure::<dyn FnMut()>::new(move || {
+            let mut news = told.borrow_mut();
+            news.there = true;
+            let waker = news.waker.take();
+            drop(news);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
         let global: JsValue = js_sys::global().into();
         let document = Reflect::get(&global, &"document".into()).unwrap_or_default();
         let mut listening = Vec::new();
@@ -133,15 +149,19 @@ impl WakeUps {
             }
         }
         Self {
-            events,
+            news,
             callback,
             listening,
         }
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The other end is in the callback, which is never dropped before this.
-        self.events.poll_recv(context).map(|_| ())
+        let mut news = self.news.borrow_mut();
+        if std::mem::take(&mut news.there) {
+            return Poll::Ready(());
+        }
+        news.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

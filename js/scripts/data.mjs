@@ -1,0 +1,134 @@
+// Empties the data of WebAssembly code that nothing uses. The linker tells where each piece of data
+// lies, where it was asked to (`--emit-relocs`).
+
+/** Numbers, and what they count, one after the other. */
+class Reader {
+  constructor(code, at) {
+    this.code = code;
+    this.at = at;
+  }
+
+  byte() {
+    return this.code[this.at++];
+  }
+
+  number() {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const bits = this.byte();
+      value += (bits & 127) * 2 ** shift;
+      if (bits < 128) return value;
+    }
+  }
+
+  skip(bytes) {
+    this.at += bytes;
+    return this.at - bytes;
+  }
+
+  text() {
+    const length = this.number();
+    return this.code.toString("utf8", this.skip(length), this.at);
+  }
+}
+
+function* sections(code) {
+  const reader = new Reader(code, 8);
+  while (reader.at < code.length) {
+    const begin = reader.at;
+    const id = reader.byte();
+    const length = reader.number();
+    const from = reader.skip(length);
+    const inner = new Reader(code, from);
+    const name = id === 0 ? inner.text() : undefined;
+    yield { id, name, begin, from: inner.at, end: reader.at };
+  }
+}
+
+/** The code without what the linker told. */
+export function withoutLinking(code) {
+  const kept = [...sections(code)].filter(({ name }) => name !== "linking" && !name?.startsWith("reloc."));
+  return Buffer.concat([code.subarray(0, 8), ...kept.map(({ begin, end }) => code.subarray(begin, end))]);
+}
+
+/** Where in the file each segment of data lies, and where in memory. */
+function segments(code) {
+  const reader = new Reader(code, [...sections(code)].find(({ id }) => id === 11).from);
+  return Array.from({ length: reader.number() }, () => {
+    if (reader.number() !== 0 || reader.byte() !== 0x41) throw new Error("data whose place is not constant");
+    const address = reader.number();
+    reader.skip(1);
+    const length = reader.number();
+    return { address, at: reader.skip(length), length };
+  });
+}
+
+/** Every piece of data: where it lies in its segment. */
+function pieces(code) {
+  const linking = [...sections(code)].find(({ name }) => name === "linking");
+  if (linking === undefined) throw new Error("the linker was not asked for --emit-relocs");
+  const found = [];
+  const reader = new Reader(code, linking.from);
+  reader.number();
+  while (reader.at < linking.end) {
+    const [kind, length] = [reader.byte(), reader.number()];
+    const end = reader.at + length;
+    for (let symbols = kind === 8 ? reader.number() : 0; symbols > 0; symbols -= 1) {
+      const [type, flags] = [reader.byte(), reader.number()];
+      const [isUndefined, isNamed] = [(flags & 0x10) !== 0, (flags & 0x40) !== 0];
+      if (type === 1) {
+        reader.text();
+        if (!isUndefined) found.push({ segment: reader.number(), offset: reader.number(), length: reader.number() });
+      } else {
+        reader.number();
+        if (type !== 3 && (!isUndefined || isNamed)) reader.text();
+      }
+    }
+    reader.at = end;
+  }
+  return found;
+}
+
+/**
+ * Empties every piece that neither `addresses` nor pieces that are in use point into, and answers
+ * with how many bytes that were.
+ */
+export function emptyUnused(code, addresses) {
+  const all = segments(code);
+  const data = pieces(code).map(({ segment, offset, length }) => ({
+    address: all[segment].address + offset,
+    at: all[segment].at + offset,
+    length,
+    isUsed: false,
+  }));
+  // By address: pieces that point into each other's ends are one text for several uses.
+  const covering = new Map();
+  for (const piece of data) {
+    for (let address = piece.address; address < piece.address + piece.length; address += 1) {
+      if (!covering.has(address)) covering.set(address, []);
+      covering.get(address).push(piece);
+    }
+  }
+  const pending = [...addresses];
+  while (pending.length > 0) {
+    for (const piece of covering.get(pending.pop()) ?? []) {
+      if (piece.isUsed) continue;
+      piece.isUsed = true;
+      const aligned = piece.at + (-piece.address & 3);
+      for (let at = aligned; at + 4 <= piece.at + piece.length; at += 4) pending.push(code.readUInt32LE(at));
+    }
+  }
+  const used = new Set();
+  for (const { at, length, isUsed } of data) {
+    for (let byte = at; isUsed && byte < at + length; byte += 1) used.add(byte);
+  }
+  let emptied = 0;
+  for (const { at, length } of data) {
+    for (let byte = at; byte < at + length; byte += 1) {
+      if (used.has(byte) || code[byte] === 0) continue;
+      code[byte] = 0;
+      emptied += 1;
+    }
+  }
+  return emptied;
+}

@@ -1,0 +1,100 @@
+//! How messages word what is in them.
+//!
+//! Not as `Debug` does: what that takes to print is a twentieth of what a browser downloads, so the
+//! npm package comes without any of it.
+
+use std::{
+    fmt::{self, Display, Formatter, Write},
+    time::Duration,
+};
+
+/// A text in quotes, with what would not show or would end it escaped.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        quote(f, self.0, '"')
+    }
+}
+
+/// The same of a character.
+pub(crate) struct QuotedChar(pub(crate) char);
+
+impl Display for QuotedChar {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        quote(f, self.0.encode_utf8(&mut [0; 4]), '\'')
+    }
+}
+
+fn quote(f: &mut Formatter<'_>, text: &str, mark: char) -> fmt::Result {
+    f.write_char(mark)?;
+    for c in text.chars() {
+        if c == mark || c == '\\' {
+            f.write_char('\\')?;
+            f.write_char(c)?;
+        } else if c == '\0' {
+            f.write_str("\\0")?;
+        } else if is_hidden(c) {
+            Display::fmt(&c.escape_default(), f)?;
+        } else {
+            f.write_char(c)?;
+        }
+    }
+    f.write_char(mark)
+}
+
+/// Controls, what has no width, and what changes the direction of the text around it.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A duration in the largest unit that it is a whole number of.
+pub(crate) struct Lasting(pub(crate) Duration);
+
+impl Display for Lasting {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.subsec_nanos();
+        let (each, unit): (u32, _) = match nanos {
+            0 => (1_000_000_000, "s"),
+            _ if nanos.is_multiple_of(1_000_000) => (1_000_000, "ms"),
+            _ if nanos.is_multiple_of(1_000) => (1_000, "µs"),
+            _ => (1, "ns"),
+        };
+        let whole = self
+            .0
+            .as_secs()
+            .saturating_mul((1_000_000_000 / each).into());
+        Display::fmt(&whole.saturating_add((nanos / each).into()), f)?;
+        f.write_str(unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_show_what_is_in_them() {
+        assert_eq!(Quoted("a b").to_string(), r#""a b""#);
+        assert_eq!(Quoted(r#"say "a\b""#).to_string(), r#""say \"a\\b\"""#);
+        assert_eq!(
+            Quoted("é\n\0\u{202e}日").to_string(),
+            r#""é\n\0\u{202e}日""#
+        );
+        assert_eq!(QuotedChar('"').to_string(), r#"'"'"#);
+        assert_eq!(QuotedChar('\'').to_string(), r"'\''");
+        assert_eq!(QuotedChar(' ').to_string(), "' '");
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        let text = |duration| Lasting(duration).to_string();
+        assert_eq!(text(Duration::ZERO), "0s");
+        assert_eq!(text(Duration::from_secs(90)), "90s");
+        assert_eq!(text(Duration::from_millis(1_500)), "1500ms");
+        assert_eq!(text(Duration::from_micros(2_000_001)), "2000001µs");
+        assert_eq!(text(Duration::from_nanos(7)), "7ns");
+        assert_eq!(text(Duration::from_secs(u64::MAX)), "18446744073709551615s");
+    }
+}
