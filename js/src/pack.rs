@@ -34,6 +34,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.numbers.len() >= MANY || self.values.len() >= FULL
     }

@@ -1,17 +1,25 @@
 //! A watch, batch by batch.
 
-use std::{cell::RefCell, pin::pin, rc::Rc};
-
-use futures::{
-    FutureExt,
-    future::{Either, select},
+use std::{
+    cell::{Cell, RefCell},
+    pin::pin,
+    rc::Rc,
 };
+
+use futures::future::{Either, FutureExt, select};
+use gloo_timers::callback::Timeout;
 use js_sys::Promise;
 use shizuku::kv::{self, KvReadError, WatchEvent};
 use tokio::sync::Notify;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{client::promise, error::Result, pack::Batch};
+
+/// For how long what is on its way is gathered, in ms: a frame of a screen is longer. A server sends
+/// browsers 4 kB at a time, and to hand on each by itself costs more than what is in it.
+const GATHER: u32 = 10;
+
+type Event = Option<std::result::Result<WatchEvent, KvReadError>>;
 
 /// A watch, or a listing that ends once everything that was there is delivered.
 #[wasm_bindgen]
@@ -26,7 +34,10 @@ struct Shared {
     /// An error that came behind entries: they go first.
     error: RefCell<Option<KvReadError>>,
     once: bool,
-    closed: Notify,
+    /// Whether the server has more to send, so that gathering is worth the time.
+    loading: Cell<bool>,
+    /// Ends a `next` that waits.
+    enough: Notify,
 }
 
 impl RawWatch {
@@ -35,7 +46,8 @@ impl RawWatch {
             watch: RefCell::new(Some(Rc::new(watch))),
             error: RefCell::new(None),
             once,
-            closed: Notify::new(),
+            loading: Cell::new(true),
+            enough: Notify::new(),
         };
         Self {
             shared: Rc::new(shared),
@@ -45,7 +57,8 @@ impl RawWatch {
 
 #[wasm_bindgen]
 impl RawWatch {
-    /// A promise of the next batch; `undefined` at the end. What is there already comes in one.
+    /// A promise of the next batch; `undefined` at the end. What is there already comes in one, and
+    /// so does what comes soon as long as not everything is there.
     pub fn next(&self) -> Promise {
         let shared = Rc::clone(&self.shared);
         promise(async move {
@@ -55,16 +68,30 @@ impl RawWatch {
             let Some(watch) = shared.watch.borrow().clone() else {
                 return Ok(JsValue::UNDEFINED);
             };
-            let closed = pin!(shared.closed.notified());
-            let first = match select(pin!(watch.next_event()), closed).await {
-                Either::Left((event, _)) => event,
-                Either::Right(_) => None,
-            };
-            shared.fill(&watch, first)
+            let mut batch = Batch::default();
+            let mut enough = pin!(shared.enough.notified());
+            let mut timer = None;
+            while let Either::Left((event, _)) =
+                select(pin!(watch.next_event()), enough.as_mut()).await
+            {
+                shared.fill(&watch, event, &mut batch)?;
+                if !shared.loading.get() || batch.is_full() {
+                    break;
+                }
+                timer.get_or_insert_with(|| {
+                    let shared = Rc::clone(&shared);
+                    Timeout::new(GATHER, move || shared.enough.notify_waiters())
+                });
+            }
+            Ok(if batch.is_empty() {
+                JsValue::UNDEFINED
+            } else {
+                batch.into_js().into()
+            })
         })
     }
 
-    /// Ends it, here and on the server. A `next` that waits answers `undefined`.
+    /// Ends it, here and on the server. A `next` that waits answers with what it has.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -79,33 +106,33 @@ impl Drop for RawWatch {
 impl Shared {
     fn close(&self) {
         self.watch.take();
-        self.closed.notify_waiters();
+        self.loading.set(false);
+        self.enough.notify_waiters();
     }
 
     /// Gathers what is there.
-    fn fill(
-        &self,
-        watch: &kv::Watch,
-        first: Option<std::result::Result<WatchEvent, KvReadError>>,
-    ) -> Result<JsValue> {
-        let mut batch = Batch::default();
+    fn fill(&self, watch: &kv::Watch, first: Event, batch: &mut Batch) -> Result<()> {
         let mut next = Some(first);
-        let mut is_empty = true;
         while let Some(event) = next {
             match event {
                 Some(Ok(WatchEvent::Entry(entry))) => batch.entry(&entry),
                 Some(Ok(WatchEvent::Current)) => {
                     batch.current();
+                    self.loading.set(false);
                     if self.once {
                         self.close();
-                        is_empty = false;
                         break;
                     }
                 }
-                Some(Ok(_)) => batch.interrupted(),
+                Some(Ok(_)) => {
+                    batch.interrupted();
+                    self.loading.set(true);
+                    // Who reads is to know at once.
+                    self.enough.notify_waiters();
+                }
                 Some(Err(error)) => {
                     self.close();
-                    if is_empty {
+                    if batch.is_empty() {
                         return Err(error.into());
                     }
                     self.error.replace(Some(error));
@@ -116,16 +143,11 @@ impl Shared {
                     break;
                 }
             }
-            is_empty = false;
             if batch.is_full() {
                 break;
             }
             next = watch.next_event().now_or_never();
         }
-        Ok(if is_empty {
-            JsValue::UNDEFINED
-        } else {
-            batch.into_js().into()
-        })
+        Ok(())
     }
 }
