@@ -20,6 +20,7 @@ pub(crate) fn ci() -> Result {
         .args(["doc", "--workspace", "--no-deps", "--all-features"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
     lean::dependencies()?;
+    lean::messages()?;
     msrv::dependencies()?;
     // In a workspace of their own, so nothing else builds them.
     run(cargo()

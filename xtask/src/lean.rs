@@ -1,5 +1,7 @@
 //! What the browser's build must not have in it.
 
+use std::{fs, process::Command};
+
 use crate::run::{Result, cargo, run_for_output};
 use crate::wasm;
 
@@ -71,9 +73,39 @@ fn judge(tree: &str) -> Result {
     Ok(())
 }
 
+/// Looks for messages that print with `Debug`: the npm package has no such code, and would print nothing.
+pub(crate) fn messages() -> Result {
+    let sources = ["src/*.rs", "js/src/*.rs", ":!*tests*"];
+    let files = run_for_output(Command::new("git").arg("ls-files").args(sources))?;
+    if !files.contains("src/lib.rs") {
+        return Err("git lists no sources".into());
+    }
+    for file in files.lines() {
+        if let Some(line) = debug_in(&fs::read_to_string(file)?) {
+            return Err(format!("{file}: what a page prints does without Debug: {line}").into());
+        }
+    }
+    Ok(())
+}
+
+fn debug_in(source: &str) -> Option<&str> {
+    let shipped = source.split("#[cfg(test)]").next()?;
+    let mut lines = shipped.lines().map(str::trim_start);
+    lines.find(|line| !line.starts_with("//") && (line.contains(":?}") || line.contains(":#?}")))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::judge;
+    use super::{debug_in, judge};
+
+    #[test]
+    fn messages_with_debug_are_found() {
+        let fine = "/// {x:?}\nformat!(\"{x}\")\n#[cfg(test)]\nformat!(\"{x:?}\")";
+        assert_eq!(debug_in(fine), None);
+        let found = r#"format!("{x:?}")"#;
+        assert_eq!(debug_in(&format!("{fine}\n{found}")), None);
+        assert_eq!(debug_in(&format!("  {found}\n{fine}")), Some(found));
+    }
 
     const FINE: &str = "gloo-net v0.7.0|websocket\ntokio v1.54.1|sync\ntokio v1.54.1|sync (*)\n";
 
