@@ -1,6 +1,10 @@
 // Empties the data of WebAssembly code that nothing uses. The linker tells where each piece of data
 // lies, where it was asked to (`--emit-relocs`).
 
+// How the linker numbers what it relocates on wasm32: addresses, and what else comes with an addend.
+const ADDRESSES = new Set([3, 4, 5, 11, 21, 23]);
+const WITH_ADDEND = new Set([...ADDRESSES, 8, 9]);
+
 /** Numbers, and what they count, one after the other. */
 class Reader {
   constructor(code, at) {
@@ -18,6 +22,15 @@ class Reader {
       const bits = this.byte();
       value += (bits & 127) * 2 ** shift;
       if (bits < 128) return value;
+    }
+  }
+
+  signed() {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const bits = this.byte();
+      value |= (bits & 127) << shift;
+      if (bits < 128) return shift < 28 && (bits & 64) !== 0 ? value | (-1 << (shift + 7)) : value;
     }
   }
 
@@ -63,8 +76,11 @@ function segments(code) {
   });
 }
 
-/** Every piece of data: where it lies in its segment. */
-function pieces(code) {
+/**
+ * Everything that has a name for the linker, by its number: pieces of data with where they lie in their
+ * segment, `undefined` for all else.
+ */
+function symbols(code) {
   const linking = [...sections(code)].find(({ name }) => name === "linking");
   if (linking === undefined) throw new Error("the linker was not asked for --emit-relocs");
   const found = [];
@@ -76,17 +92,44 @@ function pieces(code) {
     for (let symbols = kind === 8 ? reader.number() : 0; symbols > 0; symbols -= 1) {
       const [type, flags] = [reader.byte(), reader.number()];
       const [isUndefined, isNamed] = [(flags & 0x10) !== 0, (flags & 0x40) !== 0];
+      let piece;
       if (type === 1) {
         reader.text();
-        if (!isUndefined) found.push({ segment: reader.number(), offset: reader.number(), length: reader.number() });
+        if (!isUndefined) piece = { segment: reader.number(), offset: reader.number(), length: reader.number() };
       } else {
         reader.number();
         if (type !== 3 && (!isUndefined || isNamed)) reader.text();
       }
+      found.push(piece);
     }
     reader.at = end;
   }
   return found;
+}
+
+/**
+ * Makes sure that every address in code and data points into the piece that it is of, or at its end:
+ * from one that does not, nobody could tell what is used.
+ */
+function checkAddresses(code, all) {
+  let addresses = 0;
+  for (const { name, from, end } of sections(code)) {
+    if (!name?.startsWith("reloc.")) continue;
+    const reader = new Reader(code, from);
+    reader.number();
+    for (let entries = reader.number(); entries > 0; entries -= 1) {
+      const type = reader.byte();
+      reader.number();
+      const piece = all[reader.number()];
+      if (!WITH_ADDEND.has(type)) continue;
+      const addend = reader.signed();
+      if (!ADDRESSES.has(type) || piece === undefined) continue;
+      addresses += 1;
+      if (addend < 0 || addend > piece.length) throw new Error(`an address ${addend} bytes from the begin of its data`);
+    }
+    if (reader.at !== end) throw new Error(`${name} is not as it was`);
+  }
+  if (addresses === 0) throw new Error("the linker told of no addresses");
 }
 
 /**
@@ -95,7 +138,9 @@ function pieces(code) {
  */
 export function emptyUnused(code, addresses) {
   const all = segments(code);
-  const data = pieces(code).map(({ segment, offset, length }) => ({
+  const named = symbols(code);
+  checkAddresses(code, named);
+  const data = named.filter((piece) => piece !== undefined).map(({ segment, offset, length }) => ({
     address: all[segment].address + offset,
     at: all[segment].at + offset,
     length,
