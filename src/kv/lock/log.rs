@@ -100,6 +100,7 @@ impl Log {
     /// A removal of one's own is stored here. It stands in the log that is known if everything before is
     /// known, or if it was conditional on a revision that is.
     pub(super) fn removed(&mut self, id: &EntryId, seq: u64, expect: Option<u64>, now: Duration) {
+        self.acknowledged(seq);
         if seq <= self.through || expect.is_some_and(|expect| expect <= self.through) {
             self.anchor = Some(Anchor {
                 id: id.clone(),

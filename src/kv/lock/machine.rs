@@ -413,7 +413,6 @@ impl Machine {
         self.begin(now);
         if let Outcome::Stored(revision) = outcome {
             // Known before the watch tells, so that whoever released can try again at once.
-            self.log.acknowledged(revision);
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
             self.log.removed(id, revision, expect, now);
             if !self.removed(id, revision)
