@@ -89,7 +89,7 @@ function symbols(code) {
   while (reader.at < linking.end) {
     const [kind, length] = [reader.byte(), reader.number()];
     const end = reader.at + length;
-    for (let symbols = kind === 8 ? reader.number() : 0; symbols > 0; symbols -= 1) {
+    for (let left = kind === 8 ? reader.number() : 0; left > 0; left -= 1) {
       const [type, flags] = [reader.byte(), reader.number()];
       const [isUndefined, isNamed] = [(flags & 0x10) !== 0, (flags & 0x40) !== 0];
       let piece;
@@ -125,7 +125,7 @@ function checkAddresses(code, all) {
       const addend = reader.signed();
       if (!ADDRESSES.has(type) || piece === undefined) continue;
       addresses += 1;
-      if (addend < 0 || addend > piece.length) throw new Error(`an address ${addend} bytes from the begin of its data`);
+      if (addend < 0 || addend > piece.length) throw new Error(`an address ${addend} bytes from where its data begins`);
     }
     if (reader.at !== end) throw new Error(`${name} is not as it was`);
   }

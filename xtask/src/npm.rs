@@ -188,12 +188,12 @@ fn pack(settings: &Settings, build: &Build, tools: &Path, path: &std::ffi::OsStr
     run(&mut command)
 }
 
-/// Messages name the files that they come from: short, and without the folders of whoever built this.
 fn flags(root: &Path) -> String {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
         let home = env::var_os("HOME")?;
         Some(Path::new(&home).join(".cargo"))
     });
+    // Messages name the files that they come from: short, and without the folders of whoever built this.
     // Of two that fit the later one counts.
     let mut flags = Vec::new();
     let sources = home.map(|home| home.join("registry/src"));
