@@ -300,6 +300,26 @@ impl ConnectionStatus {
 }
 
 /// Whether there is a connection.
+///
+/// ```
+/// use shizuku::{Client, ConnectionState};
+///
+/// /// For a readiness probe.
+/// fn ready(client: &Client) -> Result<(), &'static str> {
+///     match client.connection().borrow().state {
+///         ConnectionState::Connected => Ok(()),
+///         ConnectionState::Disconnected => Err("connecting again"),
+///         _ => Err("closed"),
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// assert_eq!(ready(&client), Ok(()));
+/// client.close().await?;
+/// assert_eq!(ready(&client), Err("closed"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {
