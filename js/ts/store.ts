@@ -96,7 +96,15 @@ export interface StoreStatus {
 const encoder = new TextEncoder();
 const ATTEMPTS = 256;
 
-/** A handle on a bucket. Made by {@link Client.create} and {@link Client.open}. */
+/**
+ * A handle on a bucket. Made by {@link Client.create} and {@link Client.open}.
+ *
+ * ```ts
+ * const first = await store.create("color", "blue");
+ * await store.update("color", "green", first); // rejects where somebody else was first
+ * console.log((await store.get("color"))?.string()); // green
+ * ```
+ */
 export class Store {
   /** The bucket's name. */
   readonly bucket: string;
