@@ -44,7 +44,20 @@ export interface PurgeOptions extends DeleteOptions {
   readonly ttl?: Duration;
 }
 
-/** What a watch delivers before it follows the changes. */
+/**
+ * What a watch delivers before it follows the changes.
+ *
+ * ```ts
+ * const stop = new AbortController();
+ * await store.put("color", "blue");
+ * const watch = await store.watch({ include: KvWatchInclude.UpdatesOnly, signal: stop.signal });
+ * await store.put("color", "green");
+ * for await (const entry of watch) {
+ *   console.log(entry.string()); // green
+ *   stop.abort();
+ * }
+ * ```
+ */
 export const KvWatchInclude = {
   /** The last revision of every key. */
   LastValue: "",
