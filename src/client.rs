@@ -160,6 +160,10 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         }
         #[cfg(not(feature = "memory"))]
         "memory" => Err(ConnectError::no_feature(url, "memory")),
+        // async-nats would call the scheme wrong, and it is not.
+        "web+nats" | "web+ws" if cfg!(not(feature = "web")) => {
+            Err(ConnectError::no_feature(url, "web"))
+        }
         #[cfg(any(feature = "native", feature = "web"))]
         "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
             let transport = crate::platform::dial(scheme, url, options).await?;
@@ -244,7 +248,6 @@ impl ConnectError {
         }
     }
 
-    #[allow(dead_code)] // where every feature is on
     pub(crate) fn no_feature(url: &str, feature: &'static str) -> Self {
         Self::MissingFeature {
             url: without_secrets(url),
@@ -297,6 +300,26 @@ impl ConnectionStatus {
 }
 
 /// Whether there is a connection.
+///
+/// ```
+/// use shizuku::{Client, ConnectionState};
+///
+/// /// For a readiness probe.
+/// fn ready(client: &Client) -> Result<(), &'static str> {
+///     match client.connection().borrow().state {
+///         ConnectionState::Connected => Ok(()),
+///         ConnectionState::Disconnected => Err("connecting again"),
+///         _ => Err("closed"),
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// assert_eq!(ready(&client), Ok(()));
+/// client.close().await?;
+/// assert_eq!(ready(&client), Err("closed"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionState {
@@ -312,7 +335,7 @@ pub enum ConnectionState {
 mod tests {
     use super::without_secrets;
 
-    #[cfg(not(all(feature = "memory", any(feature = "native", feature = "web"))))]
+    #[cfg(not(all(feature = "memory", feature = "web")))]
     #[tokio::test]
     async fn a_build_without_a_feature_names_it() {
         for (url, needs) in [
@@ -320,6 +343,10 @@ mod tests {
             ("memory:", "memory"),
             #[cfg(not(any(feature = "native", feature = "web")))]
             ("nats://user:secret@host", "native or web"),
+            #[cfg(not(feature = "web"))]
+            ("web+nats://user:secret@host", "web"),
+            #[cfg(not(feature = "web"))]
+            ("web+ws://user:secret@host, nats://host", "web"),
         ] {
             match super::connect(url).await {
                 Err(error @ super::ConnectError::MissingFeature { feature, .. }) => {

@@ -23,7 +23,7 @@ export interface Credentials {
 
 /** How to connect. */
 export interface ConnectOptions extends Credentials {
-  /** `wss://host`, `ws://host:port`, or several of one cluster; `memory:` for one in this page. */
+  /** `wss://host`, `ws://host:port`, or several of one cluster. */
   readonly servers?: string | readonly string[] | undefined;
   /** A name for this client, shown by the server's monitoring. */
   readonly name?: string | undefined;
@@ -74,7 +74,19 @@ export interface ConnectionEvent {
   readonly epoch: number;
 }
 
-/** A connection. Made by {@link connect}. */
+/**
+ * A connection. Made by {@link connect}.
+ *
+ * ```ts
+ * const client = await connect("wss://nats.example.com", { name: "dashboard" });
+ * const store = await client.create("settings", { history: 5 });
+ * client.subscribe((event) => {
+ *   if (event.type === "disconnect") showBanner("connecting again");
+ * });
+ * console.log(client.state, await client.list()); // connected settings
+ * await client.close();
+ * ```
+ */
 export class Client {
   readonly #raw: RawClient;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();

@@ -5,7 +5,21 @@
  */
 import { DecodeError, EncodeError, type Issue, ValidationError } from "./errors.js";
 
-/** Turns values into bytes and back. Whatever it throws is the `cause` of the error. */
+/**
+ * Turns values into bytes and back. Whatever it throws is the `cause` of the error.
+ *
+ * ```ts
+ * import type { Codec } from "shizuku-kv";
+ *
+ * const dates: Codec<Date> = {
+ *   encode: (date) => date.toISOString(),
+ *   decode: (bytes) => new Date(new TextDecoder().decode(bytes)),
+ * };
+ * await store.typed(dates).put("start", new Date(0));
+ * console.log((await store.get("start"))?.string()); // 1970-01-01T00:00:00.000Z
+ * console.log((await store.typed(dates).get("start"))?.value.getTime()); // 0
+ * ```
+ */
 export interface Codec<T, In = T> {
   encode(value: In): Uint8Array | string | Promise<Uint8Array | string>;
   decode(bytes: Uint8Array): T | Promise<T>;

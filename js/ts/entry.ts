@@ -17,6 +17,15 @@ const decoder = new TextDecoder();
 /**
  * One revision of one key: a value, or the note that it was removed.
  *
+ * ```ts
+ * await store.put("app.limits", '{"max":5}');
+ * const entry = await store.get<{ max: number }>("app.limits");
+ * console.log(entry?.revision, entry?.json().max); // 1 5
+ * await store.delete("app.limits");
+ * const last = await store.get("app.limits");
+ * console.log(last?.operation, last?.removed); // DEL true
+ * ```
+ *
  * @typeParam T - what {@link Entry.json} answers. Nothing checks it; a typed view does.
  */
 export class Entry<T = unknown> {

@@ -41,7 +41,18 @@ const count = (value: unknown): number => (typeof value === "number" ? value : 0
 const countOrNot = (value: unknown): number | undefined =>
   typeof value === "number" ? value : undefined;
 
-/** The class of everything that this package throws or rejects with. */
+/**
+ * The class of everything that this package throws or rejects with.
+ *
+ * ```ts
+ * try {
+ *   await client.open("settings");
+ * } catch (error) {
+ *   if (!(error instanceof ShizukuError)) throw error;
+ *   console.log(error.code, error.retryable); // bucket_not_found false
+ * }
+ * ```
+ */
 export class ShizukuError extends Error {
   /** What went wrong, for programs. */
   readonly code: ErrorCode;
@@ -58,7 +69,14 @@ export class ShizukuError extends Error {
   }
 }
 
-/** A key, filter or bucket name that breaks the rules. Nothing was sent. */
+/**
+ * A key, filter or bucket name that breaks the rules. Nothing was sent.
+ *
+ * ```ts
+ * const error: unknown = await store.put("user.ann@example.com", "").catch((error) => error);
+ * if (error instanceof InvalidKeyError) console.log(error.key); // user.ann@example.com
+ * ```
+ */
 export class InvalidKeyError extends ShizukuError {
   declare readonly code: "invalid_key";
   /** The text as it was given. */
@@ -71,7 +89,14 @@ export class InvalidKeyError extends ShizukuError {
   }
 }
 
-/** An option that is out of range. Nothing was sent. */
+/**
+ * An option that is out of range. Nothing was sent.
+ *
+ * ```ts
+ * const error: unknown = await store.put("session", "", { ttl: "1.5s" }).catch((error) => error);
+ * console.log(error instanceof InvalidOptionError); // true
+ * ```
+ */
 export class InvalidOptionError extends ShizukuError {
   declare readonly code: "invalid_option";
 
@@ -81,7 +106,16 @@ export class InvalidOptionError extends ShizukuError {
   }
 }
 
-/** Somebody else was first: the key is not at the revision that a write was conditional on. */
+/**
+ * Somebody else was first: the key is not at the revision that a write was conditional on.
+ *
+ * ```ts
+ * const read = await store.put("color", "blue");
+ * await store.put("color", "green"); // somebody else
+ * const error: unknown = await store.update("color", "red", read).catch((error) => error);
+ * if (error instanceof ConflictError) console.log(error.expected, error.actual); // 1 2
+ * ```
+ */
 export class ConflictError extends ShizukuError {
   declare readonly code: "conflict";
   readonly key: string;
@@ -99,7 +133,15 @@ export class ConflictError extends ShizukuError {
   }
 }
 
-/** The message would be larger than the server or the bucket accepts. Nothing was written. */
+/**
+ * The message would be larger than the server or the bucket accepts. Nothing was written.
+ *
+ * ```ts
+ * const picture = new Uint8Array(2_000_000);
+ * const error: unknown = await store.put("picture", picture).catch((error) => error);
+ * if (error instanceof TooLargeError) console.log(error.key, error.limit); // picture 1048576
+ * ```
+ */
 export class TooLargeError extends ShizukuError {
   declare readonly code: "too_large";
   readonly key: string;
@@ -120,6 +162,16 @@ export class TooLargeError extends ShizukuError {
 /**
  * A write was sent and no answer came: it may have happened or not, and may still happen. It is
  * never sent again by itself. Read the key to learn what became of it.
+ *
+ * ```ts
+ * try {
+ *   await store.put("order.7", "paid");
+ * } catch (error) {
+ *   if (!(error instanceof OutcomeUnknownError)) throw error;
+ *   const now = await store.get(error.key, { leader: true });
+ *   if (now?.string() !== "paid") throw error;
+ * }
+ * ```
  */
 export class OutcomeUnknownError extends ShizukuError {
   declare readonly code: "outcome_unknown";
@@ -132,7 +184,15 @@ export class OutcomeUnknownError extends ShizukuError {
   }
 }
 
-/** There is no such bucket, or it exists with other settings. */
+/**
+ * There is no such bucket, or it exists with other settings.
+ *
+ * ```ts
+ * await client.create("settings");
+ * const error: unknown = await client.create("settings", { history: 5 }).catch((error) => error);
+ * if (error instanceof BucketError) console.log(error.code, error.settings); // bucket_mismatch history
+ * ```
+ */
 export class BucketError extends ShizukuError {
   declare readonly code: "bucket_not_found" | "bucket_mismatch";
   readonly bucket: string;
@@ -148,7 +208,14 @@ export class BucketError extends ShizukuError {
   }
 }
 
-/** No connection could be made. */
+/**
+ * No connection could be made.
+ *
+ * ```ts
+ * const error: unknown = await connect("http://nats.example.com").catch((error) => error);
+ * if (error instanceof ConnectError) console.log(error.code); // invalid_url
+ * ```
+ */
 export class ConnectError extends ShizukuError {
   declare readonly code: "invalid_url" | "authentication" | "unreachable";
 
@@ -158,7 +225,16 @@ export class ConnectError extends ShizukuError {
   }
 }
 
-/** The connection was lost, or no answer came in time. A read may simply be tried again. */
+/**
+ * The connection was lost, or no answer came in time. A read may simply be tried again.
+ *
+ * ```ts
+ * const color = await store.get("color").catch((error) => {
+ *   if (error instanceof ConnectionError) return store.get("color");
+ *   throw error;
+ * });
+ * ```
+ */
 export class ConnectionError extends ShizukuError {
   declare readonly code: "disconnected" | "timeout";
 
@@ -168,7 +244,17 @@ export class ConnectionError extends ShizukuError {
   }
 }
 
-/** The client was closed, or what was called was closed before. */
+/**
+ * The client was closed, or what was called was closed before.
+ *
+ * ```ts
+ * const color = store.live("color");
+ * await color.ready;
+ * await client.close(); // and later the page asks once more
+ * const error: unknown = await store.get("color").catch((error) => error);
+ * console.log(error instanceof ClosedError, color.status); // true ended
+ * ```
+ */
 export class ClosedError extends ShizukuError {
   declare readonly code: "closed";
 
@@ -178,7 +264,15 @@ export class ClosedError extends ShizukuError {
   }
 }
 
-/** The server refused. */
+/**
+ * The server refused.
+ *
+ * ```ts
+ * const error: unknown = await client.create("copies", { replicas: 3 }).catch((error) => error);
+ * // A server without others has no place for them.
+ * if (error instanceof ServerError) console.log(error.code, error.apiCode); // refused 10074
+ * ```
+ */
 export class ServerError extends ShizukuError {
   declare readonly code:
     | "refused"
@@ -198,7 +292,15 @@ export class ServerError extends ShizukuError {
   }
 }
 
-/** A stored value that is not what was asked for: no JSON, or refused by a codec. */
+/**
+ * A stored value that is not what was asked for: no JSON, or refused by a codec.
+ *
+ * ```ts
+ * await store.put("limits", "five");
+ * const error: unknown = await store.typed<number>().get("limits").catch((error) => error);
+ * if (error instanceof DecodeError) console.log(error.key, error.revision); // limits 1
+ * ```
+ */
 export class DecodeError extends ShizukuError {
   declare readonly code: "decode";
   readonly key: string;
@@ -212,7 +314,14 @@ export class DecodeError extends ShizukuError {
   }
 }
 
-/** A value that cannot be written: not a string, bytes or JSON. Nothing was sent. */
+/**
+ * A value that cannot be written: not a string, bytes or JSON. Nothing was sent.
+ *
+ * ```ts
+ * const error: unknown = await store.typed<bigint>().put("limits", 5n).catch((error) => error);
+ * if (error instanceof EncodeError) console.log(error.key); // limits
+ * ```
+ */
 export class EncodeError extends ShizukuError {
   declare readonly code: "encode";
   readonly key: string;
@@ -230,7 +339,18 @@ export interface Issue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** A value that a validator refused, read or about to be written. */
+/**
+ * A value that a validator refused, read or about to be written.
+ *
+ * ```ts
+ * import { z } from "zod";
+ *
+ * const limits = store.typed(z.object({ max: z.number() }));
+ * await store.put("limits", '{"max":"five"}'); // from somewhere else
+ * const error: unknown = await limits.get("limits").catch((error) => error);
+ * if (error instanceof ValidationError) console.log(error.revision, error.issues[0]?.path); // 1 max
+ * ```
+ */
 export class ValidationError extends ShizukuError {
   declare readonly code: "invalid_value";
   readonly key: string;
@@ -254,7 +374,20 @@ export class ValidationError extends ShizukuError {
   }
 }
 
-/** A lock was held, and was lost before it was released. Somebody else may have held it since. */
+/**
+ * A lock was held, and was lost before it was released. Somebody else may have held it since.
+ *
+ * ```ts
+ * await using guard = await store.lock("invoices").write();
+ * try {
+ *   await charge(customer, { fence: guard.token, signal: guard.signal });
+ * } catch (error) {
+ *   // What a signal was aborted with is what most calls reject with.
+ *   if (error instanceof LockLostError) showBanner(`stopped in the middle: ${error.reason}`);
+ *   else throw error;
+ * }
+ * ```
+ */
 export class LockLostError extends ShizukuError {
   declare readonly code: "lock_lost";
   readonly lock: string;
@@ -271,7 +404,16 @@ export class LockLostError extends ShizukuError {
   }
 }
 
-/** A lock was not granted within the time that was allowed. */
+/**
+ * A lock was not granted within the time that was allowed.
+ *
+ * ```ts
+ * await using guard = await store.lock("invoices").write();
+ * const impatient = store.lock("invoices", { timeout: "100ms" });
+ * const error: unknown = await impatient.write().catch((error) => error);
+ * if (error instanceof LockTimeoutError) console.log(error.lock); // invoices
+ * ```
+ */
 export class LockTimeoutError extends ShizukuError {
   declare readonly code: "lock_timeout";
   readonly lock: string;
@@ -283,7 +425,16 @@ export class LockTimeoutError extends ShizukuError {
   }
 }
 
-/** An `AbortSignal` was aborted; its reason is the `cause`. */
+/**
+ * An `AbortSignal` was aborted; its reason is the `cause`.
+ *
+ * ```ts
+ * await using guard = await store.lock("invoices").write();
+ * const signal = AbortSignal.timeout(100);
+ * const error: unknown = await store.lock("invoices").write({ signal }).catch((error) => error);
+ * console.log(error instanceof AbortedError, signal.reason.name); // true TimeoutError
+ * ```
+ */
 export class AbortedError extends ShizukuError {
   declare readonly code: "aborted";
 
@@ -293,7 +444,15 @@ export class AbortedError extends ShizukuError {
   }
 }
 
-/** The WebAssembly code could not be loaded, or was started already from another source. */
+/**
+ * The WebAssembly code could not be loaded, or was started already from another source.
+ *
+ * ```ts
+ * await init(); // from inside of this module
+ * const error: unknown = await init("/assets/shizuku.wasm").catch((error) => error);
+ * console.log(error instanceof WasmError); // true
+ * ```
+ */
 export class WasmError extends ShizukuError {
   declare readonly code: "wasm";
 

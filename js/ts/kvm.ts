@@ -6,7 +6,17 @@
 import type { Client, StoreOptions } from "./client.js";
 import type { Store } from "./store.js";
 
-/** Makes, opens and lists buckets, as `Kvm` of `@nats-io/kv` does. {@link Client} does the same. */
+/**
+ * Makes, opens and lists buckets, as `Kvm` of `@nats-io/kv` does. {@link Client} does the same.
+ *
+ * ```ts
+ * // What was written for @nats-io/kv goes on as it is.
+ * const connection = await wsconnect({ servers: "wss://nats.example.com" });
+ * const kv = await new Kvm(connection).create("settings");
+ * await kv.put("color", "blue");
+ * for await (const key of await kv.keys()) console.log(key); // color
+ * ```
+ */
 export class Kvm {
   readonly #client: Client;
 

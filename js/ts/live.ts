@@ -25,6 +25,14 @@ export interface Followed {
  * `getSnapshot` are what React's `useSyncExternalStore` takes, and what any other library can use.
  *
  * It follows until {@link Live.close}; `using live = store.live("key")` does that by itself.
+ *
+ * ```ts
+ * await store.put("app.limits", '{"max":5}');
+ * using limits = store.live<{ max: number }>("app.limits");
+ * await limits.ready;
+ * console.log(limits.value?.max, limits.status); // 5 current
+ * limits.subscribe(() => { showBanner(`at most ${limits.value?.max}`); });
+ * ```
  */
 export class Live<T> {
   readonly key: string;

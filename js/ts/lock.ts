@@ -36,6 +36,13 @@ export interface Holder {
  *
  * It is renewed in the background. Where that fails for too long it is lost: `signal` is aborted
  * and `lost` resolves, and work under it has to stop.
+ *
+ * ```ts
+ * await using guard = await store.lock("invoices").write();
+ * // Whoever takes the money refuses a token smaller than one that it has seen.
+ * await charge(customer, { fence: guard.token, signal: guard.signal });
+ * console.log(guard.held); // true
+ * ```
  */
 export class Guard {
   /**
@@ -89,7 +96,20 @@ export class Guard {
   }
 }
 
-/** A lock by its name: many readers, or one writer. Made by {@link Store.lock}. */
+/**
+ * A lock by its name: many readers, or one writer. Made by {@link Store.lock}.
+ *
+ * ```ts
+ * const lock = store.lock("invoices", { label: "billing", lease: "10s" });
+ * await lock.with(async (guard) => {
+ *   await charge(customer, { fence: guard.token, signal: guard.signal });
+ *   // Anybody who looks sees who is at it.
+ *   for (const one of await lock.holders()) console.log(one.label, one.mode, one.holds); // billing write true
+ * });
+ * const guard = await lock.tryRead(); // `null` where somebody writes
+ * await guard?.release();
+ * ```
+ */
 export class Lock {
   readonly name: string;
   readonly #raw: RawStore;

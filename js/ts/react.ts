@@ -15,7 +15,13 @@ export interface LiveSource<T> {
  * The value of a key, always current; `undefined` where there is none, and until it is known.
  *
  * ```tsx
- * const limits = useLive(settings, "app.limits");
+ * import type { TypedStore } from "shizuku-kv";
+ * import { useLive } from "shizuku-kv/react";
+ *
+ * function Limit({ limits }: { limits: TypedStore<{ max: number }> }) {
+ *   const current = useLive(limits, "app.limits");
+ *   return <p>{current === undefined ? "no limit" : `at most ${current.max}`}</p>;
+ * }
  * ```
  */
 export function useLive<T>(source: LiveSource<T>, key: string): T | undefined {

@@ -44,7 +44,20 @@ export interface PurgeOptions extends DeleteOptions {
   readonly ttl?: Duration;
 }
 
-/** What a watch delivers before it follows the changes. */
+/**
+ * What a watch delivers before it follows the changes.
+ *
+ * ```ts
+ * const stop = new AbortController();
+ * await store.put("color", "blue");
+ * const watch = await store.watch({ include: KvWatchInclude.UpdatesOnly, signal: stop.signal });
+ * await store.put("color", "green");
+ * for await (const entry of watch) {
+ *   console.log(entry.string()); // green
+ *   stop.abort();
+ * }
+ * ```
+ */
 export const KvWatchInclude = {
   /** The last revision of every key. */
   LastValue: "",
@@ -96,7 +109,15 @@ export interface StoreStatus {
 const encoder = new TextEncoder();
 const ATTEMPTS = 256;
 
-/** A handle on a bucket. Made by {@link Client.create} and {@link Client.open}. */
+/**
+ * A handle on a bucket. Made by {@link Client.create} and {@link Client.open}.
+ *
+ * ```ts
+ * const first = await store.create("color", "blue");
+ * await store.update("color", "green", first); // rejects where somebody else was first
+ * console.log((await store.get("color"))?.string()); // green
+ * ```
+ */
 export class Store {
   /** The bucket's name. */
   readonly bucket: string;

@@ -41,6 +41,16 @@ export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
 /**
  * A bucket with values of one type. Made by {@link Store.typed}.
  *
+ * ```ts
+ * import { z } from "zod";
+ *
+ * const limits = store.typed(z.object({ max: z.number(), note: z.string().default("none") }));
+ * await limits.put("app.limits", { max: 5 });
+ * await limits.updateWith("app.limits", (now) => ({ max: (now?.max ?? 0) + 1 }));
+ * const entry = await limits.get("app.limits");
+ * console.log(entry?.value.max, entry?.value.note, entry?.revision); // 6 none 2
+ * ```
+ *
  * @typeParam T - what reads answer.
  * @typeParam In - what writes take, where that is something else.
  */

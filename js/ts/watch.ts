@@ -23,6 +23,18 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
  * Follows keys: `for await (const entry of watch)`. It survives lost connections, misses nothing
  * and repeats nothing. Leaving the loop ends it, on the server too; so do {@link Watch.stop} and
  * the `signal` it was made with.
+ *
+ * ```ts
+ * await store.put("app.color", "blue");
+ * const stop = new AbortController();
+ * const watch = await store.watch({
+ *   key: "app.>",
+ *   signal: stop.signal,
+ *   // Here this is enough; most go on until the page does not show it any more.
+ *   onCurrent: () => { stop.abort(); },
+ * });
+ * for await (const entry of watch) console.log(entry.key, entry.string()); // app.color blue
+ * ```
  */
 export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   readonly #raw: RawWatch;

@@ -47,6 +47,59 @@ use crate::{
 };
 
 /// The buckets of one service.
+///
+/// ```
+/// use std::sync::Arc;
+/// use futures::{FutureExt, future, future::BoxFuture, stream::BoxStream};
+/// use shizuku::{
+///     Client, ConnectionStatus,
+///     backend::{Backend, Buckets, CreateMode, memory::MemoryBuckets},
+///     kv::{BucketConfig, BucketError, BucketName, ServiceError},
+/// };
+///
+/// /// Another service, of which no bucket can be deleted.
+/// #[derive(Debug)]
+/// struct Keeping<B>(B);
+///
+/// impl<B: Buckets> Buckets for Keeping<B> {
+///     fn delete<'a>(&'a self, bucket: &'a BucketName) -> BoxFuture<'a, Result<(), BucketError>> {
+///         let subject = format!("the deletion of {bucket}");
+///         future::err(ServiceError::PermissionDenied { subject }.into()).boxed()
+///     }
+///
+///     fn create<'a>(
+///         &'a self,
+///         config: &'a BucketConfig,
+///         mode: CreateMode,
+///     ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>> {
+///         self.0.create(config, mode)
+///     }
+///     // … and so on.
+/// #     fn open<'a>(
+/// #         &'a self,
+/// #         bucket: &'a BucketName,
+/// #     ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>> {
+/// #         self.0.open(bucket)
+/// #     }
+/// #     fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
+/// #         self.0.list()
+/// #     }
+/// #     fn connection(&self) -> tokio::sync::watch::Receiver<ConnectionStatus> {
+/// #         self.0.connection()
+/// #     }
+/// #     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
+/// #         self.0.close()
+/// #     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(Arc::new(Keeping(MemoryBuckets::new())));
+/// let store = client.create_bucket("settings").await?;
+/// store.put("color", "blue").await?;
+/// assert!(client.delete_bucket("settings").await.is_err());
+/// assert!(store.get("color").await?.is_some());
+/// # Ok(()) }
+/// ```
 pub trait Buckets: Debug + Send + Sync + 'static {
     /// Makes a bucket, or changes an existing one, as `mode` says.
     fn create<'a>(
@@ -75,6 +128,24 @@ pub trait Buckets: Debug + Send + Sync + 'static {
 }
 
 /// What to do about a bucket that exists already.
+///
+/// ```
+/// use shizuku::{
+///     backend::{Buckets, CreateMode, memory::MemoryBuckets},
+///     kv::{BucketConfig, BucketError},
+/// };
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = MemoryBuckets::new();
+/// let one = BucketConfig::new("settings");
+/// let five = one.clone().history(5);
+/// service.create(&one, CreateMode::Create).await?;
+/// let refused = service.create(&five, CreateMode::Create).await;
+/// assert!(matches!(refused, Err(BucketError::Mismatch { .. })));
+/// let bucket = service.create(&five, CreateMode::CreateOrUpdate).await?;
+/// assert_eq!(bucket.status().await?.config.history, 5);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CreateMode {
@@ -85,6 +156,37 @@ pub enum CreateMode {
 }
 
 /// One bucket.
+///
+/// A backend hides nothing; what callers of a [`Store`](crate::Store) should not see is left out there.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use shizuku::{
+///     Store,
+///     backend::{Buckets, CreateMode, memory::MemoryBuckets},
+///     kv::{BucketConfig, Key, KeyFilter, Operation, Read, RemoveOptions},
+/// };
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (service, config) = (MemoryBuckets::new(), BucketConfig::new("docs").history(5));
+/// let backend = service.create(&config, CreateMode::Create).await?;
+/// let store = Store::new(backend.clone());
+/// let key = Key::new("color")?;
+/// store.put(&key, "blue").await?;
+/// let removal = backend.remove(&key, RemoveOptions::delete()).await?;
+///
+/// // To a store the key is gone; here stands when it went.
+/// assert_eq!(store.get(&key).await?, None);
+/// let last = backend.get(&key, None, Read::Any).await?.expect("the removal");
+/// assert_eq!((last.revision, last.operation), (removal, Operation::Delete));
+/// let all: Vec<_> = backend.get_many(&[KeyFilter::all()]).try_collect().await?;
+/// assert_eq!(all, [last]);
+///
+/// // Older revisions go, and the removal stays.
+/// backend.compact(&key, removal).await?;
+/// assert_eq!(store.history(&key).await?.len(), 1);
+/// # Ok(()) }
+/// ```
 pub trait Backend: Debug + Send + Sync + 'static {
     /// Its name.
     fn bucket(&self) -> &BucketName;
@@ -150,6 +252,29 @@ pub trait Backend: Debug + Send + Sync + 'static {
 }
 
 /// What a backend needs to know of a watch.
+///
+/// ```
+/// use futures::StreamExt;
+/// use shizuku::{
+///     backend::{Buckets, CreateMode, WatchEvent, WatchRequest, memory::MemoryBuckets},
+///     kv::{BucketConfig, Deliver, Key, KeyFilter, PutOptions},
+/// };
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let service = MemoryBuckets::new();
+/// # let bucket = service.create(&BucketConfig::new("b"), CreateMode::Create).await?;
+/// bucket.put(&Key::new("color")?, "blue".into(), PutOptions::new()).await?;
+/// // A listing of the keys: one entry each, without its value, and then the end.
+/// let request = WatchRequest { deliver: Deliver::Latest, metadata_only: true, once: true };
+/// let mut watch = bucket.watch(&[KeyFilter::all()], request).await?;
+/// assert!(matches!(
+///     watch.next().await,
+///     Some(Ok(WatchEvent::Entry(entry))) if entry.key == "color" && entry.value.is_none()
+/// ));
+/// assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Current))));
+/// assert!(watch.next().await.is_none());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WatchRequest {
     /// What comes first.
@@ -196,4 +321,33 @@ pub enum WatchEvent<E = Entry> {
 
 /// The events of a watch. An error is final: the stream ends after it. Dropping the watch ends it
 /// on the server too.
+///
+/// ```
+/// use futures::{StreamExt, stream};
+/// use shizuku::{
+///     backend::{RawWatch, WatchEvent},
+///     kv::{BucketName, Entry, Key, Operation, ServiceError},
+/// };
+///
+/// /// What a backend answers for a bucket of one key, whose server then goes away.
+/// fn watch(color: Entry) -> RawWatch {
+///     let events = [Ok(WatchEvent::Entry(color)), Ok(WatchEvent::Current), Err(ServiceError::Closed)];
+///     Box::pin(stream::iter(events))
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (bucket, key) = (BucketName::new("settings")?, Key::new("color")?);
+/// let mut events = watch(Entry::new(bucket, key, 1, Operation::Put, Some("blue".into())));
+/// let mut seen = 0;
+/// let end = loop {
+///     match events.next().await {
+///         Some(Ok(WatchEvent::Entry(_))) => seen += 1,
+///         Some(Ok(_)) => {}
+///         Some(Err(error)) => break error,
+///         None => unreachable!("such a watch ends only with an error"),
+///     }
+/// };
+/// assert!(seen == 1 && matches!(end, ServiceError::Closed));
+/// # Ok(()) }
+/// ```
 pub type RawWatch = Pin<Box<dyn Stream<Item = Result<WatchEvent, ServiceError>> + Send>>;

@@ -5,11 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{
-    error::InvalidOption,
-    key::{BucketName, InvalidKey},
-    options::check_ttl,
-};
+use super::{error::InvalidOption, invalid::InvalidKey, key::BucketName, options::check_ttl};
 use crate::words::{Lasting, Quoted};
 
 /// Where a bucket keeps its data.

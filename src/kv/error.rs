@@ -7,12 +7,30 @@
 use std::time::Duration;
 
 use super::{
-    key::{BucketName, InvalidKey, Key},
+    invalid::InvalidKey,
+    key::{BucketName, Key},
     options::Expect,
 };
 use crate::words::Lasting;
 
 /// The source of an error that came from elsewhere.
+///
+/// It comes out as it went in, for those who know the type behind it:
+///
+/// ```
+/// use std::str::Utf8Error;
+/// use shizuku::kv::{KeyValue, KvReadError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// store.put("name", vec![b'a', 0xff]).await?;
+/// let Err(KvReadError::Decode(error)) = String::read_from(&store, "name").await else {
+///     panic!("it is no UTF-8");
+/// };
+/// let cause = error.source.downcast_ref::<Utf8Error>().expect("what the codec of `String` says");
+/// assert_eq!(cause.valid_up_to(), 1);
+/// # Ok(()) }
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// A read, listing or watch that failed.
@@ -308,6 +326,27 @@ pub enum BucketError {
 }
 
 /// A setting in which an existing bucket differs from what was asked for.
+///
+/// ```
+/// use shizuku::kv::{BucketConfig, BucketError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// # client.create_bucket("settings").await?;
+/// // A history can be changed at any time; at anything else somebody should have a look.
+/// let config = BucketConfig::new("settings").history(5);
+/// let store = match client.create_bucket(config.clone()).await {
+///     Err(BucketError::Mismatch { differences, .. })
+///         if differences.iter().all(|found| found.setting == "history") =>
+///     {
+///         println!("the history was {}", differences[0].actual);
+///         client.create_or_update_bucket(config).await?
+///     }
+///     other => other?,
+/// };
+/// assert_eq!(store.status().await?.config.history, 5);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} is {actual}, not {wanted}")]
 #[non_exhaustive]

@@ -5,113 +5,42 @@ use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
 use bytestring::ByteString;
 
-use crate::words::{Quoted, QuotedChar};
+use super::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
 
 /// The longest key or filter, in bytes.
 ///
 /// A server reads at most 4096 bytes of a protocol line (`max_control_line`), and a key stands in
 /// one beside the bucket's name twice; this leaves room for both.
+///
+/// ```
+/// use shizuku::kv::{InvalidReason, Key, MAX_KEY_LEN};
+///
+/// let longest = "k".repeat(MAX_KEY_LEN);
+/// assert!(Key::new(&*longest).is_ok());
+/// let error = Key::new(longest + "k").unwrap_err();
+/// assert_eq!(error.reason, InvalidReason::TooLong { len: MAX_KEY_LEN + 1, max: MAX_KEY_LEN });
+/// ```
 pub const MAX_KEY_LEN: usize = 2048;
 
 /// The longest bucket name, in bytes: a stream name may have 255, and `KV_` stands before it.
+///
+/// ```
+/// use shizuku::kv::{BucketName, MAX_BUCKET_LEN};
+///
+/// // One bucket for each tenant, whose names may be of any length.
+/// let tenant = "a-very-long-name-".repeat(20);
+/// let name = format!("tenant-{tenant}");
+/// assert!(BucketName::new(&*name).is_err());
+/// assert!(BucketName::new(&name[..MAX_BUCKET_LEN]).is_ok());
+/// ```
 pub const MAX_BUCKET_LEN: usize = 252;
 
 /// Keys that belong to this library start so; see [`Key::is_reserved`].
 pub(crate) const RESERVED_PREFIX: &str = "_lock.";
 
-/// A key, filter or bucket name that breaks the rules, found before anything was sent.
-///
-/// ```
-/// use shizuku::kv::{InvalidReason, Key};
-///
-/// let error = Key::new("app..config").unwrap_err();
-/// assert_eq!(error.reason, InvalidReason::EmptyToken);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid {kind} {}: {reason}", Quoted(text))]
-pub struct InvalidKey {
-    /// What it was meant to be.
-    pub kind: NameKind,
-    /// The text as it was given, cut to 64 characters.
-    pub text: String,
-    /// The rule that it breaks.
-    pub reason: InvalidReason,
-}
-
-/// What a name was meant to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NameKind {
-    /// A key.
-    Key,
-    /// A filter over keys.
-    Filter,
-    /// A bucket's name.
-    Bucket,
-    /// The name of a lock, semaphore or election.
-    Lock,
-}
-
-impl fmt::Display for NameKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Key => "key",
-            Self::Filter => "filter",
-            Self::Bucket => "bucket name",
-            Self::Lock => "lock name",
-        })
-    }
-}
-
-/// The rule that a name breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidReason {
-    /// Nothing in it.
-    #[error("it is empty")]
-    Empty,
-    /// Too many bytes.
-    #[error("it is {len} bytes long, and {max} are allowed")]
-    TooLong {
-        /// How long it is.
-        len: usize,
-        /// How long it may be.
-        max: usize,
-    },
-    /// A character outside of what this kind of name may contain.
-    #[error("{} at byte {at} is not allowed (allowed: {allowed})", QuotedChar(*.found))]
-    Character {
-        /// The character.
-        found: char,
-        /// Where it stands.
-        at: usize,
-        /// What is allowed.
-        allowed: &'static str,
-    },
-    /// A dot at the start, at the end, or next to another: an empty token.
-    #[error(
-        "it has an empty token: dots separate tokens, so none may lead, trail or follow another"
-    )]
-    EmptyToken,
-    /// `*` beside other characters in a token, or `>` elsewhere than as the last token.
-    #[error("`*` must be a whole token, and `>` the whole last token")]
-    Wildcard,
-    /// The key belongs to the library's locks.
-    #[error("keys under `_lock.` belong to locks")]
-    Reserved,
-}
-
 const KEY_CHARACTERS: &str = "A-Z a-z 0-9 - / _ = .";
 const FILTER_CHARACTERS: &str = "A-Z a-z 0-9 - / _ = . * >";
 const BUCKET_CHARACTERS: &str = "A-Z a-z 0-9 - _";
-
-fn refuse(kind: NameKind, text: &str, reason: InvalidReason) -> InvalidKey {
-    InvalidKey {
-        kind,
-        text: text.chars().take(64).collect(),
-        reason,
-    }
-}
 
 fn check_length(kind: NameKind, text: &str, max: usize) -> Result<(), InvalidKey> {
     match text.len() {
@@ -417,13 +346,6 @@ impl From<Key> for KeyFilter {
 impl From<&Key> for KeyFilter {
     fn from(key: &Key) -> Self {
         Self(key.0.clone())
-    }
-}
-
-// Lets `impl TryInto<Key>` take a `Key` too.
-impl From<std::convert::Infallible> for InvalidKey {
-    fn from(never: std::convert::Infallible) -> Self {
-        match never {}
     }
 }
 

@@ -28,6 +28,7 @@ mod entry;
 mod error;
 mod follow;
 mod indexed;
+mod invalid;
 mod key;
 mod listing;
 mod live;
@@ -51,10 +52,8 @@ pub use error::{
 };
 pub use follow::LiveStatus;
 pub use indexed::{KeyIndexedValue, StaticKeyIndexedValue};
-pub use key::{
-    BucketName, IntoFilters, IntoKey, InvalidKey, InvalidReason, Key, KeyFilter, MAX_BUCKET_LEN,
-    MAX_KEY_LEN, NameKind,
-};
+pub use invalid::{InvalidKey, InvalidReason, NameKind};
+pub use key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter, MAX_BUCKET_LEN, MAX_KEY_LEN};
 pub use live::Live;
 pub use live_map::LiveMap;
 pub use options::{

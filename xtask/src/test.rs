@@ -67,9 +67,11 @@ fn native(extra: &[String]) -> Result {
         return Ok(());
     }
     // What the library says in a build that lacks what it is asked for.
-    run(cargo()
-        .args(["test", "--package", "shizuku-kv", "--lib"])
-        .arg("--no-default-features"))
+    ["", "native"].iter().try_for_each(|features| {
+        run(cargo()
+            .args(["test", "--package", "shizuku-kv", "--lib"])
+            .args(["--no-default-features", "--features", features]))
+    })
 }
 
 /// The locks alone, for those who work on them; `native` has them too.

@@ -42,12 +42,15 @@ pub(super) mod code {
 /// Any answer, as far as it is a refusal.
 pub(super) struct Refusal {
     pub(super) error: Option<ApiError>,
+    /// What an answer says that has nothing else to say.
+    pub(super) success: bool,
 }
 
 impl FromJson<'_> for Refusal {
     fn from_json(fields: &mut Fields<'_>) -> Self {
         Self {
             error: fields.maybe("error"),
+            success: fields.flag("success"),
         }
     }
 }

@@ -250,12 +250,12 @@ pub(super) fn nanos(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::stream::{External, StreamSource};
-    use super::super::testing::Silent;
+    use super::super::testing::Says;
     use super::*;
     use crate::transport::Transport;
 
     fn bucket(prefix: &str, mirror: Option<StreamSource>) -> Bucket {
-        let transport: std::sync::Arc<dyn Transport> = std::sync::Arc::new(Silent);
+        let transport: std::sync::Arc<dyn Transport> = std::sync::Arc::new(Says(None));
         let api = Api {
             transport,
             prefix: prefix.into(),

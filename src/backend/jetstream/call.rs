@@ -99,6 +99,9 @@ impl Api {
         let refusal: Refusal = parse(verb, &answer.payload)?;
         match refusal.error {
             Some(error) => Err(Failure::Refused(error)),
+            None if !refusal.success && matches!(verb, "STREAM.DELETE" | "STREAM.PURGE") => {
+                Err(Failure::Service(malformed(verb, "no `success` in it")))
+            }
             None => Ok(answer.payload),
         }
     }
@@ -173,6 +176,7 @@ pub(super) fn refused(error: ApiError, bucket: Option<&BucketName>) -> ServiceEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::jetstream::testing::Says;
 
     fn error(err_code: u64) -> ApiError {
         ApiError {
@@ -180,6 +184,35 @@ mod tests {
             err_code,
             description: "as the server says".to_owned(),
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_ordered_is_done_only_where_the_server_says_so() {
+        let call = async |verb, answer| {
+            let api = Api {
+                transport: Arc::new(Says(Some(answer))),
+                prefix: "$JS.API".into(),
+                timeout: Duration::from_secs(5),
+            };
+            api.call(verb, "KV_b", Bytes::new()).await
+        };
+        for verb in ["STREAM.DELETE", "STREAM.PURGE"] {
+            assert!(call(verb, r#"{"success":true}"#).await.is_ok());
+            for no in ["{}", r#"{"success":false}"#, r#"{"success":"true"}"#] {
+                assert!(
+                    matches!(
+                        call(verb, no).await,
+                        Err(Failure::Service(ServiceError::Malformed { operation, .. }))
+                            if operation == verb
+                    ),
+                    "{no}"
+                );
+            }
+            let refused = r#"{"error":{"code":404,"err_code":10059,"description":"no"}}"#;
+            assert!(matches!(call(verb, refused).await, Err(failure) if failure.code() == 10059));
+        }
+        // Others say what they have to say, and not that they did.
+        assert!(call("STREAM.INFO", "{}").await.is_ok());
     }
 
     #[test]

@@ -15,6 +15,47 @@ use crate::platform;
 ///
 /// Time must not go backwards; where it does, the backend goes on with the latest time that it
 /// has seen.
+///
+/// ```
+/// use std::{sync::Arc, time::{Duration, SystemTime}};
+/// use futures::future::BoxFuture;
+/// use shizuku::{Client, kv::PutOptions};
+/// use shizuku::backend::memory::{Clock, MemoryBuckets, SystemClock};
+///
+/// /// A day in a second, for a demonstration.
+/// #[derive(Debug)]
+/// struct Hasty {
+///     start: SystemTime,
+///     real: SystemClock,
+/// }
+///
+/// const HASTE: u32 = 86_400;
+///
+/// impl Clock for Hasty {
+///     fn now(&self) -> SystemTime {
+///         let elapsed = self.real.now().duration_since(self.start).unwrap_or_default();
+///         self.start + elapsed * HASTE
+///     }
+///
+///     fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()> {
+///         let left = deadline.duration_since(self.start).unwrap_or_default();
+///         // What the division cuts off would end the wait too early.
+///         self.real.sleep_until(self.start + left / HASTE + Duration::from_nanos(1))
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let real = SystemClock::new();
+/// let clock = Arc::new(Hasty { start: real.now(), real });
+/// let client = Client::new(Arc::new(MemoryBuckets::with_clock(clock.clone())));
+/// let store = client.create_bucket("sessions").await?;
+///
+/// let an_hour = Duration::from_secs(3600);
+/// store.put_with("alice", "token", PutOptions::new().ttl(an_hour)).await?;
+/// clock.sleep_until(clock.now() + an_hour).await; // 42 ms
+/// assert_eq!(store.get("alice").await?, None);
+/// # Ok(()) }
+/// ```
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> SystemTime;
@@ -29,6 +70,27 @@ pub trait Clock: Debug + Send + Sync + 'static {
 /// sets the time neither kills values early nor keeps them for ever.
 ///
 /// Waiting needs a tokio runtime with timers, as everywhere in the library.
+///
+/// Where the time of that runtime is paused, this stands still with it, and jumps with it, so that a
+/// test need not bring a clock of its own:
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::PutOptions;
+///
+/// // Or `#[tokio::test(start_paused = true)]`.
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     // On this clock, as `MemoryBuckets::new` is.
+///     let store = shizuku::connect("memory:").await?.create_bucket("sessions").await?;
+///     let an_hour = Duration::from_secs(3600);
+///     store.put_with("alice", "token", PutOptions::new().ttl(an_hour)).await?;
+///     assert!(store.get("alice").await?.is_some());
+///     tokio::time::sleep(an_hour).await; // takes no time
+///     assert_eq!(store.get("alice").await?, None);
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     started: SystemTime,

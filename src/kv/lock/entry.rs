@@ -16,15 +16,60 @@
 //!
 //! Fields that a reader does not know are ignored. A value that is not of this form, or of
 //! another version, stands for a live writer whose ticket is smaller than any other.
+//!
+//! A tool that looks at a lock without taking part in it reads the log as any other keys:
+//!
+//! ```
+//! use shizuku::kv::{lock::{LockOptions, Mode, entry::Record}, mutex::DistroMutex};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+//! let options = LockOptions::new().label("host 7");
+//! let mutex = DistroMutex::with_options(&store, "invoices", options)?;
+//! let guard = mutex.lock().await?;
+//!
+//! let entries = store.get_many("_lock.invoices.*").await?;
+//! let value = entries[0].value.as_deref().expect("a removal is not listed");
+//! let Record::Entry(entry) = Record::decode(value) else {
+//!     panic!("nobody else uses this lock");
+//! };
+//! assert_eq!((entry.mode, entry.label.as_deref()), (Mode::Write, Some("host 7")));
+//! # guard.release().await?;
+//! # Ok(()) }
+//! ```
 
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use crate::json::{self, Fields, FromJson, Writer};
 
 /// The version of the format that this library writes.
+///
+/// ```
+/// use shizuku::kv::lock::entry::{Record, VERSION};
+///
+/// let probe = |version| Record::decode(format!(r#"{{"v":{version},"m":"probe"}}"#).as_bytes());
+/// assert_eq!(probe(VERSION), Record::Probe);
+/// // Whatever a later version means by it, this one waits for it to go.
+/// assert_eq!(probe(VERSION + 1), Record::Unknown);
+/// ```
 pub const VERSION: u32 = 1;
 
 /// The last token of an entry's key: unique for each acquisition, never used again.
+///
+/// ```
+/// use shizuku::kv::{lock::entry::EntryId, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let mutex = DistroMutex::new(&store, "invoices")?;
+/// let guard = mutex.lock().await?;
+/// let entry = store.get_many("_lock.invoices.*").await?.remove(0);
+/// let id = EntryId::new(entry.key.strip_prefix("_lock.invoices.").expect("asked for"));
+/// // By it, an entry of the log is found again in the list of holders.
+/// assert_eq!(*id, *mutex.holders().await?[0].id);
+/// # guard.release().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(Arc<str>);
 
@@ -55,6 +100,28 @@ impl fmt::Display for EntryId {
 }
 
 /// What an entry asks for.
+///
+/// ```
+/// use shizuku::kv::{lock::Mode, rw_lock::DistroRwLock};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let lock = DistroRwLock::new(&store, "catalogue")?;
+/// let reading = lock.read().await?;
+/// // A page for people: who keeps whom from what?
+/// let mut lines = Vec::new();
+/// for holder in lock.holders().await? {
+///     lines.push(match holder.mode {
+///         Some(Mode::Read) => "somebody reads: writers wait".to_owned(),
+///         Some(Mode::Write) => "somebody writes: all others wait".to_owned(),
+///         Some(Mode::Permit(of)) => format!("somebody has one of {of} permits"),
+///         _ => "somebody with a newer version of this library".to_owned(),
+///     });
+/// }
+/// assert_eq!(lines, ["somebody reads: writers wait"]);
+/// # reading.release().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Mode {
@@ -67,6 +134,28 @@ pub enum Mode {
 }
 
 /// An entry: one hold, or one that waits.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::lock::{Mode, entry::{LockEntry, Record}};
+///
+/// // The first write of one who wants one of four permits …
+/// let first = LockEntry {
+///     mode: Mode::Permit(4),
+///     ticket: None, // the sequence that this write is given
+///     lease: 15,
+///     write: 0,
+///     since: None,
+///     label: Some("host 7".into()),
+///     data: None,
+/// };
+/// let value = Record::Entry(first.clone()).encode();
+/// assert_eq!(value, br#"{"v":1,"m":"p","n":4,"l":15,"w":0,"h":"host 7"}"#);
+/// // … is put with this time to live. What renews it has the ticket too.
+/// assert_eq!(first.lease(), Duration::from_secs(15));
+/// let next = LockEntry { ticket: Some(17), write: 1, ..first };
+/// assert_eq!(Record::decode(&Record::Entry(next.clone()).encode()), Record::Entry(next));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LockEntry {
     /// What it asks for.

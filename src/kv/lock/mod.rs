@@ -66,15 +66,68 @@ use std::time::Duration;
 /// Nobody writes to an entry again sooner than this after it learned of its previous write. So
 /// whoever knows that it has read the log up to a moment less than `X` ago cannot have skipped
 /// an entry: no entry can have been replaced twice in that time.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::lock::{MIN_LEASE, TRUST_WINDOW};
+///
+/// // Even the smallest lease has room for renewals that are this far apart.
+/// assert_eq!(3 * TRUST_WINDOW, Duration::from_secs(MIN_LEASE.into()));
+/// ```
 pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
 
 /// The smallest lease, in seconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::{lock::{LockOptions, MAX_LEASE, MIN_LEASE}, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let with_lease = |seconds: u32| {
+///     let lease = Duration::from_secs(seconds.into());
+///     DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(lease))
+/// };
+/// // From a configuration that knows no limits.
+/// let configured = 1;
+/// assert!(with_lease(configured).is_err());
+/// assert!(with_lease(configured.clamp(MIN_LEASE, MAX_LEASE)).is_ok());
+/// # Ok(()) }
+/// ```
 pub const MIN_LEASE: u32 = 3;
 
 /// The largest lease, in seconds: a day. A crashed holder blocks everybody for this long.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::lock::{LockOptions, MAX_LEASE};
+/// use shizuku::kv::{lock::DistroRwLockError, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let longer = Duration::from_secs(u64::from(MAX_LEASE) + 1);
+/// match DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(longer)) {
+///     Err(DistroRwLockError::InvalidOption(error)) => assert_eq!(error.option, "lease"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 pub const MAX_LEASE: u32 = 86_400;
 
 /// The lease where none is asked for, in seconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use shizuku::kv::{lock::DEFAULT_LEASE, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+/// let mutex = DistroMutex::new(&store, "invoices")?;
+/// let guard = mutex.lock().await?;
+/// assert_eq!(mutex.holders().await?[0].lease, Duration::from_secs(DEFAULT_LEASE.into()));
+/// # guard.release().await?;
+/// # Ok(()) }
+/// ```
 pub const DEFAULT_LEASE: u32 = 15;
 
 /// What a participant really keeps between two writes of its own to one entry: a tenth more than
@@ -86,7 +139,33 @@ const WRITE_GAP: Duration = Duration::from_millis(1100);
 pub(crate) const UNWATCHED: Duration = Duration::from_millis(100);
 
 /// How long a probe stays in the log.
+///
+/// ```
+/// use shizuku::kv::lock::{PROBE_TTL, TRUST_WINDOW};
+///
+/// // It is there for as long as its sender has a use for it.
+/// assert_eq!(PROBE_TTL, 2 * TRUST_WINDOW);
+/// ```
 pub const PROBE_TTL: Duration = Duration::from_secs(2);
 
 /// How long the marker of a departure stays, so that a watch that is a little behind sees it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use shizuku::{Client, backend::memory::{ManualClock, MemoryBuckets}};
+/// use shizuku::kv::{Deliver, Operation, WatchOptions, lock::MARKER_TTL, mutex::DistroMutex};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let client = Client::new(Arc::new(MemoryBuckets::with_clock(Arc::new(clock.clone()))));
+/// let store = client.create_bucket("locks").await?;
+/// DistroMutex::new(&store, "invoices")?.lock().await?.release().await?;
+///
+/// // What is released leaves its mark, and nothing after that.
+/// let in_log = async || store.status().await.map(|status| status.values);
+/// assert_eq!(in_log().await?, 1);
+/// clock.advance(MARKER_TTL);
+/// assert_eq!(in_log().await?, 0);
+/// # Ok(()) }
+/// ```
 pub const MARKER_TTL: Duration = Duration::from_secs(5);

@@ -1,0 +1,144 @@
+//! Names that are none, and why.
+
+use std::fmt;
+
+use crate::words::{Quoted, QuotedChar};
+
+/// A key, filter or bucket name that breaks the rules, found before anything was sent.
+///
+/// ```
+/// use shizuku::kv::{InvalidReason, Key};
+///
+/// let error = Key::new("app..config").unwrap_err();
+/// assert_eq!(error.reason, InvalidReason::EmptyToken);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {kind} {}: {reason}", Quoted(text))]
+pub struct InvalidKey {
+    /// What it was meant to be.
+    pub kind: NameKind,
+    /// The text as it was given, cut to 64 characters.
+    pub text: String,
+    /// The rule that it breaks.
+    pub reason: InvalidReason,
+}
+
+/// What a name was meant to be.
+///
+/// ```
+/// use shizuku::kv::{BucketName, InvalidKey, Key, NameKind};
+///
+/// /// The names in a request to `/kv/{bucket}/{key}`.
+/// fn names(bucket: &str, key: &str) -> Result<(BucketName, Key), InvalidKey> {
+///     Ok((BucketName::new(bucket)?, Key::new(key)?))
+/// }
+///
+/// /// The answer to one with a bad name.
+/// fn status(error: &InvalidKey) -> u16 {
+///     match error.kind {
+///         NameKind::Bucket => 404, // there cannot be one
+///         _ => 400,
+///     }
+/// }
+///
+/// let error = names("app.settings", "color").unwrap_err();
+/// assert_eq!((error.kind, status(&error)), (NameKind::Bucket, 404));
+/// let error = names("settings", "color?").unwrap_err();
+/// assert_eq!((error.kind, status(&error)), (NameKind::Key, 400));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameKind {
+    /// A key.
+    Key,
+    /// A filter over keys.
+    Filter,
+    /// A bucket's name.
+    Bucket,
+    /// The name of a lock, semaphore or election.
+    Lock,
+}
+
+impl fmt::Display for NameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Filter => "filter",
+            Self::Bucket => "bucket name",
+            Self::Lock => "lock name",
+        })
+    }
+}
+
+/// The rule that a name breaks.
+///
+/// ```
+/// use shizuku::kv::{InvalidReason, Key};
+///
+/// /// What a form says under its field.
+/// fn hint(name: &str) -> Option<String> {
+///     Some(match Key::new(format!("user.{name}")).err()?.reason {
+///         InvalidReason::Character { found, at, .. } => {
+///             format!("`{found}` cannot be in it (place {})", at - "user.".len() + 1)
+///         }
+///         InvalidReason::EmptyToken => "a name may not be empty, nor begin or end with a dot".into(),
+///         InvalidReason::TooLong { len, max } => format!("{} bytes too long", len - max),
+///         other => other.to_string(),
+///     })
+/// }
+///
+/// assert_eq!(hint("ann"), None);
+/// assert_eq!(hint("ann@example.com").as_deref(), Some("`@` cannot be in it (place 4)"));
+/// assert!(hint("").is_some_and(|hint| hint.contains("empty")));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidReason {
+    /// Nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// Too many bytes.
+    #[error("it is {len} bytes long, and {max} are allowed")]
+    TooLong {
+        /// How long it is.
+        len: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// A character outside of what this kind of name may contain.
+    #[error("{} at byte {at} is not allowed (allowed: {allowed})", QuotedChar(*.found))]
+    Character {
+        /// The character.
+        found: char,
+        /// Where it stands.
+        at: usize,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A dot at the start, at the end, or next to another: an empty token.
+    #[error(
+        "it has an empty token: dots separate tokens, so none may lead, trail or follow another"
+    )]
+    EmptyToken,
+    /// `*` beside other characters in a token, or `>` elsewhere than as the last token.
+    #[error("`*` must be a whole token, and `>` the whole last token")]
+    Wildcard,
+    /// The key belongs to the library's locks.
+    #[error("keys under `_lock.` belong to locks")]
+    Reserved,
+}
+
+pub(super) fn refuse(kind: NameKind, text: &str, reason: InvalidReason) -> InvalidKey {
+    InvalidKey {
+        kind,
+        text: text.chars().take(64).collect(),
+        reason,
+    }
+}
+
+// Lets `impl TryInto<Key>` take a `Key` too.
+impl From<std::convert::Infallible> for InvalidKey {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
