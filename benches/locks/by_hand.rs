@@ -1,6 +1,9 @@
-//! The same messages without a lock: what one that waits for its echo cannot go below.
+//! The same messages without a lock: what no lock made of them can go below.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use async_nats::{
     HeaderMap, Subscriber,
@@ -15,6 +18,8 @@ pub(crate) struct ByHand {
     peer: jetstream::Context,
     lock: String,
     echoes: Subscriber,
+    /// As long as a participant's, and nobody else's.
+    session: String,
     next: u32,
 }
 
@@ -24,11 +29,13 @@ impl ByHand {
         let peer = jetstream::new(nats.clone());
         let (echoes, create) = watch(&nats, &peer, lock).await;
         create.await;
+        static SESSIONS: AtomicU64 = AtomicU64::new(0);
         Self {
             nats,
             peer,
             lock: lock.to_owned(),
             echoes,
+            session: format!("{:024x}", SESSIONS.fetch_add(1, Ordering::Relaxed)),
             next: 0,
         }
     }
@@ -41,7 +48,7 @@ impl ByHand {
 
     fn key_of(&mut self, lock: &str) -> String {
         self.next += 1;
-        format!("$KV.bench.{lock}.0123456789abcdef01234567-{}", self.next)
+        format!("$KV.bench.{lock}.{}-{}", self.session, self.next)
     }
 
     async fn enter(&self, key: &str) -> jetstream::context::PublishAckFuture {
@@ -102,24 +109,39 @@ impl ByHand {
         acquired
     }
 
-    /// Two connections that tell each other in turns that they leave: the time of each turn.
+    /// Two connections that stand in a queue in turns, and tell each other in turns that they leave: the
+    /// time of all turns, until the last is acknowledged.
     pub(crate) async fn hand_off(one: &mut Self, other: &mut Self, turns: u32) -> Duration {
+        let mut queue = Vec::new();
+        for turn in 0..turns {
+            let from = if turn % 2 == 0 {
+                &mut *one
+            } else {
+                &mut *other
+            };
+            let key = from.key();
+            from.enter(&key).await.await.unwrap();
+            queue.push(key);
+        }
+        for end in [&mut *one, &mut *other] {
+            for key in &queue {
+                arrives(&mut end.echoes, key).await;
+            }
+        }
         let start = Instant::now();
         let mut acks = Vec::new();
-        for turn in 0..turns {
+        for (turn, key) in queue.iter().enumerate() {
             let (from, to) = match turn % 2 {
                 0 => (&mut *one, &mut *other),
                 _ => (&mut *other, &mut *one),
             };
-            let key = from.key();
-            acks.push(from.leave(&key, None).await);
-            echo(&mut to.echoes, &key).await;
+            acks.push(from.leave(key, None).await);
+            arrives(&mut to.echoes, key).await;
         }
-        let time = start.elapsed();
         for ack in acks {
             ack.await.unwrap();
         }
-        time
+        start.elapsed()
     }
 }
 
@@ -152,9 +174,9 @@ async fn watch(
     (echoes, create)
 }
 
-async fn echo(echoes: &mut Subscriber, key: &str) {
+async fn arrives(messages: &mut Subscriber, key: &str) {
     loop {
-        let message = echoes.next().await.unwrap();
+        let message = messages.next().await.unwrap();
         if message.status.is_none() && *message.subject == *key {
             return;
         }
