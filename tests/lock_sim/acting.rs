@@ -62,7 +62,14 @@ impl World {
 
     /// Does what the machine asks for.
     pub fn act(&mut self, who: usize) -> Verdict {
+        let mut actions = Vec::new();
         while let Some(action) = self.participants[who].machine.next_action() {
+            if let Action::Purge { id, .. } = &action {
+                self.stream.give_up(who, id, self.now);
+            }
+            actions.push(action);
+        }
+        for action in actions {
             if self.trace {
                 println!("{:>10} p{who} {action:?}", self.now);
             }

@@ -36,7 +36,9 @@ impl Check {
         let token = hold.token;
         let ahead: Vec<_> = stream
             .live()
-            .filter(|(_, _, ticket)| *ticket < token)
+            .filter(|(id, _, ticket)| {
+                *ticket < token && !stream.is_given_up_by(hold.participant, id)
+            })
             .collect();
         let first = match mode {
             Mode::Read => ahead.iter().all(|(_, entry, _)| entry.mode == Mode::Read),

@@ -43,6 +43,8 @@ pub struct Message {
 pub struct Stream {
     log: Vec<Message>,
     last: BTreeMap<EntryId, u64>,
+    /// By whom, and when.
+    given_up: BTreeMap<EntryId, (usize, Time)>,
 }
 
 impl Stream {
@@ -65,6 +67,16 @@ impl Stream {
             Body::Value(record) => Some(record),
             Body::Marker | Body::Other => None,
         }
+    }
+
+    /// This participant will not trust its entry again. It may stand in the log, but not before others
+    /// of the same participant.
+    pub fn give_up(&mut self, who: usize, id: &EntryId, now: Time) {
+        self.given_up.entry(id.clone()).or_insert((who, now));
+    }
+
+    pub fn is_given_up_by(&self, who: usize, id: &EntryId) -> bool {
+        self.given_up.get(id).is_some_and(|(by, _)| *by == who)
     }
 
     /// All live entries with their tickets.
@@ -150,6 +162,9 @@ impl Stream {
             _ => false,
         });
         let ends = blocking.filter_map(|message| {
+            if let Some((_, at)) = self.given_up.get(&message.id) {
+                return Some(*at);
+            }
             let mut message = message;
             while !matches!(message.body, Body::Marker) {
                 message = self.message(message.replaced_by?);

@@ -11,6 +11,7 @@ mod api;
 mod cost;
 mod family;
 mod faults;
+mod handle;
 mod holding;
 mod seed;
 mod stress;

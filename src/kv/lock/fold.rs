@@ -27,6 +27,8 @@ pub struct Live {
     /// Whether the present watch has shown it. If not, it is still believed to be alive, until a
     /// trusted echo proves that the watch would have shown it.
     pub confirmed: bool,
+    /// Whether this participant has given it up. It is on its way out, and stands before nobody.
+    pub left: bool,
 }
 
 impl Live {
@@ -69,6 +71,7 @@ impl Fold {
             return;
         }
         let earlier = self.live.get(id).map(|live| (live.ticket, live.since));
+        let left = self.live.get(id).is_some_and(|live| live.left);
         let live = match record {
             Record::Probe => return,
             Record::Entry(entry) => Live {
@@ -84,6 +87,7 @@ impl Fold {
                 data: entry.data.clone(),
                 heard: now,
                 confirmed: true,
+                left,
             },
             Record::Unknown => Live {
                 mode: None,
@@ -95,6 +99,7 @@ impl Fold {
                 data: None,
                 heard: now,
                 confirmed: true,
+                left,
             },
         };
         self.live.insert(id.clone(), live);
@@ -105,6 +110,13 @@ impl Fold {
         match self.live.get(id) {
             Some(live) if live.revision < revision => self.live.remove(id).is_some(),
             _ => false,
+        }
+    }
+
+    /// An own entry is given up.
+    pub fn leave(&mut self, id: &EntryId) {
+        if let Some(live) = self.live.get_mut(id) {
+            live.left = true;
         }
     }
 
@@ -151,30 +163,30 @@ impl Fold {
         self.live.get(id)
     }
 
-    /// Whether nobody holds or waits.
-    pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
-    }
-
     /// Whether the present watch has shown all of them.
     pub fn is_confirmed(&self) -> bool {
         self.live.values().all(|live| live.confirmed)
     }
 
-    /// All live entries, in no certain order.
+    /// All live entries, in no certain order, with those that are given up.
     pub fn iter(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
         self.live.iter()
     }
 
+    /// All live entries that count.
+    fn standing(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
+        self.live.iter().filter(|(_, live)| !live.left)
+    }
+
     /// Whether there is a live entry that is not a reader's.
     pub fn has_writer(&self) -> bool {
-        self.live.values().any(|live| !live.is_reader())
+        self.standing().any(|(_, live)| !live.is_reader())
     }
 
     /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of
     /// them, for the other modes all of them.
     pub fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
-        let ahead = self.live.iter().filter(|(_, live)| live.ticket < ticket);
+        let ahead = self.standing().filter(|(_, live)| live.ticket < ticket);
         ahead
             .filter(|(_, live)| mode != Mode::Read || !live.is_reader())
             .map(|(id, _)| (id.clone(), ()))
@@ -199,8 +211,7 @@ impl Fold {
     /// All live entries in the order of their tickets, and whether each holds by that order.
     pub fn queue(&self) -> Vec<(&EntryId, &Live, bool)> {
         let queue: SortedMap<_, _> = self
-            .live
-            .iter()
+            .standing()
             .map(|(id, live)| ((live.ticket, id), live))
             .collect();
         queue

@@ -416,7 +416,7 @@ impl Observer {
         }
         // What was acknowledged just now is about to come through the watch, and its time with it.
         let mut live = core.machine.fold().iter().map(|(_, live)| live);
-        if !core.machine.is_synced() || live.any(|live| live.since == UNKNOWN_TIME) {
+        if !core.machine.is_synced() || live.any(|live| !live.left && live.since == UNKNOWN_TIME) {
             return Ok(None);
         }
         let holder =

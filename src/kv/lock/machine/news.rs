@@ -237,14 +237,7 @@ impl Machine {
     /// An entry is gone for good: nobody waits for it any longer, and if it was an own one, that
     /// hold is lost.
     pub(super) fn entry_gone(&mut self, id: &EntryId) {
-        for claim in self.claims.values_mut() {
-            if let Phase::Inside {
-                blockers: Some(blockers),
-            } = &mut claim.phase
-            {
-                blockers.remove(id);
-            }
-        }
+        self.unblock(id);
         self.entry_left(id);
         let Some(claim) = self.owners.get(id).copied() else {
             return;
@@ -257,6 +250,18 @@ impl Machine {
                 self.actions.push_back(Action::Lost { claim, why });
             } else {
                 state.phase = Phase::Outside;
+            }
+        }
+    }
+
+    /// Nobody waits for this entry any longer.
+    fn unblock(&mut self, id: &EntryId) {
+        for claim in self.claims.values_mut() {
+            if let Phase::Inside {
+                blockers: Some(blockers),
+            } = &mut claim.phase
+            {
+                blockers.remove(id);
             }
         }
     }
@@ -290,6 +295,9 @@ impl Machine {
             Report::Caller { expect } => (Some(claim), expect),
         };
         if let Some(own) = self.forget_entry(claim) {
+            // It is not trusted any more, and never will be: to the claims beside it, it is gone.
+            self.fold.leave(&own.id);
+            self.unblock(&own.id);
             self.leaving.insert(
                 own.id.clone(),
                 Leaving {

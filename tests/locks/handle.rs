@@ -1,0 +1,99 @@
+//! What one handle gives up counts at once for whoever else uses it.
+
+use std::{pin::pin, time::Duration};
+
+use futures::StreamExt;
+use harness::NatsServer;
+use shizuku::{
+    Store,
+    kv::{
+        lock::LockOptions,
+        rw_lock::{DistroRwLock, DistroRwLockError, WriteGuard},
+    },
+};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::support::{MOMENT, Result, SOON, World, everywhere};
+
+everywhere! {
+    what_is_dropped_can_be_tried_at_once,
+    what_is_dropped_is_shown_no_longer,
+}
+
+fn lock(store: &Store) -> Result<DistroRwLock> {
+    // Longer than any test: nobody gets in because a lease is over.
+    let options = LockOptions::new().lease(Duration::from_secs(60));
+    Ok(DistroRwLock::with_options(store, "r", options)?)
+}
+
+/// A writer who stands behind another, and has had time to learn it.
+async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, DistroRwLockError>>> {
+    let writer = lock.clone();
+    let waiting = tokio::spawn(async move { writer.write().await });
+    let mut seen = pin!(lock.watch_holders()?);
+    while let Some(holders) = seen.next().await
+        && holders?.len() < 2
+    {}
+    sleep(MOMENT).await;
+    Ok(waiting)
+}
+
+async fn what_is_dropped_can_be_tried_at_once(world: World) -> Result {
+    let (store, other) = world.stores().await?;
+    let (lock, beside) = (lock(&store)?, lock(&other)?);
+    for _ in 0..20 {
+        // Also where a watch is open, and shows late what is known here.
+        let mut token = 0;
+        let held = beside.write().await?;
+        assert!(lock.try_write().await?.is_none());
+        held.release().await?;
+        for _ in 0..5 {
+            let guard = lock.write().await?;
+            assert!(guard.token() > token);
+            token = guard.token();
+            drop(guard);
+            let guard = lock.try_write().await?.unwrap();
+            assert!(guard.token() > token);
+            token = guard.token();
+            drop(guard);
+            drop(lock.try_read().await?.unwrap());
+        }
+    }
+    Ok(())
+}
+
+async fn what_is_dropped_is_shown_no_longer(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let lock = lock(&store)?;
+    let guard = lock.write().await?;
+    let waiting = waiting(&lock).await?;
+    drop(guard);
+    let next = timeout(SOON, waiting).await???;
+    let holders = lock.holders().await?;
+    let shown: Vec<_> = holders.iter().map(|one| (one.token, one.holds)).collect();
+    assert_eq!(shown, [(next.token(), true)]);
+    next.release().await?;
+    assert!(lock.holders().await?.is_empty());
+    Ok(())
+}
+
+/// No message is needed for that: here the server hangs.
+#[tokio::test]
+async fn the_next_in_one_handle_waits_for_no_server() -> Result {
+    let server = NatsServer::start_default().await?;
+    let client = shizuku::connect(server.url()).await?;
+    let lock = lock(&client.create_bucket("locks").await?)?;
+    let first = lock.write().await?;
+    let waiting = waiting(&lock).await?;
+    server.pause()?;
+    let token = first.token();
+    drop(first);
+    let second = timeout(SOON, waiting).await???;
+    assert!(second.is_held() && second.token() > token);
+    server.resume()?;
+    second.release().await?;
+    Ok(())
+}
