@@ -75,8 +75,13 @@ async fn all() {
         bench.put().await;
     }
     bench.alone().await;
-    if wanted("hand-off") {
-        bench.hand_off().await;
+    for (case, other) in [
+        ("hand-off", &bench.other.clone()),
+        ("hand-off in one handle", &bench.store.clone()),
+    ] {
+        if wanted(case) {
+            bench.hand_off(case, other).await;
+        }
     }
     bench
         .floor(&server, &["acquire", "release", "hand-off"])
@@ -256,11 +261,11 @@ impl Bench {
             .add("opening a watch", "us", Better::Lower, &ours, &theirs);
     }
 
-    /// A queue of writers, in turn on one connection and another, each of which releases as soon
-    /// as it is granted: the time from one grant to the next.
-    async fn hand_off(&mut self) {
+    /// A queue of writers, in turn on one store and another, each of which releases as soon as it is
+    /// granted: the time from one grant to the next.
+    async fn hand_off(&mut self, case: &str, other: &Store) {
         let mine = DistroRwLock::new(&self.store, "hand").unwrap();
-        let theirs = DistroRwLock::new(&self.other, "hand").unwrap();
+        let theirs = DistroRwLock::new(other, "hand").unwrap();
         let peer = &self.peer;
         let (ours, peers) = interleave(
             ROUNDS,
@@ -288,8 +293,7 @@ impl Bench {
             || publish(peer, CALLS),
         )
         .await;
-        self.report
-            .add("hand-off", "us", Better::Lower, &ours, &peers);
+        self.report.add(case, "us", Better::Lower, &ours, &peers);
     }
 
     async fn readers(&mut self) {

@@ -141,6 +141,7 @@ fn mutants_are_caught() {
             &["order", "exclusion", "tokens"],
             20_000,
         ),
+        (Mutant::ChangeLeaves, &["order", "exclusion"], 2000),
         (
             Mutant::ShortSnapshot,
             &["order", "exclusion", "tokens"],

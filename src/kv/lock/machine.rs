@@ -289,6 +289,10 @@ impl Machine {
                 state.request.data = data;
             }
             own.changed = true;
+            if self.mutant == Mutant::ChangeLeaves {
+                let id = own.id.clone();
+                self.given_up(&id);
+            }
         }
         self.settle(now);
     }

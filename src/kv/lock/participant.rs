@@ -284,7 +284,7 @@ impl Participant {
                 let hold = Hold::new(self.clone(), claim, token, status);
                 match core.waiting.remove(&claim) {
                     Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
-                    // Not reached: a claim that nobody waits for has been released.
+                    // It was granted just before nobody waited for it any more, and is released.
                     None => Some(Tell::Grant(Teller::new(self, Waits::Entry).0, Ok(hold))),
                 }
             }

@@ -213,6 +213,8 @@ pub enum Mutant {
     AckDecides,
     /// What the watch passed over after an entry was sent is taken for known.
     LatePassing,
+    /// A hold that is changed in place counts as given up.
+    ChangeLeaves,
     /// A snapshot that does not show the own entry decides.
     AnySnapshot,
     /// A snapshot begins at the own entry, though not all before it is known.

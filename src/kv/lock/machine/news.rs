@@ -266,6 +266,12 @@ impl Machine {
         }
     }
 
+    /// An own entry is not trusted any more, and never will be: to the other claims it is gone.
+    pub(super) fn given_up(&mut self, id: &EntryId) {
+        self.fold.leave(id);
+        self.unblock(id);
+    }
+
     /// An entry that was to be purged is out of the log.
     pub(super) fn entry_left(&mut self, id: &EntryId) {
         if let Some(leaving) = self.leaving.remove(id)
@@ -295,9 +301,7 @@ impl Machine {
             Report::Caller { expect } => (Some(claim), expect),
         };
         if let Some(own) = self.forget_entry(claim) {
-            // It is not trusted any more, and never will be: to the claims beside it, it is gone.
-            self.fold.leave(&own.id);
-            self.unblock(&own.id);
+            self.given_up(&own.id);
             self.leaving.insert(
                 own.id.clone(),
                 Leaving {
