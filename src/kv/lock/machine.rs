@@ -373,10 +373,10 @@ impl Machine {
     /// The outcome of an [`Action::Read`]: the events that a watch would show, smallest revision
     /// first; `None` where the service could not tell.
     pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
-        self.begin(now);
         let Some(Reading { ticket, anchor }) = self.reading.take() else {
             return;
         };
+        self.begin(now);
         let whole = anchor.is_none();
         let anchored = |messages: &&[Event]| match anchor {
             Some(Anchor { id, seq, .. }) if self.mutant != Mutant::ShortSnapshot => {
