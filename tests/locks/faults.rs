@@ -122,6 +122,23 @@ async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
     Ok(())
 }
 
+/// However long the lease is: what was lost on the way is sent again.
+#[tokio::test]
+async fn an_acquire_that_is_lost_begins_again() -> Result {
+    let server = NatsServer::start_default().await?;
+    let an_hour = LockOptions::new().lease(Duration::from_secs(3600));
+    let lock = lock(&server, an_hour).await?;
+    lock.write().await?.release().await?;
+    server.pause()?;
+    let acquiring = tokio::spawn(async move { lock.write().await });
+    sleep(Duration::from_millis(200)).await;
+    server.kill()?;
+    server.restart().await?;
+    let guard = timeout(Duration::from_secs(20), acquiring).await???;
+    guard.release().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_hold_and_a_waiter_survive_a_restart_of_the_server() -> Result {
     let server = NatsServer::start_default().await?;

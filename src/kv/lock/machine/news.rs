@@ -8,6 +8,9 @@ use crate::kv::lock::own::Stored;
 /// How long an entry that was stored after it was given up is looked after, beyond its lease.
 const AFTERCARE: Duration = Duration::from_secs(10);
 
+/// For how long a first write whose outcome is unknown may still show.
+const LOST: Duration = TRUST_WINDOW.saturating_mul(2);
+
 impl Machine {
     /// An own message may have arrived through the watch.
     pub(super) fn echo(
@@ -199,6 +202,8 @@ impl Machine {
         };
         let Some(own) = &mut state.own else { return };
         match outcome {
+            // A first write may be lost; if it is not, a watch shows it soon.
+            Outcome::Unknown if !own.is_stored() => state.lost_at = Some(now + LOST),
             // The echo will tell, or the end of the lease.
             Outcome::Stored(_) | Outcome::Unknown => {}
             Outcome::Conflict if own.is_stored() => {
