@@ -49,8 +49,6 @@ struct Claim {
     own: Option<Own>,
     /// When it may want a watch, if it is not over by then.
     watch_from: Duration,
-    /// When its first write is taken for lost, if nothing has shown it by then.
-    lost_at: Option<Duration>,
     /// Since when nothing has worked.
     stuck_since: Option<Duration>,
     /// Not to be tried again before.
@@ -248,7 +246,6 @@ impl Machine {
                 phase: Phase::Outside,
                 own: None,
                 watch_from: now + self.unwatched,
-                lost_at: None,
                 stuck_since: None,
                 retry_at: now,
             },

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    WRITE_GAP,
+    TRUST_WINDOW, WRITE_GAP,
     entry::{EntryId, LockEntry},
     machine::{Mutant, Request},
     trust::Sent,
@@ -21,6 +21,9 @@ struct Pending {
 /// A held entry is written again and again while its watch may be down: what has not come back
 /// for this many writes will be too old to prove anything.
 const UNECHOED: usize = 4;
+
+/// For how long a first write whose outcome is unknown may still show: a watch shows it soon.
+const LOST: Duration = TRUST_WINDOW.saturating_mul(2);
 
 /// What a notice of a stored write led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(super) struct Own {
     known_at: Duration,
     /// The end of the trusted lease, once a write is known to be stored.
     trusted_until: Option<Duration>,
+    /// When its first write is taken for lost, if nothing shows it before.
+    lost_at: Option<Duration>,
     pending: Vec<Pending>,
     /// The latest writes that have not come through the watch.
     unechoed: Vec<(u32, Sent)>,
@@ -77,6 +82,7 @@ impl Own {
             stored: None,
             known_at: Duration::ZERO,
             trusted_until: None,
+            lost_at: None,
             pending: Vec::new(),
             unechoed: Vec::new(),
             next: 0,
@@ -195,6 +201,11 @@ impl Own {
         }
     }
 
+    /// It will not be known from the service whether a write was stored.
+    pub(super) fn unanswered(&mut self, now: Duration) {
+        self.lost_at.get_or_insert(now + LOST);
+    }
+
     /// Whether the change is known to be stored.
     pub(super) fn take_change(&mut self) -> bool {
         let done = self
@@ -223,8 +234,10 @@ impl Own {
     /// The end of the trusted lease. Before a write is known to be stored: of what the lease will
     /// be at most, so that an entry that is never heard of is given up.
     pub(super) fn trusted_until(&self, lease: Duration) -> Duration {
-        self.trusted_until
-            .unwrap_or(self.last_sent + lease * 9 / 10)
+        self.trusted_until.unwrap_or_else(|| {
+            let end = self.last_sent + lease * 9 / 10;
+            self.lost_at.map_or(end, |lost| lost.min(end))
+        })
     }
 
     fn has_lapsed(&self, now: Duration) -> bool {

@@ -8,9 +8,6 @@ use crate::kv::lock::own::Stored;
 /// How long an entry that was stored after it was given up is looked after, beyond its lease.
 const AFTERCARE: Duration = Duration::from_secs(10);
 
-/// For how long a first write whose outcome is unknown may still show.
-const LOST: Duration = TRUST_WINDOW.saturating_mul(2);
-
 impl Machine {
     /// An own message may have arrived through the watch.
     pub(super) fn echo(
@@ -202,10 +199,9 @@ impl Machine {
         };
         let Some(own) = &mut state.own else { return };
         match outcome {
-            // A first write may be lost; if it is not, a watch shows it soon.
-            Outcome::Unknown if !own.is_stored() => state.lost_at = Some(now + LOST),
             // The echo will tell, or the end of the lease.
-            Outcome::Stored(_) | Outcome::Unknown => {}
+            Outcome::Unknown => own.unanswered(now),
+            Outcome::Stored(_) => {}
             Outcome::Conflict if own.is_stored() => {
                 if own.refused(number) {
                     self.lose(now, claim, LostWhy::Refused);

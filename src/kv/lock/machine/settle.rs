@@ -139,11 +139,6 @@ impl Machine {
                     }
                     return;
                 }
-                if !own.is_stored() && state.lost_at.is_some_and(|moment| now >= moment) {
-                    self.start_again(now, claim);
-                    self.enter(now, claim);
-                    return;
-                }
                 if own.due(lease).is_some_and(|due| now >= due) {
                     self.write(now, claim);
                 }
@@ -200,7 +195,6 @@ impl Machine {
         if let Some(state) = self.claims.get_mut(&claim) {
             state.own = Some(Own::new(id.clone(), sent, self.log.through()));
             state.phase = Phase::Inside { blockers: None };
-            state.lost_at = None;
             self.owners.insert(id, claim);
             self.write(now, claim);
         }
@@ -361,7 +355,6 @@ impl Machine {
                 Some(own) => {
                     at(own.trusted_until(lease));
                     own.due(lease).into_iter().for_each(&mut at);
-                    state.lost_at.into_iter().for_each(&mut at);
                 }
                 None if self.may_enter() => at(state.retry_at),
                 None => {}
