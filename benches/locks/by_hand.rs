@@ -112,31 +112,24 @@ impl ByHand {
     /// Two connections that stand in a queue in turns, and tell each other in turns that they leave: the
     /// time of all turns, until the last is acknowledged.
     pub(crate) async fn hand_off(one: &mut Self, other: &mut Self, turns: u32) -> Duration {
+        let mut ends = [one, other];
         let mut queue = Vec::new();
-        for turn in 0..turns {
-            let from = if turn % 2 == 0 {
-                &mut *one
-            } else {
-                &mut *other
-            };
+        for turn in 0..turns as usize {
+            let from = &mut ends[turn % 2];
             let key = from.key();
             from.enter(&key).await.await.unwrap();
             queue.push(key);
         }
-        for end in [&mut *one, &mut *other] {
+        for end in &mut ends {
             for key in &queue {
-                arrives(&mut end.echoes, key).await;
+                echo(&mut end.echoes, key).await;
             }
         }
         let start = Instant::now();
         let mut acks = Vec::new();
         for (turn, key) in queue.iter().enumerate() {
-            let (from, to) = match turn % 2 {
-                0 => (&mut *one, &mut *other),
-                _ => (&mut *other, &mut *one),
-            };
-            acks.push(from.leave(key, None).await);
-            arrives(&mut to.echoes, key).await;
+            acks.push(ends[turn % 2].leave(key, None).await);
+            echo(&mut ends[(turn + 1) % 2].echoes, key).await;
         }
         for ack in acks {
             ack.await.unwrap();
@@ -174,9 +167,9 @@ async fn watch(
     (echoes, create)
 }
 
-async fn arrives(messages: &mut Subscriber, key: &str) {
+async fn echo(echoes: &mut Subscriber, key: &str) {
     loop {
-        let message = messages.next().await.unwrap();
+        let message = echoes.next().await.unwrap();
         if message.status.is_none() && *message.subject == *key {
             return;
         }
