@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
 use harness::{LATEST, NatsServer};
 use shizuku::{
     Store,
@@ -23,7 +22,7 @@ use shizuku::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Result, World, everywhere};
+use crate::support::{Result, World, everywhere, stand_there};
 
 everywhere! {
     a_held_lock_is_written_once_per_third_of_its_lease,
@@ -88,10 +87,7 @@ async fn a_hand_off_wakes_nobody_but_the_next_writer(world: World) -> Result {
             })
             .await
         });
-        let mut holders = pin!(lock.watch_holders()?);
-        while let Some(holders) = holders.next().await
-            && holders?.len() < number + 2
-        {}
+        stand_there(&lock, number + 2).await?;
         queue.push((waiting, wakes));
     }
     let wakes = |queue: &[(_, Arc<AtomicUsize>)]| -> Vec<usize> {

@@ -1,8 +1,7 @@
 //! What one handle gives up counts at once for whoever else uses it.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
-use futures::StreamExt;
 use harness::NatsServer;
 use shizuku::{
     Store,
@@ -16,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{MOMENT, Result, SOON, World, everywhere};
+use crate::support::{MOMENT, Result, SOON, World, everywhere, stand_there};
 
 everywhere! {
     what_is_dropped_can_be_tried_at_once,
@@ -33,10 +32,7 @@ fn lock(store: &Store) -> Result<DistroRwLock> {
 async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, DistroRwLockError>>> {
     let writer = lock.clone();
     let waiting = tokio::spawn(async move { writer.write().await });
-    let mut seen = pin!(lock.watch_holders()?);
-    while let Some(holders) = seen.next().await
-        && holders?.len() < 2
-    {}
+    stand_there(lock, 2).await?;
     sleep(MOMENT).await;
     Ok(waiting)
 }

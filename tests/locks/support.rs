@@ -1,6 +1,7 @@
 //! Where tests of locks run, and what they look at.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -8,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use futures::StreamExt;
 use shizuku::{
     Client, Store,
     backend::{Buckets, memory::MemoryBuckets},
-    kv::{BoxError, BucketName, Key, RemoveOptions},
+    kv::{BoxError, BucketName, Key, RemoveOptions, rw_lock::DistroRwLock},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
@@ -114,6 +116,13 @@ pub async fn nothing_left(store: &Store) -> Result {
         sleep(Duration::from_millis(20)).await;
     }
     panic!("{:?}", store.get_many("_lock.>").await?);
+}
+
+/// Waits until so many hold the lock or stand in its queue.
+pub async fn stand_there(lock: &DistroRwLock, count: usize) -> Result {
+    let mut seen = pin!(lock.watch_holders()?);
+    while timeout(SOON, seen.next()).await?.unwrap()?.len() < count {}
+    Ok(())
 }
 
 /// The key of the one entry that is no probe.
