@@ -70,8 +70,8 @@ impl Fold {
             }
             return;
         }
-        let earlier = self.live.get(id).map(|live| (live.ticket, live.since));
-        let left = self.live.get(id).is_some_and(|live| live.left);
+        let earlier = self.live.get(id).map(|live| (live.since, live.left));
+        let left = earlier.is_some_and(|(_, left)| left);
         let live = match record {
             Record::Probe => return,
             Record::Entry(entry) => Live {
@@ -81,7 +81,7 @@ impl Fold {
                 lease: entry.lease(),
                 since: entry
                     .since
-                    .or(earlier.map(|(_, since)| since))
+                    .or(earlier.map(|(since, _)| since))
                     .unwrap_or(stored),
                 label: entry.label.clone(),
                 data: entry.data.clone(),
@@ -94,7 +94,7 @@ impl Fold {
                 ticket: 0,
                 revision,
                 lease: UNKNOWN_LEASE,
-                since: earlier.map_or(stored, |(_, since)| since),
+                since: earlier.map_or(stored, |(since, _)| since),
                 label: None,
                 data: None,
                 heard: now,
@@ -173,8 +173,8 @@ impl Fold {
         self.live.iter()
     }
 
-    /// All live entries that count.
-    fn standing(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
+    /// All live entries that count, in no certain order.
+    pub fn standing(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
         self.live.iter().filter(|(_, live)| !live.left)
     }
 

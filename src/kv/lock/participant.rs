@@ -415,8 +415,8 @@ impl Observer {
             return Err(self.participant.service_error(core.error.as_ref()));
         }
         // What was acknowledged just now is about to come through the watch, and its time with it.
-        let mut live = core.machine.fold().iter().map(|(_, live)| live);
-        if !core.machine.is_synced() || live.any(|live| !live.left && live.since == UNKNOWN_TIME) {
+        let mut live = core.machine.fold().standing().map(|(_, live)| live);
+        if !core.machine.is_synced() || live.any(|live| live.since == UNKNOWN_TIME) {
             return Ok(None);
         }
         let holder =
