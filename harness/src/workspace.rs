@@ -6,10 +6,19 @@ use std::{env, fs};
 use crate::{Error, Result};
 
 /// The folder of the workspace's `Cargo.toml`.
+///
+/// Cargo says at run time where the package is. A program that was built in another clone, or before this
+/// one was moved, is fresh to it where they share a target folder, and remembers the other place.
 #[must_use]
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    let built_in = env!("CARGO_MANIFEST_DIR");
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| built_in.into());
+    [Path::new(&package), Path::new(built_in)]
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .find(|folder| folder.join("harness/Cargo.toml").is_file())
+        .unwrap_or(Path::new(built_in))
+        .to_path_buf()
 }
 
 /// The target folder of the build that this process belongs to.
