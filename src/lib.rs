@@ -57,6 +57,7 @@
 //! | read configuration in a service | [`kv::Live`], [`kv::LiveMap`] |
 //! | let one at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
 //! | know what a lock guarantees | [`kv::lock`] |
+//! | give users of the server no more than they need | [`permissions`] |
 //! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`] |
 //!
 //! # Cargo features
@@ -87,6 +88,9 @@ mod platform;
 mod processor;
 mod sorted;
 mod words;
+
+#[doc = include_str!("permissions.md")]
+pub mod permissions {}
 
 #[cfg(any(feature = "native", feature = "web"))]
 mod message;

@@ -405,7 +405,7 @@ pub enum ServiceError {
     /// This user may not send to, or listen on, a subject.
     #[error("no permission for {subject}")]
     PermissionDenied {
-        /// The subject, or what the server said of it.
+        /// The subject, or in words which one.
         subject: String,
     },
     /// The server, or the bucket's settings, cannot do this.

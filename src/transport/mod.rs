@@ -98,7 +98,7 @@ pub(crate) enum TransportError {
     /// Not sent: there is no connection.
     #[error("not connected: {0}")]
     NotConnected(String),
-    /// Not done: the user has no permission for the subject.
+    /// Not done: the user has no permission for this subject.
     #[error("no permission: {0}")]
     PermissionDenied(String),
     /// Not sent: larger than the server takes.

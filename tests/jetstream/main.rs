@@ -7,6 +7,7 @@ mod buckets;
 mod cluster;
 mod consumers;
 mod log;
+mod permissions;
 mod prefix;
 mod proxy;
 mod restarts;

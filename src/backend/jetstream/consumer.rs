@@ -18,6 +18,8 @@ pub(super) enum Action {
     Deliver(Delivery),
     /// Publish an empty message to this subject: everything before it has been handled.
     Answer(ByteString),
+    /// The same again, for it did not arrive. It may have been refused.
+    AnswerAgain(ByteString),
     /// The server has nothing more to send for now: this ends the initial data, if it was not
     /// ended yet.
     CaughtUp,
@@ -132,8 +134,7 @@ impl Consumer {
                     return Action::Reset(Why::StaleHeartbeat);
                 }
                 match message.headers.get(header::STALLED) {
-                    // The answer to a flow control message was lost.
-                    Some(subject) => Action::Answer(subject.into()),
+                    Some(subject) => Action::AnswerAgain(subject.into()),
                     None => Action::CaughtUp,
                 }
             }

@@ -120,7 +120,7 @@ fn each_message_leads_to_one_action() {
             "a stalled consumer is answered, and its data has not ended",
             vec![
                 (nth(1, 7, 3), deliver(7, 3)),
-                (stalled, Action::Answer("$JS.FC.x".into())),
+                (stalled, Action::AnswerAgain("$JS.FC.x".into())),
             ],
         ),
         (

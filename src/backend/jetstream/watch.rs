@@ -29,6 +29,7 @@ use crate::{
     kv::{Deliver, Entry, Key, Operation, ServiceError},
     message::{Message, Outbound},
     platform::{self, Instant},
+    transport::TransportError,
 };
 
 /// A watch under way.
@@ -80,6 +81,8 @@ struct Running {
     started: Started,
     /// Answers a flow control message.
     answer: Option<BoxFuture<'static, ()>>,
+    /// Answers one whose answer did not arrive, and finds out whether it is refused.
+    again: Option<BoxFuture<'static, Result<Message, TransportError>>>,
     /// Rings when the consumer may have been silent for too long.
     alarm: BoxFuture<'static, ()>,
     /// Whether anything came at all, so that we may listen where we listen.
@@ -135,6 +138,7 @@ impl Watch {
         self.state = State::Running(Box::new(Running {
             started,
             answer: None,
+            again: None,
             alarm: platform::sleep(HEARTBEAT * 2),
             heard: false,
         }));
@@ -330,6 +334,14 @@ impl Watch {
                         _ = transport.publish(answer).await;
                     }));
                 }
+                Action::AnswerAgain(subject) => {
+                    let transport = Arc::clone(&self.plan.bucket.api.transport);
+                    // Nobody answers an answer, but a request is told when it is refused.
+                    running.again = Some(Box::pin(async move {
+                        let answer = Outbound::new(subject, Bytes::new());
+                        transport.request(answer, HEARTBEAT).await
+                    }));
+                }
                 Action::CaughtUp => self.caught_up = true,
                 Action::Reset(why) => return Poll::Ready(self.reset(why)),
                 Action::Ignore => {}
@@ -359,6 +371,15 @@ impl Watch {
         };
         let now = Instant::now();
         running.started.consumer.drained(now);
+        if let Some(again) = &mut running.again
+            && let Poll::Ready(answered) = again.poll_unpin(context)
+        {
+            running.again = None;
+            if let Err(TransportError::PermissionDenied(subject)) = answered {
+                let refused = ServiceError::PermissionDenied { subject };
+                return Poll::Ready(Some(self.end(refused)));
+            }
+        }
         let status = self.connection.poll(context);
         match status.state {
             ConnectionState::Closed => return Poll::Ready(Some(self.end(ServiceError::Closed))),

@@ -83,18 +83,18 @@ impl Connection {
     /// `Permissions Violation for Publish to "a"`, or `for Subscription to "a"`, or `for Publish
     /// with Reply of "a"`.
     pub(super) fn forbidden(&mut self, text: &str, lower: &str) {
-        let subject = text.split('"').nth(1).unwrap_or_default();
+        let subject = text.split('"').nth(1).unwrap_or(text);
         if !has(lower, "subscription") {
             let answered = self.answer_id(subject);
             let mut ids = self.requests.take_by_subject(subject);
             ids.extend(answered.filter(|&id| self.requests.answered(id)));
             for id in ids {
-                self.fail(id, TransportError::PermissionDenied(text.to_owned()));
+                self.fail(id, TransportError::PermissionDenied(subject.to_owned()));
             }
         } else if subject.strip_suffix(".*") == Some(self.config.inbox.as_str()) {
-            self.answers_refused = Some(text.to_owned());
+            self.answers_refused = Some(subject.to_owned());
             for id in self.requests.take_in_flight() {
-                self.fail(id, TransportError::PermissionDenied(text.to_owned()));
+                self.fail(id, TransportError::PermissionDenied(subject.to_owned()));
             }
         } else {
             let refused = |(sid, to): (&u64, &ByteString)| (to == subject).then_some(*sid);
