@@ -13,6 +13,7 @@ mod acting;
 mod anew;
 mod check;
 mod faults;
+mod lost;
 mod rng;
 mod server;
 mod stream;
