@@ -160,6 +160,10 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         }
         #[cfg(not(feature = "memory"))]
         "memory" => Err(ConnectError::no_feature(url, "memory")),
+        "nats" | "tls" if cfg!(target_arch = "wasm32") => Err(ConnectError::invalid(
+            url,
+            "a browser speaks ws and wss only",
+        )),
         // async-nats would call the scheme wrong, and it is not.
         "web+nats" | "web+ws" if cfg!(not(feature = "web")) => {
             Err(ConnectError::no_feature(url, "web"))
@@ -174,6 +178,10 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
             _ = options;
             Err(ConnectError::no_feature(url, "native or web"))
         }
+        _ if cfg!(target_arch = "wasm32") => Err(ConnectError::invalid(
+            url,
+            "its scheme is neither ws nor wss",
+        )),
         _ => Err(ConnectError::invalid(
             url,
             "its scheme is none of memory, nats, tls, ws, wss",

@@ -109,7 +109,7 @@ pub enum KvWriteError {
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The message would be larger than the server or the bucket accepts.
-    #[error("the value for key {key} makes a message of {size} bytes, and {limit} are accepted")]
+    #[error("the value for key {key} makes a message of {size} bytes, {}", accepted(*.limit))]
     TooLarge {
         /// The key it was meant for.
         key: Key,
@@ -357,6 +357,13 @@ pub struct Difference {
     pub wanted: String,
     /// What the bucket has.
     pub actual: String,
+}
+
+fn accepted(limit: usize) -> String {
+    match limit {
+        0 => "more than the bucket accepts".to_owned(),
+        _ => format!("and {limit} are accepted"),
+    }
 }
 
 fn list(differences: &[Difference]) -> String {

@@ -53,8 +53,11 @@ impl Socket for BrowserSocket {
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
         let socket = self.there()?;
-        // Ready means no more than that it is not connecting any more.
-        _ = ready!(Pin::new(&mut socket.receiver).poll_ready(context));
+        // Ready means no more than that it is not connecting any more. Node 20 closes no socket that it
+        // could not open, and only reports an error.
+        if Pin::new(&mut socket.receiver).poll_ready(context).is_pending() {
+            _ = ready!(Pin::new(&mut socket.receiver).poll_next(context));
+        }
         Poll::Ready(match socket.receiver.state() {
             State::Open => Ok(()),
             // Browsers tell pages no more, so that they cannot explore networks.
