@@ -226,6 +226,9 @@ impl Store {
 impl Store {
     /// Follows keys: their last revisions first, then every change. Takes one filter or many.
     ///
+    /// Each watch, and each [`Live`](super::Live), is a consumer on a server, of which a bucket may allow no
+    /// more than some hundreds. One watch with many filters, or a [`LiveMap`](super::LiveMap), is one.
+    ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;

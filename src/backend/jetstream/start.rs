@@ -29,8 +29,10 @@ use crate::{
 /// How often a consumer beats when it has nothing to send.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// After how long without a listener the server removes a consumer by itself.
-pub(super) const INACTIVE: Duration = Duration::from_secs(300);
+/// After how long without a listener the server removes a consumer by itself. A connection that comes back
+/// makes a new one in any case, so this is only for those whose program or page is gone: they count
+/// against the limits of the stream, where 1000 may be too many.
+pub(super) const INACTIVE: Duration = Duration::from_secs(60);
 
 /// How many keys make a listing long.
 const LONG_LISTING: u64 = 4096;
