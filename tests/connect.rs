@@ -20,7 +20,7 @@ use std::{
 use harness::{Cluster, LATEST, NatsServer};
 use shizuku::{
     Client, ConnectError, ConnectOptions, ConnectionState, Credentials, Store,
-    kv::{BucketError, KvWriteError, ServiceError},
+    kv::{BucketError, KeyValueRead, KvWriteError, ServiceError, rw_lock::DistroRwLock},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -464,4 +464,38 @@ async fn closing_lets_through_what_is_under_way_and_nothing_after() {
         written,
         "what was acknowledged is there, and nothing else"
     );
+}
+
+/// A connection is there for as long as somebody uses it, and no longer.
+#[tokio::test]
+async fn the_last_handle_closes_the_connection() {
+    let server = NatsServer::start_default().await.unwrap();
+    let connections = async || {
+        let status = server.monitor("/varz").await.unwrap();
+        status["connections"].as_u64().unwrap()
+    };
+    let mut urls = vec![server.url()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let client = shizuku::connect(&url).await.unwrap();
+        let store = works(&client).await;
+        let watch = store.watch_all().await.unwrap();
+        let live = String::live(&store, "key").await.unwrap();
+        let lock = DistroRwLock::new(&store, "job").unwrap();
+        let guard = lock.write().await.unwrap();
+        drop((client, store, lock, guard));
+        // A watch still needs it.
+        while watch.next().await.unwrap().unwrap().key != "key" {}
+        assert_eq!(connections().await, 1, "{url}");
+        drop((watch, live));
+        let closed = async {
+            while connections().await > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let closed = tokio::time::timeout(Duration::from_secs(10), closed).await;
+        closed.unwrap_or_else(|_| panic!("{url} is still connected"));
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn connect(
     }
 
     let monitor = Monitor::new(&options.inbox_prefix);
-    let events = monitor.clone();
+    let on_event = monitor.on_events();
     let mut nats = match &options.credentials {
         None => async_nats::ConnectOptions::new(),
         Some(provider) => {
@@ -48,7 +48,7 @@ pub(crate) async fn connect(
         .custom_inbox_prefix(&options.inbox_prefix)
         .require_tls(options.tls_required)
         .event_callback(move |event| {
-            events.on_event(&event);
+            on_event(&event);
             std::future::ready(())
         });
     if let Some(name) = &options.name {

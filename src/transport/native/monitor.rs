@@ -93,8 +93,18 @@ impl Monitor {
         self.0.turn(&mut self.0.source(), ConnectionState::Closed);
     }
 
-    /// Takes in an event.
-    pub(super) fn on_event(&self, event: &Event) {
+    /// What takes in events. async-nats keeps it for as long as there is a connection, and a connection
+    /// there is for as long as anybody keeps a client, as the monitor does.
+    pub(super) fn on_events(&self) -> impl Fn(&Event) + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.0);
+        move |event| {
+            if let Some(shared) = shared.upgrade() {
+                Self(shared).on_event(event);
+            }
+        }
+    }
+
+    fn on_event(&self, event: &Event) {
         match event {
             Event::Connected => {
                 // A new connection may have new permissions.
@@ -120,6 +130,8 @@ impl Monitor {
                 tracing::warn!(error = %text, "the server reports an error");
                 self.0.refused(text);
             }
+            // An attempt to connect that failed: there are many while a server is away.
+            Event::ClientError(error) => tracing::debug!(%error, "connection event"),
             other => tracing::warn!(event = %other, "connection event"),
         }
     }
