@@ -28,7 +28,7 @@ use crate::codec::{ByteDeserialize, ByteSerialize};
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 /// let blue = String::from("blue");
-/// let revision = blue.write_at(&store, "color", PutOptions::new()).await?;
+/// let revision = blue.write_under(&store, "color", PutOptions::new()).await?;
 /// assert_eq!(String::read_from(&store, "color").await?.as_deref(), Some("blue"));
 /// String::delete_atomically(&store, "color", revision).await?;
 /// assert_eq!(String::read_from(&store, "color").await?, None);
@@ -138,14 +138,14 @@ pub trait KeyValue: Sized {
     ///
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// Json([1, 2]).write_at(&store, "pair", PutOptions::new()).await?;
+    /// Json([1, 2]).write_under(&store, "pair", PutOptions::new()).await?;
     /// assert_eq!(store.get("pair").await?.as_deref(), Some(&b"[1,2]"[..]));
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     /// [`KvWriteError`].
-    fn write_at(
+    fn write_under(
         &self,
         store: &Store,
         key: impl IntoKey,

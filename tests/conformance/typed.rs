@@ -168,7 +168,7 @@ pub(crate) async fn typed_calls_take_options(env: Env) -> Outcome {
     let lost = limits(2).write_to_with(&store, absent).await;
     assert_refused!(lost, KvWriteError::Conflict(_));
     let last = PutOptions::new().if_revision(first);
-    let second = limits(2).write_at(&store, key(), last).await?;
+    let second = limits(2).write_under(&store, key(), last).await?;
 
     let read = Limits::read_from_with(&store, key(), Read::Leader).await?;
     assert_eq!(read, Some(limits(2)));
