@@ -54,6 +54,7 @@ use crate::codec::ByteDeserialize;
 /// # assert_eq!(limit, 10);
 /// # Ok(()) }
 /// ```
+#[must_use = "a live value that is dropped is not followed"]
 pub struct Live<T> {
     key: Key,
     follower: Follower<Latest<T>>,

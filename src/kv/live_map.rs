@@ -28,6 +28,7 @@ use crate::codec::ByteDeserialize;
 /// assert_eq!(*flags.get("flag.dark").expect("it was written"), "on");
 /// # Ok(()) }
 /// ```
+#[must_use = "a live map that is dropped is not followed"]
 pub struct LiveMap<T> {
     follower: Follower<Values<T>>,
 }

@@ -20,6 +20,27 @@
 //! assert_eq!(color.get().as_deref().map(String::as_str), Some("green"));
 //! # Ok(()) }
 //! ```
+//!
+//! # Coming from async-nats
+//!
+//! `get`, `entry`, `put`, `create`, `update`, `delete`, `purge`, `keys`, `history`, `watch`, `watch_all` and
+//! `status` are what they are there, and all of `keys`, `history` and `watch` stand on [`Store`]. The others:
+//!
+//! | async-nats | here |
+//! | --- | --- |
+//! | `create_key_value`, `get_key_value`, `delete_key_value` | [`create_bucket`](crate::Client::create_bucket), [`open_bucket`](crate::Client::open_bucket), [`delete_bucket`](crate::Client::delete_bucket) |
+//! | `update_key_value`, `create_or_update_key_value` | [`create_or_update_bucket`](crate::Client::create_or_update_bucket) |
+//! | `entry_for_revision` | [`entry_at`](Store::entry_at) |
+//! | `create_with_ttl(key, value, ttl)` | `put_with(key, value, PutOptions::new().if_absent().ttl(ttl))` |
+//! | `delete_expect_revision(key, Some(revision))` | `remove_with(key, RemoveOptions::delete().if_revision(revision))` |
+//! | `purge_with_ttl(key, ttl)` | `remove_with(key, RemoveOptions::purge().marker_ttl(ttl))` |
+//! | `watch_many(keys)` | `watch(keys)` |
+//! | `watch_with_history(key)` | `watch_with(key, WatchOptions::new().deliver(Deliver::History))` |
+//! | `watch_from_revision(key, revision)` | `watch_with(key, WatchOptions::new().deliver(Deliver::From(revision)))` |
+//!
+//! A watch begins with the last revision of each key, where async-nats' `watch` begins with what comes next
+//! (`Deliver::Updates`), it tells when it is current and when it was interrupted, and its entries may say that
+//! a value expired ([`Operation::Expire`]) or is gone without a trace ([`Operation::Vanish`]).
 
 mod bucket;
 mod difference;

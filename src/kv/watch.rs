@@ -43,6 +43,7 @@ type Decode<T> = fn(Entry) -> Result<Entry<T>, KvReadError>;
 /// assert!(matches!(watch.next_event().await, Some(Ok(WatchEvent::Current))));
 /// # Ok(()) }
 /// ```
+#[must_use = "a watch that is dropped ends"]
 pub struct Watch<T = Bytes> {
     bucket: BucketName,
     // `next` takes `&self`, so that `let watch` is enough; the lock is free but for two readers.
