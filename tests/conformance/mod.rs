@@ -44,6 +44,8 @@ macro_rules! conformance_cases {
                 create_is_repeatable
                 create_says_which_settings_differ
                 create_or_update_gives_new_settings
+                two_who_create_at_once_both_get_the_bucket
+                two_who_create_or_update_at_once_both_succeed
                 a_shorter_history_drops_the_oldest
                 storage_cannot_change
                 open_finds_what_was_made
