@@ -7,8 +7,11 @@ use futures::future::BoxFuture;
 use crate::{
     client::{Client, ConnectError},
     kv::{BoxError, InvalidOption},
-    words::Quoted,
+    words::{Lasting, Quoted},
 };
+
+/// The longest time-out: clocks cannot count to the end of time.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How to prove who you are.
 ///
@@ -172,7 +175,8 @@ impl ConnectOptions {
         self.credentials(Credentials::Token(token.into()))
     }
 
-    /// How long a connect may take, from the dial to the server's greeting. Default 5 s.
+    /// How long a connect may take, from the dial to the server's greeting. Default 5 s; zero, and
+    /// more than a year, is [refused](ConnectError::InvalidOption).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -180,7 +184,7 @@ impl ConnectOptions {
     }
 
     /// How long an answer may take, including the wait for a connection that is being made
-    /// again. Default 5 s.
+    /// again. Default 5 s; zero, and more than a year, is [refused](ConnectError::InvalidOption).
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -259,7 +263,7 @@ impl ConnectOptions {
         crate::client::open(url.as_ref(), &self).await
     }
 
-    fn check(&self) -> Result<(), InvalidOption> {
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
         for (option, prefix) in [
             ("api_prefix", &self.api_prefix),
             ("inbox_prefix", &self.inbox_prefix),
@@ -282,6 +286,12 @@ impl ConnectOptions {
         ] {
             if timeout.is_zero() {
                 return Err(InvalidOption::new(option, "0 would never let an answer in"));
+            }
+            if timeout > A_YEAR {
+                return Err(InvalidOption::new(
+                    option,
+                    format!("{} is longer than a year", Lasting(timeout)),
+                ));
             }
         }
         Ok(())
