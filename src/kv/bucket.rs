@@ -378,7 +378,7 @@ pub struct BucketStatus {
     pub keys: u64,
     /// How much it holds, in bytes as the server counts them.
     pub bytes: u64,
-    /// The first revision that is still there; 0 where the bucket was never written.
+    /// The first revision that is still there; 0 where the bucket holds nothing.
     pub first_revision: u64,
     /// The last revision; 0 where the bucket was never written.
     pub last_revision: u64,

@@ -100,13 +100,9 @@ impl Log {
         self.last
     }
 
-    /// The first revision that is still there; one after the last where none is.
+    /// The first revision that is still there; 0 where none is.
     pub(super) fn first(&self) -> u64 {
-        match self.entries.first_key_value() {
-            Some((first, _)) => *first,
-            None if self.last == 0 => 0,
-            None => self.last + 1,
-        }
+        self.entries.first_key_value().map_or(0, |(first, _)| *first)
     }
 
     pub(super) fn len(&self) -> u64 {
