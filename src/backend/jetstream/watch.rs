@@ -280,10 +280,9 @@ impl Watch {
         );
         match &mut self.keys {
             Keys::Live(tracker) => {
-                tracker.note(&entry.key, !entry.is_removal());
-                if self.current {
-                    tracker.settle();
-                }
+                let latest = self.plan.request.deliver == Deliver::Latest;
+                let first_load = latest && !self.current && !self.interrupted;
+                tracker.note(&entry.key, !entry.is_removal(), first_load);
             }
             Keys::Shown(shown) => {
                 if !shown.is_new(&entry.key) {
