@@ -140,6 +140,10 @@ impl ConnectOptions {
     }
 
     /// Credentials that are asked for at every connect and reconnect, for tokens that expire.
+    ///
+    /// Where it fails, the first connect fails; a reconnect is tried again, with longer and longer
+    /// pauses, as where the server is away. Credentials that the server refuses twice in a row end
+    /// the client over `web`, and are tried for ever natively.
     #[must_use]
     pub fn credentials_from<F, Fut>(mut self, provider: F) -> Self
     where

@@ -214,6 +214,50 @@ async fn credentials_are_asked_for_at_every_connect() {
     assert!(asked.load(Ordering::Relaxed) > before);
 }
 
+/// Credentials may come from a service that is away itself, for as long as the server is.
+#[tokio::test]
+async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
+    let server = NatsServer::builder().token("t").start().await.unwrap();
+    let mut urls = vec![server.url()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let failing = Arc::new(AtomicUsize::new(0));
+        let left = failing.clone();
+        let client = ConnectOptions::new()
+            .credentials_from(move || {
+                let fails = left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        left.checked_sub(1)
+                    })
+                    .is_ok();
+                async move {
+                    match fails {
+                        true => Err("the vault is sealed".into()),
+                        false => Ok(Credentials::Token("t".into())),
+                    }
+                }
+            })
+            .connect(&url)
+            .await
+            .unwrap();
+        let mut connection = client.connection();
+        let epoch = connection.borrow_and_update().epoch;
+        failing.store(4, Ordering::Relaxed);
+        server.kill().unwrap();
+        server.restart().await.unwrap();
+        let again =
+            connection.wait_for(|now| now.epoch > epoch && now.state == ConnectionState::Connected);
+        tokio::time::timeout(PATIENCE, again)
+            .await
+            .expect("it should reconnect")
+            .unwrap_or_else(|_| panic!("{url} gave up"));
+        assert_eq!(failing.load(Ordering::Relaxed), 0);
+        works(&client).await;
+    }
+}
+
 /// A certificate that vouches for itself, and its key, as PEM files.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let names = vec!["localhost".to_string(), "127.0.0.1".to_string()];

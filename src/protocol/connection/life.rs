@@ -37,6 +37,16 @@ impl Connection {
         }
     }
 
+    /// There are no credentials to show. Whoever keeps them may be away, as a server may.
+    pub(super) fn without_login(&mut self, reason: &str, now: Instant) {
+        if self.epoch == 0 && self.pool_is_used_up(1) {
+            self.finish(CloseReason::Unauthorized(reason.to_owned()));
+        } else {
+            self.disconnect(reason, now);
+        }
+    }
+
+    /// The server does not let us in.
     pub(super) fn unauthorized(&mut self, reason: &str, now: Instant) {
         self.auth_failures += 1;
         // Credentials that a callback finds may be good the next time, but not the time after.

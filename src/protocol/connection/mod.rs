@@ -280,7 +280,7 @@ impl Connection {
         };
         let login = match login {
             Ok(login) => login,
-            Err(error) => return self.unauthorized(&error.to_string(), now),
+            Err(error) => return self.without_login(&error.to_string(), now),
         };
         let connect = Connect {
             verbose: false,
