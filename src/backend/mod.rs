@@ -39,11 +39,11 @@ use futures::{Stream, future::BoxFuture, stream::BoxStream};
 use tokio::sync::watch;
 
 use crate::{
-    client::ConnectionStatus,
     kv::{
         BucketConfig, BucketError, BucketName, BucketStatus, Deliver, Entry, Key, KeyFilter,
         KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
     },
+    status::ConnectionStatus,
 };
 
 /// The buckets of one service.

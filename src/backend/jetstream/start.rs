@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     backend::WatchRequest,
-    client::{ConnectionState, ConnectionStatus},
     kv::{Deliver, ServiceError},
     platform::{self, Instant},
+    status::{ConnectionState, ConnectionStatus},
     transport::Subscription,
 };
 

@@ -24,12 +24,11 @@ use super::{
 };
 use crate::{
     backend::{WatchEvent, WatchRequest},
-    client::{ConnectionState, ConnectionStatus},
     headers::Headers,
     kv::{Deliver, Entry, Key, Operation, ServiceError},
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     platform::{self, Instant},
-    transport::TransportError,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 /// A watch under way.

@@ -17,8 +17,7 @@ use crate::{
         Conflict, Expect, InvalidOption, Key, KvWriteError, PutOptions, Removal, RemoveOptions,
         ServiceError,
     },
-    message::Outbound,
-    transport::TransportError,
+    message::{Outbound, TransportError},
 };
 
 /// How often a create may find that the removal it goes over has become another one.

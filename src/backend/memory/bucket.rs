@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchRequest},
-    client::ConnectionStatus,
     headers::Headers,
     kv::{
         BucketConfig, BucketError, BucketName, BucketStatus, Conflict, Entry, Expect, Key,
         KeyFilter, KvReadError, KvWriteError, LimitMarkers, Operation, PutOptions, Read, Removal,
         RemoveOptions, ServiceError,
     },
+    status::ConnectionStatus,
 };
 
 /// Whether a bucket is there.

@@ -2,10 +2,10 @@
 
 use super::{ANSWERS, CloseReason, Connection, Output, Stage, State};
 use crate::{
-    client::ConnectionState,
+    message::TransportError,
     platform::Instant,
     protocol::{Parser, encoder, liveness::Liveness},
-    transport::TransportError,
+    status::ConnectionState,
 };
 
 impl Connection {

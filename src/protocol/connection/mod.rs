@@ -20,12 +20,11 @@ use super::{
     requests::{Requests, Waiting},
 };
 use crate::{
-    client::ConnectionState,
     kv::BoxError,
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     platform::Instant,
     sorted::SortedMap,
-    transport::TransportError,
+    status::ConnectionState,
 };
 
 /// The subscription to the answers of all requests.
