@@ -146,6 +146,7 @@ macro_rules! conformance_cases {
                 a_live_value_ends_with_its_bucket
                 a_live_map_follows
                 a_live_map_keeps_what_decodes
+                locks_are_not_among_the_values
             }
             settings {
                 settings_come_back
