@@ -99,6 +99,9 @@ mod message;
 #[cfg(feature = "web")]
 mod protocol;
 #[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))]
+mod random;
+#[cfg(any(feature = "native", feature = "web"))]
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 mod transport;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Random, Reconnect, ServerUrl};
+use super::{Reconnect, ServerUrl};
+use crate::random::Random;
 
 /// The servers that are known, in the order in which they are tried.
 #[derive(Debug)]
@@ -90,8 +91,7 @@ impl Pool {
         } else {
             most / 2
         };
-        let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
-        least + Duration::from_micros(random.below(spread.saturating_add(1)))
+        random.pause(least, most)
     }
 
     /// Takes over what the current server tells about the others. New ones join, those that are no

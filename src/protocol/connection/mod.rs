@@ -12,7 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    Config, Parser, Pool, Random, RequestId, ServerInfo, ServerOp, ServerUrl,
+    Config, Parser, Pool, RequestId, ServerInfo, ServerOp, ServerUrl,
     auth::Login,
     encoder,
     info::Connect,
@@ -23,6 +23,7 @@ use crate::{
     kv::BoxError,
     message::{Message, Outbound, TransportError},
     platform::Instant,
+    random::Random,
     sorted::SortedMap,
     status::ConnectionState,
 };
