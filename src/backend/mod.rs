@@ -285,6 +285,17 @@ pub struct WatchRequest {
     pub once: bool,
 }
 
+impl WatchRequest {
+    /// The last revision of every key, and then the end.
+    pub(crate) const fn listing(metadata_only: bool) -> Self {
+        Self {
+            deliver: Deliver::Latest,
+            metadata_only,
+            once: true,
+        }
+    }
+}
+
 /// What a watch sees.
 ///
 /// ```

@@ -61,13 +61,8 @@ impl Store {
     ) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
         let filters = filters.into_filters()?;
         let reserved = filters.iter().any(KeyFilter::names_reserved);
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
         let keys = self
-            .list(filters, request)
+            .list(filters, WatchRequest::listing(true))
             .await?
             .try_filter_map(move |entry| {
                 let wanted = !entry.is_removal() && (reserved || !entry.key.is_reserved());
@@ -101,15 +96,10 @@ impl Store {
     /// # Errors
     /// [`KvWriteError`]; keys that were cleared before it stay cleared.
     pub async fn purge_deletes(&self, older_than: Duration) -> Result<u64, KvWriteError> {
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
         let read_error = |error| KvWriteError::Read(Box::new(error));
         let mut events = self
             .backend()
-            .watch(&[KeyFilter::all()], request)
+            .watch(&[KeyFilter::all()], WatchRequest::listing(true))
             .await
             .map_err(read_error)?;
         // The listing is read to its end first: clearing while the server lists would make its

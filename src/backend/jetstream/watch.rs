@@ -440,11 +440,7 @@ pub(super) fn is_final(error: &ServiceError) -> bool {
 
 /// Lists the keys that there are, values left out, and shows them to the tracker.
 async fn sweep(plan: Arc<Plan>, mut tracker: Tracker) -> (Tracker, Result<(), ServiceError>) {
-    let request = WatchRequest {
-        deliver: Deliver::Latest,
-        metadata_only: true,
-        once: true,
-    };
+    let request = WatchRequest::listing(true);
     let listing = Plan::new(Arc::clone(&plan.bucket), plan.filters.clone(), request);
     let mut listing = match Watch::begin_with(listing, Keys::Nothing).await {
         Ok(listing) => listing,
