@@ -63,11 +63,6 @@ impl Pool {
         self.failures = 0;
     }
 
-    /// How many attempts failed since there was a connection.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     /// Whether there is another server than the current one.
     pub(crate) fn has_other(&self) -> bool {
         self.servers.len() > 1

@@ -76,13 +76,7 @@ impl Connection {
         } else {
             self.pool.failed();
         }
-        let failures = self.pool.failures();
-        let given_up = match self.config.reconnect.attempts {
-            _ if self.epoch == 0 && self.pool_is_used_up(0) => true,
-            Some(attempts) => failures > 0 && failures >= attempts,
-            None => false,
-        };
-        if given_up {
+        if self.epoch == 0 && self.pool_is_used_up(0) {
             return self.finish(CloseReason::Unreachable(reason.to_owned()));
         }
         let delay = self.pool.delay(&self.config.reconnect, &mut self.random);

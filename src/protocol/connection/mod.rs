@@ -66,7 +66,7 @@ pub(crate) enum CloseReason {
     /// The server refused the credentials, or they could not be found.
     #[error("not let in: {0}")]
     Unauthorized(String),
-    /// As many attempts failed as were allowed; this is what became of the last.
+    /// The first attempt failed with every server; this is what became of the last.
     #[error("cannot connect: {0}")]
     Unreachable(String),
 }
@@ -289,7 +289,7 @@ impl Connection {
             lang: "rust",
             version: env!("CARGO_PKG_VERSION"),
             protocol: 1,
-            echo: self.config.echo,
+            echo: true,
             headers: self.info.headers,
             no_responders: self.info.headers,
             name: self.config.name.as_deref(),
