@@ -189,6 +189,9 @@ impl ConnectOptions {
 
     /// How long an answer may take, including the wait for a connection that is being made
     /// again. Default 5 s; zero, and more than a year, is [refused](ConnectError::InvalidOption).
+    ///
+    /// Over `web` 1024 requests wait for a connection, and more than these fail at once with
+    /// [`ServiceError::Disconnected`](crate::kv::ServiceError::Disconnected).
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;

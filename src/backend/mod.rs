@@ -204,10 +204,9 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// and each key once. `keys` may be of any number; a backend pages as it needs to.
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
-    /// The last revision of every key that passes the filter, removals included, all as of one moment
-    /// and the smallest revision first; of them those from a revision on (0: all), and then there may be
-    /// earlier ones of a key among them. `None` where no copy can be asked for that which has surely all
-    /// that was acknowledged.
+    /// The last revision of every key that passes the filter, removals included, all as of one moment,
+    /// smallest revision first. With `from` > 0 only revisions from there on, among which may be older
+    /// ones of a key. `None` if no copy is certain to have everything that was acknowledged.
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,

@@ -91,7 +91,8 @@ impl Store {
     /// machine's clock, or that of the backend where it has its own.
     ///
     /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
-    /// the marker that was seen.
+    /// the marker that was seen. Dropping the future stops it between two keys, or after a key whose
+    /// request is under way; what was cleared stays cleared, and a later call does the rest.
     ///
     /// # Errors
     /// [`KvWriteError`]; keys that were cleared before it stay cleared.
