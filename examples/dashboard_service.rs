@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use shizuku::{
     JsonByteDes, JsonByteSer, Store,
     kv::{
-        BucketConfig, KeyIndexedValue, KeyValue, KeyValueRead, StaticKeyIndexedValue,
+        BucketConfig, KeyIndexedValue, KeyValue, KeyValueRead, KvWriteError, StaticKeyIndexedValue,
         lock::LockOptions, rw_lock::DistroRwLock,
     },
 };
@@ -83,9 +83,7 @@ async fn settings(store: &Store) -> Result {
         requests_per_second: 1500,
         maintenance: false,
     };
-    if store.get(Limits::key()).await?.is_none() {
-        limits.write_to_anyway(store).await?;
-    }
+    unless_there(limits.create_in(store).await)?;
     let first = [
         ("app.banner", r#""Welcome back""#),
         ("app.features.checkout", "true"),
@@ -93,11 +91,18 @@ async fn settings(store: &Store) -> Result {
         ("mail.sender", r#""hello@example.com""#),
     ];
     for (key, value) in first {
-        if store.get(key).await?.is_none() {
-            store.put(key, value).await?;
-        }
+        unless_there(store.create(key, value).await)?;
     }
     Ok(())
+}
+
+/// Who finds a value in place is content with it. To look first would leave a gap, in which somebody
+/// else's value could be written and then lost.
+fn unless_there(created: std::result::Result<u64, KvWriteError>) -> Result {
+    match created {
+        Ok(_) | Err(KvWriteError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Reports every few seconds, and follows the limits without asking anybody.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 
+pub use crate::status::{ConnectionState, ConnectionStatus};
 use crate::{
     backend::{Buckets, CreateMode},
     kv::{BoxError, BucketConfig, BucketError, BucketName, InvalidOption, ServiceError, Store},
@@ -275,68 +276,6 @@ pub(crate) fn without_secrets(url: &str) -> String {
         _ => server.to_owned(),
     };
     url.split(',').map(server).collect::<Vec<_>>().join(",")
-}
-
-/// The state of a connection.
-///
-/// ```
-/// use shizuku::ConnectionState;
-///
-/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = shizuku::connect("memory:").await?;
-/// let mut connection = client.connection();
-/// assert_eq!(connection.borrow().state, ConnectionState::Connected);
-/// client.close().await?;
-/// connection.wait_for(|now| now.state == ConnectionState::Closed).await?;
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConnectionStatus {
-    /// What it is now.
-    pub state: ConnectionState,
-    /// How often it was made: 1 at the first connect, one more after each reconnect. While this
-    /// stays the same, no message was missed.
-    pub epoch: u64,
-}
-
-impl ConnectionStatus {
-    /// A state and how often the connection was made.
-    pub const fn new(state: ConnectionState, epoch: u64) -> Self {
-        Self { state, epoch }
-    }
-}
-
-/// Whether there is a connection.
-///
-/// ```
-/// use shizuku::{Client, ConnectionState};
-///
-/// /// For a readiness probe.
-/// fn ready(client: &Client) -> Result<(), &'static str> {
-///     match client.connection().borrow().state {
-///         ConnectionState::Connected => Ok(()),
-///         ConnectionState::Disconnected => Err("connecting again"),
-///         _ => Err("closed"),
-///     }
-/// }
-///
-/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = shizuku::connect("memory:").await?;
-/// assert_eq!(ready(&client), Ok(()));
-/// client.close().await?;
-/// assert_eq!(ready(&client), Err("closed"));
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConnectionState {
-    /// Connected.
-    Connected,
-    /// Lost, and being made again.
-    Disconnected,
-    /// Closed for good.
-    Closed,
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Ways in for programs that hold a connection of async-nats already.
 
-use crate::{client::Client, kv::ServiceError, options::ConnectOptions};
+use crate::{
+    client::{Client, ConnectError},
+    options::ConnectOptions,
+};
 
 impl ConnectOptions {
     /// A client over a connection that async-nats made. Of the options only those that concern
@@ -28,8 +31,10 @@ impl ConnectOptions {
     /// ```
     ///
     /// # Errors
-    /// [`ServiceError::NoRuntime`] outside of a tokio runtime.
-    pub fn adopt(self, client: async_nats::Client) -> Result<Client, ServiceError> {
+    /// [`ConnectError::InvalidOption`] for an option out of range,
+    /// [`ServiceError::NoRuntime`](crate::kv::ServiceError::NoRuntime) outside of a tokio runtime.
+    pub fn adopt(self, client: async_nats::Client) -> Result<Client, ConnectError> {
+        self.check()?;
         Ok(Client::over(
             crate::transport::native::adopt(client, &self)?,
             &self,
@@ -38,19 +43,19 @@ impl ConnectOptions {
 }
 
 impl TryFrom<async_nats::Client> for Client {
-    type Error = ServiceError;
+    type Error = ConnectError;
 
     /// As [`ConnectOptions::adopt`], with the defaults.
-    fn try_from(client: async_nats::Client) -> Result<Self, ServiceError> {
+    fn try_from(client: async_nats::Client) -> Result<Self, ConnectError> {
         ConnectOptions::new().adopt(client)
     }
 }
 
 impl TryFrom<async_nats::jetstream::Context> for Client {
-    type Error = ServiceError;
+    type Error = ConnectError;
 
     /// As [`ConnectOptions::adopt`], with the defaults.
-    fn try_from(context: async_nats::jetstream::Context) -> Result<Self, ServiceError> {
+    fn try_from(context: async_nats::jetstream::Context) -> Result<Self, ConnectError> {
         ConnectOptions::new().adopt(context.client())
     }
 }

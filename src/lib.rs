@@ -87,15 +87,20 @@ mod options;
 mod platform;
 mod processor;
 mod sorted;
+mod status;
 mod words;
 
 #[doc = include_str!("permissions.md")]
 pub mod permissions {}
 
 #[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 mod message;
 #[cfg(feature = "web")]
 mod protocol;
+#[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))]
+mod random;
 #[cfg(any(feature = "native", feature = "web"))]
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 mod transport;

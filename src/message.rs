@@ -1,10 +1,12 @@
-//! What travels over core NATS: a message in, a message out. Both the protocol and the transports
-//! speak in these, so neither needs to know the other.
+//! What travels over core NATS: a message in, a message out, and why one did not. Both the protocol
+//! and the transports speak in these, so neither needs to know the other.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::headers::Headers;
+use crate::{headers::Headers, words::Lasting};
 
 /// A message that arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,11 +49,39 @@ impl Outbound {
     }
 
     /// The same message with a header more.
-    #[cfg(test)]
     #[cfg(all(test, feature = "web"))]
     #[must_use]
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.headers.append(name, value);
         self
     }
+}
+
+/// Why a message was not sent, or not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransportError {
+    /// Sent, and not answered in time.
+    #[error("no answer within {}", Lasting(*.0))]
+    Timeout(Duration),
+    /// Nobody listens on the subject.
+    #[error("nobody listens")]
+    NoResponders,
+    /// Sent, and the connection was lost before the answer.
+    #[error("the connection was lost before the answer")]
+    Lost,
+    /// Not sent: there is no connection.
+    #[error("not connected: {0}")]
+    NotConnected(String),
+    /// Not done: the user has no permission for this subject.
+    #[error("no permission: {0}")]
+    PermissionDenied(String),
+    /// Not sent: larger than the server takes.
+    #[error("{size} bytes are more than the {limit} that the server takes")]
+    TooLarge { size: usize, limit: usize },
+    /// Not sent: it cannot be put on the wire as it is.
+    #[error("cannot be sent: {0}")]
+    Invalid(String),
+    /// Closed on purpose.
+    #[error("closed")]
+    Closed,
 }

@@ -7,8 +7,11 @@ use futures::future::BoxFuture;
 use crate::{
     client::{Client, ConnectError},
     kv::{BoxError, InvalidOption},
-    words::Quoted,
+    words::{Lasting, Quoted},
 };
+
+/// The longest time-out: clocks cannot count to the end of time.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How to prove who you are.
 ///
@@ -137,6 +140,10 @@ impl ConnectOptions {
     }
 
     /// Credentials that are asked for at every connect and reconnect, for tokens that expire.
+    ///
+    /// Where it fails, the first connect fails; a reconnect is tried again, with longer and longer
+    /// pauses, as where the server is away. Credentials that the server refuses twice in a row end
+    /// the client over `web`, and are tried for ever natively.
     #[must_use]
     pub fn credentials_from<F, Fut>(mut self, provider: F) -> Self
     where
@@ -172,7 +179,8 @@ impl ConnectOptions {
         self.credentials(Credentials::Token(token.into()))
     }
 
-    /// How long a connect may take, from the dial to the server's greeting. Default 5 s.
+    /// How long a connect may take, from the dial to the server's greeting. Default 5 s; zero, and
+    /// more than a year, is [refused](ConnectError::InvalidOption).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -180,7 +188,10 @@ impl ConnectOptions {
     }
 
     /// How long an answer may take, including the wait for a connection that is being made
-    /// again. Default 5 s.
+    /// again. Default 5 s; zero, and more than a year, is [refused](ConnectError::InvalidOption).
+    ///
+    /// Over `web` 1024 requests wait for a connection, and more than these fail at once with
+    /// [`ServiceError::Disconnected`](crate::kv::ServiceError::Disconnected).
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -259,7 +270,7 @@ impl ConnectOptions {
         crate::client::open(url.as_ref(), &self).await
     }
 
-    fn check(&self) -> Result<(), InvalidOption> {
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
         for (option, prefix) in [
             ("api_prefix", &self.api_prefix),
             ("inbox_prefix", &self.inbox_prefix),
@@ -282,6 +293,12 @@ impl ConnectOptions {
         ] {
             if timeout.is_zero() {
                 return Err(InvalidOption::new(option, "0 would never let an answer in"));
+            }
+            if timeout > A_YEAR {
+                return Err(InvalidOption::new(
+                    option,
+                    format!("{} is longer than a year", Lasting(timeout)),
+                ));
             }
         }
         Ok(())

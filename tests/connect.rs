@@ -60,7 +60,9 @@ async fn bad_addresses_fail_before_anything_is_sent() {
 async fn bad_options_fail_before_anything_is_sent() {
     for options in [
         ConnectOptions::new().connect_timeout(Duration::ZERO),
+        ConnectOptions::new().connect_timeout(Duration::MAX),
         ConnectOptions::new().request_timeout(Duration::ZERO),
+        ConnectOptions::new().request_timeout(Duration::MAX),
         ConnectOptions::new().domain("a b"),
         ConnectOptions::new().domain(""),
         ConnectOptions::new().api_prefix("$JS.*"),
@@ -70,6 +72,24 @@ async fn bad_options_fail_before_anything_is_sent() {
             options.connect("nats://127.0.0.1:1").await,
             ConnectError::InvalidOption(_)
         );
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_may_be_a_year_long() {
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let server = NatsServer::start_default().await.unwrap();
+    let mut urls = vec![server.url()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let options = ConnectOptions::new();
+        let patient = options.connect_timeout(year).request_timeout(year);
+        let client = patient.connect(url).await.unwrap();
+        let store = works(&client).await;
+        assert_eq!(store.get_many("*").await.unwrap().len(), 1);
+        client.close().await.unwrap();
     }
 }
 
@@ -192,6 +212,50 @@ async fn credentials_are_asked_for_at_every_connect() {
         .expect("it should reconnect")
         .unwrap();
     assert!(asked.load(Ordering::Relaxed) > before);
+}
+
+/// Credentials may come from a service that is away itself, for as long as the server is.
+#[tokio::test]
+async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
+    let server = NatsServer::builder().token("t").start().await.unwrap();
+    let mut urls = vec![server.url()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let failing = Arc::new(AtomicUsize::new(0));
+        let left = failing.clone();
+        let client = ConnectOptions::new()
+            .credentials_from(move || {
+                let fails = left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        left.checked_sub(1)
+                    })
+                    .is_ok();
+                async move {
+                    match fails {
+                        true => Err("the vault is sealed".into()),
+                        false => Ok(Credentials::Token("t".into())),
+                    }
+                }
+            })
+            .connect(&url)
+            .await
+            .unwrap();
+        let mut connection = client.connection();
+        let epoch = connection.borrow_and_update().epoch;
+        failing.store(4, Ordering::Relaxed);
+        server.kill().unwrap();
+        server.restart().await.unwrap();
+        let again =
+            connection.wait_for(|now| now.epoch > epoch && now.state == ConnectionState::Connected);
+        tokio::time::timeout(PATIENCE, again)
+            .await
+            .expect("it should reconnect")
+            .unwrap_or_else(|_| panic!("{url} gave up"));
+        assert_eq!(failing.load(Ordering::Relaxed), 0);
+        works(&client).await;
+    }
 }
 
 /// A certificate that vouches for itself, and its key, as PEM files.
@@ -400,6 +464,11 @@ async fn a_connection_of_async_nats_can_be_adopted() {
     let client = Client::try_from(nats).unwrap();
     let store = works(&client).await;
     let theirs = context.get_key_value("connect").await.unwrap();
+    let endless = ConnectOptions::new().request_timeout(Duration::MAX);
+    assert_refused!(
+        endless.adopt(context.client()),
+        ConnectError::InvalidOption(_)
+    );
     let same = ConnectOptions::new().adopt(context.client()).unwrap();
     let same = same.open_bucket(&theirs.name).await.unwrap();
     assert_eq!(same.get("key").await.unwrap().unwrap(), "value");

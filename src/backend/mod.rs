@@ -39,11 +39,11 @@ use futures::{Stream, future::BoxFuture, stream::BoxStream};
 use tokio::sync::watch;
 
 use crate::{
-    client::ConnectionStatus,
     kv::{
         BucketConfig, BucketError, BucketName, BucketStatus, Deliver, Entry, Key, KeyFilter,
         KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
     },
+    status::ConnectionStatus,
 };
 
 /// The buckets of one service.
@@ -204,10 +204,9 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// and each key once. `keys` may be of any number; a backend pages as it needs to.
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
-    /// The last revision of every key that passes the filter, removals included, all as of one moment
-    /// and the smallest revision first; of them those from a revision on (0: all), and then there may be
-    /// earlier ones of a key among them. `None` where no copy can be asked for that which has surely all
-    /// that was acknowledged.
+    /// The last revision of every key that passes the filter, removals included, all as of one moment,
+    /// smallest revision first. With `from` > 0 only revisions from there on, among which may be older
+    /// ones of a key. `None` if no copy is certain to have everything that was acknowledged.
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
@@ -283,6 +282,17 @@ pub struct WatchRequest {
     pub metadata_only: bool,
     /// Ends after the initial entries and their [`WatchEvent::Current`]: a listing, not a watch.
     pub once: bool,
+}
+
+impl WatchRequest {
+    /// The last revision of every key, and then the end.
+    pub(crate) const fn listing(metadata_only: bool) -> Self {
+        Self {
+            deliver: Deliver::Latest,
+            metadata_only,
+            once: true,
+        }
+    }
 }
 
 /// What a watch sees.

@@ -71,7 +71,7 @@ pub(crate) fn object(json: &[u8]) -> Result<Object<'_>, Error> {
 /// The fields of an object, from which each is taken once. `null` is a field that is not there.
 ///
 /// A field of the wrong kind reads as one that is missing, and makes the whole an error once all is
-/// read: so much smaller is code that need not leave after each field.
+/// read: code that need not return after every field is that much smaller.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     object: Object<'a>,

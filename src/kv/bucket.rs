@@ -112,7 +112,7 @@ pub struct BucketConfig {
     pub description: String,
     /// How many revisions of a key are kept, 1 to 64.
     pub history: u8,
-    /// How long a revision lives; `None` for ever.
+    /// How long a revision lives, 100 ms to 292 years; `None` for ever.
     pub max_age: Option<Duration>,
     /// For how long a marker stands where the server removed a value that had outlived its time.
     /// `LimitMarkers::Off` turns off with them time to live per key and all locks.
@@ -211,7 +211,7 @@ impl BucketConfig {
         self
     }
 
-    /// Sets `max_age`.
+    /// Sets `max_age`: 100 ms to 292 years.
     #[must_use]
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -378,7 +378,7 @@ pub struct BucketStatus {
     pub keys: u64,
     /// How much it holds, in bytes as the server counts them.
     pub bytes: u64,
-    /// The first revision that is still there; 0 where the bucket was never written.
+    /// The first revision that is still there; 0 where the bucket holds nothing.
     pub first_revision: u64,
     /// The last revision; 0 where the bucket was never written.
     pub last_revision: u64,

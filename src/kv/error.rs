@@ -464,6 +464,17 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// A bucket has no limit markers, and with them no time to live.
+    pub(crate) fn no_ttl(bucket: &BucketName) -> Self {
+        Self::Unsupported {
+            feature: "a time to live per key",
+            remedy: format!(
+                "bucket {bucket} has no limit markers: set `limit_markers` with \
+                 `create_or_update_bucket`, on server 2.11 or newer"
+            ),
+        }
+    }
+
     /// Whether the same call may succeed later without anybody changing anything: after a
     /// time-out, a lost connection, or a server that is short of something.
     ///

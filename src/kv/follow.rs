@@ -207,12 +207,13 @@ impl<V> Follower<V> {
         self.state.borrow().status
     }
 
-    /// What came last, and what is wrong with each key.
+    /// What ended the watch, or else the last decode error that still stands.
     pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
         let last = self.state.borrow().errors.last();
         last.or_else(|| (self.status() == LiveStatus::Ended).then(closed))
     }
 
+    /// What is wrong with each key, in the order of the keys.
     pub(super) fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
         let state = self.state.borrow();
         state.errors.decode.values().cloned().collect()

@@ -61,13 +61,8 @@ impl Store {
     ) -> Result<BoxStream<'static, Result<Key, KvReadError>>, KvReadError> {
         let filters = filters.into_filters()?;
         let reserved = filters.iter().any(KeyFilter::names_reserved);
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
         let keys = self
-            .list(filters, request)
+            .list(filters, WatchRequest::listing(true))
             .await?
             .try_filter_map(move |entry| {
                 let wanted = !entry.is_removal() && (reserved || !entry.key.is_reserved());
@@ -96,20 +91,16 @@ impl Store {
     /// machine's clock, or that of the backend where it has its own.
     ///
     /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
-    /// the marker that was seen.
+    /// the marker that was seen. Dropping the future stops it between two keys, or after a key whose
+    /// request is under way; what was cleared stays cleared, and a later call does the rest.
     ///
     /// # Errors
     /// [`KvWriteError`]; keys that were cleared before it stay cleared.
     pub async fn purge_deletes(&self, older_than: Duration) -> Result<u64, KvWriteError> {
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: true,
-            once: true,
-        };
         let read_error = |error| KvWriteError::Read(Box::new(error));
         let mut events = self
             .backend()
-            .watch(&[KeyFilter::all()], request)
+            .watch(&[KeyFilter::all()], WatchRequest::listing(true))
             .await
             .map_err(read_error)?;
         // The listing is read to its end first: clearing while the server lists would make its

@@ -112,8 +112,8 @@ impl<T> Live<T> {
 
     /// Waits until the value has changed since this handle last waited, or a revision came that
     /// does not decode, and answers the value. Changes that come faster than they are waited for
-    /// fall together. A new handle has seen what there was when the value was opened, a clone what
-    /// the handle had seen that it was cloned from. `None` also where no revision has decoded yet:
+    /// fall together. A new handle counts the value at opening as seen; a clone starts from what its
+    /// original had seen. `None` also where no revision has decoded yet:
     /// [`last_error`](Live::last_error) tells.
     ///
     /// May be dropped at any time: nothing is lost.

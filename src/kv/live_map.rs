@@ -101,8 +101,7 @@ impl<T> LiveMap<T> {
 
     /// Waits until a value has changed since this handle last waited, or a revision came that does
     /// not decode. Changes that come faster than they are waited for fall together. A new handle
-    /// has seen what there was when the map was opened, a clone what the handle had seen that it
-    /// was cloned from.
+    /// counts the values at opening as seen; a clone starts from what its original had seen.
     ///
     /// May be dropped at any time: nothing is lost.
     ///
@@ -123,8 +122,8 @@ impl<T> LiveMap<T> {
         self.follower.status_changed().await
     }
 
-    /// Why the values are no longer followed, or a revision that does not decode and was not made
-    /// up for since: the last that came, where none of these was made up for.
+    /// Why the map is no longer followed; otherwise one of the decode errors that still stand.
+    /// [`decode_errors`](LiveMap::decode_errors) has them all.
     pub fn last_error(&self) -> Option<Arc<KvReadError>> {
         self.follower.last_error()
     }

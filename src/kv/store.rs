@@ -19,7 +19,7 @@ use super::{
     options::{PutOptions, Read, RemoveOptions, WatchOptions},
     watch::Watch,
 };
-use crate::{backend::Backend, client::ConnectionStatus};
+use crate::{backend::Backend, status::ConnectionStatus};
 
 /// A handle on a bucket: cheap to clone, and the same over every backend.
 ///

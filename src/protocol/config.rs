@@ -13,8 +13,6 @@ pub(crate) struct Config {
     pub(crate) name: Option<String>,
     /// What all answers and inboxes start with; different for every client. Without a final dot.
     pub(crate) inbox: String,
-    /// Whether own messages come back on own subscriptions.
-    pub(crate) echo: bool,
     /// Whether servers that servers tell about are used.
     pub(crate) gossip: bool,
     /// The time for one attempt: the socket, the handshake and the credentials together.
@@ -27,7 +25,7 @@ pub(crate) struct Config {
     pub(crate) probe_timeout: Duration,
     /// How long closing may take.
     pub(crate) close_timeout: Duration,
-    /// When and how often to try again.
+    /// When to try again.
     pub(crate) reconnect: Reconnect,
     /// How many bytes may be on their way to the server, as far as it has not confirmed them. One
     /// message may go beyond this.
@@ -36,14 +34,12 @@ pub(crate) struct Config {
     pub(crate) max_waiting: usize,
 }
 
-/// When and how often to try again.
+/// When to try again.
 #[derive(Clone, Debug)]
 pub(crate) struct Reconnect {
     /// Whether the first connection is tried again like every other, instead of failing once every
     /// server was tried.
     pub(crate) first: bool,
-    /// How many attempts may fail in a row; without it, there is no end.
-    pub(crate) attempts: Option<u32>,
     /// The delay after the first failure, at most.
     pub(crate) first_delay: Duration,
     /// The longest delay.
@@ -58,7 +54,6 @@ impl Config {
             servers,
             name: None,
             inbox,
-            echo: true,
             gossip: true,
             dial_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(20),
@@ -67,7 +62,6 @@ impl Config {
             close_timeout: Duration::from_secs(5),
             reconnect: Reconnect {
                 first: false,
-                attempts: None,
                 first_delay: Duration::from_millis(250),
                 longest_delay: Duration::from_secs(8),
             },

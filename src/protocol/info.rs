@@ -8,18 +8,12 @@ use crate::json::{self, Error, Fields, FromJson, Writer};
 /// What a server says of itself, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
-    /// Its name.
-    pub(crate) server_name: String,
-    /// Its version.
-    pub(crate) version: String,
     /// Whether messages may have headers.
     pub(crate) headers: bool,
     /// The largest message it takes, headers and body together, in bytes.
     pub(crate) max_payload: usize,
     /// What to sign, to show that one has a key.
     pub(crate) nonce: Option<String>,
-    /// Whether it wants credentials.
-    pub(crate) auth_required: bool,
     /// Other servers of the cluster: `host:port`.
     pub(crate) connect_urls: Vec<String>,
     /// Lame duck mode: it will throw everybody out soon.
@@ -36,12 +30,9 @@ impl ServerInfo {
 impl FromJson<'_> for ServerInfo {
     fn from_json(fields: &mut Fields<'_>) -> Self {
         Self {
-            server_name: fields.string("server_name"),
-            version: fields.string("version"),
             headers: fields.flag("headers"),
             max_payload: fields.small("max_payload"),
             nonce: fields.maybe_string("nonce"),
-            auth_required: fields.flag("auth_required"),
             connect_urls: fields.strings("connect_urls"),
             ldm: fields.flag("ldm"),
         }

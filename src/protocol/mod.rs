@@ -20,7 +20,6 @@ mod liveness;
 mod nkey;
 mod parser;
 mod pool;
-mod random;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -31,6 +30,5 @@ pub(crate) use connection::{CloseReason, Connection, Output};
 pub(crate) use info::ServerInfo;
 pub(crate) use parser::{ParseError, Parser, ServerOp};
 pub(crate) use pool::Pool;
-pub(crate) use random::Random;
 pub(crate) use requests::{ById, RequestId};
 pub(crate) use url::ServerUrl;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Random, Reconnect, ServerUrl};
+use super::{Reconnect, ServerUrl};
+use crate::random::Random;
 
 /// The servers that are known, in the order in which they are tried.
 #[derive(Debug)]
@@ -62,11 +63,6 @@ impl Pool {
         self.failures = 0;
     }
 
-    /// How many attempts failed since there was a connection.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     /// Whether there is another server than the current one.
     pub(crate) fn has_other(&self) -> bool {
         self.servers.len() > 1
@@ -90,8 +86,7 @@ impl Pool {
         } else {
             most / 2
         };
-        let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
-        least + Duration::from_micros(random.below(spread.saturating_add(1)))
+        random.pause(least, most)
     }
 
     /// Takes over what the current server tells about the others. New ones join, those that are no

@@ -8,7 +8,10 @@ use std::{
 
 use bytestring::ByteString;
 
-use crate::{message::Outbound, platform::Instant, transport::TransportError};
+use crate::{
+    message::{Outbound, TransportError},
+    platform::Instant,
+};
 
 /// Numbers a request of a connection. Never used again.
 pub(crate) type RequestId = u64;

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{ParseError, Parser, Pool, Random, Reconnect, ServerOp, ServerUrl, fuzzing};
-use crate::message::Message;
+use super::{ParseError, Parser, Pool, Reconnect, ServerOp, ServerUrl, fuzzing};
+use crate::{message::Message, random::Random};
 
 fn one(text: &str) -> Result<Option<ServerOp>, ParseError> {
     Parser::new().next(&mut Bytes::copy_from_slice(text.as_bytes()))

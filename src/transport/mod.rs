@@ -23,9 +23,8 @@ use futures::{Stream, future::BoxFuture, stream::BoxStream};
 use tokio::sync::watch;
 
 use crate::{
-    client::ConnectionStatus,
-    message::{Message, Outbound},
-    words::Lasting,
+    message::{Message, Outbound, TransportError},
+    status::ConnectionStatus,
 };
 
 /// A connection to NATS.
@@ -81,33 +80,4 @@ impl Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscription").finish_non_exhaustive()
     }
-}
-
-/// Why a message was not sent, or not answered.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TransportError {
-    /// Sent, and not answered in time.
-    #[error("no answer within {}", Lasting(*.0))]
-    Timeout(Duration),
-    /// Nobody listens on the subject.
-    #[error("nobody listens")]
-    NoResponders,
-    /// Sent, and the connection was lost before the answer.
-    #[error("the connection was lost before the answer")]
-    Lost,
-    /// Not sent: there is no connection.
-    #[error("not connected: {0}")]
-    NotConnected(String),
-    /// Not done: the user has no permission for this subject.
-    #[error("no permission: {0}")]
-    PermissionDenied(String),
-    /// Not sent: larger than the server takes.
-    #[error("{size} bytes are more than the {limit} that the server takes")]
-    TooLarge { size: usize, limit: usize },
-    /// Not sent: it cannot be put on the wire as it is.
-    #[error("cannot be sent: {0}")]
-    Invalid(String),
-    /// Closed on purpose.
-    #[error("closed")]
-    Closed,
 }

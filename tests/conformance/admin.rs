@@ -104,6 +104,38 @@ pub(crate) async fn storage_cannot_change(env: Env) -> Outcome {
     Ok(())
 }
 
+pub(crate) async fn two_who_create_at_once_both_get_the_bucket(env: Env) -> Outcome {
+    let other = (env.connect)().await;
+    for _ in 0..20 {
+        let config = env.fresh_config(|config| config.history = 3);
+        let (one, two) = futures::try_join!(
+            env.client.create_bucket(&config),
+            other.create_bucket(&config)
+        )?;
+        one.put("a", "1").await?;
+        assert_eq!(two.get("a").await?.unwrap(), "1");
+        env.client.delete_bucket(&config.name).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn two_who_create_or_update_at_once_both_succeed(env: Env) -> Outcome {
+    let other = (env.connect)().await;
+    for _ in 0..20 {
+        let config = env.fresh_config(|config| config.history = 3);
+        let longer = config.clone().history(5);
+        let (one, two) = futures::try_join!(
+            env.client.create_or_update_bucket(&config),
+            other.create_or_update_bucket(&longer)
+        )?;
+        let history = one.status().await?.config.history;
+        assert!([3, 5].contains(&history), "{history} is of neither");
+        assert_eq!(two.status().await?.config.history, history);
+        env.client.delete_bucket(&config.name).await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn open_finds_what_was_made(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 3).await?;
     store.put("a", "1").await?;

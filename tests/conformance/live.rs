@@ -2,10 +2,14 @@
 
 use shizuku::{
     ByteDeserialize,
-    kv::{BoxError, KeyValueRead, KvReadError, LiveStatus, Operation},
+    kv::{
+        BoxError, KeyValueRead, KvReadError, LiveStatus, Operation,
+        rw_lock::{DistroRwLock, DistroRwLockError},
+    },
 };
 
 use super::{Env, Outcome};
+use crate::assert_refused;
 
 /// A number, and not just any bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,5 +141,38 @@ pub(crate) async fn a_live_map_keeps_what_decodes(env: Env) -> Outcome {
     assert_eq!(map.decode_errors().len(), 2);
     assert_eq!(map.entry("a").unwrap().revision, 1);
     assert_eq!(map.get("a").as_deref(), Some(&Number(1)));
+    Ok(())
+}
+
+pub(crate) async fn locks_are_not_among_the_values(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let lock = DistroRwLock::new(&store, "a")?;
+    if !env.capabilities.limit_markers {
+        assert_refused!(lock.write().await, DistroRwLockError::NotSupported { .. });
+        return Ok(());
+    }
+    let mut map = Number::live_map(&store, ">").await?;
+    let watch = store.watch_all().await?;
+    assert!(env.initial(&watch).await.is_empty());
+    let guard = env.soon("the lock", lock.write()).await?;
+    store.put("a", "1").await?;
+    assert_eq!(env.next(&watch).await, "a=1");
+    env.soon("change", map.changed()).await?;
+    // What begins while the lock is held sees no more.
+    let (late, late_watch) = (
+        Number::live_map(&store, ">").await?,
+        store.watch_all().await?,
+    );
+    assert_eq!(env.initial(&late_watch).await, ["a=1"]);
+    guard.release().await?;
+    store.put("b", "2").await?;
+    for watch in [&watch, &late_watch] {
+        assert_eq!(env.next(watch).await, "b=2");
+    }
+    env.soon("change", map.changed()).await?;
+    assert_eq!(map.keys(), ["a", "b"]);
+    for map in [map, late] {
+        assert!(map.decode_errors().is_empty() && map.get("a").is_some());
+    }
     Ok(())
 }

@@ -44,6 +44,8 @@ macro_rules! conformance_cases {
                 create_is_repeatable
                 create_says_which_settings_differ
                 create_or_update_gives_new_settings
+                two_who_create_at_once_both_get_the_bucket
+                two_who_create_or_update_at_once_both_succeed
                 a_shorter_history_drops_the_oldest
                 storage_cannot_change
                 open_finds_what_was_made
@@ -144,10 +146,12 @@ macro_rules! conformance_cases {
                 a_live_value_ends_with_its_bucket
                 a_live_map_follows
                 a_live_map_keeps_what_decodes
+                locks_are_not_among_the_values
             }
             settings {
                 settings_come_back
                 status_counts
+                an_emptied_bucket_has_no_first_revision
                 a_value_beyond_the_bucket_is_too_large
                 a_value_beyond_the_server_is_too_large
                 a_full_bucket_refuses

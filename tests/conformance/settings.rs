@@ -67,6 +67,20 @@ pub(crate) async fn status_counts(env: Env) -> Outcome {
     Ok(())
 }
 
+pub(crate) async fn an_emptied_bucket_has_no_first_revision(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    store.put("a", "1").await?;
+    store.delete("a").await?;
+    assert_eq!(store.purge_deletes(Duration::ZERO).await?, 1);
+    let status = store.status().await?;
+    assert_eq!((status.values, status.keys, status.bytes), (0, 0, 0));
+    assert_eq!((status.first_revision, status.last_revision), (0, 2));
+    store.put("a", "2").await?;
+    let status = store.status().await?;
+    assert_eq!((status.first_revision, status.last_revision), (3, 3));
+    Ok(())
+}
+
 pub(crate) async fn a_value_beyond_the_bucket_is_too_large(env: Env) -> Outcome {
     let store = env
         .bucket_with(|config| config.max_value_size = Some(100))

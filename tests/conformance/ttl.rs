@@ -59,8 +59,8 @@ async fn refuses(store: &Store) {
     ] {
         assert_refused!(
             result,
-            KvWriteError::Service(ServiceError::Unsupported { remedy, .. })
-                if remedy.contains(store.bucket().as_str())
+            KvWriteError::Service(ServiceError::Unsupported { feature, remedy })
+                if feature == "a time to live per key" && remedy.contains(store.bucket().as_str())
         );
     }
     assert_eq!(store.status().await.unwrap().last_revision, 0);

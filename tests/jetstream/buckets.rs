@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer, V2_10, VERSIONS};
 use shizuku::kv::{
     BucketConfig, BucketError, BucketName, LimitMarkers, PutOptions, Read, RemoveOptions,
     Republish, Source, Storage,
 };
 
-use crate::{admin, client, current, entry, keys, server, until};
+use crate::{PATIENCE, admin, client, current, entry, keys, server, until};
 
 fn source(bucket: &str, domain: Option<&str>) -> Source {
     Source {
@@ -101,6 +101,49 @@ async fn settings_are_kept_compared_and_changed() {
         fresh.put("a", "1").await.unwrap();
         client.delete_bucket("made-by-update").await.unwrap();
         client.delete_bucket("settings").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_is_published_once_more() {
+    for version in VERSIONS {
+        let server = server(version).await;
+        let nats = async_nats::connect(server.url()).await.unwrap();
+        let mut copies = nats.subscribe("changes.>").await.unwrap();
+        nats.flush().await.unwrap();
+        let client = shizuku::connect(server.url()).await.unwrap();
+        let republish = |source: &str, destination: &str, headers_only| Republish {
+            source: source.into(),
+            destination: destination.into(),
+            headers_only,
+        };
+        let mut config = BucketConfig::new("all");
+        config.republish = Some(republish("", "changes.>", true));
+        let all = client.create_bucket(config).await.unwrap();
+        let mut config = BucketConfig::new("some");
+        config.republish = Some(republish("$KV.some.app.>", "changes.app.>", false));
+        let some = client.create_bucket(config).await.unwrap();
+
+        all.put("a.b", "1").await.unwrap();
+        some.put("other", "1").await.unwrap();
+        let revision = some.put("app.a.b", "2").await.unwrap();
+        all.delete("a.b").await.unwrap();
+        for (subject, value, revision, operation) in [
+            ("changes.$KV.all.a.b", "", 1, None),
+            ("changes.app.a.b", "2", revision, None),
+            ("changes.$KV.all.a.b", "", 2, Some("DEL")),
+        ] {
+            let copy = tokio::time::timeout(PATIENCE, copies.next()).await;
+            let copy = copy.unwrap().unwrap();
+            assert_eq!(
+                (&*copy.subject, &*copy.payload),
+                (subject, value.as_bytes())
+            );
+            let headers = copy.headers.unwrap();
+            let header = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
+            assert_eq!(header("Nats-Sequence"), Some(&*revision.to_string()));
+            assert_eq!(header("KV-Operation"), operation, "{version}");
+        }
     }
 }
 

@@ -89,7 +89,8 @@ pub(crate) fn messages() -> Result {
 }
 
 fn debug_in(source: &str) -> Option<&str> {
-    let shipped = source.split("#[cfg(test)]").next()?;
+    // Nothing follows a module of tests.
+    let shipped = source.split("\nmod tests {").next()?;
     let mut lines = shipped.lines().map(str::trim_start);
     lines.find(|line| !line.starts_with("//") && (line.contains(":?}") || line.contains(":#?}")))
 }
@@ -100,11 +101,14 @@ mod tests {
 
     #[test]
     fn messages_with_debug_are_found() {
-        let fine = "/// {x:?}\nformat!(\"{x}\")\n#[cfg(test)]\nformat!(\"{x:?}\")";
-        assert_eq!(debug_in(fine), None);
         let found = r#"format!("{x:?}")"#;
-        assert_eq!(debug_in(&format!("{fine}\n{found}")), None);
-        assert_eq!(debug_in(&format!("  {found}\n{fine}")), Some(found));
+        let fine = "/// {x:?}\nformat!(\"{x}\")\n#[cfg(test)]\nuse x;";
+        let tests = format!("#[cfg(test)]\nmod tests {{\n    {found}\n}}");
+        assert_eq!(debug_in(&format!("{fine}\n{tests}")), None);
+        assert_eq!(
+            debug_in(&format!("{fine}\n  {found}\n{tests}")),
+            Some(found)
+        );
     }
 
     const FINE: &str = "gloo-net v0.7.0|websocket\ntokio v1.54.1|sync\ntokio v1.54.1|sync (*)\n";

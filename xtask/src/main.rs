@@ -35,6 +35,9 @@ cargo xtask <task>
                          SHIZUKU_CONTROL=<address> npm test --prefix js
   server [--version V] [--ws]
                          run a nats-server with JetStream until Ctrl-C
+
+Fuzzing needs a nightly compiler and cargo-fuzz, and no task: cargo +nightly fuzz run parser, round_trip
+or connection. What the targets check, the property tests check too, with fewer inputs.
 ";
 
 fn main() -> ExitCode {

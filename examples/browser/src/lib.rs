@@ -9,6 +9,7 @@
 //! ```
 
 use js_sys::Function;
+use shizuku::kv::KvWriteError;
 use wasm_bindgen::{JsError, JsValue, prelude::wasm_bindgen};
 
 /// Writes a key where it has no value, then shows its value and every change of it.
@@ -28,8 +29,9 @@ pub async fn follow(
 ) -> Result<(), JsError> {
     let client = shizuku::connect(&url).await?;
     let store = client.open_bucket(&bucket).await?;
-    if store.get(key.as_str()).await?.is_none() {
-        store.put(key.as_str(), "hello").await?;
+    match store.create(key.as_str(), "hello").await {
+        Ok(_) | Err(KvWriteError::Conflict(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let watch = store.watch(key.as_str()).await?;
     while let Some(entry) = watch.next().await.transpose()? {

@@ -20,6 +20,9 @@ use crate::{
     kv::{BucketConfig, BucketError, BucketName, BucketStatus, LimitMarkers, ServiceError},
 };
 
+/// How often a bucket may come or go while it is made or updated.
+const UPDATE_ATTEMPTS: usize = 16;
+
 impl JetStream {
     pub(super) async fn make(
         &self,
@@ -33,29 +36,41 @@ impl JetStream {
         let account: Account = account.map_err(|failure| failure.of(&name))?;
         let has_ttl = account.level >= 1;
         let markers = markers(config, has_ttl)?;
-        let existing = match mode {
-            CreateMode::Create => None,
-            CreateMode::CreateOrUpdate => {
-                let stream = stream_name(&name);
-                match self.api.call("STREAM.INFO", &stream, Bytes::new()).await {
-                    Ok(answer) => Some(answer),
-                    Err(failure) if failure.code() == code::NO_STREAM => None,
-                    Err(failure) => return Err(failure.of(&name).into()),
+        let wanted = || to_stream(&name, config, markers, has_ttl);
+        let mut attempt = 1;
+        loop {
+            let existing = match mode {
+                CreateMode::Create => None,
+                CreateMode::CreateOrUpdate => self.existing(&name).await?,
+            };
+            let (verb, request) = match existing {
+                None => ("STREAM.CREATE", wanted().to_json()),
+                Some(info) => ("STREAM.UPDATE", change(config, wanted(), &info)?),
+            };
+            let failure = match self.save(verb, &name, request).await {
+                Ok(bucket) => return Ok(bucket),
+                Err(failure) => failure,
+            };
+            match (mode, failure.code()) {
+                (CreateMode::Create, code::NAME_IN_USE) => return self.take(&name, config).await,
+                // Somebody made or deleted it between our look and our request.
+                (CreateMode::CreateOrUpdate, code::NAME_IN_USE | code::NO_STREAM)
+                    if attempt < UPDATE_ATTEMPTS =>
+                {
+                    attempt += 1;
                 }
+                _ => return Err(failure.of(&name).into()),
             }
-        };
-        let wanted = to_stream(&name, config, markers, has_ttl);
-        let (verb, request) = match existing {
-            None => ("STREAM.CREATE", wanted.to_json()),
-            Some(info) => ("STREAM.UPDATE", change(config, wanted, &info)?),
-        };
-        match self.save(verb, &name, request).await {
-            Err(Failure::Refused(error))
-                if mode == CreateMode::Create && error.err_code == code::NAME_IN_USE =>
-            {
-                self.take(&name, config).await
-            }
-            saved => Ok(saved.map_err(|failure| failure.of(&name))?),
+        }
+    }
+
+    /// What a bucket's stream is now, as the server says it; `None` where there is none.
+    async fn existing(&self, name: &BucketName) -> Result<Option<Bytes>, ServiceError> {
+        let stream = stream_name(name);
+        match self.api.call("STREAM.INFO", &stream, Bytes::new()).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(failure) if failure.code() == code::NO_STREAM => Ok(None),
+            Err(failure) => Err(failure.of(name)),
         }
     }
 

@@ -9,8 +9,8 @@ use super::api::{ApiError, Refusal, code};
 use crate::{
     json::{self, FromJson},
     kv::{BoxError, BucketName, ServiceError},
-    message::{Message, Outbound},
-    transport::{Transport, TransportError},
+    message::{Message, Outbound, TransportError},
+    transport::Transport,
 };
 
 /// The JetStream API of one domain.

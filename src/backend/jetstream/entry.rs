@@ -69,7 +69,7 @@ pub(super) fn from_nanos(nanos: u64) -> SystemTime {
 }
 
 pub(super) fn parse_time(text: &str) -> Result<SystemTime, ServiceError> {
-    // Never a later time than ours where the text is bad: an error instead.
+    // A malformed time is an error; it never becomes the current time.
     humantime::parse_rfc3339(text).map_err(|error| malformed("a time stamp", error))
 }
 

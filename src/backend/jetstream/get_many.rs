@@ -23,7 +23,7 @@ use super::{
 use crate::{
     backend::{WatchEvent, WatchRequest},
     json::Writer,
-    kv::{Deliver, Entry, Key, KeyFilter, KvReadError, Read, ServiceError},
+    kv::{Entry, Key, KeyFilter, KvReadError, Read, ServiceError},
     message::{Message, Outbound},
     platform,
     transport::Subscription,
@@ -213,12 +213,12 @@ async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, Servi
 async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
     let bucket = Arc::clone(bucket);
     if keys.iter().any(is_wild) {
-        let request = WatchRequest {
-            deliver: Deliver::Latest,
-            metadata_only: false,
-            once: true,
-        };
-        let listing = Watch::begin(Plan::new(bucket, Filters::new(&keys), request)).await?;
+        let listing = Watch::begin(Plan::new(
+            bucket,
+            Filters::new(&keys),
+            WatchRequest::listing(false),
+        ))
+        .await?;
         return Ok(Work::Listing(Box::new(listing)));
     }
     let gets = stream::iter(keys)

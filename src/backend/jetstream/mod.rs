@@ -38,13 +38,13 @@ use self::{
 };
 use super::{Backend, Buckets, CreateMode, RawWatch, WatchRequest};
 use crate::{
-    client::ConnectionStatus,
     kv::{
         BucketConfig, BucketError, BucketName, BucketStatus, Entry, InvalidOption, Key, KeyFilter,
         KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
     },
     options::ConnectOptions,
     platform,
+    status::ConnectionStatus,
     transport::Transport,
 };
 

@@ -12,8 +12,7 @@ use super::{
 use crate::{
     json::Writer,
     kv::{Entry, Key, Read, ServiceError},
-    message::Message,
-    transport::TransportError,
+    message::{Message, TransportError},
 };
 
 /// Asks for one message of a stream.

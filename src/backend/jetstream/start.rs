@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     backend::WatchRequest,
-    client::{ConnectionState, ConnectionStatus},
     kv::{Deliver, ServiceError},
     platform::{self, Instant},
+    random::Random,
+    status::{ConnectionState, ConnectionStatus},
     transport::Subscription,
 };
 
@@ -328,9 +329,7 @@ pub(super) async fn connected(
 /// consumer sends: an inbox itself would be a tenth of a first load of small values.
 fn short_name(inbox: &str) -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    let mut hasher = DefaultHasher::new();
-    inbox.hash(&mut hasher);
-    let mut hash = hasher.finish();
+    let mut hash = hash(inbox);
     // Fifty bits, a few more than servers take for the names that they give.
     let mut name = String::with_capacity(10);
     for _ in 0..10 {
@@ -340,34 +339,30 @@ fn short_name(inbox: &str) -> String {
     name
 }
 
+fn hash(inbox: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    inbox.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Longer and longer pauses, never the same ones for two watches.
 struct Pauses {
     longest: Duration,
-    seed: u64,
+    random: Random,
 }
 
 impl Pauses {
-    /// Any text that nobody else has makes the pauses differ from theirs.
-    fn new(seed: &str) -> Self {
-        // FNV-1a
-        let seed = seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+    /// An inbox that nobody else has makes the pauses differ from theirs.
+    fn new(inbox: &str) -> Self {
         Self {
             longest: FIRST_PAUSE,
-            seed,
+            random: Random::new(hash(inbox)),
         }
     }
 
     /// Between half of the longest and the longest, which doubles each time.
     fn next(&mut self) -> Duration {
-        // xorshift64
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        let part = (self.seed >> 40) as u32;
-        let half = self.longest / 2;
-        let pause = half + half.mul_f64(f64::from(part) / f64::from(1u32 << 24));
+        let pause = self.random.pause(self.longest / 2, self.longest);
         self.longest = (self.longest * 2).min(LONGEST_PAUSE);
         pause
     }

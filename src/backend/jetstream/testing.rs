@@ -7,9 +7,9 @@ use futures::{FutureExt, future, future::BoxFuture};
 use tokio::sync::watch;
 
 use crate::{
-    client::{ConnectionState, ConnectionStatus},
-    message::{Message, Outbound},
-    transport::{Subscription, Transport, TransportError},
+    message::{Message, Outbound, TransportError},
+    status::{ConnectionState, ConnectionStatus},
+    transport::{Subscription, Transport},
 };
 
 /// Gives every request the same answer, or none.

@@ -24,12 +24,11 @@ use super::{
 };
 use crate::{
     backend::{WatchEvent, WatchRequest},
-    client::{ConnectionState, ConnectionStatus},
     headers::Headers,
     kv::{Deliver, Entry, Key, Operation, ServiceError},
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     platform::{self, Instant},
-    transport::TransportError,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 /// A watch under way.
@@ -280,10 +279,9 @@ impl Watch {
         );
         match &mut self.keys {
             Keys::Live(tracker) => {
-                tracker.note(&entry.key, !entry.is_removal());
-                if self.current {
-                    tracker.settle();
-                }
+                let latest = self.plan.request.deliver == Deliver::Latest;
+                let first_load = latest && !self.current && !self.interrupted;
+                tracker.note(&entry.key, !entry.is_removal(), first_load);
             }
             Keys::Shown(shown) => {
                 if !shown.is_new(&entry.key) {
@@ -442,11 +440,7 @@ pub(super) fn is_final(error: &ServiceError) -> bool {
 
 /// Lists the keys that there are, values left out, and shows them to the tracker.
 async fn sweep(plan: Arc<Plan>, mut tracker: Tracker) -> (Tracker, Result<(), ServiceError>) {
-    let request = WatchRequest {
-        deliver: Deliver::Latest,
-        metadata_only: true,
-        once: true,
-    };
+    let request = WatchRequest::listing(true);
     let listing = Plan::new(Arc::clone(&plan.bucket), plan.filters.clone(), request);
     let mut listing = match Watch::begin_with(listing, Keys::Nothing).await {
         Ok(listing) => listing,

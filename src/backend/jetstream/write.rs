@@ -17,8 +17,7 @@ use crate::{
         Conflict, Expect, InvalidOption, Key, KvWriteError, PutOptions, Removal, RemoveOptions,
         ServiceError,
     },
-    message::Outbound,
-    transport::TransportError,
+    message::{Outbound, TransportError},
 };
 
 /// How often a create may find that the removal it goes over has become another one.
@@ -135,18 +134,7 @@ impl Bucket {
         if self.has_markers() || self.ask_for_markers().await? {
             return Ok(());
         }
-        Err(self.no_ttl())
-    }
-
-    fn no_ttl(&self) -> ServiceError {
-        ServiceError::Unsupported {
-            feature: "a time to live per key",
-            remedy: format!(
-                "bucket {} has no limit markers: set `limit_markers` with \
-                 `create_or_update_bucket`, on server 2.11 or newer",
-                self.name
-            ),
-        }
+        Err(ServiceError::no_ttl(&self.name))
     }
 
     /// Sends a write, and says what became of it.
@@ -227,7 +215,7 @@ impl Bucket {
                 size,
                 limit: 0, // the bucket's, which the server does not say
             },
-            code::TTL_DISABLED => self.no_ttl().into(),
+            code::TTL_DISABLED => ServiceError::no_ttl(&self.name).into(),
             code::TTL_INVALID => InvalidOption::new("ttl", error.description).into(),
             _ => refused(error, Some(&self.name)).into(),
         }

@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchRequest},
-    client::ConnectionStatus,
     headers::Headers,
     kv::{
         BucketConfig, BucketError, BucketName, BucketStatus, Conflict, Entry, Expect, Key,
         KeyFilter, KvReadError, KvWriteError, LimitMarkers, Operation, PutOptions, Read, Removal,
         RemoveOptions, ServiceError,
     },
+    status::ConnectionStatus,
 };
 
 /// Whether a bucket is there.
@@ -190,7 +190,7 @@ impl Bucket {
                 return Err(too_large(size::MAX_PAYLOAD));
             }
             if write.ttl.is_some() && config.limit_markers == LimitMarkers::Off {
-                return Err(self.without_markers().into());
+                return Err(ServiceError::no_ttl(&self.name).into());
             }
             if !holds {
                 return Err(KvWriteError::Conflict(Conflict {
@@ -214,17 +214,6 @@ impl Bucket {
                 })
             })
         })?
-    }
-
-    fn without_markers(&self) -> ServiceError {
-        ServiceError::Unsupported {
-            feature: "time to live",
-            remedy: format!(
-                "bucket {} was made without limit markers; give it some with \
-                 `BucketConfig::limit_markers` and `create_or_update_bucket`",
-                self.name
-            ),
-        }
     }
 
     fn status(&self) -> Result<BucketStatus, ServiceError> {

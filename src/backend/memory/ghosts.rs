@@ -5,7 +5,8 @@
 //! would believe for ever in a value that expired. So a removal that goes unread stays here, for
 //! the watches that were there when it happened, until they have read it.
 //!
-//! There is one at most for each key, and none where no watch is behind.
+//! A watch need only be told of keys that were there when it last read: whatever came and went since it
+//! was never shown. So there is one at most for each such key, and none where no watch is behind.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,8 +21,14 @@ pub(super) struct Ghosts {
     /// The last revision that each watch has read.
     readers: BTreeMap<u64, u64>,
     last_reader: u64,
-    removals: BTreeMap<u64, Stored>,
+    removals: BTreeMap<u64, Ghost>,
     by_key: HashMap<Key, u64>,
+}
+
+#[derive(Debug)]
+struct Ghost {
+    removal: Stored,
+    born: u64,
 }
 
 impl Ghosts {
@@ -34,58 +41,78 @@ impl Ghosts {
 
     /// A watch has read up to this revision.
     pub(super) fn read(&mut self, reader: u64, at: u64) {
-        if let Some(was) = self.readers.get_mut(&reader)
-            && *was < at
+        if let Some(read) = self.readers.get_mut(&reader)
+            && *read < at
         {
-            *was = at;
-            self.tidy();
+            let was = std::mem::replace(read, at);
+            self.tidy(was, at);
         }
     }
 
     /// A watch ends.
     pub(super) fn leave(&mut self, reader: u64) {
-        self.readers.remove(&reader);
-        self.tidy();
+        if let Some(was) = self.readers.remove(&reader) {
+            self.tidy(was, u64::MAX);
+        }
     }
 
-    /// A removal has gone from the log, and with it the last that was known of its key.
-    pub(super) fn keep(&mut self, revision: u64, removal: Stored) {
-        if self.readers.values().any(|read| *read < revision) {
+    /// A removal has gone from the log, and with it the last that was known of its key, which was there
+    /// since the revision `born`.
+    pub(super) fn keep(&mut self, revision: u64, removal: Stored, born: u64) {
+        if self.is_missed(born, revision) {
             self.by_key.insert(removal.key.clone(), revision);
-            self.removals.insert(revision, removal);
+            self.removals.insert(revision, Ghost { removal, born });
         }
     }
 
-    /// A key is written again: whoever is behind learns from that.
-    pub(super) fn forget(&mut self, key: &Key) {
-        if let Some(revision) = self.by_key.remove(key) {
-            self.removals.remove(&revision);
-        }
+    /// A key is written again: whoever is behind learns from that. Answers since when the key was there,
+    /// for those who are behind.
+    pub(super) fn forget(&mut self, key: &Key) -> Option<u64> {
+        let revision = self.by_key.remove(key)?;
+        self.removals.remove(&revision).map(|ghost| ghost.born)
     }
 
     pub(super) fn get(&self, revision: u64) -> Option<&Stored> {
-        self.removals.get(&revision)
+        self.removals.get(&revision).map(|ghost| &ghost.removal)
     }
 
     /// Those after `cursor` and up to `end`, in order.
     pub(super) fn between(&self, cursor: u64, end: u64) -> impl Iterator<Item = (u64, &Stored)> {
+        self.range(cursor, end)
+            .map(|(revision, ghost)| (revision, &ghost.removal))
+    }
+
+    fn range(&self, cursor: u64, end: u64) -> impl Iterator<Item = (u64, &Ghost)> {
         let range = (Bound::Excluded(cursor), Bound::Unbounded);
         self.removals
             .range(range)
-            .map(|(revision, removal)| (*revision, removal))
+            .map(|(revision, ghost)| (*revision, ghost))
             .take_while(move |(revision, _)| *revision <= end)
     }
 
-    /// Lets go of what every watch has read.
-    fn tidy(&mut self) {
-        if self.removals.is_empty() {
-            return;
-        }
-        let read = self.readers.values().min().copied().unwrap_or(u64::MAX);
-        while let Some(first) = self.removals.first_entry()
-            && *first.key() <= read
-        {
-            self.by_key.remove(&first.remove().key);
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.removals.len()
+    }
+
+    /// Whether a watch may have been shown a key, and not that it is gone.
+    fn is_missed(&self, born: u64, gone: u64) -> bool {
+        self.readers
+            .values()
+            .any(|read| (born..gone).contains(read))
+    }
+
+    /// A watch that had read up to `was` is now at `at`: lets go of what only it had yet to read.
+    fn tidy(&mut self, was: u64, at: u64) {
+        let read: Vec<u64> = self
+            .range(was, at)
+            .filter(|(revision, ghost)| !self.is_missed(ghost.born, *revision))
+            .map(|(revision, _)| revision)
+            .collect();
+        for revision in read {
+            if let Some(ghost) = self.removals.remove(&revision) {
+                self.by_key.remove(&ghost.removal.key);
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Stored {
 /// Which revisions a key has: the ends of the chain, and its length.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
+    /// Since when the key is there; for watches that are behind, since it was last shown to them.
+    born: u64,
     first: u64,
     last: u64,
     len: u64,
@@ -100,13 +102,11 @@ impl Log {
         self.last
     }
 
-    /// The first revision that is still there; one after the last where none is.
+    /// The first revision that is still there; 0 where none is.
     pub(super) fn first(&self) -> u64 {
-        match self.entries.first_key_value() {
-            Some((first, _)) => *first,
-            None if self.last == 0 => 0,
-            None => self.last + 1,
-        }
+        self.entries
+            .first_key_value()
+            .map_or(0, |(first, _)| *first)
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -182,21 +182,17 @@ impl Log {
         {
             return Err(Full);
         }
-        Ok(self.store(write, size, self.now))
+        Ok(self.store(write, size, self.now, None))
     }
 
     /// Lets everything go whose time has come by `now`, and leaves markers as a server would.
-    /// Answers whether anything changed.
-    pub(super) fn advance(&mut self, now: SystemTime) -> bool {
+    pub(super) fn advance(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
-        let mut changed = false;
         while let Some(&(deadline, seq)) = self.deadlines.first()
             && deadline <= self.now
         {
-            changed = true;
             self.expire(seq, deadline);
         }
-        changed
     }
 
     /// Removes the revisions of a key that are older than `before`.
@@ -205,8 +201,8 @@ impl Log {
             && chain.first < before
         {
             let seq = chain.first;
-            if let Some(entry) = self.remove(seq) {
-                self.haunt(seq, entry);
+            if let Some((entry, born)) = self.remove(seq) {
+                self.haunt(seq, entry, born);
             }
         }
     }
@@ -235,13 +231,13 @@ impl Log {
     /// a marker itself.
     fn expire(&mut self, seq: u64, at: SystemTime) {
         let markers = self.config.limit_markers.duration();
-        let Some(entry) = self.remove(seq) else {
+        let Some((entry, born)) = self.remove(seq) else {
             return;
         };
         let marker = matches!(entry.operation, Operation::Expire | Operation::Purge);
         if let Some(ttl) = markers
             && !marker
-            && !self.keys.contains_key(&entry.key)
+            && born.is_some()
         {
             let write = Write {
                 key: entry.key,
@@ -259,23 +255,26 @@ impl Log {
             // A server short of room keeps the expired value until there is some; here a marker
             // always fits.
             let size = self.size(&write);
-            self.store(write, size, at);
+            self.store(write, size, at, born);
         } else {
-            self.haunt(seq, entry);
+            self.haunt(seq, entry, born);
         }
     }
 
     /// Keeps a removal for watches that are behind, where nothing else tells them of it.
-    fn haunt(&mut self, seq: u64, entry: Stored) {
-        if entry.operation.is_removal() && !self.keys.contains_key(&entry.key) {
-            self.ghosts.keep(seq, entry);
+    fn haunt(&mut self, seq: u64, entry: Stored, born: Option<u64>) {
+        if let Some(born) = born
+            && entry.operation.is_removal()
+        {
+            self.ghosts.keep(seq, entry, born);
         }
     }
 
-    fn store(&mut self, write: Write, size: u64, created: SystemTime) -> u64 {
+    /// Stores a revision of a key that is there, new, or was there since the revision `born` until now.
+    fn store(&mut self, write: Write, size: u64, created: SystemTime, born: Option<u64>) -> u64 {
         self.last += 1;
         let seq = self.last;
-        self.ghosts.forget(&write.key);
+        let born = self.ghosts.forget(&write.key).or(born).unwrap_or(seq);
         // As a server does: a value that went before the marker of an earlier one of its key would
         // go without a marker of its own.
         let ttl = match (write.ttl, self.config.limit_markers.duration()) {
@@ -285,6 +284,7 @@ impl Log {
         let deadline = deadline(&self.config, created, ttl);
         self.deadlines.extend(deadline.map(|at| (at, seq)));
         let chain = self.keys.entry(write.key.clone()).or_insert(Chain {
+            born,
             first: seq,
             last: 0,
             len: 0,
@@ -328,8 +328,9 @@ impl Log {
         }
     }
 
-    /// Takes a revision out and joins its neighbours.
-    fn remove(&mut self, seq: u64) -> Option<Stored> {
+    /// Takes a revision out and joins its neighbours. Where it was the only one of its key, answers since
+    /// when the key was there.
+    fn remove(&mut self, seq: u64) -> Option<(Stored, Option<u64>)> {
         let entry = self.entries.remove(&seq)?;
         self.removals += 1;
         self.bytes -= entry.size;
@@ -342,6 +343,7 @@ impl Log {
         if let Some(next) = self.entries.get_mut(&entry.next) {
             next.previous = entry.previous;
         }
+        let mut born = None;
         if let Some(chain) = self.keys.get_mut(&entry.key) {
             chain.len -= 1;
             if chain.first == seq {
@@ -351,10 +353,11 @@ impl Log {
                 chain.last = entry.previous;
             }
             if chain.len == 0 {
+                born = Some(chain.born);
                 self.keys.remove(&entry.key);
             }
         }
-        Some(entry)
+        Some((entry, born))
     }
 
     fn size(&self, write: &Write) -> u64 {

@@ -48,8 +48,8 @@ use futures::{FutureExt, StreamExt, future, future::BoxFuture, stream, stream::B
 use self::{bucket::Handle, registry::Registry};
 use super::{Backend, Buckets, CreateMode};
 use crate::{
-    client::ConnectionStatus,
     kv::{BucketConfig, BucketError, BucketName, ServiceError},
+    status::ConnectionStatus,
 };
 
 pub use self::clock::{Clock, ManualClock, SystemClock};

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     backend::CreateMode,
-    client::{ConnectionState, ConnectionStatus},
     kv::{BucketConfig, BucketError, BucketName, ServiceError},
+    status::{ConnectionState, ConnectionStatus},
 };
 
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! A watch: a cursor into the log.
 //!
 //! Nothing is queued for a watcher. It reads on from its cursor when it is polled, so one that is
-//! slow skips what was superseded meanwhile, as it would with a server, and costs no memory.
+//! slow skips what was superseded meanwhile, as it would with a server. What it costs is at most one
+//! removal for each key that it was shown and that is gone since, kept in [`Ghosts`](super::ghosts).
 
 use std::{pin::pin, sync::Arc, time::SystemTime};
 

@@ -2,10 +2,10 @@
 
 use super::{ANSWERS, CloseReason, Connection, Output, Stage, State};
 use crate::{
-    client::ConnectionState,
+    message::TransportError,
     platform::Instant,
     protocol::{Parser, encoder, liveness::Liveness},
-    transport::TransportError,
+    status::ConnectionState,
 };
 
 impl Connection {
@@ -37,6 +37,16 @@ impl Connection {
         }
     }
 
+    /// There are no credentials to show. Whoever keeps them may be away, as a server may.
+    pub(super) fn without_login(&mut self, reason: &str, now: Instant) {
+        if self.epoch == 0 && self.pool_is_used_up(1) {
+            self.finish(CloseReason::Unauthorized(reason.to_owned()));
+        } else {
+            self.disconnect(reason, now);
+        }
+    }
+
+    /// The server does not let us in.
     pub(super) fn unauthorized(&mut self, reason: &str, now: Instant) {
         self.auth_failures += 1;
         // Credentials that a callback finds may be good the next time, but not the time after.
@@ -66,13 +76,7 @@ impl Connection {
         } else {
             self.pool.failed();
         }
-        let failures = self.pool.failures();
-        let given_up = match self.config.reconnect.attempts {
-            _ if self.epoch == 0 && self.pool_is_used_up(0) => true,
-            Some(attempts) => failures > 0 && failures >= attempts,
-            None => false,
-        };
-        if given_up {
+        if self.epoch == 0 && self.pool_is_used_up(0) {
             return self.finish(CloseReason::Unreachable(reason.to_owned()));
         }
         let delay = self.pool.delay(&self.config.reconnect, &mut self.random);

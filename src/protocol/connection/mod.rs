@@ -12,7 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    Config, Parser, Pool, Random, RequestId, ServerInfo, ServerOp, ServerUrl,
+    Config, Parser, Pool, RequestId, ServerInfo, ServerOp, ServerUrl,
     auth::Login,
     encoder,
     info::Connect,
@@ -20,12 +20,12 @@ use super::{
     requests::{Requests, Waiting},
 };
 use crate::{
-    client::ConnectionState,
     kv::BoxError,
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     platform::Instant,
+    random::Random,
     sorted::SortedMap,
-    transport::TransportError,
+    status::ConnectionState,
 };
 
 /// The subscription to the answers of all requests.
@@ -66,7 +66,7 @@ pub(crate) enum CloseReason {
     /// The server refused the credentials, or they could not be found.
     #[error("not let in: {0}")]
     Unauthorized(String),
-    /// As many attempts failed as were allowed; this is what became of the last.
+    /// The first attempt failed with every server; this is what became of the last.
     #[error("cannot connect: {0}")]
     Unreachable(String),
 }
@@ -280,7 +280,7 @@ impl Connection {
         };
         let login = match login {
             Ok(login) => login,
-            Err(error) => return self.unauthorized(&error.to_string(), now),
+            Err(error) => return self.without_login(&error.to_string(), now),
         };
         let connect = Connect {
             verbose: false,
@@ -289,7 +289,7 @@ impl Connection {
             lang: "rust",
             version: env!("CARGO_PKG_VERSION"),
             protocol: 1,
-            echo: self.config.echo,
+            echo: true,
             headers: self.info.headers,
             no_responders: self.info.headers,
             name: self.config.name.as_deref(),

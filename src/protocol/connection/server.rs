@@ -4,10 +4,9 @@ use bytestring::ByteString;
 
 use super::{ANSWERS, Connection, MOVE_TIMEOUT, Output, Stage, State};
 use crate::{
-    message::Message,
+    message::{Message, TransportError},
     platform::Instant,
     protocol::{CloseReason, ParseError, RequestId, ServerInfo, ServerOp, encoder},
-    transport::TransportError,
 };
 
 impl Connection {

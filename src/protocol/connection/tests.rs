@@ -337,6 +337,23 @@ fn two_refusals_in_a_row_are_the_end() {
 }
 
 #[test]
+fn credentials_that_cannot_be_had_are_no_refusal() {
+    let mut talk = Talk::connected();
+    talk.client.lost("gone", talk.now);
+    for _ in 0..9 {
+        talk.pass_to_deadline();
+        talk.client.opened();
+        talk.hear(INFO);
+        talk.client.login(Err("sealed".into()), talk.now);
+        talk.collect();
+    }
+    assert!(!talk.has(|o| matches!(o, Output::Closed(_))));
+    talk.pass_to_deadline();
+    talk.handshake();
+    assert!(talk.has(|o| matches!(o, Output::State(ConnectionState::Connected, 2))));
+}
+
+#[test]
 fn the_first_connect_tries_every_server_once() {
     let mut talk = Talk::new(&["ws://a", "ws://b"]);
     talk.client.lost("no", talk.now);

@@ -23,11 +23,11 @@ use tokio::{
 
 pub(crate) use self::connect::{adopt, connect};
 use self::monitor::{Ahead, Monitor};
-use super::{Subscription, Transport, TransportError};
+use super::{Subscription, Transport};
 use crate::{
-    client::{ConnectionState, ConnectionStatus},
+    status::{ConnectionState, ConnectionStatus},
     headers::Headers,
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     options::ConnectOptions,
 };
 

@@ -11,10 +11,10 @@ use async_nats::{Event, ServerError, connection::State};
 use tokio::sync::watch;
 
 use crate::{
-    client::{ConnectionState, ConnectionStatus},
+    message::TransportError,
+    status::{ConnectionState, ConnectionStatus},
     kv::ServiceError,
     platform,
-    transport::TransportError,
 };
 
 /// How often an adopted connection is looked at, whose events somebody else gets.

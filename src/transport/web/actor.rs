@@ -21,9 +21,8 @@ use super::{
     socket::Socket as _,
 };
 use crate::{
-    client::{ConnectionState, ConnectionStatus},
     kv::BoxError,
-    message::Message,
+    message::{Message, TransportError},
     options::CredentialsProvider,
     platform::{self, Instant, Socket, SystemTime, WakeUps},
     protocol::{
@@ -31,7 +30,7 @@ use crate::{
         auth::{self, Login},
     },
     sorted::SortedMap,
-    transport::TransportError,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 /// A frame larger than two of these is copied in pieces of this size, so that whoever keeps one

@@ -13,10 +13,11 @@ use super::{
     actor::{Actor, Caller},
 };
 use crate::{
-    client::{ConnectError, ConnectionState, ConnectionStatus, without_secrets},
+    client::{ConnectError, without_secrets},
     options::ConnectOptions,
     platform::{self, Instant},
     protocol::{CloseReason, Config, Connection, ServerUrl},
+    status::{ConnectionState, ConnectionStatus},
     transport::Transport,
 };
 

@@ -45,12 +45,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::connect::connect;
 use self::queue::Consumer;
-use super::{Subscription, Transport, TransportError};
+use super::{Subscription, Transport};
 use crate::{
-    client::{ConnectionState, ConnectionStatus},
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     platform::{self, Instant},
     protocol::encoder,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 /// A connection over this crate's own protocol.

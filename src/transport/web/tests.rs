@@ -8,10 +8,11 @@ use harness::NatsServer;
 
 use super::connect;
 use crate::{
-    client::{ConnectError, ConnectionState},
-    message::Outbound,
+    client::ConnectError,
+    status::ConnectionState,
+    message::{Outbound, TransportError},
     options::ConnectOptions,
-    transport::{Transport, TransportError},
+    transport::Transport,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -158,3 +158,37 @@ fn a_watch_that_was_not_polled_still_learns_what_expired() {
     // Removals of what was never told are told too: they cost nothing and hide nothing.
     assert_eq!(drain(&mut unread), ["|", "a!@3+0"]);
 }
+
+#[test]
+fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
+    let fixture = plain();
+    let kept = || {
+        let bucket = fixture.buckets.registry.find(fixture.bucket.bucket());
+        let bucket = bucket.unwrap();
+        bucket.look(|log, _| log.ghosts.len()).unwrap()
+    };
+    fixture.put_with("shown", "1", ttl(1)).unwrap();
+    let mut unread = fixture.watch(&[">"], Deliver::Latest, false);
+    let mut behind = fixture.watch(&[">"], Deliver::Latest, false);
+    for round in 0..100 {
+        fixture
+            .put_with(&format!("k.{round}"), "1", ttl(1))
+            .unwrap();
+        drain(&mut behind);
+        // The values go, and after another second their markers.
+        fixture.clock.advance(SECOND * 60);
+        // The key that both were shown, and that of this round.
+        assert_eq!(kept(), 2, "{round}");
+    }
+    // It comes back, and goes again, while nobody reads.
+    fixture.put_with("shown", "2", ttl(1)).unwrap();
+    fixture.clock.advance(SECOND * 60);
+    drain(&mut behind);
+    assert_eq!(kept(), 1);
+    let last = now(fixture.bucket.status()).unwrap().last_revision;
+    assert_eq!(
+        drain(&mut unread),
+        ["|".to_owned(), format!("shown!@{last}+0")]
+    );
+    assert_eq!(kept(), 0);
+}

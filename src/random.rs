@@ -1,5 +1,7 @@
 //! Random numbers for jitter and shuffling, from a seed, so that a simulation can repeat itself.
 
+use std::time::Duration;
+
 /// A small generator (`SplitMix64`). Not for secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -23,6 +25,12 @@ impl Random {
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The bias is beyond notice for the small limits here.
         self.next().checked_rem(limit).unwrap_or(0)
+    }
+
+    /// A pause between two lengths, so that many who wait for the same do not come at once.
+    pub(crate) fn pause(&mut self, least: Duration, most: Duration) -> Duration {
+        let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
+        least + Duration::from_micros(self.below(spread.saturating_add(1)))
     }
 
     /// Puts a slice in a random order.
