@@ -5,7 +5,7 @@
  */
 import { type Duration, millis } from "./duration.js";
 import { Batch, Entry } from "./entry.js";
-import { call, check, ConflictError, EncodeError, ShizukuError } from "./errors.js";
+import { call, check, ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
 import { Live } from "./live.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
@@ -159,7 +159,7 @@ export class Store {
    */
   async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
-    const expect = options.previousSeq ?? Expect.any;
+    const expect = expected(options);
     return call(() => this.#raw.put(key, bytesOf(key, value), expect, ttl));
   }
 
@@ -188,7 +188,8 @@ export class Store {
     revision: number,
     options: Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
-    return this.put(key, value, { ...options, previousSeq: revision });
+    // Here a revision that is left out must not mean any.
+    return this.put(key, value, { ...options, previousSeq: whole("revision", revision) });
   }
 
   /**
@@ -215,13 +216,15 @@ export class Store {
 
   /** Deletes a key, keeping its history, and answers the revision of the removal. */
   async delete(key: string, options: DeleteOptions = {}): Promise<number> {
-    return call(() => this.#raw.remove(key, false, options.previousSeq ?? Expect.any, 0));
+    const expect = expected(options);
+    return call(() => this.#raw.remove(key, false, expect, 0));
   }
 
   /** Deletes a key together with its history, and answers the revision of the removal. */
   async purge(key: string, options: PurgeOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
-    return call(() => this.#raw.remove(key, true, options.previousSeq ?? Expect.any, ttl));
+    const expect = expected(options);
+    return call(() => this.#raw.remove(key, true, expect, ttl));
   }
 
   /** Clears away the markers of keys that were removed longer ago than this; 0 means all. */
@@ -257,7 +260,7 @@ export class Store {
     check(options.signal);
     const raw = await this.#watch(
       options.key ?? ">",
-      options.resumeFromRevision ?? deliver(options.include),
+      start(options),
       options.ignoreDeletes ?? false,
       options.headers_only ?? false,
       false,
@@ -324,18 +327,30 @@ function list(keys: string | readonly string[]): string[] {
   return typeof keys === "string" ? [keys] : [...keys];
 }
 
-function deliver(include: KvWatchInclude | undefined): number {
+/** What a write is conditional on, as the bindings take it. */
+function expected({ previousSeq }: DeleteOptions): number {
+  return previousSeq === undefined ? Expect.any : whole("previousSeq", previousSeq);
+}
+
+/** What a watch begins with, as the bindings take it. */
+function start({ include = "", resumeFromRevision }: WatchOptions): number {
+  if (resumeFromRevision !== undefined) return whole("resumeFromRevision", resumeFromRevision);
   switch (include) {
     case "history":
       return Deliver.history;
     case "updates":
       return Deliver.updates;
     case "":
-    case undefined:
       return Deliver.latest;
     default:
-      throw new ShizukuError("invalid_option", `invalid include: ${JSON.stringify(include)}`);
+      throw new InvalidOptionError(`invalid include: ${JSON.stringify(include)}`);
   }
+}
+
+/** A revision as it was given: what is below 0 means something else to the bindings. */
+function whole(option: string, revision: number): number {
+  if (Number.isSafeInteger(revision) && revision >= 0) return revision;
+  throw new InvalidOptionError(`invalid ${option}: ${String(revision)} is no revision`);
 }
 
 function bytesOf(key: string, value: Payload): Uint8Array {
