@@ -41,17 +41,15 @@ impl RawStore {
         self.store.bucket().as_ref().to_owned()
     }
 
-    /// A promise of a batch with one entry, or of `undefined`. Revision 0 means the last one.
-    pub fn get(&self, key: String, revision: f64, leader: bool) -> Promise {
+    /// A promise of a batch with one entry, or of `undefined`. No revision means the last one.
+    pub fn get(&self, key: String, revision: Option<f64>, leader: bool) -> Promise {
         let store = self.store.clone();
         promise(async move {
-            let entry = match whole(revision) {
-                Some(0) => {
-                    let read = if leader { Read::Leader } else { Read::Any };
-                    store.entry_with(key, read).await?
-                }
-                Some(revision) => store.entry_at(key, revision).await?,
-                None => return Err(wrong("revision", "a whole number is needed")),
+            let read = if leader { Read::Leader } else { Read::Any };
+            let entry = match revision.map(whole) {
+                None => store.entry_with(key, read).await?,
+                Some(Some(revision)) => store.entry_at_with(key, revision, read).await?,
+                Some(None) => return Err(wrong("revision", "a whole number is needed")),
             };
             Ok(entry.map_or(JsValue::UNDEFINED, |entry| pack::one(&entry).into()))
         })

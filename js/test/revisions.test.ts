@@ -41,6 +41,34 @@ test("a watch that begins with no revision is refused", async () => {
   }
 });
 
+test("a read asks whom it is told to ask, by revision too, and there is no revision 0", async () => {
+  const first = await store.put("read", "one");
+  await store.put("read", "two");
+  const { send } = WebSocket.prototype;
+  let asked = "";
+  WebSocket.prototype.send = function (data) {
+    asked += new TextDecoder().decode(data as Uint8Array);
+    send.call(this, data);
+  };
+  const read = async (options: Shizuku.GetOptions): Promise<[string | undefined, boolean]> => {
+    asked = "";
+    const entry = await store.get("read", options);
+    return [entry?.string(), asked.includes("STREAM.MSG.GET")];
+  };
+  try {
+    assert.deepEqual(await read({}), ["two", false]);
+    assert.deepEqual(await read({ leader: true }), ["two", true]);
+    assert.deepEqual(await read({ revision: first }), ["one", false]);
+    assert.deepEqual(await read({ revision: first, leader: true }), ["one", true]);
+    assert.deepEqual(await read({ revision: 0 }), [undefined, false]);
+  } finally {
+    WebSocket.prototype.send = send;
+  }
+  for (const revision of wrong.slice(0, -1)) {
+    await assert.rejects(store.get("read", { revision }), { code: "invalid_option" }, `get ${revision}`);
+  }
+});
+
 test("0 is the revision of what was never written", async () => {
   const first = await store.put("zero", "one", { previousSeq: 0 });
   await assert.rejects(store.update("zero", "two", 0), { code: "conflict", expected: 0, actual: first });

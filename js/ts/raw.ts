@@ -21,7 +21,11 @@ export type ConnectionState = "connected" | "disconnected" | "closed";
 /** A bucket. `expect` is a revision, or one of {@link Expect}. */
 export interface RawStore {
   bucket(): string;
-  get(key: string, revision: number, leader: boolean): Promise<Uint8Array | undefined>;
+  get(
+    key: string,
+    revision: number | undefined,
+    leader: boolean,
+  ): Promise<Uint8Array | undefined>;
   getMany(keys: string[]): Promise<Uint8Array>;
   put(key: string, value: Uint8Array, expect: number, ttl: number): Promise<number>;
   remove(key: string, purge: boolean, expect: number, ttl: number): Promise<number>;

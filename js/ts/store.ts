@@ -18,9 +18,12 @@ export type Payload = Uint8Array | string;
 
 /** How to read. */
 export interface GetOptions {
-  /** This revision instead of the last one. */
+  /** This revision instead of the last one; none is 0. */
   readonly revision?: number;
-  /** Asks the leader, which sees every write that was acknowledged before. */
+  /**
+   * Asks the leader, which sees every write that was acknowledged before. Any other replica may not
+   * have it yet, by revision too.
+   */
   readonly leader?: boolean;
 }
 
@@ -139,7 +142,7 @@ export class Store {
    */
   async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
     const bytes = await call(() =>
-      this.#raw.get(key, options.revision ?? 0, options.leader ?? false),
+      this.#raw.get(key, options.revision, options.leader ?? false),
     );
     if (bytes === undefined) return null;
     const entry = new Batch(this.bucket, bytes).next<T>(false);
