@@ -118,6 +118,23 @@ test("a live value of a type", async () => {
   live.close();
 });
 
+test("what a listener throws is an uncaught exception, where there is nothing to report it to", async () => {
+  const live = store.live("thrown");
+  await live.ready;
+  const uncaught = new Promise<Error>((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  const unsubscribe = live.subscribe(() => {
+    throw new RangeError("a fault of the listener");
+  });
+  await store.put("thrown", "1");
+  assert.equal((await uncaught).message, "a fault of the listener");
+  unsubscribe();
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.deepEqual([live.status, live.value], ["current", 1]);
+  live.close();
+});
+
 test("times are read as people write them", async () => {
   await store.put("ttl", "x", { ttl: "2s" });
   await assert.rejects(store.put("ttl", "x", { ttl: "2 weeks" as "2s" }), { code: "invalid_option" });

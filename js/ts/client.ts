@@ -6,6 +6,7 @@
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
 import { call, check, toError } from "./errors.js";
+import { tell } from "./listeners.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
 
@@ -134,7 +135,10 @@ export class Client {
     return call(() => this.#raw.destroy(bucket));
   }
 
-  /** Calls `listener` at every change of the connection, until the answer is called. */
+  /**
+   * Calls `listener` at every change of the connection, until the answer is called. What it throws is
+   * reported as an error that nobody caught.
+   */
   readonly subscribe = (listener: (event: ConnectionEvent) => void): (() => void) => {
     const own = (event: ConnectionEvent): void => {
       listener(event);
@@ -208,7 +212,7 @@ export class Client {
   }
 
   #tell(event: ConnectionEvent): void {
-    for (const listener of [...this.#listeners]) listener(event);
+    tell(this.#listeners, event);
   }
 }
 

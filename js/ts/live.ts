@@ -7,6 +7,7 @@ import { type Codec, decode } from "./codec.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import type { Entry } from "./entry.js";
 import { ClosedError, type ShizukuError, toError } from "./errors.js";
+import { tell } from "./listeners.js";
 import type { Watch, WatchHooks } from "./watch.js";
 
 /**
@@ -81,7 +82,10 @@ export class Live<T> {
     return this.#error;
   }
 
-  /** Calls `listener` after every change of anything here, until the answer is called. */
+  /**
+   * Calls `listener` after every change of anything here, until the answer is called. What it throws is
+   * reported as an error that nobody caught.
+   */
   readonly subscribe = (listener: () => void): (() => void) => {
     const own = (): void => {
       listener();
@@ -159,6 +163,6 @@ export class Live<T> {
   }
 
   #tell(): void {
-    for (const listener of [...this.#listeners]) listener();
+    tell(this.#listeners);
   }
 }
