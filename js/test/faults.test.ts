@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { Page } from "playwright-core";
-import { bucket, start } from "./support/nats.js";
+import { act, bucket, start } from "./support/nats.js";
 import { world } from "./support/world.js";
 
 const here = world();
@@ -167,6 +167,30 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
     "connected",
   ]);
   assert.match(String(seen.thrown), /authentication.*no login/);
+});
+
+test("a callback for credentials that never answers keeps no later connect from asking again", async () => {
+  const server = await start({ user: "app", password: "secret" });
+  const seen = await page.evaluate(async (url) => {
+    let calls = 0;
+    const client = await window.shizuku.connect(url, {
+      timeout: "300ms",
+      waitOnFirstConnect: true,
+      authenticator: () => {
+        calls += 1;
+        return calls === 1 ? new Promise(() => undefined) : { user: "app", pass: "secret" };
+      },
+    });
+    const end = Date.now() + 8000;
+    while (client.state !== "connected" && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { state } = client;
+    await client.close();
+    return [state, calls];
+  }, server.ws);
+  assert.deepEqual(seen, ["connected", 2]);
+  await act("remove", server);
 });
 
 test("code that does not load is an error with its address, and may be tried again", async () => {
