@@ -59,7 +59,8 @@ export class ShizukuError extends Error {
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
+    // Not the name of the class: the shipped code has short ones.
+    this.name = "ShizukuError";
     this.code = code;
   }
 
