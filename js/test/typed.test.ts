@@ -118,6 +118,37 @@ test("a live value of a type", async () => {
   live.close();
 });
 
+test("a live value's revision is that of its value, and the error has the bad one", async () => {
+  const limits = store.typed(valibotLimits);
+  const live = limits.live("bad");
+  await live.ready;
+  const seen: unknown[] = [[live.value, live.revision]];
+  const revisions: number[] = [0];
+  const writes = [() => limits.put("bad", { max: 1 }), () => store.put("bad", "broken"), () => store.put("bad", '{"max":0}')];
+  for (const write of [...writes, () => store.delete("bad")]) {
+    const told = new Promise<void>((resolve) => {
+      const unsubscribe = live.subscribe(() => {
+        unsubscribe();
+        resolve();
+      });
+    });
+    revisions.push(await write());
+    await told;
+    const { error } = live;
+    const isBad = error instanceof shizuku.DecodeError || error instanceof shizuku.ValidationError;
+    seen.push([live.value, live.revision, isBad ? error.revision : error]);
+  }
+  live.close();
+  const [none, good, broken, refused, removal] = revisions;
+  assert.deepEqual(seen, [
+    [undefined, none],
+    [{ max: 1 }, good, undefined],
+    [{ max: 1 }, good, broken],
+    [{ max: 1 }, good, refused],
+    [undefined, removal, undefined],
+  ]);
+});
+
 test("what a listener throws is an uncaught exception, where there is nothing to report it to", async () => {
   const live = store.live("thrown");
   await live.ready;

@@ -65,7 +65,10 @@ export class Live<T> {
     return this.#value;
   }
 
-  /** The revision that `value` comes from; 0 where there never was one. */
+  /**
+   * The revision that `value` comes from, or the removal's where there is none any more; 0 where there
+   * never was one. The revision of a value that does not decode is in `error`.
+   */
   get revision(): number {
     return this.#revision;
   }
@@ -137,12 +140,12 @@ export class Live<T> {
       const value = entry.removed ? undefined : await decode(this.#codec, entry);
       if (this.#stop.signal.aborted) return;
       this.#value = value;
+      this.#revision = entry.revision;
       this.#error = undefined;
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#error = toError(error);
     }
-    this.#revision = entry.revision;
     // Of what was there before, only the last is news.
     if (this.#status !== "loading") this.#tell();
   }
