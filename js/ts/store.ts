@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
-import { Batch, Entry } from "./entry.js";
+import { Entry } from "./entry.js";
 import { call, check, ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
 import { Live } from "./live.js";
 import { Lock, type LockOptions } from "./lock.js";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Batch, type Entry } from "./entry.js";
+import { Batch } from "./batch.js";
+import type { Entry } from "./entry.js";
 import { toError } from "./errors.js";
 import { tell } from "./listeners.js";
 import type { RawWatch } from "./raw.js";
