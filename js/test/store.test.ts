@@ -248,7 +248,7 @@ test("a live value follows, and keeps the last good value", async () => {
   });
 });
 
-test("what a listener throws is reported, and harms nobody else", async () => {
+test("what a listener throws is reported, and harms nobody else", { timeout: 30_000 }, async () => {
   const own = await here.open();
   const seen = await own.evaluate(
     async ([url, name]) => {

@@ -166,6 +166,14 @@ test("what a listener throws is an uncaught exception, where there is nothing to
   live.close();
 });
 
+test("a typed update takes a time to live, as any other write", { timeout: 10_000 }, async () => {
+  const limits = store.typed(valibotLimits);
+  const first = await limits.put("ttl", { max: 1 });
+  await limits.update("ttl", { max: 2 }, first, { ttl: "1s" });
+  for await (const change of limits.watch({ key: "ttl" })) if (change.operation === "EXPIRE") break;
+  assert.equal(await limits.get("ttl"), null);
+});
+
 test("times are read as people write them", async () => {
   await store.put("ttl", "x", { ttl: "2s" });
   await assert.rejects(store.put("ttl", "x", { ttl: "2 weeks" as "2s" }), { code: "invalid_option" });

@@ -103,8 +103,11 @@ export interface StoreStatus {
   readonly ttl: number;
   /** Milliseconds that markers of expired values stand; 0 where keys cannot have a time to live. */
   readonly markerTTL: number;
+  /** Bytes, with headers; `undefined` for the server's own limit. */
   readonly maxValueSize: number | undefined;
+  /** Bytes; `undefined` for no limit. */
   readonly max_bytes: number | undefined;
+  /** How many servers hold a copy. */
   readonly replicas: number;
   readonly storage: "file" | "memory";
   readonly compression: boolean;
