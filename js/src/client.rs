@@ -250,10 +250,7 @@ fn bucket_config(name: String, given: &Options) -> Result<BucketConfig> {
         None | Some("file") => Storage::File,
         Some("memory") => Storage::Memory,
         Some(_) => {
-            return Err(Fault::new(
-                "invalid_option",
-                &"invalid storage: \"file\" or \"memory\" is needed",
-            ));
+            return Err(Fault::option("storage", "\"file\" or \"memory\""));
         }
     };
     if let Some(metadata) = given.options("metadata") {

@@ -5,7 +5,15 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { AbortedError, call, check, LockLostError, ShizukuError, toError } from "./errors.js";
+import {
+  AbortedError,
+  call,
+  check,
+  LockLostError,
+  ShizukuError,
+  toError,
+  UnsupportedError,
+} from "./errors.js";
 import type { RawGuard, RawHolder, RawStore } from "./raw.js";
 
 /** How to acquire a lock. */
@@ -57,19 +65,17 @@ export class Guard {
   readonly #raw: RawGuard;
 
   /** @internal */
-  constructor(raw: RawGuard, name: string) {
+  constructor(raw: RawGuard) {
     this.#raw = raw;
     this.token = raw.token();
     const abort = new AbortController();
     this.signal = abort.signal;
-    const { token } = this;
     this.lost = new Promise((resolve) => {
       raw
         .lost()
-        .then((reason) => {
-          if (reason === undefined) return;
-          const message = `lock ${name} (token ${token}) was lost: ${reason}`;
-          const error = new LockLostError(message, { lock: name, token, reason });
+        .then((lost) => {
+          const error = toError(lost);
+          if (!(error instanceof LockLostError)) return;
           abort.abort(error);
           resolve(error);
         })
@@ -118,7 +124,8 @@ export class Lock {
   /** @internal */
   constructor(raw: RawStore, name: string, options: LockOptions) {
     if (raw.acquire === undefined) {
-      throw new ShizukuError("unsupported", "shizuku-kv/core has no locks: import shizuku-kv");
+      const message = "shizuku-kv/core has no locks: import shizuku-kv";
+      throw new UnsupportedError(message, { feature: "locks" });
     }
     this.#raw = raw;
     this.name = name;
@@ -211,7 +218,7 @@ export class Lock {
       });
     try {
       const raw = await this.#raw.acquire?.(this.name, write, onlyTry, options, cancelled);
-      return raw === undefined ? null : new Guard(raw, this.name);
+      return raw === undefined ? null : new Guard(raw);
     } catch (error) {
       throw toError(error);
     } finally {

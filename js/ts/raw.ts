@@ -53,7 +53,8 @@ export interface RawStore {
 export interface RawGuard {
   token(): number;
   isHeld(): boolean;
-  lost(): Promise<string | undefined>;
+  /** What {@link toError} takes, once it is lost; `undefined` once it is released. */
+  lost(): Promise<unknown>;
   release(): Promise<boolean>;
 }
 

@@ -350,14 +350,14 @@ function start({ include = "", resumeFromRevision }: WatchOptions): number {
     case "":
       return Deliver.latest;
     default:
-      throw new InvalidOptionError(`invalid include: ${JSON.stringify(include)}`);
+      throw new InvalidOptionError(`invalid include: ${JSON.stringify(include)}`, { option: "include" });
   }
 }
 
 /** A revision as it was given: what is below 0 means something else to the bindings. */
 function whole(option: string, revision: number): number {
   if (Number.isSafeInteger(revision) && revision >= 0) return revision;
-  throw new InvalidOptionError(`invalid ${option}: ${String(revision)} is no revision`);
+  throw new InvalidOptionError(`invalid ${option}: ${String(revision)} is no revision`, { option });
 }
 
 function bytesOf(key: string, value: Payload): Uint8Array {
