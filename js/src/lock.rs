@@ -252,7 +252,8 @@ fn describe(holder: &Holder) -> JsValue {
     let mode = match holder.mode {
         Some(Mode::Read) => "read",
         Some(Mode::Write) => "write",
-        _ => "other",
+        Some(Mode::Permit(_)) => "permit",
+        _ => "unknown",
     };
     let since = holder.since.duration_since(UNIX_EPOCH).unwrap_or_default();
     object([

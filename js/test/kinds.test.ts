@@ -1,4 +1,4 @@
-/** What errors say to programs, in Node: names, codes and numbers, not only words. */
+/** What errors and holders say to programs, in Node: names, codes and numbers, not only words. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
@@ -137,6 +137,23 @@ test("a server that is short of something may be asked again", async () => {
   const copies = await refused(() => client.create(bucket(), { replicas: 3 }));
   assert.ok(copies instanceof shizuku.ServerError);
   assert.deepEqual([copies.code, copies.retryable], ["refused", false]);
+});
+
+test("holders of a semaphore and of a newer version are told apart", async () => {
+  const other = await wsconnect({ servers: nats.ws });
+  const write = (id: string, value: object): void => {
+    other.publish(`$KV.${store.bucket}._lock.kinds.${id}`, JSON.stringify(value));
+  };
+  write("one", { v: 1, m: "p", n: 4, l: 60, w: 0 });
+  write("two", { v: 2, m: "q" });
+  await other.flush();
+  await other.close();
+  let modes: unknown[] = [];
+  for await (const holders of store.lock("kinds").watchHolders()) {
+    modes = holders.map(({ id, mode }) => `${id} ${mode}`).sort();
+    if (modes.length === 2) break;
+  }
+  assert.deepEqual(modes, ["one permit", "two unknown"]);
 });
 
 test("how a lock was lost is a word for programs, and one for people", async () => {

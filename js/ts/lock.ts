@@ -29,7 +29,11 @@ export interface LockOptions {
 /** Somebody who holds a lock or waits for it. */
 export interface Holder {
   readonly id: string;
-  readonly mode: "read" | "write" | "other";
+  /**
+   * What it asks for. Others than locks of this package may use the name: `"permit"` is one of a
+   * semaphore's. `"unknown"` comes from a newer version, and is treated as a writer that holds.
+   */
+  readonly mode: "read" | "write" | "permit" | "unknown";
   /** Its ticket while it waits, and its fencing token once it holds. */
   readonly token: number;
   readonly holds: boolean;

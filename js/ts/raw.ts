@@ -67,7 +67,7 @@ export interface RawHolders {
 /** Somebody who holds a lock or waits for it. */
 export interface RawHolder {
   id: string;
-  mode: "read" | "write" | "other";
+  mode: "read" | "write" | "permit" | "unknown";
   token: number;
   holds: boolean;
   since: number;
