@@ -54,23 +54,28 @@ cfg_if::cfg_if! {
             use futures::future::{Either, pending, select};
             use tokio::sync::oneshot;
 
-            // Browsers take longer times for none at all.
-            let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).min(i32::MAX as u32);
-            // They count in whole milliseconds: rather one too many than one too few.
-            let millis = millis + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
+            /// Browsers take longer times for none at all.
+            const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
             let (mut over, wait) = oneshot::channel();
             // The timer cannot leave this thread, so a task holds it; not longer than needed.
             start(Box::pin(async move {
-                let (fire, fired) = oneshot::channel();
-                let timer = gloo_timers::callback::Timeout::new(millis, move || _ = fire.send(()));
-                let is_over = match select(fired, std::pin::pin!(over.closed())).await {
-                    Either::Left(_) => true,
-                    Either::Right(_) => false,
-                };
-                drop(timer);
-                if is_over {
-                    _ = over.send(());
+                let mut left = duration;
+                loop {
+                    let part = left.min(LONGEST);
+                    left -= part;
+                    let (fire, fired) = oneshot::channel();
+                    let timer = gloo_timers::callback::Timeout::new(millis(part), move || _ = fire.send(()));
+                    let is_wanted = match select(fired, std::pin::pin!(over.closed())).await {
+                        Either::Left(_) => true,
+                        Either::Right(_) => false,
+                    };
+                    drop(timer);
+                    if !is_wanted || left.is_zero() {
+                        break;
+                    }
                 }
+                _ = over.send(());
             }));
             Box::pin(async move {
                 if wait.await.is_err() {
@@ -78,6 +83,12 @@ cfg_if::cfg_if! {
                     pending::<()>().await;
                 }
             })
+        }
+
+        /// Browsers count in whole milliseconds: rather one too many than one too few.
+        fn millis(duration: Duration) -> u32 {
+            let whole = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+            whole + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000))
         }
 
         /// Connects to a server over what this platform and build have.

@@ -1,8 +1,11 @@
 //! A connection.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, pin::pin, rc::Rc};
 
-use futures::{StreamExt, future::LocalBoxFuture};
+use futures::{
+    StreamExt,
+    future::{Either, LocalBoxFuture, select},
+};
 use js_sys::{Array, Function, Object, Promise};
 use shizuku::{
     ConnectOptions, ConnectionState, Credentials,
@@ -192,9 +195,13 @@ type Answer = oneshot::Sender<std::result::Result<Credentials, BoxError>>;
 fn ask(options: ConnectOptions, provider: Function) -> ConnectOptions {
     let (questions, mut asked) = mpsc::channel::<Answer>(1);
     spawn(Box::pin(async move {
-        while let Some(answer) = asked.recv().await {
-            // Nobody listens any more where a connect was given up.
-            let _ = answer.send(call(&provider).await.map_err(BoxError::from));
+        while let Some(mut answer) = asked.recv().await {
+            let given = match select(pin!(call(&provider)), pin!(answer.closed())).await {
+                Either::Left((given, _)) => given,
+                // That connect was given up. One that never answers is asked again by the next.
+                Either::Right(_) => continue,
+            };
+            let _ = answer.send(given.map_err(BoxError::from));
         }
     }));
     options.credentials_from(move || {
@@ -243,10 +250,7 @@ fn bucket_config(name: String, given: &Options) -> Result<BucketConfig> {
         None | Some("file") => Storage::File,
         Some("memory") => Storage::Memory,
         Some(_) => {
-            return Err(Fault::new(
-                "invalid_option",
-                &"invalid storage: \"file\" or \"memory\" is needed",
-            ));
+            return Err(Fault::option("storage", "\"file\" or \"memory\""));
         }
     };
     if let Some(metadata) = given.options("metadata") {

@@ -28,6 +28,12 @@ impl Fault {
         ))
     }
 
+    /// An option that is not what it must be.
+    pub(crate) fn option(option: &str, wanted: &str) -> Self {
+        let message = format_args!("invalid {option}: {wanted} is needed");
+        Self::new("invalid_option", &message).with("option", option)
+    }
+
     pub(crate) fn with(self, name: &str, value: impl Into<JsValue>) -> Self {
         set(&self.0.get(2), name, &value.into());
         self
@@ -67,8 +73,23 @@ impl From<InvalidKey> for Fault {
 }
 
 impl From<InvalidOption> for Fault {
-    fn from(error: InvalidOption) -> Self {
+    fn from(mut error: InvalidOption) -> Self {
+        error.option = named(error.option);
         Self::new("invalid_option", &error).with("option", error.option)
+    }
+}
+
+/// An option or setting by its name in TypeScript.
+fn named(option: &'static str) -> &'static str {
+    match option {
+        "api_prefix" => "apiPrefix",
+        "connect_timeout" => "timeout",
+        "inbox_prefix" => "inboxPrefix",
+        "limit_markers" => "markerTTL",
+        "marker_ttl" | "max_age" => "ttl",
+        "max_value_size" => "maxValueSize",
+        "request_timeout" => "requestTimeout",
+        other => other,
     }
 }
 
@@ -120,7 +141,12 @@ impl From<KvWriteError> for Fault {
 }
 
 impl From<BucketError> for Fault {
-    fn from(error: BucketError) -> Self {
+    fn from(mut error: BucketError) -> Self {
+        if let BucketError::Mismatch { differences, .. } = &mut error {
+            for found in differences {
+                found.setting = named(found.setting);
+            }
+        }
         let message = error.to_string();
         match error {
             BucketError::InvalidName(error) => error.into(),
@@ -167,7 +193,8 @@ impl Fault {
             ServiceError::Closed => Self::new("closed", message),
             ServiceError::Refused { status, code, .. } => Self::new("refused", message)
                 .with("status", *status)
-                .with("apiCode", number(*code)),
+                .with("apiCode", number(*code))
+                .with("retryable", error.is_retryable()),
             _ => Self::new("internal", message),
         }
     }

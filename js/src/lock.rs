@@ -58,7 +58,9 @@ impl RawStore {
                     Either::Right(_) => None,
                 },
             };
-            Ok(guard.map_or(JsValue::UNDEFINED, |guard| RawGuard::new(guard).into()))
+            Ok(guard.map_or(JsValue::UNDEFINED, |guard| {
+                RawGuard::new(name, guard).into()
+            }))
         })
     }
 
@@ -132,15 +134,17 @@ impl Guard {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawGuard {
-    token: f64,
+    lock: String,
+    token: u64,
     /// Until it is released.
     guard: Rc<RefCell<Option<Guard>>>,
 }
 
 impl RawGuard {
-    fn new(guard: Guard) -> Self {
+    fn new(lock: String, guard: Guard) -> Self {
         Self {
-            token: number(guard.token()),
+            lock,
+            token: guard.token(),
             guard: Rc::new(RefCell::new(Some(guard))),
         }
     }
@@ -150,7 +154,7 @@ impl RawGuard {
 impl RawGuard {
     /// The fencing token.
     pub fn token(&self) -> f64 {
-        self.token
+        number(self.token)
     }
 
     /// Whether it is held, as far as can be known here.
@@ -159,8 +163,9 @@ impl RawGuard {
         self.guard.borrow().as_ref().is_some_and(Guard::is_held)
     }
 
-    /// A promise of how it was lost; of `undefined` once it is released.
+    /// A promise of the error that says how it was lost; of `undefined` once it is released.
     pub fn lost(&self) -> Promise {
+        let (lock, token) = (self.lock.clone(), self.token);
         let lost = self.guard.borrow().as_ref().map(Guard::lost);
         // Waiting for a loss does not keep it.
         let guard = Rc::downgrade(&self.guard);
@@ -172,11 +177,15 @@ impl RawGuard {
             let is_ours = guard
                 .upgrade()
                 .is_some_and(|guard| guard.borrow().is_some());
-            Ok(if is_ours {
-                reason.to_string().into()
-            } else {
-                JsValue::UNDEFINED
-            })
+            if !is_ours {
+                return Ok(JsValue::UNDEFINED);
+            }
+            let lost = DistroRwLockError::Lost {
+                lock,
+                token,
+                reason,
+            };
+            Ok(Fault::from(lost).into())
         })
     }
 
@@ -243,7 +252,8 @@ fn describe(holder: &Holder) -> JsValue {
     let mode = match holder.mode {
         Some(Mode::Read) => "read",
         Some(Mode::Write) => "write",
-        _ => "other",
+        Some(Mode::Permit(_)) => "permit",
+        _ => "unknown",
     };
     let since = holder.since.duration_since(UNIX_EPOCH).unwrap_or_default();
     object([
@@ -257,13 +267,25 @@ fn describe(holder: &Holder) -> JsValue {
     ])
 }
 
+/// Part of the public API; the words for people are in the message.
+fn code(reason: LostReason) -> &'static str {
+    match reason {
+        LostReason::Gone => "gone",
+        LostReason::Refused => "refused",
+        LostReason::Lapsed => "lapsed",
+        _ => "stopped",
+    }
+}
+
 impl From<DistroRwLockError> for Fault {
     fn from(error: DistroRwLockError) -> Self {
         let message = error.to_string();
         match error {
             DistroRwLockError::InvalidName(error) => error.into(),
             DistroRwLockError::InvalidOption(error) => error.into(),
-            DistroRwLockError::NotSupported { .. } => Self::new("unsupported", &message),
+            DistroRwLockError::NotSupported { .. } => {
+                Self::new("unsupported", &message).with("feature", "locks")
+            }
             DistroRwLockError::Lost {
                 lock,
                 token,
@@ -271,7 +293,7 @@ impl From<DistroRwLockError> for Fault {
             } => Self::new("lock_lost", &message)
                 .with("lock", lock)
                 .with("token", number(token))
-                .with("reason", reason.to_string()),
+                .with("reason", code(reason)),
             DistroRwLockError::Timeout { lock, .. } => {
                 Self::new("lock_timeout", &message).with("lock", lock)
             }

@@ -27,13 +27,8 @@ impl Options {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
-        let wrong = || {
-            Fault::new(
-                "invalid_option",
-                &format_args!("invalid {name}: {wanted} is needed"),
-            )
-        };
-        read(&value).map(Some).ok_or_else(wrong)
+        let read = read(&value).map(Some);
+        read.ok_or_else(|| Fault::option(name, wanted))
     }
 
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>> {

@@ -41,17 +41,15 @@ impl RawStore {
         self.store.bucket().as_ref().to_owned()
     }
 
-    /// A promise of a batch with one entry, or of `undefined`. Revision 0 means the last one.
-    pub fn get(&self, key: String, revision: f64, leader: bool) -> Promise {
+    /// A promise of a batch with one entry, or of `undefined`. No revision means the last one.
+    pub fn get(&self, key: String, revision: Option<f64>, leader: bool) -> Promise {
         let store = self.store.clone();
         promise(async move {
-            let entry = match whole(revision) {
-                Some(0) => {
-                    let read = if leader { Read::Leader } else { Read::Any };
-                    store.entry_with(key, read).await?
-                }
-                Some(revision) => store.entry_at(key, revision).await?,
-                None => return Err(wrong("revision", "a whole number is needed")),
+            let read = if leader { Read::Leader } else { Read::Any };
+            let entry = match revision.map(whole) {
+                None => store.entry_with(key, read).await?,
+                Some(Some(revision)) => store.entry_at_with(key, revision, read).await?,
+                Some(None) => return Err(Fault::option("revision", "a whole number")),
             };
             Ok(entry.map_or(JsValue::UNDEFINED, |entry| pack::one(&entry).into()))
         })
@@ -120,7 +118,7 @@ impl RawStore {
                 revision => match whole(revision) {
                     Some(revision) => Deliver::From(revision),
                     None => {
-                        return Err(wrong("resumeFromRevision", "a whole number is needed"));
+                        return Err(Fault::option("resumeFromRevision", "a whole number"));
                     }
                 },
             };
@@ -139,7 +137,7 @@ impl RawStore {
         let store = self.store.clone();
         promise(async move {
             let Some(older_than) = millis(older_than) else {
-                return Err(wrong("olderMillis", "a number of milliseconds is needed"));
+                return Err(Fault::option("olderMillis", "a number of milliseconds"));
             };
             Ok(number(store.purge_deletes(older_than).await?).into())
         })
@@ -152,17 +150,13 @@ impl RawStore {
     }
 }
 
-fn wrong(option: &'static str, why: &str) -> Fault {
-    Fault::new("invalid_option", &format_args!("invalid {option}: {why}"))
-}
-
 fn expected(expect: f64) -> Result<Expect> {
     match expect {
         ANY => Ok(Expect::Any),
         ABSENT => Ok(Expect::Absent),
         revision => whole(revision)
             .map(Expect::Revision)
-            .ok_or_else(|| wrong("revision", "a whole number is needed")),
+            .ok_or_else(|| Fault::option("revision", "a whole number")),
     }
 }
 
@@ -171,7 +165,7 @@ fn lifetime(ttl: f64) -> Result<Option<Duration>> {
     match millis(ttl) {
         Some(Duration::ZERO) => Ok(None),
         Some(ttl) => Ok(Some(ttl)),
-        None => Err(wrong("ttl", "a number of milliseconds is needed")),
+        None => Err(Fault::option("ttl", "a number of milliseconds")),
     }
 }
 

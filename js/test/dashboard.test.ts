@@ -146,17 +146,57 @@ test("the server restarts while the page is open", async () => {
 });
 
 test("the page goes offline and comes back", async () => {
-  const page = await look(browser, board, nats, fleet);
-  await key(page, "app.banner").waitFor();
-  // Nothing arrives any more and nothing is closed, as when a cable is pulled.
+  const [page, other] = await Promise.all([look(browser, board, nats, fleet), look(browser, board, nats, fleet)]);
+  const sees = (text: string) => page.locator("tr", { hasText: text });
+  await Promise.all([key(page, "app.banner").waitFor(), key(other, "app.banner").waitFor()]);
+  await page.context().setOffline(true);
+  await edit(other, "app.banner", '"Written meanwhile"');
+  await saved(other);
+  await other.locator("tr", { hasText: "Written meanwhile" }).waitFor();
+  await page.waitForTimeout(500);
+  assert.equal(await sees("Written meanwhile").count(), 0, "the page is not offline");
+  await page.context().setOffline(false);
+  await sees("Written meanwhile").waitFor();
+
+  // It comes back, and of the connection that it had nothing is left: nothing arrives, nothing is closed.
+  await page.context().setOffline(true);
   await act("pause", nats);
-  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await page.context().setOffline(false);
   await page.locator(".status.disconnected").waitFor();
   await act("resume", nats);
   await page.locator(".status.connected").waitFor();
   await edit(page, "app.banner", '"Online again"');
   await saved(page);
-  await page.locator("tr", { hasText: "Online again" }).waitFor();
+  await sees("Online again").waitFor();
+  await Promise.all([page.context().close(), other.context().close()]);
+});
+
+test("the line of latencies grows by what is measured", { timeout: 30_000 }, async () => {
+  const page = await look(browser, board, nats, fleet);
+  const line = page.locator(".latency .line");
+  const points = async (): Promise<[number, number][]> => {
+    const text = (await line.getAttribute("points")) ?? "";
+    return text.split(" ").map((point) => point.split(",").map(Number) as [number, number]);
+  };
+  const least = async (many: number): Promise<[number, number][]> => {
+    while ((await points()).length < many) await page.waitForTimeout(50);
+    return points();
+  };
+  const few = await least(3);
+  const more = await least(few.length + 2);
+  for (const [x, y] of more) assert.ok(x > 0 && x < 120 && y > 0 && y < 28, `${x}, ${y} is outside`);
+  // A step to the right each, and the newest at the right.
+  const steps = more.slice(1).map(([x], at) => x - (more[at]?.[0] ?? 0));
+  assert.ok(steps.every((step) => Math.abs(step - 112 / 39) < 0.2), `${steps}`);
+  assert.equal(more.at(-1)?.[0], 116);
+  assert.match(await page.locator(".latency .ms").innerText(), /^\d+(\.\d)? ms$/);
+  // A server that takes its time makes for a long round trip, which dwarfs all others.
+  await act("pause", nats);
+  await page.waitForTimeout(1000);
+  await act("resume", nats);
+  const peaks = async (): Promise<number> => (await points()).filter(([, y]) => y < 20).length;
+  // Until then the largest is not much larger than the others.
+  while ((await peaks()) !== 1) await page.waitForTimeout(50);
   await page.context().close();
 });
 

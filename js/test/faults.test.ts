@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { Page } from "playwright-core";
-import { bucket, start } from "./support/nats.js";
+import type * as Shizuku from "../ts/index.js";
+import { act, bucket, start } from "./support/nats.js";
 import { world } from "./support/world.js";
 
 const here = world();
@@ -15,7 +16,7 @@ before(async () => {
 test("bad input is refused before anything is sent", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {
-      const { connect, ShizukuError } = window.shizuku;
+      const { connect, ShizukuError, ...others } = window.shizuku;
       const client = await connect(url);
       const store = await client.create(name);
       await store.put("text", "no json");
@@ -25,12 +26,19 @@ test("bad input is refused before anything is sent", async () => {
           return "nothing";
         } catch (error) {
           if (!(error instanceof ShizukuError)) return `not ours: ${String(error)}`;
-          return `${error.code} ${error.constructor.name === error.name ? "" : error.name}`.trim();
+          // The class as it is exported, whatever it is called inside of the shipped code.
+          const all = Object.entries({ ShizukuError, ...others });
+          const [name = "a class that is not exported"] = all.find(([, one]) => one === error.constructor) ?? [];
+          return error.name === name ? `${error.code} ${name}` : `${error.code} ${name}, called ${error.name}`;
         }
       };
       const wrong = (value: unknown): string => value as string;
       const round: Record<string, unknown> = {};
       round["self"] = round;
+      const refusing: Shizuku.StandardSchema<unknown> = {
+        "~standard": { version: 1, vendor: "test", validate: () => ({ issues: [{ message: "no" }] }) },
+      };
+      const guard = await store.lock("taken", { lease: "3s" }).write();
       const results = {
         key: await fault(() => store.get("a..b")),
         empty: await fault(() => store.put("", "x")),
@@ -50,13 +58,17 @@ test("bad input is refused before anything is sent", async () => {
         cycle: await fault(() => store.typed<unknown>().put("k", round)),
         undef: await fault(() => store.typed<unknown>().put("k", undefined)),
         bigint: await fault(() => store.typed<unknown>().put("k", 5n)),
+        validated: await fault(() => store.typed(refusing).put("k", 5)),
+        tooLarge: await fault(() => store.put("k", new Uint8Array(2_000_000))),
         conflict: await fault(() => store.create("text", "x")),
         stale: await fault(() => store.update("text", "x", 77)),
         noBucket: await fault(() => client.open("nowhere")),
         mismatch: await fault(() => client.create(name, { history: 7 })),
+        replicas: await fault(() => client.create("copies", { replicas: 3 })),
         reserved: await fault(() => store.put("_lock.x", "x")),
         lockName: await fault(() => store.lock("a b").write()),
         lease: await fault(() => store.lock("a", { lease: 1 }).write()),
+        lockTimeout: await fault(() => store.lock("taken", { timeout: "100ms" }).write()),
         url: await fault(() => connect("ftp://x")),
         noUrl: await fault(() => connect({})),
         aborted: await fault(() => connect(url, { signal: AbortSignal.abort() })),
@@ -65,6 +77,10 @@ test("bad input is refused before anything is sent", async () => {
         sameInit: await fault(() => window.shizuku.init()),
       };
       await store.destroy();
+      const lost = await fault(async () => {
+        await guard.lost;
+        await guard.release();
+      });
       await client.close();
       const closed = {
         put: await fault(() => store.put("k", "x")),
@@ -74,53 +90,57 @@ test("bad input is refused before anything is sent", async () => {
         state: client.state,
       };
       await client.closed();
-      return { ...results, closed };
+      const bare = await fault(() => Promise.reject(new ShizukuError("internal", "bare")));
+      return { ...results, lost, closed, bare };
     },
     [here.nats.ws, bucket()] as const,
   );
-  const { closed, ...codes } = seen;
-  const plain = Object.fromEntries(
-    Object.entries(codes).map(([name, code]) => [name, code.split(" ")[0]]),
-  );
-  assert.deepEqual(plain, {
-    key: "invalid_key",
-    empty: "invalid_key",
-    space: "invalid_key",
-    filter: "invalid_key",
-    bucket: "invalid_key",
-    value: "encode",
-    ttl: "invalid_option",
-    halfSecond: "invalid_option",
-    revision: "invalid_option",
-    fraction: "invalid_option",
-    include: "invalid_option",
-    history: "invalid_option",
-    storage: "invalid_option",
-    json: "decode",
-    typed: "decode",
-    cycle: "encode",
-    undef: "encode",
-    bigint: "encode",
-    conflict: "conflict",
-    stale: "conflict",
-    noBucket: "bucket_not_found",
-    mismatch: "bucket_mismatch",
-    reserved: "invalid_key",
-    lockName: "invalid_key",
-    lease: "invalid_option",
-    url: "invalid_url",
-    noUrl: "invalid_url",
-    aborted: "aborted",
-    noServer: "unreachable",
-    secondInit: "wasm",
+  assert.deepEqual(seen, {
+    key: "invalid_key InvalidKeyError",
+    empty: "invalid_key InvalidKeyError",
+    space: "invalid_key InvalidKeyError",
+    filter: "invalid_key InvalidKeyError",
+    bucket: "invalid_key InvalidKeyError",
+    value: "encode EncodeError",
+    ttl: "invalid_option InvalidOptionError",
+    halfSecond: "invalid_option InvalidOptionError",
+    revision: "invalid_option InvalidOptionError",
+    fraction: "invalid_option InvalidOptionError",
+    include: "invalid_option InvalidOptionError",
+    history: "invalid_option InvalidOptionError",
+    storage: "invalid_option InvalidOptionError",
+    json: "decode DecodeError",
+    typed: "decode DecodeError",
+    cycle: "encode EncodeError",
+    undef: "encode EncodeError",
+    bigint: "encode EncodeError",
+    validated: "invalid_value ValidationError",
+    tooLarge: "too_large TooLargeError",
+    conflict: "conflict ConflictError",
+    stale: "conflict ConflictError",
+    noBucket: "bucket_not_found BucketError",
+    mismatch: "bucket_mismatch BucketError",
+    replicas: "refused ServerError",
+    reserved: "invalid_key InvalidKeyError",
+    lockName: "invalid_key InvalidKeyError",
+    lease: "invalid_option InvalidOptionError",
+    lockTimeout: "lock_timeout LockTimeoutError",
+    url: "invalid_url ConnectError",
+    noUrl: "invalid_url ConnectError",
+    aborted: "aborted AbortedError",
+    noServer: "unreachable ConnectError",
+    secondInit: "wasm WasmError",
     sameInit: "nothing",
+    lost: "lock_lost LockLostError",
+    closed: {
+      put: "closed ClosedError",
+      get: "closed ClosedError",
+      watch: "closed ClosedError",
+      again: "closed ClosedError",
+      state: "closed",
+    },
+    bare: "internal ShizukuError",
   });
-  assert.deepEqual([closed.put, closed.get, closed.watch, closed.state].map((code) => code.split(" ")[0]), [
-    "closed",
-    "closed",
-    "closed",
-    "closed",
-  ]);
 });
 
 test("a conflict says what was expected, and what there is", async () => {
@@ -167,6 +187,30 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
     "connected",
   ]);
   assert.match(String(seen.thrown), /authentication.*no login/);
+});
+
+test("a callback for credentials that never answers keeps no later connect from asking again", async () => {
+  const server = await start({ user: "app", password: "secret" });
+  const seen = await page.evaluate(async (url) => {
+    let calls = 0;
+    const client = await window.shizuku.connect(url, {
+      timeout: "300ms",
+      waitOnFirstConnect: true,
+      authenticator: () => {
+        calls += 1;
+        return calls === 1 ? new Promise(() => undefined) : { user: "app", pass: "secret" };
+      },
+    });
+    const end = Date.now() + 8000;
+    while (client.state !== "connected" && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { state } = client;
+    await client.close();
+    return [state, calls];
+  }, server.ws);
+  assert.deepEqual(seen, ["connected", 2]);
+  await act("remove", server);
 });
 
 test("code that does not load is an error with its address, and may be tried again", async () => {

@@ -14,6 +14,9 @@ declare global {
     told: string[];
     /** What became of the page. */
     lives: string[];
+    /** When it went on, and when a PING was sent, by the page's clock. */
+    resumed: number;
+    pingedAt: number[];
     /** Ends once the watch has told this. */
     until(wanted: string): Promise<void>;
   }
@@ -33,9 +36,16 @@ async function follow([url, from]: readonly [string, string]): Promise<void> {
     while (!window.told.includes(wanted)) await new Promise<void>((resolve) => (wake = resolve));
   };
   window.lives = [];
-  for (const event of ["freeze", "resume"]) {
+  for (const event of ["freeze", "resume", "visibilitychange"]) {
     document.addEventListener(event, () => window.lives.push(event));
   }
+  document.addEventListener("resume", () => (window.resumed = performance.now()));
+  window.pingedAt = [];
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (data) {
+    if (new TextDecoder().decode(data as Uint8Array) === "PING\r\n") window.pingedAt.push(performance.now());
+    send.call(this, data);
+  };
   const { connect } = (await import(from)) as typeof Shizuku;
   const client = await connect(url);
   const store = await client.create("b", { history: 5 });
@@ -61,8 +71,15 @@ async function write(server: Nats, keys: readonly string[]): Promise<void> {
   await client.close();
 }
 
-/** What the watch in a tab told that was frozen for a while; `meanwhile` is done to the server. */
-async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<readonly string[]> {
+interface Frozen {
+  /** What the watch told. */
+  readonly told: readonly string[];
+  /** How long after the tab went on the next PING was sent, in ms. */
+  readonly pinged: number | undefined;
+}
+
+/** A watch in a tab that is frozen for a while; `meanwhile` is done to the server. */
+async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<Frozen> {
   const server = await start();
   const tab = await openTab(here.browser, `${here.web.url}/`);
   await tab.evaluate(follow, [server.ws, "/dist/index.js"] as const);
@@ -76,9 +93,18 @@ async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<re
     await window.until("PUT last value");
     return window.told;
   }, null);
-  assert.deepEqual(await tab.evaluate(() => window.lives, null), ["freeze", "resume"]);
+  assert.deepEqual(await tab.evaluate(() => window.lives, null), ["visibilitychange", "freeze", "resume"]);
+  const pinged = await tab.evaluate(async () => {
+    const { resumed } = window;
+    const since = (): number | undefined => window.pingedAt.find((time) => time >= resumed);
+    while (since() === undefined && performance.now() < resumed + 2000) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const time = since();
+    return time === undefined ? undefined : time - resumed;
+  }, null);
   await act("remove", server);
-  return told;
+  return { told, pinged };
 }
 
 const many = (name: string): string[] => Array.from({ length: 200 }, (_, n) => `${name}.${n}`);
@@ -92,11 +118,14 @@ function complete(told: readonly string[]): void {
 
 test("a frozen tab goes on where it was", { timeout: 60_000 }, async () => {
   // As long as the server's heartbeats may be missing, and longer.
-  complete(await frozen(() => sleep(12_000)));
+  const { told, pinged } = await frozen(() => sleep(12_000));
+  complete(told);
+  // Whether the connection is still there is asked at once, and not 20 seconds after the last news.
+  assert.ok(pinged !== undefined && pinged < 1000, `${pinged}`);
 });
 
 test("a tab whose server restarted while it was frozen says so", { timeout: 60_000 }, async () => {
-  const told = await frozen(async (server) => {
+  const { told } = await frozen(async (server) => {
     await act("kill", server);
     await act("restart", server);
   });

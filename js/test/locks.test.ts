@@ -65,25 +65,73 @@ test("readers share, a writer is alone, and tokens grow", async () => {
   await page.context().close();
 });
 
+test("a time that no timer of a browser holds is waited for, and not taken for none", async () => {
+  const page = await here.open();
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const other = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      const theirs = await other.open(name);
+      const guard = await store.lock("job").write();
+      const patient = theirs.lock("job", { timeout: Number.MAX_SAFE_INTEGER }).write();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await guard.release();
+      const granted = await patient;
+
+      // Time flies: a timer of more than a week is over at once.
+      const original = window.setTimeout;
+      const long: number[] = [];
+      const week = 7 * 86_400_000;
+      window.setTimeout = ((work: () => void, delay = 0) => {
+        if (delay > week) long.push(delay);
+        return original(work, delay > week ? 0 : delay);
+      }) as typeof setTimeout;
+      const code = await store
+        .lock("job", { timeout: "60d" })
+        .write()
+        .catch((error: { code: string }) => error.code);
+      window.setTimeout = original;
+      await granted.release();
+      await store.destroy();
+      await client.close();
+      await other.close();
+      return { long, code };
+    },
+    [here.nats.ws, bucket()] as const,
+  );
+  const longest = 2 ** 31 - 1;
+  assert.deepEqual(seen, { long: [longest, longest, 60 * 86_400_000 - 2 * longest], code: "lock_timeout" });
+  await page.context().close();
+});
+
 test("a lock of a tab that is killed goes to the next", async () => {
   const name = bucket();
   const [one, two] = await Promise.all([here.open(), here.open()]);
   const take = async ([url, name, label]: readonly [string, string, string]): Promise<number> => {
     const client = await window.shizuku.connect(url);
     const store = await client.create(name);
+    const queued = async (): Promise<void> => {
+      for await (const holders of store.lock("job").watchHolders()) if (holders.length === 2) return;
+    };
+    Object.assign(window, { client, queued });
     const guard = await store.lock("job", { lease: "3s", label }).write();
-    Object.assign(window, { guard, client });
+    Object.assign(window, { guard });
     return guard.token;
   };
   const first = await one.evaluate(take, [here.nats.ws, name, "one"] as const);
   const second = two.evaluate(take, [here.nats.ws, name, "two"] as const);
+  // It stands in the queue before the tab dies.
+  await one.evaluate(() => (window as unknown as { queued: () => Promise<void> }).queued());
   const start = Date.now();
   // Crashes the page's process: nothing of it can say goodbye.
   await one.goto("chrome://crash").catch(() => undefined);
   const token = await second;
   const waited = Date.now() - start;
   assert.ok(token > first, `${token} after ${first}`);
-  assert.ok(waited < 8000, `waited for ${waited} ms`);
+  // A lease and two seconds.
+  assert.ok(waited < 5000, `waited for ${waited} ms`);
+  assert.ok(waited > 500, `after ${waited} ms the lease cannot have run out: the tab released`);
   await two.context().close();
 });
 

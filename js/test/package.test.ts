@@ -237,6 +237,7 @@ test("publint and are-the-types-wrong find nothing", async () => {
     assert.fail(error.stdout);
   });
   const attw = join(resolve("@arethetypeswrong/cli/package.json"), "../dist/index.js");
+  // The package is modules only, as all that it runs in loads them: what CommonJS sees of it is no fault.
   const flags = ["--profile", "esm-only", "--exclude-entrypoints", "shizuku.wasm"];
   await run(process.execPath, [attw, packed, ...flags]).catch((error: { stdout: string }) => {
     assert.fail(error.stdout);

@@ -248,6 +248,68 @@ test("a live value follows, and keeps the last good value", async () => {
   });
 });
 
+test("what a listener throws is reported, and harms nobody else", { timeout: 30_000 }, async () => {
+  const own = await here.open();
+  const seen = await own.evaluate(
+    async ([url, name]) => {
+      const reported: string[] = [];
+      // Beside the page's own list of faults.
+      window.addEventListener("error", (event) => {
+        reported.push((event.error as Error).message);
+        event.preventDefault();
+      });
+      const fail = (what: string) => (): never => {
+        throw new Error(what);
+      };
+      const client = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      const live = store.live<number>("k");
+      await live.ready;
+      const values: unknown[] = [];
+      live.subscribe(fail("live"));
+      const heard = new Promise<void>((resolve) => {
+        const unsubscribe = live.subscribe(() => {
+          values.push(live.value);
+          if (values.length < 2) return;
+          unsubscribe();
+          resolve();
+        });
+      });
+      await store.put("k", "1");
+      await store.put("k", "2");
+      await heard;
+      const { status, error } = live;
+      live.close();
+
+      const watch = await store.watch({ onCurrent: fail("watch") });
+      const first = await watch.next();
+      const next = watch.next();
+      await store.put("k", "3");
+      const second = await next;
+      watch.stop();
+
+      const events: string[] = [];
+      client.subscribe(fail("client"));
+      client.subscribe((event) => events.push(event.type));
+      await store.destroy();
+      await client.close();
+      await client.closed();
+      const followed = [first, second].map(({ value }) => value?.string());
+      return { reported, values, status, error, followed, events };
+    },
+    [here.nats.ws, bucket()] as const,
+  );
+  assert.deepEqual(seen, {
+    reported: ["live", "live", "live", "watch", "client"],
+    values: [1, 2],
+    status: "current",
+    error: undefined,
+    followed: ["2", "3"],
+    events: ["close"],
+  });
+  await own.context().close();
+});
+
 test("values live for their time", async () => {
   const operations = await page.evaluate(
     async ([url, name]) => {

@@ -118,6 +118,62 @@ test("a live value of a type", async () => {
   live.close();
 });
 
+test("a live value's revision is that of its value, and the error has the bad one", async () => {
+  const limits = store.typed(valibotLimits);
+  const live = limits.live("bad");
+  await live.ready;
+  const seen: unknown[] = [[live.value, live.revision]];
+  const revisions: number[] = [0];
+  const writes = [() => limits.put("bad", { max: 1 }), () => store.put("bad", "broken"), () => store.put("bad", '{"max":0}')];
+  for (const write of [...writes, () => store.delete("bad")]) {
+    const told = new Promise<void>((resolve) => {
+      const unsubscribe = live.subscribe(() => {
+        unsubscribe();
+        resolve();
+      });
+    });
+    revisions.push(await write());
+    await told;
+    const { error } = live;
+    const isBad = error instanceof shizuku.DecodeError || error instanceof shizuku.ValidationError;
+    seen.push([live.value, live.revision, isBad ? error.revision : error]);
+  }
+  live.close();
+  const [none, good, broken, refused, removal] = revisions;
+  assert.deepEqual(seen, [
+    [undefined, none],
+    [{ max: 1 }, good, undefined],
+    [{ max: 1 }, good, broken],
+    [{ max: 1 }, good, refused],
+    [undefined, removal, undefined],
+  ]);
+});
+
+test("what a listener throws is an uncaught exception, where there is nothing to report it to", async () => {
+  const live = store.live("thrown");
+  await live.ready;
+  const uncaught = new Promise<Error>((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  const unsubscribe = live.subscribe(() => {
+    throw new RangeError("a fault of the listener");
+  });
+  await store.put("thrown", "1");
+  assert.equal((await uncaught).message, "a fault of the listener");
+  unsubscribe();
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.deepEqual([live.status, live.value], ["current", 1]);
+  live.close();
+});
+
+test("a typed update takes a time to live, as any other write", { timeout: 10_000 }, async () => {
+  const limits = store.typed(valibotLimits);
+  const first = await limits.put("ttl", { max: 1 });
+  await limits.update("ttl", { max: 2 }, first, { ttl: "1s" });
+  for await (const change of limits.watch({ key: "ttl" })) if (change.operation === "EXPIRE") break;
+  assert.equal(await limits.get("ttl"), null);
+});
+
 test("times are read as people write them", async () => {
   await store.put("ttl", "x", { ttl: "2s" });
   await assert.rejects(store.put("ttl", "x", { ttl: "2 weeks" as "2s" }), { code: "invalid_option" });

@@ -21,11 +21,13 @@ export {
   InvalidOptionError,
   type Issue,
   LockLostError,
+  type LockLostReason,
   LockTimeoutError,
   OutcomeUnknownError,
   ServerError,
   ShizukuError,
   TooLargeError,
+  UnsupportedError,
   ValidationError,
   WasmError,
 } from "./errors.js";

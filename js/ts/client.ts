@@ -6,6 +6,7 @@
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
 import { call, check, toError } from "./errors.js";
+import { tell } from "./listeners.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
 
@@ -47,21 +48,28 @@ export interface ConnectOptions extends Credentials {
 
 /** A new bucket's settings. */
 export interface StoreOptions {
+  /** A note for people, at most 4096 bytes. */
   readonly description?: string;
   /** How many revisions of a key are kept, 1 to 64. Default 1. */
   readonly history?: number;
-  /** How long a revision lives. Default: for ever. */
+  /** How long a revision lives, at least 100 ms; 0 and default: for ever. */
   readonly ttl?: Duration;
   /**
-   * How long markers of expired values stand. 0 turns them off, and with them time to live per key
-   * and locks. Default 1 s where the server can (2.11 and newer).
+   * How long markers of expired values stand: whole seconds, one at least. 0 turns them off, and with
+   * them time to live per key and locks. Default 1 s where the server can (2.11 and newer).
    */
   readonly markerTTL?: Duration;
+  /** The largest value with its headers, in bytes, 1 to 2147483647. Default: what the server takes. */
   readonly maxValueSize?: number;
+  /** The size of the whole bucket, in bytes, from 1; a full one refuses writes. Default: no limit. */
   readonly max_bytes?: number;
+  /** How many servers of a cluster hold a copy, 1 to 5. Default 1. */
   readonly replicas?: number;
+  /** Where the data lies. Default `"file"`. */
   readonly storage?: "file" | "memory";
+  /** Compresses data on disk. Default: no. */
   readonly compression?: boolean;
+  /** Notes for programs. Names that begin with `_nats.` belong to the server. */
   readonly metadata?: Readonly<Record<string, string>>;
   /** Gives a bucket that exists these settings, instead of refusing where they differ. */
   readonly update?: boolean;
@@ -134,7 +142,10 @@ export class Client {
     return call(() => this.#raw.destroy(bucket));
   }
 
-  /** Calls `listener` at every change of the connection, until the answer is called. */
+  /**
+   * Calls `listener` at every change of the connection, until the answer is called. What it throws is
+   * reported as an error that nobody caught.
+   */
   readonly subscribe = (listener: (event: ConnectionEvent) => void): (() => void) => {
     const own = (event: ConnectionEvent): void => {
       listener(event);
@@ -208,7 +219,7 @@ export class Client {
   }
 
   #tell(event: ConnectionEvent): void {
-    for (const listener of [...this.#listeners]) listener(event);
+    tell(this.#listeners, event);
   }
 }
 

@@ -25,6 +25,7 @@ export function millis(option: string, time: Duration | undefined): number | und
   if (factor === undefined) {
     throw new InvalidOptionError(
       `invalid ${option}: ${JSON.stringify(time)} is no time (milliseconds, or "5s", "10m", "2h")`,
+      { option },
     );
   }
   return Number(number) * factor;

@@ -1,5 +1,5 @@
 /**
- * One revision of one key, and how many of them come out of a batch.
+ * One revision of one key.
  *
  * @module
  */
@@ -11,7 +11,6 @@ import { DecodeError } from "./errors.js";
  */
 export type Operation = "PUT" | "DEL" | "PURGE" | "EXPIRE" | "VANISH";
 
-const OPERATIONS: readonly Operation[] = ["PUT", "DEL", "PURGE", "EXPIRE", "VANISH"];
 const decoder = new TextDecoder();
 
 /**
@@ -106,74 +105,6 @@ export class Entry<T = unknown> {
       const what = this.removed ? "has no value: it was removed" : "is not JSON";
       const message = `revision ${this.revision} of key ${this.key} in bucket ${this.bucket} ${what}`;
       throw new DecodeError(message, this.key, this.revision, { cause });
-    }
-  }
-}
-
-/** A signal between entries. */
-export type Signal = "current" | "interrupted";
-
-const SIGNALS: Readonly<Record<number, Signal>> = { 8: "current", 9: "interrupted" };
-const HEADER = 16;
-const FIELDS = 6;
-
-/** Reads entries out of one buffer, one after another; `src/pack.rs` describes it. */
-export class Batch {
-  readonly #bucket: string;
-  readonly #bytes: Uint8Array;
-  readonly #numbers: Float64Array;
-  readonly #keys: string;
-  #next = 0;
-  #key = 0;
-  #value: number;
-
-  constructor(bucket: string, bytes: Uint8Array) {
-    const [count = 0, keys = 0] = new Float64Array(bytes.buffer, 0, 2);
-    const start = HEADER + count * FIELDS * 8;
-    this.#bucket = bucket;
-    this.#bytes = bytes;
-    this.#numbers = new Float64Array(bytes.buffer, HEADER, count * FIELDS);
-    // One string for all keys: cutting it up is far cheaper than decoding each by itself.
-    this.#keys = decoder.decode(bytes.subarray(start, start + keys));
-    this.#value = start + keys;
-  }
-
-  /** The next entry or signal; `undefined` at the end. */
-  next<T>(isUpdate: boolean): Entry<T> | Signal | undefined {
-    const at = this.#next;
-    const numbers = this.#numbers;
-    if (at >= numbers.length) return undefined;
-    this.#next = at + FIELDS;
-    const kind = numbers[at] ?? 0;
-    const signal = SIGNALS[kind];
-    if (signal !== undefined) return signal;
-    const keyEnd = this.#key + (numbers[at + 4] ?? 0);
-    const key = this.#keys.slice(this.#key, keyEnd);
-    const length = numbers[at + 5] ?? 0;
-    const start = this.#value;
-    this.#key = keyEnd;
-    this.#value = start + length;
-    return new Entry<T>(
-      this.#bucket,
-      key,
-      numbers[at + 1] ?? 0,
-      OPERATIONS[kind] ?? "VANISH",
-      numbers[at + 3] ?? 0,
-      isUpdate,
-      numbers[at + 2] ?? 0,
-      this.#bytes,
-      start,
-      length,
-    );
-  }
-
-  /** All entries that are left. */
-  entries<T>(): Entry<T>[] {
-    const entries: Entry<T>[] = [];
-    for (;;) {
-      const entry = this.next<T>(false);
-      if (entry === undefined) return entries;
-      if (typeof entry === "object") entries.push(entry);
     }
   }
 }

@@ -33,6 +33,13 @@ export type ErrorCode =
   | "unsupported"
   | "wasm";
 
+/**
+ * How a lock was lost: `"gone"`, its entry expired on the server or somebody removed it; `"refused"`,
+ * renewing it was refused because somebody had changed its entry; `"lapsed"`, it was not renewed in time,
+ * as the connection was lost or the page was asleep; `"stopped"`, what renewed it is gone.
+ */
+export type LockLostReason = "gone" | "refused" | "lapsed" | "stopped";
+
 /** What an error knows beside its code and message. */
 export type ErrorFields = Readonly<Record<string, unknown>>;
 
@@ -59,7 +66,8 @@ export class ShizukuError extends Error {
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
+    // Not the name of the class: the shipped code has short ones.
+    this.name = "ShizukuError";
     this.code = code;
   }
 
@@ -94,15 +102,18 @@ export class InvalidKeyError extends ShizukuError {
  *
  * ```ts
  * const error: unknown = await store.put("session", "", { ttl: "1.5s" }).catch((error) => error);
- * console.log(error instanceof InvalidOptionError); // true
+ * if (error instanceof InvalidOptionError) console.log(error.option); // ttl
  * ```
  */
 export class InvalidOptionError extends ShizukuError {
   declare readonly code: "invalid_option";
+  /** Its name, such as `"ttl"`. */
+  readonly option: string;
 
-  constructor(message: string, options?: ErrorOptions) {
-    super("invalid_option", message, options);
+  constructor(message: string, fields: ErrorFields = {}) {
+    super("invalid_option", message);
     this.name = "InvalidOptionError";
+    this.option = text(fields["option"]);
   }
 }
 
@@ -196,7 +207,7 @@ export class OutcomeUnknownError extends ShizukuError {
 export class BucketError extends ShizukuError {
   declare readonly code: "bucket_not_found" | "bucket_mismatch";
   readonly bucket: string;
-  /** The settings in which an existing bucket differs. */
+  /** The settings in which an existing bucket differs, by their names in {@link StoreOptions}. */
   readonly settings: readonly string[];
 
   constructor(code: "bucket_not_found" | "bucket_mismatch", message: string, fields: ErrorFields) {
@@ -274,21 +285,48 @@ export class ClosedError extends ShizukuError {
  * ```
  */
 export class ServerError extends ShizukuError {
-  declare readonly code:
-    | "refused"
-    | "permission_denied"
-    | "unsupported"
-    | "jetstream_unavailable";
+  declare readonly code: "refused" | "permission_denied" | "jetstream_unavailable";
   /** The HTTP-like status, or 0. */
   readonly status: number;
   /** JetStream's own code, or 0. */
   readonly apiCode: number;
+  /** Which subject the user may not send to or listen on, or in words which one; empty otherwise. */
+  readonly subject: string;
+  readonly #retryable: boolean;
 
   constructor(code: ServerError["code"], message: string, fields: ErrorFields = {}) {
     super(code, message);
     this.name = "ServerError";
     this.status = count(fields["status"]);
     this.apiCode = count(fields["apiCode"]);
+    this.subject = text(fields["subject"]);
+    this.#retryable = fields["retryable"] === true;
+  }
+
+  /** Also where the server is short of something for the moment. */
+  override get retryable(): boolean {
+    return this.#retryable;
+  }
+}
+
+/**
+ * The server, the bucket's settings or this entry point of the package cannot do this.
+ *
+ * ```ts
+ * const plain = await client.create("plain", { markerTTL: 0 });
+ * const error: unknown = await plain.put("session", "", { ttl: "5s" }).catch((error) => error);
+ * if (error instanceof UnsupportedError) console.log(error.feature); // a time to live per key
+ * ```
+ */
+export class UnsupportedError extends ShizukuError {
+  declare readonly code: "unsupported";
+  /** What was asked for; `"locks"` for all of them. */
+  readonly feature: string;
+
+  constructor(message: string, fields: ErrorFields) {
+    super("unsupported", message);
+    this.name = "UnsupportedError";
+    this.feature = text(fields["feature"]);
   }
 }
 
@@ -383,7 +421,7 @@ export class ValidationError extends ShizukuError {
  *   await charge(customer, { fence: guard.token, signal: guard.signal });
  * } catch (error) {
  *   // What a signal was aborted with is what most calls reject with.
- *   if (error instanceof LockLostError) showBanner(`stopped in the middle: ${error.reason}`);
+ *   if (error instanceof LockLostError) showBanner(`stopped in the middle: ${error.message}`);
  *   else throw error;
  * }
  * ```
@@ -393,14 +431,15 @@ export class LockLostError extends ShizukuError {
   readonly lock: string;
   /** The fencing token of the hold that was lost. */
   readonly token: number;
-  readonly reason: string;
+  /** How; the message has it in words. */
+  readonly reason: LockLostReason;
 
-  constructor(message: string, fields: ErrorFields = {}) {
+  constructor(message: string, fields: ErrorFields) {
     super("lock_lost", message);
     this.name = "LockLostError";
     this.lock = text(fields["lock"]);
     this.token = count(fields["token"]);
-    this.reason = text(fields["reason"]);
+    this.reason = fields["reason"] as LockLostReason;
   }
 }
 
@@ -479,7 +518,7 @@ export function toError(thrown: unknown): ShizukuError {
     case "invalid_key":
       return new InvalidKeyError(message, fields);
     case "invalid_option":
-      return new InvalidOptionError(message);
+      return new InvalidOptionError(message, fields);
     case "conflict":
       return new ConflictError(message, fields);
     case "too_large":
@@ -504,9 +543,10 @@ export function toError(thrown: unknown): ShizukuError {
       return new ClosedError(message);
     case "refused":
     case "permission_denied":
-    case "unsupported":
     case "jetstream_unavailable":
       return new ServerError(code, message, fields);
+    case "unsupported":
+      return new UnsupportedError(message, fields);
     default:
       return new ShizukuError(code, message);
   }

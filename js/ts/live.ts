@@ -7,6 +7,7 @@ import { type Codec, decode } from "./codec.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import type { Entry } from "./entry.js";
 import { ClosedError, type ShizukuError, toError } from "./errors.js";
+import { tell } from "./listeners.js";
 import type { Watch, WatchHooks } from "./watch.js";
 
 /**
@@ -64,7 +65,10 @@ export class Live<T> {
     return this.#value;
   }
 
-  /** The revision that `value` comes from; 0 where there never was one. */
+  /**
+   * The revision that `value` comes from, or the removal's where there is none any more; 0 where there
+   * never was one. The revision of a value that does not decode is in `error`.
+   */
   get revision(): number {
     return this.#revision;
   }
@@ -81,7 +85,10 @@ export class Live<T> {
     return this.#error;
   }
 
-  /** Calls `listener` after every change of anything here, until the answer is called. */
+  /**
+   * Calls `listener` after every change of anything here, until the answer is called. What it throws is
+   * reported as an error that nobody caught.
+   */
   readonly subscribe = (listener: () => void): (() => void) => {
     const own = (): void => {
       listener();
@@ -133,12 +140,12 @@ export class Live<T> {
       const value = entry.removed ? undefined : await decode(this.#codec, entry);
       if (this.#stop.signal.aborted) return;
       this.#value = value;
+      this.#revision = entry.revision;
       this.#error = undefined;
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#error = toError(error);
     }
-    this.#revision = entry.revision;
     // Of what was there before, only the last is news.
     if (this.#status !== "loading") this.#tell();
   }
@@ -159,6 +166,6 @@ export class Live<T> {
   }
 
   #tell(): void {
-    for (const listener of [...this.#listeners]) listener();
+    tell(this.#listeners);
   }
 }

@@ -5,7 +5,15 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { AbortedError, call, check, LockLostError, ShizukuError, toError } from "./errors.js";
+import {
+  AbortedError,
+  call,
+  check,
+  LockLostError,
+  ShizukuError,
+  toError,
+  UnsupportedError,
+} from "./errors.js";
 import type { RawGuard, RawHolder, RawStore } from "./raw.js";
 
 /** How to acquire a lock. */
@@ -21,7 +29,11 @@ export interface LockOptions {
 /** Somebody who holds a lock or waits for it. */
 export interface Holder {
   readonly id: string;
-  readonly mode: "read" | "write" | "other";
+  /**
+   * What it asks for. Others than locks of this package may use the name: `"permit"` is one of a
+   * semaphore's. `"unknown"` comes from a newer version, and is treated as a writer that holds.
+   */
+  readonly mode: "read" | "write" | "permit" | "unknown";
   /** Its ticket while it waits, and its fencing token once it holds. */
   readonly token: number;
   readonly holds: boolean;
@@ -57,19 +69,17 @@ export class Guard {
   readonly #raw: RawGuard;
 
   /** @internal */
-  constructor(raw: RawGuard, name: string) {
+  constructor(raw: RawGuard) {
     this.#raw = raw;
     this.token = raw.token();
     const abort = new AbortController();
     this.signal = abort.signal;
-    const { token } = this;
     this.lost = new Promise((resolve) => {
       raw
         .lost()
-        .then((reason) => {
-          if (reason === undefined) return;
-          const message = `lock ${name} (token ${token}) was lost: ${reason}`;
-          const error = new LockLostError(message, { lock: name, token, reason });
+        .then((lost) => {
+          const error = toError(lost);
+          if (!(error instanceof LockLostError)) return;
           abort.abort(error);
           resolve(error);
         })
@@ -118,7 +128,8 @@ export class Lock {
   /** @internal */
   constructor(raw: RawStore, name: string, options: LockOptions) {
     if (raw.acquire === undefined) {
-      throw new ShizukuError("unsupported", "shizuku-kv/core has no locks: import shizuku-kv");
+      const message = "shizuku-kv/core has no locks: import shizuku-kv";
+      throw new UnsupportedError(message, { feature: "locks" });
     }
     this.#raw = raw;
     this.name = name;
@@ -211,7 +222,7 @@ export class Lock {
       });
     try {
       const raw = await this.#raw.acquire?.(this.name, write, onlyTry, options, cancelled);
-      return raw === undefined ? null : new Guard(raw, this.name);
+      return raw === undefined ? null : new Guard(raw);
     } catch (error) {
       throw toError(error);
     } finally {

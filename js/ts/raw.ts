@@ -21,7 +21,11 @@ export type ConnectionState = "connected" | "disconnected" | "closed";
 /** A bucket. `expect` is a revision, or one of {@link Expect}. */
 export interface RawStore {
   bucket(): string;
-  get(key: string, revision: number, leader: boolean): Promise<Uint8Array | undefined>;
+  get(
+    key: string,
+    revision: number | undefined,
+    leader: boolean,
+  ): Promise<Uint8Array | undefined>;
   getMany(keys: string[]): Promise<Uint8Array>;
   put(key: string, value: Uint8Array, expect: number, ttl: number): Promise<number>;
   remove(key: string, purge: boolean, expect: number, ttl: number): Promise<number>;
@@ -49,7 +53,8 @@ export interface RawStore {
 export interface RawGuard {
   token(): number;
   isHeld(): boolean;
-  lost(): Promise<string | undefined>;
+  /** What {@link toError} takes, once it is lost; `undefined` once it is released. */
+  lost(): Promise<unknown>;
   release(): Promise<boolean>;
 }
 
@@ -62,7 +67,7 @@ export interface RawHolders {
 /** Somebody who holds a lock or waits for it. */
 export interface RawHolder {
   id: string;
-  mode: "read" | "write" | "other";
+  mode: "read" | "write" | "permit" | "unknown";
   token: number;
   holds: boolean;
   since: number;

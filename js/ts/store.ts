@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
-import { Batch, Entry } from "./entry.js";
-import { call, check, ConflictError, EncodeError, ShizukuError } from "./errors.js";
+import { Entry } from "./entry.js";
+import { call, check, ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
 import { Live } from "./live.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
@@ -18,9 +19,12 @@ export type Payload = Uint8Array | string;
 
 /** How to read. */
 export interface GetOptions {
-  /** This revision instead of the last one. */
+  /** This revision instead of the last one; none is 0. */
   readonly revision?: number;
-  /** Asks the leader, which sees every write that was acknowledged before. */
+  /**
+   * Asks the leader, which sees every write that was acknowledged before. Any other replica may not
+   * have it yet, by revision too.
+   */
   readonly leader?: boolean;
 }
 
@@ -99,8 +103,11 @@ export interface StoreStatus {
   readonly ttl: number;
   /** Milliseconds that markers of expired values stand; 0 where keys cannot have a time to live. */
   readonly markerTTL: number;
+  /** Bytes, with headers; `undefined` for the server's own limit. */
   readonly maxValueSize: number | undefined;
+  /** Bytes; `undefined` for no limit. */
   readonly max_bytes: number | undefined;
+  /** How many servers hold a copy. */
   readonly replicas: number;
   readonly storage: "file" | "memory";
   readonly compression: boolean;
@@ -139,7 +146,7 @@ export class Store {
    */
   async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
     const bytes = await call(() =>
-      this.#raw.get(key, options.revision ?? 0, options.leader ?? false),
+      this.#raw.get(key, options.revision, options.leader ?? false),
     );
     if (bytes === undefined) return null;
     const entry = new Batch(this.bucket, bytes).next<T>(false);
@@ -159,7 +166,7 @@ export class Store {
    */
   async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
-    const expect = options.previousSeq ?? Expect.any;
+    const expect = expected(options);
     return call(() => this.#raw.put(key, bytesOf(key, value), expect, ttl));
   }
 
@@ -188,7 +195,8 @@ export class Store {
     revision: number,
     options: Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
-    return this.put(key, value, { ...options, previousSeq: revision });
+    // Here a revision that is left out must not mean any.
+    return this.put(key, value, { ...options, previousSeq: whole("revision", revision) });
   }
 
   /**
@@ -215,13 +223,15 @@ export class Store {
 
   /** Deletes a key, keeping its history, and answers the revision of the removal. */
   async delete(key: string, options: DeleteOptions = {}): Promise<number> {
-    return call(() => this.#raw.remove(key, false, options.previousSeq ?? Expect.any, 0));
+    const expect = expected(options);
+    return call(() => this.#raw.remove(key, false, expect, 0));
   }
 
   /** Deletes a key together with its history, and answers the revision of the removal. */
   async purge(key: string, options: PurgeOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
-    return call(() => this.#raw.remove(key, true, options.previousSeq ?? Expect.any, ttl));
+    const expect = expected(options);
+    return call(() => this.#raw.remove(key, true, expect, ttl));
   }
 
   /** Clears away the markers of keys that were removed longer ago than this; 0 means all. */
@@ -257,7 +267,7 @@ export class Store {
     check(options.signal);
     const raw = await this.#watch(
       options.key ?? ">",
-      options.resumeFromRevision ?? deliver(options.include),
+      start(options),
       options.ignoreDeletes ?? false,
       options.headers_only ?? false,
       false,
@@ -324,18 +334,30 @@ function list(keys: string | readonly string[]): string[] {
   return typeof keys === "string" ? [keys] : [...keys];
 }
 
-function deliver(include: KvWatchInclude | undefined): number {
+/** What a write is conditional on, as the bindings take it. */
+function expected({ previousSeq }: DeleteOptions): number {
+  return previousSeq === undefined ? Expect.any : whole("previousSeq", previousSeq);
+}
+
+/** What a watch begins with, as the bindings take it. */
+function start({ include = "", resumeFromRevision }: WatchOptions): number {
+  if (resumeFromRevision !== undefined) return whole("resumeFromRevision", resumeFromRevision);
   switch (include) {
     case "history":
       return Deliver.history;
     case "updates":
       return Deliver.updates;
     case "":
-    case undefined:
       return Deliver.latest;
     default:
-      throw new ShizukuError("invalid_option", `invalid include: ${JSON.stringify(include)}`);
+      throw new InvalidOptionError(`invalid include: ${JSON.stringify(include)}`, { option: "include" });
   }
+}
+
+/** A revision as it was given: what is below 0 means something else to the bindings. */
+function whole(option: string, revision: number): number {
+  if (Number.isSafeInteger(revision) && revision >= 0) return revision;
+  throw new InvalidOptionError(`invalid ${option}: ${String(revision)} is no revision`, { option });
 }
 
 function bytesOf(key: string, value: Payload): Uint8Array {

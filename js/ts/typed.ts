@@ -93,8 +93,13 @@ export class TypedStore<T, In = T> {
   }
 
   /** Writes a value where the key's last revision is this one. */
-  async update(key: string, value: In, revision: number): Promise<number> {
-    return this.#store.update(key, await encode(this.#codec, key, value), revision);
+  async update(
+    key: string,
+    value: In,
+    revision: number,
+    options: Pick<PutOptions, "ttl"> = {},
+  ): Promise<number> {
+    return this.#store.update(key, await encode(this.#codec, key, value), revision, options);
   }
 
   /**

@@ -3,11 +3,16 @@
  *
  * @module
  */
-import { Batch, type Entry } from "./entry.js";
+import { Batch } from "./batch.js";
+import type { Entry } from "./entry.js";
 import { toError } from "./errors.js";
+import { tell } from "./listeners.js";
 import type { RawWatch } from "./raw.js";
 
-/** How to follow a watch's signals, and how to stop it. */
+/**
+ * How to follow a watch's signals, and how to stop it. What a function here throws is reported as an
+ * error that nobody caught, and the watch goes on.
+ */
 export interface WatchHooks {
   /** Stops the watch when it is aborted; the loop over it then simply ends. */
   readonly signal?: AbortSignal | undefined;
@@ -121,8 +126,9 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
       if (next === undefined || typeof next === "object") return next;
       this.#isCurrent = next === "current";
       this.#isUpdate ||= this.#isCurrent;
-      if (this.#isCurrent) this.#hooks.onCurrent?.();
-      else this.#hooks.onInterrupted?.();
+      const { onCurrent, onInterrupted } = this.#hooks;
+      const hook = this.#isCurrent ? onCurrent : onInterrupted;
+      if (hook !== undefined) tell([hook]);
     }
   }
 }

@@ -2,7 +2,7 @@
 
 use harness::control::Control;
 use harness::{VERSIONS, install};
-use std::process::Command;
+use std::{env, process::Command};
 
 use crate::browser::Browser;
 use crate::dashboard;
@@ -122,9 +122,12 @@ fn js(extra: &[String]) -> Result {
     servers()?;
     let folder = npm::install()?;
     npm::build()?;
-    run(Command::new("npm")
-        .args(["run", "--silent", "types"])
-        .current_dir(&folder))?;
+    // The reference fails for a link that leads nowhere.
+    for script in ["types", "docs"] {
+        run(Command::new("npm")
+            .args(["run", "--silent", script])
+            .current_dir(&folder))?;
+    }
     let browser = Browser::find_or_install()?;
     let control = Control::start()?;
     let mut command = Command::new("npm");
@@ -134,6 +137,7 @@ fn js(extra: &[String]) -> Result {
         .current_dir(folder)
         .env("SHIZUKU_SERVICE", dashboard::service()?)
         .env("SHIZUKU_LOCK_TURNS", example("lock_turns")?)
+        .env("SHIZUKU_XTASK", env::current_exe()?)
         .env("SHIZUKU_CONTROL", control.url());
     browser.drive(&mut command)?;
     run(&mut command)

@@ -1,0 +1,174 @@
+/** What errors and holders say to programs, in Node: names, codes and numbers, not only words. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { join } from "node:path";
+import { headers, wsconnect } from "@nats-io/nats-core";
+import type * as Shizuku from "../ts/index.js";
+import { JS } from "./support/browser.js";
+import { act, bucket, type Nats, shared, start } from "./support/nats.js";
+
+let shizuku: typeof Shizuku;
+let nats: Nats;
+let client: Shizuku.Client;
+let store: Shizuku.Store;
+
+before(async () => {
+  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
+  nats = await shared();
+  client = await shizuku.connect(nats.ws);
+  store = await client.create(bucket());
+});
+
+after(async () => {
+  await store.destroy();
+  await client.close();
+});
+
+/** What a call is refused with. */
+async function refused(work: () => Promise<unknown>): Promise<unknown> {
+  const nothing = Symbol();
+  const error = await work().then(() => nothing, (error: unknown) => error);
+  assert.notEqual(error, nothing, "it was not refused");
+  return error;
+}
+
+test("an option out of range is named, as the types call it", async () => {
+  const option = async (work: () => Promise<unknown>): Promise<string> => {
+    const error = await refused(work);
+    assert.ok(error instanceof shizuku.InvalidOptionError);
+    assert.match(error.message, RegExp(`^invalid ${error.option}: `));
+    return error.option;
+  };
+  const wrong = (value: unknown): never => value as never;
+  const create = (options: Shizuku.StoreOptions) => option(() => client.create("new", options));
+  const connect = (options: Shizuku.ConnectOptions) =>
+    option(() => shizuku.connect({ servers: nats.ws, ...options }));
+  assert.deepEqual(
+    {
+      words: await option(() => store.put("k", "x", { ttl: wrong("soon") })),
+      seconds: await option(() => store.put("k", "x", { ttl: 500 })),
+      marker: await option(() => store.purge("k", { ttl: 500 })),
+      revision: await option(() => store.update("k", "x", -1)),
+      previous: await option(() => store.delete("k", { previousSeq: -1 })),
+      resume: await option(() => store.watch({ resumeFromRevision: -1 })),
+      include: await option(() => store.watch({ include: wrong("x") })),
+      lease: await option(() => store.lock("l", { lease: 1 }).write()),
+      history: await create({ history: 65 }),
+      notWhole: await create({ history: 1.5 }),
+      age: await create({ ttl: 1 }),
+      markers: await create({ markerTTL: 500 }),
+      value: await create({ maxValueSize: 2 ** 31 }),
+      storage: await create({ storage: wrong("tape") }),
+      timeout: await connect({ timeout: 0 }),
+      request: await connect({ requestTimeout: 0 }),
+      prefix: await connect({ apiPrefix: "a b" }),
+      name: await connect({ name: wrong(5) }),
+    },
+    {
+      words: "ttl",
+      seconds: "ttl",
+      marker: "ttl",
+      revision: "revision",
+      previous: "previousSeq",
+      resume: "resumeFromRevision",
+      include: "include",
+      lease: "lease",
+      history: "history",
+      notWhole: "history",
+      age: "ttl",
+      markers: "markerTTL",
+      value: "maxValueSize",
+      storage: "storage",
+      timeout: "timeout",
+      request: "requestTimeout",
+      prefix: "apiPrefix",
+      name: "name",
+    },
+  );
+});
+
+test("settings that differ are named, as the types call them", async () => {
+  const options = { ttl: "1h", maxValueSize: 1000, history: 2 } as const;
+  const error = await refused(() => client.create(store.bucket, options));
+  assert.ok(error instanceof shizuku.BucketError);
+  assert.deepEqual([error.bucket, error.settings], [store.bucket, ["history", "ttl", "maxValueSize"]]);
+});
+
+test("what is not supported is one class, and says what it is", async () => {
+  const plain = await client.create(bucket(), { markerTTL: 0 });
+  const { connect } = (await import(join(JS, "dist/core.js"))) as typeof Shizuku;
+  const small = await connect(nats.ws);
+  const open = await small.open(plain.bucket);
+  const seen: unknown[] = [];
+  for (const work of [
+    () => plain.put("k", "x", { ttl: "5s" }),
+    () => plain.lock("l").write(),
+    async () => open.lock("l"),
+  ]) {
+    const error = (await refused(work)) as Shizuku.UnsupportedError;
+    seen.push([error.name, error.code, error.feature, error.retryable]);
+  }
+  assert.deepEqual(seen, [
+    ["UnsupportedError", "unsupported", "a time to live per key", false],
+    ["UnsupportedError", "unsupported", "locks", false],
+    ["UnsupportedError", "unsupported", "locks", false],
+  ]);
+  assert.ok((await refused(() => plain.lock("l").write())) instanceof shizuku.UnsupportedError);
+  await plain.destroy();
+  await small.close();
+});
+
+test("a refusal names the subject that is not permitted", async () => {
+  const config = 'authorization { users = [{ user: a, password: b, permissions: { publish: { deny: ["$KV.b.no.>"] } } }] }';
+  const server = await start({ config });
+  const one = await shizuku.connect(server.ws, { user: "a", pass: "b" });
+  const error = await refused(async () => (await one.create("b")).put("no.way", "x"));
+  assert.ok(error instanceof shizuku.ServerError);
+  assert.deepEqual([error.code, error.subject, error.retryable], ["permission_denied", "$KV.b.no.way", false]);
+  await one.close();
+  await act("remove", server);
+});
+
+test("a server that is short of something may be asked again", async () => {
+  // Storage, that is: others may give theirs back.
+  const full = await refused(() => client.create(bucket(), { max_bytes: Number.MAX_SAFE_INTEGER }));
+  assert.ok(full instanceof shizuku.ServerError, String(full));
+  assert.deepEqual([full.code, full.apiCode, full.retryable], ["refused", 10047, true], String(full));
+  const copies = await refused(() => client.create(bucket(), { replicas: 3 }));
+  assert.ok(copies instanceof shizuku.ServerError);
+  assert.deepEqual([copies.code, copies.retryable], ["refused", false]);
+});
+
+test("holders of a semaphore and of a newer version are told apart", async () => {
+  const other = await wsconnect({ servers: nats.ws });
+  const write = (id: string, value: object): void => {
+    other.publish(`$KV.${store.bucket}._lock.kinds.${id}`, JSON.stringify(value));
+  };
+  write("one", { v: 1, m: "p", n: 4, l: 60, w: 0 });
+  write("two", { v: 2, m: "q" });
+  await other.flush();
+  await other.close();
+  let modes: unknown[] = [];
+  for await (const holders of store.lock("kinds").watchHolders()) {
+    modes = holders.map(({ id, mode }) => `${id} ${mode}`).sort();
+    if (modes.length === 2) break;
+  }
+  assert.deepEqual(modes, ["one permit", "two unknown"]);
+});
+
+test("how a lock was lost is a word for programs, and one for people", async () => {
+  const guard = await store.lock("gone").write();
+  const [holder] = await store.lock("gone").holders();
+  const other = await wsconnect({ servers: nats.ws });
+  const purge = headers();
+  purge.set("KV-Operation", "PURGE");
+  other.publish(`$KV.${store.bucket}._lock.gone.${holder?.id}`, "", { headers: purge });
+  const error = await guard.lost;
+  await other.close();
+  assert.ok(error instanceof shizuku.LockLostError && guard.signal.reason === error);
+  assert.deepEqual([error.reason, error.lock, error.token], ["gone", "gone", guard.token]);
+  assert.equal(error.message, `lock gone (token ${guard.token}) was lost: its entry is gone`);
+  const late = await refused(() => guard.release());
+  assert.ok(late instanceof shizuku.LockLostError);
+  assert.equal(late.reason, "gone");
+});
