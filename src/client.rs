@@ -10,6 +10,7 @@ use crate::{
     backend::{Buckets, CreateMode},
     kv::{BoxError, BucketConfig, BucketError, BucketName, InvalidOption, ServiceError, Store},
     options::ConnectOptions,
+    platform::IN_BROWSER,
     words::Quoted,
 };
 
@@ -161,7 +162,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         }
         #[cfg(not(feature = "memory"))]
         "memory" => Err(ConnectError::no_feature(url, "memory")),
-        "nats" | "tls" if cfg!(target_arch = "wasm32") => Err(ConnectError::invalid(
+        "nats" | "tls" if IN_BROWSER => Err(ConnectError::invalid(
             url,
             "a browser speaks ws and wss only",
         )),
@@ -179,7 +180,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
             _ = options;
             Err(ConnectError::no_feature(url, "native or web"))
         }
-        _ if cfg!(target_arch = "wasm32") => Err(ConnectError::invalid(
+        _ if IN_BROWSER => Err(ConnectError::invalid(
             url,
             "its scheme is neither ws nor wss",
         )),

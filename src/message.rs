@@ -84,4 +84,7 @@ pub(crate) enum TransportError {
     /// Closed on purpose.
     #[error("closed")]
     Closed,
+    /// Not sent: nobody here can wait for the answer.
+    #[error("called outside of a tokio runtime")]
+    NoRuntime,
 }

@@ -15,6 +15,10 @@ use crate::{client::ConnectError, options::ConnectOptions, transport::Transport}
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
         pub(crate) use web_time::Instant;
+
+        /// Whether this is a browser, or what works like one.
+        pub(crate) const IN_BROWSER: bool = true;
+
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
 
@@ -108,6 +112,9 @@ cfg_if::cfg_if! {
             }
         }
     } else {
+        /// Whether this is a browser, or what works like one.
+        pub(crate) const IN_BROWSER: bool = false;
+
         // Not std's, so that a paused runtime pauses us too.
         pub(crate) use tokio::time::Instant;
         #[cfg(feature = "web")]

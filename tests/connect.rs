@@ -20,7 +20,10 @@ use std::{
 use harness::{Cluster, LATEST, NatsServer};
 use shizuku::{
     Client, ConnectError, ConnectOptions, ConnectionState, Credentials, Store,
-    kv::{BucketError, KeyValueRead, KvWriteError, ServiceError, rw_lock::DistroRwLock},
+    kv::{
+        BoxError, BucketError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
+        rw_lock::DistroRwLock,
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -566,5 +569,42 @@ async fn the_last_handle_closes_the_connection() {
         };
         let closed = tokio::time::timeout(Duration::from_secs(10), closed).await;
         closed.unwrap_or_else(|_| panic!("{url} is still connected"));
+    }
+}
+
+/// Calls from a thread that has no runtime are refused, and panic no more than anything else.
+#[tokio::test]
+async fn without_a_runtime_calls_are_refused() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in [server.url(), "memory:".to_owned()] {
+        let client = shizuku::connect(&url).await.unwrap();
+        let store = works(&client).await;
+        let is_memory = url == "memory:";
+        let calls = async move {
+            let refused = |error: BoxError| {
+                let error = error.to_string();
+                assert!(error.contains("from within a tokio runtime"), "{error}");
+            };
+            if !is_memory {
+                refused(store.put("a", "1").await.unwrap_err().into());
+                refused(store.get("a").await.unwrap_err().into());
+                refused(store.status().await.unwrap_err().into());
+                refused(store.keys().await.map(drop).unwrap_err().into());
+                refused(store.watch("a").await.unwrap_err().into());
+                refused(client.create_bucket("other").await.unwrap_err().into());
+            }
+            refused(String::live(&store, "a").await.unwrap_err().into());
+            for options in [
+                LockOptions::new(),
+                LockOptions::new().timeout(Duration::from_secs(1)),
+            ] {
+                let lock = DistroRwLock::with_options(&store, "job", options).unwrap();
+                refused(lock.write().await.unwrap_err().into());
+            }
+        };
+        let elsewhere = std::thread::spawn(|| futures::executor::block_on(calls));
+        tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
+            .await
+            .unwrap();
     }
 }

@@ -5,5 +5,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (Vec<u8>, &[u8])| {
     let (splits, stream) = input;
-    shizuku::fuzzing::any_split_parses_alike(stream, if splits.is_empty() { &[1] } else { &splits });
+    shizuku::fuzzing::any_split_parses_alike(
+        stream,
+        if splits.is_empty() { &[1] } else { &splits },
+    );
 });

@@ -147,6 +147,7 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
             description,
         },
         TransportError::Closed => ServiceError::Closed,
+        TransportError::NoRuntime => ServiceError::NoRuntime,
     }
 }
 

@@ -94,7 +94,9 @@ impl Registry {
             return acquire.await;
         };
         let acquire = std::pin::pin!(acquire);
-        match select(acquire, platform::sleep(after)).await {
+        // Not before it is polled, as there may be no runtime, which the other will say.
+        let deadline = std::pin::pin!(async { platform::sleep(after).await });
+        match select(acquire, deadline).await {
             Either::Left((granted, _)) => granted,
             Either::Right(_) => Err(DistroRwLockError::Timeout {
                 lock: lock.to_owned(),

@@ -4,19 +4,14 @@
 mod connect;
 mod monitor;
 
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures::{StreamExt, future::BoxFuture};
 use tokio::{
+    runtime::Handle,
     sync::{RwLock, RwLockReadGuard, watch},
     time::Instant,
 };
@@ -25,10 +20,10 @@ pub(crate) use self::connect::{adopt, connect};
 use self::monitor::{Ahead, Monitor};
 use super::{Subscription, Transport};
 use crate::{
-    status::{ConnectionState, ConnectionStatus},
     headers::Headers,
     message::{Message, Outbound, TransportError},
     options::ConnectOptions,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 /// A connection of async-nats.
@@ -83,6 +78,9 @@ impl Native {
 
     /// Lets a message in unless the client is closed.
     async fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, TransportError> {
+        if Handle::try_current().is_err() {
+            return Err(TransportError::NoRuntime); // tokio's timers would panic
+        }
         let closed = self.gate.read().await;
         match *closed {
             true => Err(TransportError::Closed),
@@ -118,14 +116,17 @@ impl Native {
             let timeout = |()| Err(TransportError::Timeout(timeout));
             expired.as_mut().poll(context).map(timeout)
         });
-        answer.await?.map(from_nats).map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => TransportError::NoResponders,
-            RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
-            RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
-            RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
-            // The client's task is gone, before or after it sent this.
-            _ => TransportError::Lost,
-        })
+        answer
+            .await?
+            .map(from_nats)
+            .map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => TransportError::NoResponders,
+                RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
+                RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
+                RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
+                // The client's task is gone, before or after it sent this.
+                _ => TransportError::Lost,
+            })
     }
 
     async fn send(&self, message: Outbound) -> Result<(), TransportError> {
@@ -239,7 +240,9 @@ impl Transport for Native {
 fn size_of(message: &Outbound) -> usize {
     let headers = message.headers.iter();
     // "NATS/1.0\r\n", then "name: value\r\n" for each, then "\r\n".
-    let headers: usize = headers.map(|(name, value)| name.len() + value.len() + 4).sum();
+    let headers: usize = headers
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
     let frame = if headers == 0 { 0 } else { 12 };
     frame + headers + message.payload.len()
 }
@@ -261,7 +264,11 @@ fn to_header_map(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (number, (name, value)) in headers.iter().enumerate() {
         // Appending looks for the name first, and few names stand twice.
-        match headers.iter().take(number).any(|(before, _)| before == name) {
+        match headers
+            .iter()
+            .take(number)
+            .any(|(before, _)| before == name)
+        {
             true => map.append(name, value),
             false => map.insert(name, value),
         }
@@ -273,7 +280,11 @@ fn from_nats(message: async_nats::Message) -> Message {
     Message {
         subject: ByteString::from(message.subject.as_str()),
         reply: message.reply.map(|reply| ByteString::from(reply.as_str())),
-        headers: message.headers.as_ref().map(from_header_map).unwrap_or_default(),
+        headers: message
+            .headers
+            .as_ref()
+            .map(from_header_map)
+            .unwrap_or_default(),
         status: message.status.map(|status| status.as_u16()),
         description: message.description,
         payload: message.payload,

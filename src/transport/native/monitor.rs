@@ -11,10 +11,10 @@ use async_nats::{Event, ServerError, connection::State};
 use tokio::sync::watch;
 
 use crate::{
-    message::TransportError,
-    status::{ConnectionState, ConnectionStatus},
     kv::ServiceError,
+    message::TransportError,
     platform,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 /// How often an adopted connection is looked at, whose events somebody else gets.
@@ -124,7 +124,10 @@ impl Monitor {
             Event::Draining => tracing::debug!("draining"),
             Event::LameDuckMode => tracing::info!("the server is about to shut down"),
             Event::SlowConsumer(sid) => {
-                tracing::warn!(sid, "messages were dropped: a subscription is read too slowly");
+                tracing::warn!(
+                    sid,
+                    "messages were dropped: a subscription is read too slowly"
+                );
             }
             Event::ServerError(ServerError::Other(text)) => {
                 tracing::warn!(error = %text, "the server reports an error");
@@ -191,7 +194,10 @@ impl Shared {
             let statistics = client.statistics();
             statistics.connects.load(Ordering::Relaxed)
         });
-        self.set(state, connects.filter(|_| state == ConnectionState::Connected));
+        self.set(
+            state,
+            connects.filter(|_| state == ConnectionState::Connected),
+        );
     }
 
     fn set(&self, state: ConnectionState, epoch: Option<u64>) {
@@ -265,7 +271,10 @@ impl Trouble {
         if let Some(inbox) = &self.inbox {
             return Some(TransportError::PermissionDenied(inbox.to_string()));
         }
-        let new = self.refused.iter().skip(seen.saturating_sub(self.forgotten));
+        let new = self
+            .refused
+            .iter()
+            .skip(seen.saturating_sub(self.forgotten));
         if new.into_iter().any(|refused| **refused == *subject) {
             return Some(TransportError::PermissionDenied(subject.to_owned()));
         }

@@ -55,7 +55,10 @@ impl Socket for BrowserSocket {
         let socket = self.there()?;
         // Ready means no more than that it is not connecting any more. Node 20 closes no socket that it
         // could not open, and only reports an error.
-        if Pin::new(&mut socket.receiver).poll_ready(context).is_pending() {
+        if Pin::new(&mut socket.receiver)
+            .poll_ready(context)
+            .is_pending()
+        {
             _ = ready!(Pin::new(&mut socket.receiver).poll_next(context));
         }
         Poll::Ready(match socket.receiver.state() {

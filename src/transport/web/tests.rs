@@ -9,9 +9,9 @@ use harness::NatsServer;
 use super::connect;
 use crate::{
     client::ConnectError,
-    status::ConnectionState,
     message::{Outbound, TransportError},
     options::ConnectOptions,
+    status::ConnectionState,
     transport::Transport,
 };
 
@@ -29,7 +29,10 @@ async fn client(url: String) -> Any {
 
 /// The server's addresses, over everything that there is.
 fn urls(server: &NatsServer) -> [String; 2] {
-    [format!("web+{}", server.url()), format!("web+{}", server.ws_url())]
+    [
+        format!("web+{}", server.url()),
+        format!("web+{}", server.ws_url()),
+    ]
 }
 
 /// Answers everything on a subject with itself.
@@ -48,7 +51,10 @@ async fn echo(client: &Any, subject: &'static str) {
 async fn state(client: &Any, wanted: ConnectionState, epoch: u64) {
     let mut status = client.status();
     let reached = status.wait_for(|now| now.state == wanted && now.epoch == epoch);
-    tokio::time::timeout(10 * SECOND, reached).await.unwrap().unwrap();
+    tokio::time::timeout(10 * SECOND, reached)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -59,7 +65,9 @@ async fn asks_and_answers() {
         echo(&client, "echo").await;
         for size in [0, 1, 5_000, 1_000_000] {
             let body = Bytes::from(vec![b'x'; size]);
-            let request = Outbound::new("echo", body.clone()).header("A", "1").header("A", "2");
+            let request = Outbound::new("echo", body.clone())
+                .header("A", "1")
+                .header("A", "2");
             let answer = client.request(request, 5 * SECOND).await.unwrap();
             assert_eq!(answer.payload, body);
             assert_eq!(answer.headers.get_all("A").collect::<Vec<_>>(), ["1", "2"]);
@@ -86,7 +94,10 @@ async fn many_in_flight_find_their_answers() {
             async move {
                 let body = number.to_string();
                 let request = Outbound::new("echo", body.clone());
-                assert_eq!(client.request(request, 5 * SECOND).await.unwrap().payload, body);
+                assert_eq!(
+                    client.request(request, 5 * SECOND).await.unwrap().payload,
+                    body
+                );
             }
         });
         futures::future::join_all(all).await;
@@ -100,11 +111,17 @@ async fn a_fast_writer_waits_and_nothing_is_lost() {
         let (writer, reader) = (client(url.clone()).await, client(url).await);
         let messages = reader.subscribe("bulk".into()).await.unwrap();
         echo(&reader, "ready").await;
-        reader.request(Outbound::new("ready", ""), SECOND).await.unwrap();
+        reader
+            .request(Outbound::new("ready", ""), SECOND)
+            .await
+            .unwrap();
         let body = Bytes::from(vec![7; 200_000]);
         let writing = async {
             for _ in 0..200 {
-                writer.publish(Outbound::new("bulk", body.clone())).await.unwrap();
+                writer
+                    .publish(Outbound::new("bulk", body.clone()))
+                    .await
+                    .unwrap();
             }
         };
         let reading = messages.take(200).for_each(async |message| {
@@ -126,7 +143,11 @@ async fn survives_a_killed_server() {
         let _silent = client.subscribe("silent".into()).await.unwrap();
         let pending = {
             let client = client.clone();
-            tokio::spawn(async move { client.request(Outbound::new("silent", ""), 20 * SECOND).await })
+            tokio::spawn(async move {
+                client
+                    .request(Outbound::new("silent", ""), 20 * SECOND)
+                    .await
+            })
         };
         tokio::time::sleep(Duration::from_millis(100)).await;
         server.kill().unwrap();
@@ -150,7 +171,10 @@ async fn notices_a_server_that_hangs() {
     let client = client(url).await;
     server.pause().unwrap();
     let asked = client.request(Outbound::new("a", ""), SECOND).await;
-    assert!(matches!(asked, Err(TransportError::Timeout(_))), "{asked:?}");
+    assert!(
+        matches!(asked, Err(TransportError::Timeout(_))),
+        "{asked:?}"
+    );
     server.resume().unwrap();
     let asked = client.request(Outbound::new("a", ""), SECOND).await;
     assert!(matches!(asked, Err(TransportError::NoResponders)));
@@ -158,7 +182,12 @@ async fn notices_a_server_that_hangs() {
 
 #[tokio::test]
 async fn credentials_are_asked_for_and_wrong_ones_are_the_end() {
-    let server = NatsServer::builder().websocket(true).auth("ann", "secret").start().await.unwrap();
+    let server = NatsServer::builder()
+        .websocket(true)
+        .auth("ann", "secret")
+        .start()
+        .await
+        .unwrap();
     for url in urls(&server) {
         // The harness' addresses carry the credentials.
         let (scheme, address) = url.split_once("://").unwrap();
@@ -166,15 +195,29 @@ async fn credentials_are_asked_for_and_wrong_ones_are_the_end() {
         let bare = format!("{scheme}://{address}");
         let wrong = ConnectOptions::new().user_and_password("ann", "wrong");
         let refused = connect(&bare, &wrong).await;
-        assert!(matches!(refused, Err(ConnectError::Authentication { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ConnectError::Authentication { .. })),
+            "{refused:?}"
+        );
         let none = connect(&bare, &ConnectOptions::new()).await;
-        assert!(matches!(none, Err(ConnectError::Authentication { .. })), "{none:?}");
+        assert!(
+            matches!(none, Err(ConnectError::Authentication { .. })),
+            "{none:?}"
+        );
         let right = ConnectOptions::new().user_and_password("ann", "secret");
         connect(&bare, &right).await.unwrap();
-        connect(&format!("{scheme}://ann:secret@{address}"), &ConnectOptions::new()).await.unwrap();
+        connect(
+            &format!("{scheme}://ann:secret@{address}"),
+            &ConnectOptions::new(),
+        )
+        .await
+        .unwrap();
         let failing = ConnectOptions::new().credentials_from(async || Err("no network".into()));
         let failed = connect(&bare, &failing).await;
-        assert!(matches!(failed, Err(ConnectError::Authentication { .. })), "{failed:?}");
+        assert!(
+            matches!(failed, Err(ConnectError::Authentication { .. })),
+            "{failed:?}"
+        );
     }
 }
 
@@ -184,10 +227,17 @@ async fn signs_with_an_nkey() {
     let key = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
     let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
     let users = format!("authorization {{ users: [ {{ nkey: {key} }} ] }}");
-    let server = NatsServer::builder().websocket(true).config(users).start().await.unwrap();
+    let server = NatsServer::builder()
+        .websocket(true)
+        .config(users)
+        .start()
+        .await
+        .unwrap();
     for url in urls(&server) {
         let credentials = crate::options::Credentials::NKey { seed: seed.into() };
-        connect(&url, &ConnectOptions::new().credentials(credentials)).await.unwrap();
+        connect(&url, &ConnectOptions::new().credentials(credentials))
+            .await
+            .unwrap();
     }
 }
 
@@ -195,12 +245,20 @@ async fn signs_with_an_nkey() {
 async fn refused_subjects_are_noticed() {
     let users = r#"authorization { users: [ { user: a, password: b, permissions: {
         publish: { deny: "no.>" }, subscribe: { deny: "no.>" } } } ] }"#;
-    let server = NatsServer::builder().websocket(true).config(users).start().await.unwrap();
+    let server = NatsServer::builder()
+        .websocket(true)
+        .config(users)
+        .start()
+        .await
+        .unwrap();
     for url in urls(&server) {
         let options = ConnectOptions::new().user_and_password("a", "b");
         let client = connect(&url, &options).await.unwrap();
         let refused = client.request(Outbound::new("no.a", ""), 5 * SECOND).await;
-        assert!(matches!(refused, Err(TransportError::PermissionDenied(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(TransportError::PermissionDenied(_))),
+            "{refused:?}"
+        );
         let mut refused = client.subscribe("no.b".into()).await.unwrap();
         assert!(refused.next().await.is_none());
     }
@@ -214,17 +272,26 @@ async fn what_is_not_there_is_said_so() {
     };
     for url in gone {
         let refused = connect(&url, &ConnectOptions::new()).await;
-        assert!(matches!(refused, Err(ConnectError::Unreachable { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ConnectError::Unreachable { .. })),
+            "{refused:?}"
+        );
     }
     for url in ["ws://", "http://h", "ws://h:x"] {
         let invalid = connect(url, &ConnectOptions::new()).await;
-        assert!(matches!(invalid, Err(ConnectError::InvalidUrl { .. })), "{invalid:?}");
+        assert!(
+            matches!(invalid, Err(ConnectError::InvalidUrl { .. })),
+            "{invalid:?}"
+        );
     }
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("web+ws://{}", silent.local_addr().unwrap());
     let options = ConnectOptions::new().connect_timeout(Duration::from_millis(300));
     let refused = connect(&url, &options).await;
-    assert!(matches!(refused, Err(ConnectError::Unreachable { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ConnectError::Unreachable { .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
