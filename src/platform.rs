@@ -95,6 +95,9 @@ cfg_if::cfg_if! {
             whole + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000))
         }
 
+        /// Waits, for nothing but to let others go first.
+        pub(crate) use self::sleep as pause;
+
         /// Connects to a server over what this platform and build have.
         #[cfg(any(feature = "native", feature = "web"))]
         pub(crate) async fn dial(
@@ -149,6 +152,13 @@ cfg_if::cfg_if! {
         /// Waits.
         pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
             Box::pin(tokio::time::sleep(duration))
+        }
+
+        /// Waits, for nothing but to let others go first: where there is no runtime to wait with, not at all.
+        pub(crate) async fn pause(duration: Duration) {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                sleep(duration).await;
+            }
         }
 
         /// Connects to a server over what this platform and build have: async-nats where it is,

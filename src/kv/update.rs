@@ -1,6 +1,9 @@
 //! The update loop: read, change, write if nobody else did.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use rand::{TryRngCore, rngs::OsRng};
 
 use super::{
     entry::Entry,
@@ -9,6 +12,11 @@ use super::{
     options::{Read, UpdateOptions},
     store::{Store, writable},
 };
+use crate::{platform, random::Random};
+
+/// The longest pause after a first lost race; it doubles with every one more, so often.
+const PAUSE: Duration = Duration::from_micros(500);
+const DOUBLINGS: usize = 7;
 
 /// Updating.
 impl Store {
@@ -17,7 +25,7 @@ impl Store {
     /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
     /// they are; then the answer is `None` too.
     ///
-    /// Only a lost race makes it try again, at most 256 times. A time to live and headers of the
+    /// Only a lost race makes it try again, at most 256 times, after random pauses of up to 64 ms. A time to live and headers of the
     /// old value are not carried over: [`try_update_with`](Store::try_update_with) can set them.
     ///
     /// ```
@@ -90,9 +98,22 @@ impl Store {
                         return Err(KvWriteError::Contention { attempts, last }.into());
                     }
                     read = Read::Leader;
+                    // Once may be chance. Who loses again has company, and if none gave way the work would
+                    // grow with the square of their number.
+                    if attempts > 1 {
+                        platform::pause(drawn(attempts)).await;
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
+}
+
+/// A random pause after so many lost races.
+fn drawn(races: usize) -> Duration {
+    let longest = PAUSE * (1 << races.min(DOUBLINGS));
+    // Where there is nothing random, all draw the same pause: better than none.
+    let seed = OsRng.try_next_u64().unwrap_or_default();
+    Random::new(seed).pause(Duration::ZERO, longest)
 }
