@@ -226,7 +226,7 @@ pub enum ConnectError {
         feature: &'static str,
     },
     /// The server does not accept the credentials, or they cannot be had.
-    #[error("the credentials were not accepted: {source}")]
+    #[error("not signed in: {source}")]
     Authentication {
         /// What the server or the provider said.
         source: BoxError,

@@ -159,7 +159,8 @@ impl ConnectOptions {
     pub fn credentials_file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         self.credentials_from(move || {
-            let text = std::fs::read_to_string(&path);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()));
             async move { Ok(Credentials::Creds(text?)) }
         })
     }

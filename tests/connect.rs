@@ -8,6 +8,7 @@ mod jwt;
 mod refused;
 
 use std::{
+    error::Error,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -358,6 +359,10 @@ async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
         urls.push(format!("web+{url}"));
     }
     for url in urls {
+        let missing = options().credentials_file(folder.join("missing.creds"));
+        let error = missing.connect(&url).await.unwrap_err();
+        let says = format!("{}: {error}", error.source().unwrap());
+        assert!(says.contains("missing.creds"), "{says}");
         for right in [
             options().credentials(with_seed(user.seed.clone())),
             options().credentials(Credentials::Creds(user.creds())),

@@ -117,7 +117,8 @@ pub struct BucketConfig {
     /// For how long a marker stands where the server removed a value that had outlived its time.
     /// `LimitMarkers::Off` turns off with them time to live per key and all locks.
     ///
-    /// The default is 1 s where the server is 2.11 or newer, and off on older ones.
+    /// The default is 1 s where the server is 2.11 or newer, and off on older ones; a bucket that exists is
+    /// taken as it is. Turning them off is noticed by other handles when they are opened anew.
     pub limit_markers: LimitMarkers,
     /// The size of the largest value with its headers, in bytes, at most `i32::MAX`; `None` for
     /// the server's own limit.
@@ -159,7 +160,9 @@ pub struct BucketConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMarkers {
-    /// One second where the server can do it (2.11 and newer), off elsewhere.
+    /// For a new bucket one second where the server can do it (2.11 and newer), off elsewhere. Of one that
+    /// exists, what it has, also nothing: buckets of other programs often have none.
+    /// [`create_or_update_bucket`](crate::Client::create_or_update_bucket) turns them on.
     #[default]
     Auto,
     /// Off.

@@ -172,6 +172,7 @@ macro_rules! conformance_cases {
                 create_goes_over_expiry
                 a_live_value_expires
                 it_needs_markers
+                markers_can_be_turned_off
                 markers_need_a_server
                 age_expires
             }

@@ -272,6 +272,18 @@ pub(crate) async fn it_needs_markers(env: Env) -> Outcome {
     Ok(())
 }
 
+pub(crate) async fn markers_can_be_turned_off(env: Env) -> Outcome {
+    let mut config = env.fresh_config(|_| {});
+    env.client.create_bucket(config.clone()).await?;
+    config.limit_markers = LimitMarkers::Off;
+    let store = env.client.create_or_update_bucket(config.clone()).await?;
+    assert!(!store.status().await?.has_limit_markers());
+    // Other handles may take a while to notice.
+    refuses(&store).await;
+    refuses(&env.client.open_bucket(&config.name).await?).await;
+    Ok(())
+}
+
 pub(crate) async fn markers_need_a_server(env: Env) -> Outcome {
     let change = |config: &mut BucketConfig| {
         config.limit_markers = LimitMarkers::For(Duration::from_secs(7));

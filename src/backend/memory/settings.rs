@@ -44,20 +44,12 @@ pub(super) fn change(
     if wanted.limit_markers == LimitMarkers::Auto {
         config.limit_markers = actual.limit_markers;
     }
-    let refused = if config.storage != actual.storage {
-        Some("stream configuration update can not change storage type")
-    } else if config.limit_markers == LimitMarkers::Off && actual.limit_markers != LimitMarkers::Off
-    {
-        Some("message TTL status can not be disabled")
-    } else {
-        None
-    };
-    match refused {
-        None => Ok(config),
-        Some(why) => Err(ServiceError::Refused {
+    if config.storage != actual.storage {
+        return Err(ServiceError::Refused {
             status: 500,
             code: 10052,
-            description: why.into(),
-        }),
+            description: "stream configuration update can not change storage type".into(),
+        });
     }
+    Ok(config)
 }

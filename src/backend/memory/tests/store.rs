@@ -284,6 +284,10 @@ fn buckets_are_compared_changed_listed_and_refused() {
     assert_eq!(fixture.operation("a"), Some(Operation::Expire));
 
     config.limit_markers = LimitMarkers::Off;
+    now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap();
+    let status = now(fixture.bucket.status()).unwrap();
+    assert_eq!(status.config.limit_markers, LimitMarkers::Off);
+    config.storage = crate::kv::Storage::Memory;
     let error = now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap_err();
     assert!(matches!(
         error,
@@ -299,4 +303,16 @@ fn buckets_are_compared_changed_listed_and_refused() {
     ));
     let names: Vec<_> = now(fixture.buckets.list().collect());
     assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn a_client_does_not_print_what_is_stored() {
+    let fixture = plain();
+    fixture.put("a", "hunter2");
+    for printed in [
+        format!("{:?}", fixture.buckets),
+        format!("{:?}", fixture.bucket),
+    ] {
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
 }
