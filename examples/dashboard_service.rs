@@ -65,12 +65,21 @@ async fn main() -> Result {
 
     let mut tasks = tokio::task::JoinSet::new();
     for (number, host) in HOSTS.iter().enumerate() {
-        tasks.spawn(report(store.clone(), host, number));
-        tasks.spawn(work(store.clone(), host, number));
+        let (one, other) = (store.clone(), store.clone());
+        tasks.spawn(again(move || report(one.clone(), host, number)));
+        tasks.spawn(again(move || work(other.clone(), host, number)));
     }
-    match tasks.join_next().await {
-        Some(outcome) => outcome?,
-        None => Ok(()),
+    tasks.join_all().await;
+    Ok(())
+}
+
+/// Goes on after errors: a server that is away comes back.
+async fn again<F: Future<Output = Result>>(task: impl Fn() -> F) {
+    loop {
+        if let Err(error) = task().await {
+            println!("{error}");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
