@@ -1,6 +1,6 @@
 //! What only a cluster shows.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use harness::{Cluster, LATEST};
 use shizuku::kv::{BucketConfig, BucketError, KvWriteError, Placement, ServiceError};
 
@@ -72,5 +72,25 @@ async fn replicas_and_placement_are_kept_and_compared() {
             client.create_bucket(config).await,
             BucketError::Service(ServiceError::Refused { .. })
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_make_a_bucket_at_once_both_get_it() {
+    let cluster = Cluster::start(3, LATEST).await.unwrap();
+    let one = shizuku::connect(cluster.node(0).url()).await.unwrap();
+    let two = shizuku::connect(cluster.node(1).url()).await.unwrap();
+    for round in 0..15 {
+        let config = BucketConfig::new(format!("same-{round}")).replicas(3);
+        let (made, found) = join(one.create_bucket(&config), two.create_bucket(&config)).await;
+        (made.unwrap(), found.unwrap());
+        let config = BucketConfig::new(format!("updated-{round}")).replicas(3);
+        let longer = config.clone().history(if round % 2 == 0 { 5 } else { 1 });
+        let (made, updated) = join(
+            one.create_or_update_bucket(&config),
+            two.create_or_update_bucket(&longer),
+        )
+        .await;
+        (made.unwrap(), updated.unwrap());
     }
 }

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream, stream::BoxStream};
 
 use super::{
     JetStream,
-    api::{Account, StreamNames, code},
+    api::{Account, Birth, StreamNames, code},
     bucket::{Bucket, stream_name},
     call::{Api, Failure, malformed, parse, refused},
     config::{from_stream, lay_over, to_stream},
@@ -18,10 +18,17 @@ use crate::{
     backend::CreateMode,
     json,
     kv::{BucketConfig, BucketError, BucketName, BucketStatus, LimitMarkers, ServiceError},
+    platform,
 };
 
 /// How often a bucket may come or go while it is made or updated.
 const UPDATE_ATTEMPTS: usize = 16;
+
+/// How long the first look at a stream may take.
+const INFO_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a cluster is given to make a stream.
+const SETTLES: Duration = Duration::from_millis(250);
 
 impl JetStream {
     pub(super) async fn make(
@@ -67,10 +74,21 @@ impl JetStream {
     /// What a bucket's stream is now, as the server says it; `None` where there is none.
     async fn existing(&self, name: &BucketName) -> Result<Option<Bytes>, ServiceError> {
         let stream = stream_name(name);
-        match self.api.call("STREAM.INFO", &stream, Bytes::new()).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(failure) if failure.code() == code::NO_STREAM => Ok(None),
-            Err(failure) => Err(failure.of(name)),
+        let mut api = self.api.clone();
+        api.timeout = api.timeout.min(INFO_PATIENCE);
+        loop {
+            match api.call("STREAM.INFO", &stream, Bytes::new()).await {
+                Ok(answer) if is_being_made(&answer) => platform::sleep(SETTLES).await,
+                Ok(answer) => return Ok(Some(answer)),
+                Err(failure) if failure.code() == code::NO_STREAM => return Ok(None),
+                // In a cluster a stream that is just being made does not answer, now or later.
+                Err(Failure::Service(ServiceError::Timeout { .. }))
+                    if api.timeout < self.api.timeout =>
+                {
+                    api.timeout = self.api.timeout;
+                }
+                Err(failure) => return Err(failure.of(name)),
+            }
         }
     }
 
@@ -164,6 +182,23 @@ impl Bucket {
         let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         report(&self.name, info)
     }
+}
+
+/// Whether a cluster has made this stream a moment ago. Who changes it before it has told whoever
+/// ordered it takes its answer away from them, and gets none either.
+fn is_being_made(info: &[u8]) -> bool {
+    let age = |birth: Birth| {
+        let (created, now) = (
+            parse_time(&birth.created).ok()?,
+            parse_time(&birth.now).ok()?,
+        );
+        now.duration_since(created).ok()
+    };
+    let birth = json::read::<Birth>(info).ok();
+    birth
+        .filter(|birth| birth.in_cluster)
+        .and_then(age)
+        .is_some_and(|age| age < SETTLES)
 }
 
 /// New settings for an existing bucket, with what others set on its stream.

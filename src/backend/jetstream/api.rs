@@ -91,6 +91,33 @@ impl FromJson<'_> for Account {
     }
 }
 
+/// The answer to `STREAM.INFO`, as far as it tells how old the stream is.
+pub(super) struct Birth {
+    pub(super) created: String,
+    /// When that was answered.
+    pub(super) now: String,
+    pub(super) in_cluster: bool,
+}
+
+struct Cluster(bool);
+
+impl FromJson<'_> for Cluster {
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        Self(fields.maybe_text("name").is_some())
+    }
+}
+
+impl FromJson<'_> for Birth {
+    fn from_json(fields: &mut Fields<'_>) -> Self {
+        let Cluster(in_cluster) = fields.maybe("cluster").unwrap_or(Cluster(false));
+        Self {
+            created: fields.string("created"),
+            now: fields.string("ts"),
+            in_cluster,
+        }
+    }
+}
+
 /// The answer to `STREAM.NAMES`.
 pub(super) struct StreamNames {
     pub(super) total: usize,
