@@ -10,10 +10,11 @@ use shizuku::kv::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Result, SOON, World, entry_key, everywhere};
+use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere};
 
 everywhere! {
     a_removed_entry_is_a_lost_hold,
+    a_change_of_a_hold_that_is_lost_says_how,
     a_hold_is_renewed_for_as_long_as_it_lasts,
     downgrading_lets_readers_in_and_no_writer_between,
     holders_are_listed_and_followed,
@@ -36,6 +37,22 @@ async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
     };
     assert_eq!(lost, token);
     drop(timeout(SOON, DistroRwLock::new(&b, "r")?.write()).await??);
+    Ok(())
+}
+
+async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let guard = DistroRwLock::new(&a, "r")?.write().await?;
+    let key = entry_key(&b).await?;
+    // It waits until the entry may be written again.
+    let downgrade = tokio::spawn(guard.downgrade());
+    sleep(MOMENT).await;
+    world.remove(&key).await?;
+    let error = timeout(SOON, downgrade).await??.unwrap_err();
+    let DistroRwLockError::Lost { reason, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(reason, LostReason::Gone);
     Ok(())
 }
 

@@ -79,8 +79,8 @@ impl fmt::Debug for Participant {
 enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),
-    Status(watch::Sender<Status>, Status),
-    NotHeld(watch::Sender<Status>, Option<Teller<Answer>>),
+    /// And who then looks at the status, because no answer comes.
+    Lost(watch::Sender<Status>, LostReason, Option<Teller<Answer>>),
 }
 
 impl Participant {
@@ -166,11 +166,12 @@ impl Participant {
     /// Ends a claim in the background.
     pub(super) fn drop_claim(&self, claim: ClaimId) {
         let mut core = self.core();
-        let sender = core.waiting.remove(&claim);
+        let waiting = core.waiting.remove(&claim);
+        let changing = core.changing.remove(&claim);
         core.touched = true;
         core.machine.release(self.now(), claim);
         drop(core);
-        drop(sender);
+        drop((waiting, changing));
         self.bell.call_background();
     }
 
@@ -186,9 +187,11 @@ impl Participant {
         }
         let (teller, told) = Teller::new(self, Waits::Answer);
         core.releasing.insert(claim, teller);
+        let changing = core.changing.remove(&claim);
         core.touched = true;
         core.machine.release(self.now(), claim);
         drop(core);
+        drop(changing);
         Some(told)
     }
 
@@ -202,10 +205,12 @@ impl Participant {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
         let (teller, told) = Teller::new(self, Waits::Answer);
-        core.changing.insert(claim, teller);
+        // Nobody waits any more for an earlier change: whoever changes a hold has it alone.
+        let earlier = core.changing.insert(claim, teller);
         core.touched = true;
         core.machine.change(self.now(), claim, mode, data);
         drop(core);
+        drop(earlier);
         Some(told)
     }
 
@@ -298,9 +303,8 @@ impl Participant {
                 Some(Tell::Answer(changing, Ok(())))
             }
             Action::Lost { claim, why } => {
-                core.changing.remove(&claim);
-                let status = core.held.remove(&claim)?;
-                Some(Tell::Status(status, Status::Lost(why.into())))
+                let changing = core.changing.remove(&claim);
+                Some(Tell::Lost(core.held.remove(&claim)?, why.into(), changing))
             }
             Action::GaveUp { claim, why } => {
                 let waiting = core.waiting.remove(&claim)?;
@@ -321,7 +325,8 @@ impl Participant {
             }
             Action::NotHeld { claim } => {
                 let releasing = core.releasing.remove(&claim);
-                Some(Tell::NotHeld(core.held.remove(&claim)?, releasing))
+                let status = core.held.remove(&claim)?;
+                Some(Tell::Lost(status, LostReason::Gone, releasing))
             }
             Action::ReleaseFailed { claim } => {
                 core.held.remove(&claim);
@@ -389,11 +394,9 @@ impl Tell {
             // A receiver that is gone gives the hold back, and dropping it releases it.
             Self::Grant(waiting, granted) => waiting.tell(granted),
             Self::Answer(waiting, answer) => waiting.tell(answer),
-            Self::Status(sender, status) => drop(sender.send_replace(status)),
-            Self::NotHeld(sender, releasing) => {
-                sender.send_replace(Status::Lost(LostReason::Gone));
-                // Whoever waits for an answer looks at the status now.
-                drop(releasing);
+            Self::Lost(sender, reason, waiting) => {
+                sender.send_replace(Status::Lost(reason));
+                drop(waiting);
             }
         }
     }
