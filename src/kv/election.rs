@@ -135,12 +135,14 @@ impl Election {
     /// Who leads now; `None` where nobody does.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`].
+    /// [`DistroRwLockError::Service`] where the server refuses or is out of reach for the length
+    /// of the lease (10 s at least).
     pub async fn leader(&self) -> Result<Option<Leader>, DistroRwLockError> {
         Ok(leader(self.name.holders().await?))
     }
 
-    /// Who leads, now and whenever that changes. The stream ends after an error.
+    /// Who leads, now and whenever that changes. The stream ends after an error. While the server
+    /// is out of reach it is silent, and goes on after that; [`leader`](Self::leader) tells.
     ///
     /// # Errors
     /// [`DistroRwLockError::Service`], here or as an item.
@@ -167,7 +169,7 @@ impl Election {
     /// Who leads and who campaigns.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`].
+    /// As for [`leader`](Self::leader).
     pub async fn candidates(&self) -> Result<Vec<Holder>, DistroRwLockError> {
         self.name.holders().await
     }

@@ -102,7 +102,8 @@ impl DistroMutex {
     /// Who holds and who waits now.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`].
+    /// [`DistroRwLockError::Service`] where the server refuses or is out of reach for the length
+    /// of the lease (10 s at least).
     pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
         self.name.holders().await
     }

@@ -64,8 +64,13 @@ impl Name {
     }
 
     pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        let Self { store, name, .. } = self;
-        look(store.locks().observe(store.backend(), name)?).await
+        let Self {
+            store,
+            name,
+            options,
+        } = self;
+        let observer = store.locks().observe(store.backend(), name)?;
+        look(observer, options.patience()).await
     }
 
     pub(crate) fn watch_holders(

@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    TRUST_WINDOW, UNWATCHED,
+    PATIENCE, TRUST_WINDOW, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
     fold::{Fold, UNKNOWN_TIME},
     log::{Anchor, Log},

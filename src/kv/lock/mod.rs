@@ -134,6 +134,9 @@ pub const DEFAULT_LEASE: u32 = 15;
 /// `X`, because the clocks of two machines do not run at the same speed.
 const WRITE_GAP: Duration = Duration::from_millis(1100);
 
+/// How long a service is waited for that does not answer, at least.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// For how long a claim goes without a watch: a server spends more on a watch than on all else of a
 /// short hold that nobody contends.
 pub(crate) const UNWATCHED: Duration = Duration::from_millis(100);

@@ -443,6 +443,12 @@ impl Observer {
         ))
     }
 
+    /// Why nothing is known.
+    pub(super) fn error(&self) -> DistroRwLockError {
+        let error = self.participant.core().error.clone();
+        self.participant.service_error(error.as_ref())
+    }
+
     /// Waits until there may be something new.
     pub(super) async fn changed(&mut self) {
         // The sender lives in the participant, which lives here.

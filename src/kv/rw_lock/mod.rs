@@ -184,12 +184,15 @@ impl DistroRwLock {
     /// ```
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`].
+    /// [`DistroRwLockError::Service`] where the server refuses or is out of reach for the length
+    /// of the lease (10 s at least).
     pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
         self.name.holders().await
     }
 
     /// Who holds and who waits, now and whenever that changes. The stream ends after an error.
+    /// While the server is out of reach it is silent, and goes on after that;
+    /// [`holders`](Self::holders) tells.
     ///
     /// # Errors
     /// [`DistroRwLockError::Service`], here or as an item.
