@@ -84,6 +84,8 @@ enum Report {
 struct Leaving {
     /// Who wants to know.
     report: Option<ClaimId>,
+    /// The last revision that it is known to be stored at, if it was stored after it was given up.
+    stored: u64,
     /// The only revision that is to be purged, where no watch would tell that it is gone.
     expect: Option<u64>,
     /// Whether a purge is under way.
@@ -419,7 +421,8 @@ impl Machine {
             // Known before the watch tells, so that whoever released can try again at once.
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
             self.log.removed(id, revision, expect, now);
-            if !self.removed(id, revision)
+            let later = |leaving: &Leaving| leaving.stored > revision;
+            if (self.leaving.get(id).is_some_and(later) || !self.removed(id, revision))
                 && let Some(leaving) = self.leaving.get_mut(id)
             {
                 // A write that was long under way came after the purge.
