@@ -1,10 +1,10 @@
 //! What holders have, how they lose it, and who sees them.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures::{FutureExt, StreamExt};
 use shizuku::kv::{
-    BoxError,
+    BoxError, Key,
     lock::{LockOptions, LostReason},
     rw_lock::{DistroRwLock, DistroRwLockError, Mode},
 };
@@ -18,6 +18,7 @@ everywhere! {
     a_hold_is_renewed_for_as_long_as_it_lasts,
     downgrading_lets_readers_in_and_no_writer_between,
     holders_are_listed_and_followed,
+    an_entry_of_another_library_is_listed_whatever_it_says,
     a_dead_holder_is_waited_for_as_long_as_its_lease,
 }
 
@@ -124,6 +125,18 @@ async fn holders_are_listed_and_followed(world: World) -> Result {
     assert!(seen.len() == 1 && seen[0].holds);
     waiting.await??.release().await?;
     assert_eq!(timeout(SOON, changes.next()).await?.unwrap()?, []);
+    Ok(())
+}
+
+/// A field may have any value of its kind: the beginning of 1970 is one.
+async fn an_entry_of_another_library_is_listed_whatever_it_says(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    let value = r#"{"v":1,"m":"w","l":3,"w":0,"s":0}"#;
+    world.put(&Key::new("_lock.r.theirs")?, value).await?;
+    let holders = timeout(SOON, lock.holders()).await??;
+    assert_eq!(holders.len(), 1);
+    assert_eq!(holders[0].since, UNIX_EPOCH);
     Ok(())
 }
 

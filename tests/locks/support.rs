@@ -14,7 +14,8 @@ use shizuku::{
     Client, Store,
     backend::{Buckets, memory::MemoryBuckets},
     kv::{
-        BoxError, BucketName, Entry, Key, RemoveOptions, lock::entry::Record, rw_lock::DistroRwLock,
+        BoxError, BucketName, Entry, Key, PutOptions, RemoveOptions, lock::entry::Record,
+        rw_lock::DistroRwLock,
     },
 };
 use tokio::time::{sleep, timeout};
@@ -77,6 +78,22 @@ impl World {
         let client = self.client().await?;
         let one = client.create_bucket(self.bucket.as_str()).await?;
         Ok((one, client.open_bucket(&self.bucket).await?))
+    }
+
+    /// Writes the entry of a lock, as another library can and a store refuses to.
+    pub async fn put(&self, key: &Key, value: &'static str) -> Result {
+        match &self.service {
+            Service::Memory(buckets) => {
+                let bucket = buckets.open(&BucketName::new(&*self.bucket)?).await?;
+                bucket.put(key, value.into(), PutOptions::new()).await?;
+            }
+            Service::Server(url) => {
+                let raw = async_nats::jetstream::new(async_nats::connect(url).await?);
+                let bucket = raw.get_key_value(&self.bucket).await?;
+                bucket.put(key.as_str(), value.into()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the entry of a lock away, as an administrator can and a store refuses to.

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use super::{
     PATIENCE, TRUST_WINDOW, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
-    fold::{Fold, UNKNOWN_TIME},
+    fold::Fold,
     log::{Anchor, Log},
     own::Own,
     trust::{Sent, Trust},
@@ -310,7 +310,7 @@ impl Machine {
                 record,
             } => {
                 self.delivered(revision);
-                self.fold.put(&id, revision, stored, &record, now);
+                self.fold.put(&id, revision, Some(stored), &record, now);
                 self.echo(now, &id, revision, stored, &record);
             }
             Event::Gone { id, revision } => {

@@ -17,7 +17,6 @@ use super::{
     bell::{Bell, Waits},
     entry::Mode,
     error::{DistroRwLockError, LostReason},
-    fold::UNKNOWN_TIME,
     hold::{Hold, Status},
     holders::Holder,
     io::Io,
@@ -417,30 +416,28 @@ impl Observer {
         if core.stopped || core.machine.is_refused() {
             return Err(self.participant.service_error(core.error.as_ref()));
         }
-        // What was acknowledged just now is about to come through the watch, and its time with it.
-        let mut live = core.machine.fold().standing().map(|(_, live)| live);
-        if !core.machine.is_synced() || live.any(|live| live.since == UNKNOWN_TIME) {
+        if !core.machine.is_synced() {
             return Ok(None);
         }
-        let holder =
-            |(id, live, holds): (&super::entry::EntryId, &super::fold::Live, bool)| Holder {
-                id: id.to_string(),
-                mode: live.mode,
-                token: live.ticket,
-                holds,
-                since: SystemTime::UNIX_EPOCH + Duration::from_millis(live.since),
-                lease: live.lease,
-                label: live.label.clone(),
-                data: live.data.clone(),
-            };
-        Ok(Some(
-            core.machine
-                .fold()
-                .queue()
-                .into_iter()
-                .map(holder)
-                .collect(),
-        ))
+        // What was acknowledged just now is about to come through the watch, and its time with it.
+        let holders = core
+            .machine
+            .fold()
+            .queue()
+            .into_iter()
+            .map(|(id, entry, holds)| {
+                Some(Holder {
+                    id: id.to_string(),
+                    mode: entry.mode,
+                    token: entry.ticket,
+                    holds,
+                    since: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since?),
+                    lease: entry.lease,
+                    label: entry.label.clone(),
+                    data: entry.data.clone(),
+                })
+            });
+        Ok(holders.collect())
     }
 
     /// Why nothing is known.

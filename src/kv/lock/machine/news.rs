@@ -119,7 +119,7 @@ impl Machine {
                 } => {
                     last = last.max(*revision);
                     seen.insert(id.clone(), ());
-                    self.fold.put(id, *revision, *stored, record, now);
+                    self.fold.put(id, *revision, Some(*stored), record, now);
                     match (record, self.owners.get(id)) {
                         (Record::Entry(entry), Some(claim)) => {
                             shown.push((*claim, entry.write, *revision));
@@ -175,7 +175,7 @@ impl Machine {
                 }
                 // Known before the watch tells, so that nothing of one's own is overlooked.
                 let entry = Record::Entry(entry);
-                self.fold.put(&id, revision, UNKNOWN_TIME, &entry, now);
+                self.fold.put(&id, revision, None, &entry, now);
                 if revision <= own.behind {
                     // The bucket was made anew, or has lost what it had.
                     self.log.forget();
