@@ -13,7 +13,7 @@ use shizuku::{
         BoxError,
         election::Election,
         lock::{
-            LockOptions, Mode,
+            LockOptions, LostReason, Mode,
             entry::{LockEntry, Record},
         },
         mutex::DistroMutex,
@@ -235,7 +235,7 @@ async fn a_dropped_release_goes_on(world: World) -> Result {
         let done = cut(it.turns, guard.release()).await.transpose()?;
         let stored = mine(&it.eye, &it.lock).await?.is_empty();
         is_free(&it.b, &it.lock).await?;
-        timeout(SOON, lost).await?;
+        assert_eq!(timeout(SOON, lost).await?, LostReason::Released);
         Ok((done.is_some(), stored))
     })
     .await

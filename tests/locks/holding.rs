@@ -15,6 +15,7 @@ use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere};
 everywhere! {
     a_removed_entry_is_a_lost_hold,
     a_change_of_a_hold_that_is_lost_says_how,
+    who_still_waits_for_its_loss_learns_that_a_hold_was_released,
     a_hold_is_renewed_for_as_long_as_it_lasts,
     downgrading_lets_readers_in_and_no_writer_between,
     holders_are_listed_and_followed,
@@ -54,6 +55,20 @@ async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
         panic!("{error:?}");
     };
     assert_eq!(reason, LostReason::Gone);
+    Ok(())
+}
+
+async fn who_still_waits_for_its_loss_learns_that_a_hold_was_released(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    let guard = lock.write().await?;
+    let lost = guard.lost();
+    guard.release().await?;
+    assert_eq!(lost.now_or_never(), Some(LostReason::Released));
+    let guard = lock.read().await?;
+    let lost = guard.lost();
+    drop(guard);
+    assert_eq!(lost.now_or_never(), Some(LostReason::Released));
     Ok(())
 }
 

@@ -120,6 +120,9 @@ pub enum LostReason {
     /// The background task that renewed it is gone, with the runtime that ran it.
     #[error("the runtime that renewed it has stopped")]
     Stopped,
+    /// Nobody took it: it was released. Only `lost()` says so, where it outlives its guard.
+    #[error("it was released")]
+    Released,
 }
 
 impl From<LostWhy> for LostReason {

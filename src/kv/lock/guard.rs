@@ -121,7 +121,7 @@ macro_rules! guard {
 
             /// Waits until it is lost, and says how. Never resolves while it is held. Dropping the
             /// future has no effect, and it may outlive the guard: of one that is released it says
-            /// [`LostReason::Stopped`](crate::kv::lock::LostReason::Stopped).
+            /// [`LostReason::Released`](crate::kv::lock::LostReason::Released).
             pub fn lost(
                 &self,
             ) -> impl Future<Output = $crate::kv::lock::LostReason> + Send + 'static + use<> {

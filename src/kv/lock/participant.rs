@@ -78,6 +78,11 @@ impl fmt::Debug for Participant {
 enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),
+    Released(
+        Option<watch::Sender<Status>>,
+        Option<Teller<Answer>>,
+        Answer,
+    ),
     /// And who then looks at the status, because no answer comes.
     Lost(watch::Sender<Status>, LostReason, Option<Teller<Answer>>),
 }
@@ -167,10 +172,21 @@ impl Participant {
         let mut core = self.core();
         let waiting = core.waiting.remove(&claim);
         let changing = core.changing.remove(&claim);
+        let held = core.held.remove(&claim);
+        let now = self.now();
+        let until = core.machine.trusted_until(claim);
         core.touched = true;
-        core.machine.release(self.now(), claim);
+        core.machine.release(now, claim);
         drop(core);
         drop((waiting, changing));
+        if let Some(status) = held {
+            let is_over = until.is_none_or(|until| now >= until);
+            status.send_replace(Status::Lost(if is_over {
+                LostReason::Lapsed
+            } else {
+                LostReason::Released
+            }));
+        }
         self.bell.call_background();
     }
 
@@ -317,22 +333,21 @@ impl Participant {
                 };
                 Some(Tell::Grant(waiting, Err(error)))
             }
-            Action::Released { claim } => {
-                core.held.remove(&claim);
-                let releasing = core.releasing.remove(&claim)?;
-                Some(Tell::Answer(releasing, Ok(())))
-            }
+            Action::Released { claim } => Some(Tell::Released(
+                core.held.remove(&claim),
+                core.releasing.remove(&claim),
+                Ok(()),
+            )),
             Action::NotHeld { claim } => {
                 let releasing = core.releasing.remove(&claim);
                 let status = core.held.remove(&claim)?;
                 Some(Tell::Lost(status, LostReason::Gone, releasing))
             }
-            Action::ReleaseFailed { claim } => {
-                core.held.remove(&claim);
-                let releasing = core.releasing.remove(&claim)?;
-                let error = self.service_error(core.error.as_ref());
-                Some(Tell::Answer(releasing, Err(error)))
-            }
+            Action::ReleaseFailed { claim } => Some(Tell::Released(
+                core.held.remove(&claim),
+                core.releasing.remove(&claim),
+                Err(self.service_error(core.error.as_ref())),
+            )),
             Action::Watch
             | Action::Unwatch
             | Action::Write { .. }
@@ -393,6 +408,14 @@ impl Tell {
             // A receiver that is gone gives the hold back, and dropping it releases it.
             Self::Grant(waiting, granted) => waiting.tell(granted),
             Self::Answer(waiting, answer) => waiting.tell(answer),
+            Self::Released(sender, waiting, answer) => {
+                if let Some(sender) = sender {
+                    sender.send_replace(Status::Lost(LostReason::Released));
+                }
+                if let Some(waiting) = waiting {
+                    waiting.tell(answer);
+                }
+            }
             Self::Lost(sender, reason, waiting) => {
                 sender.send_replace(Status::Lost(reason));
                 drop(waiting);
