@@ -23,7 +23,7 @@ use futures::{Stream, StreamExt, future};
 
 use super::{
     error::InvalidOption,
-    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 
@@ -93,6 +93,11 @@ pub struct Leader {
 #[derive(Clone, Debug)]
 pub struct Election {
     name: Name,
+}
+
+named! {
+    Election, "election",
+    "Election::with_options(&store, \"import\", options)?", "campaign(\"10.0.0.7\")"
 }
 
 impl Election {
@@ -166,12 +171,12 @@ impl Election {
         Ok(changes)
     }
 
-    /// Who leads and who campaigns.
+    /// Who leads and who campaigns: [`holders`](Self::holders) under its usual name.
     ///
     /// # Errors
-    /// As for [`leader`](Self::leader).
+    /// As for `holders`.
     pub async fn candidates(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        self.name.holders().await
+        self.holders().await
     }
 }
 

@@ -144,3 +144,93 @@ macro_rules! guard {
     };
 }
 pub(crate) use guard;
+
+/// What can be asked of every kind of lock around a [`Name`] without acquiring it. The examples
+/// are of this module, make the lock from `store` and `options`, and acquire it so.
+macro_rules! named {
+    ($name:ident, $module:literal, $new:literal, $acquire:literal) => {
+        impl $name {
+            /// Its name.
+            ///
+            /// ```
+            #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
+            ///
+            /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+            /// let options = LockOptions::new();
+            #[doc = concat!("let lock = ", $new, ";")]
+            /// assert_eq!(lock.name(), "import");
+            /// # Ok(()) }
+            /// ```
+            pub fn name(&self) -> &str {
+                self.name.as_str()
+            }
+
+            /// Who holds and who waits now, in the order of their tickets.
+            ///
+            /// ```
+            #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
+            ///
+            /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+            /// let options = LockOptions::new().label("host 7");
+            #[doc = concat!("let lock = ", $new, ";")]
+            #[doc = concat!("let held = lock.", $acquire, ".await?;")]
+            /// let holders = lock.holders().await?;
+            /// assert_eq!(holders[0].label.as_deref(), Some("host 7"));
+            /// assert_eq!((holders[0].token, holders[0].holds), (held.token(), true));
+            /// # held.release().await?;
+            /// # Ok(()) }
+            /// ```
+            ///
+            /// # Errors
+            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service) where the server refuses
+            /// or is out of reach for the length of the lease (10 s at least).
+            pub async fn holders(
+                &self,
+            ) -> Result<Vec<$crate::kv::lock::Holder>, $crate::kv::lock::DistroRwLockError> {
+                self.name.holders().await
+            }
+
+            /// Who holds and who waits, now and whenever that changes. The stream ends after an
+            /// error. While the server is out of reach it is silent, and goes on after that;
+            /// [`holders`](Self::holders) tells.
+            ///
+            /// ```
+            /// use futures::StreamExt;
+            #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
+            ///
+            /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+            /// let options = LockOptions::new();
+            #[doc = concat!("let lock = ", $new, ";")]
+            /// let mut lists = std::pin::pin!(lock.watch_holders()?);
+            /// assert!(lists.next().await.expect("it goes on")?.is_empty());
+            #[doc = concat!("let held = lock.", $acquire, ".await?;")]
+            /// let list = lists.next().await.expect("it goes on")?;
+            /// assert_eq!(list[0].token, held.token());
+            /// # held.release().await?;
+            /// # Ok(()) }
+            /// ```
+            ///
+            /// # Errors
+            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service), here or as an item.
+            pub fn watch_holders(
+                &self,
+            ) -> Result<
+                impl futures::Stream<
+                    Item = Result<
+                        Vec<$crate::kv::lock::Holder>,
+                        $crate::kv::lock::DistroRwLockError,
+                    >,
+                > + Send
+                + 'static
+                + use<>,
+                $crate::kv::lock::DistroRwLockError,
+            > {
+                self.name.watch_holders()
+            }
+        }
+    };
+}
+pub(crate) use named;

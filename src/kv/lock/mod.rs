@@ -55,7 +55,7 @@ pub use error::{DistroRwLockError, LostReason, WithLockProcessError};
 pub use holders::Holder;
 pub use options::LockOptions;
 
-pub(crate) use guard::{Name, guard};
+pub(crate) use guard::{Name, guard, named};
 pub(crate) use hold::Hold;
 pub(crate) use registry::{Ask, Registry};
 
