@@ -225,18 +225,6 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Lets go of the watch if nothing needs it.
-    pub fn rest(&mut self) {
-        if self.is_idle() && !self.observed && self.watch != Watch::Closed {
-            self.watch = Watch::Closed;
-            self.trust.forget();
-            self.log.forget();
-            self.probe = None;
-            self.fold = Fold::default();
-            self.actions.push_back(Action::Unwatch);
-        }
-    }
-
     /// A new claim.
     pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
         self.begin(now);

@@ -275,7 +275,6 @@ impl Participant {
         while let Some(action) = core.machine.next_action() {
             match action {
                 Action::Watch
-                | Action::Unwatch
                 | Action::Write { .. }
                 | Action::Probe { .. }
                 | Action::Read { .. }
@@ -349,7 +348,6 @@ impl Participant {
                 Err(self.service_error(core.error.as_ref())),
             )),
             Action::Watch
-            | Action::Unwatch
             | Action::Write { .. }
             | Action::Probe { .. }
             | Action::Read { .. }
