@@ -63,12 +63,6 @@ pub enum DistroRwLockError {
         /// How it came.
         reason: LostReason,
     },
-    /// It was only to be tried, and somebody else holds the lock or waits for it.
-    #[error("lock {lock} is taken")]
-    WouldBlock {
-        /// The lock.
-        lock: String,
-    },
     /// It was not granted within the time that was allowed.
     #[error("lock {lock} was not granted within {}", Lasting(*.after))]
     Timeout {

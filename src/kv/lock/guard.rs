@@ -44,7 +44,7 @@ impl Name {
         &self.store
     }
 
-    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, DistroRwLockError> {
+    async fn ask(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
         let Self {
             store,
             name,
@@ -54,13 +54,18 @@ impl Name {
         acquire.await
     }
 
-    /// `None` instead of an error where the lock is taken.
+    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, DistroRwLockError> {
+        // Only a try gives up because the lock is taken.
+        self.ask(ask)
+            .await?
+            .ok_or_else(|| DistroRwLockError::NotHeld {
+                lock: self.name.to_string(),
+            })
+    }
+
+    /// `None` where the lock is taken.
     pub(crate) async fn try_acquire(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
-        match self.acquire(ask.only_try()).await {
-            Ok(hold) => Ok(Some(hold)),
-            Err(DistroRwLockError::WouldBlock { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.ask(ask.only_try()).await
     }
 
     pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {

@@ -30,7 +30,8 @@ use crate::{
     sorted::SortedMap,
 };
 
-type Granted = Result<Hold, DistroRwLockError>;
+/// `None` where it was only to be tried, and somebody else holds the lock or waits for it.
+pub(super) type Granted = Result<Option<Hold>, DistroRwLockError>;
 type Answer = Result<(), DistroRwLockError>;
 
 /// Callers that are waited for by nobody but themselves.
@@ -302,9 +303,12 @@ impl Participant {
                 core.held.insert(claim, sender);
                 let hold = Hold::new(self.clone(), claim, token, status);
                 match core.waiting.remove(&claim) {
-                    Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
+                    Some(waiting) => Some(Tell::Grant(waiting, Ok(Some(hold)))),
                     // It was granted just before nobody waited for it any more, and is released.
-                    None => Some(Tell::Grant(Teller::new(self, Waits::Entry).0, Ok(hold))),
+                    None => Some(Tell::Grant(
+                        Teller::new(self, Waits::Entry).0,
+                        Ok(Some(hold)),
+                    )),
                 }
             }
             Action::Extended { claim, until } => {
@@ -322,15 +326,13 @@ impl Participant {
             }
             Action::GaveUp { claim, why } => {
                 let waiting = core.waiting.remove(&claim)?;
-                let error = match why {
-                    GivenUp::WouldBlock => DistroRwLockError::WouldBlock {
-                        lock: self.lock.to_string(),
-                    },
+                let answer = match why {
+                    GivenUp::WouldBlock => Ok(None),
                     GivenUp::Fatal | GivenUp::Unreachable => {
-                        self.service_error(core.error.as_ref())
+                        Err(self.service_error(core.error.as_ref()))
                     }
                 };
-                Some(Tell::Grant(waiting, Err(error)))
+                Some(Tell::Grant(waiting, answer))
             }
             Action::Released { claim } => Some(Tell::Released(
                 core.held.remove(&claim),
