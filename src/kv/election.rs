@@ -23,7 +23,7 @@ use futures::{Stream, StreamExt, future};
 
 use super::{
     error::InvalidOption,
-    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 
@@ -95,6 +95,11 @@ pub struct Election {
     name: Name,
 }
 
+named! {
+    Election, "election",
+    "Election::with_options(&store, \"import\", options)?", "campaign(\"10.0.0.7\")"
+}
+
 impl Election {
     /// The election of this name.
     ///
@@ -135,12 +140,14 @@ impl Election {
     /// Who leads now; `None` where nobody does.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`].
+    /// [`DistroRwLockError::Service`] where the server refuses or is out of reach for the length
+    /// of the lease (10 s at least).
     pub async fn leader(&self) -> Result<Option<Leader>, DistroRwLockError> {
         Ok(leader(self.name.holders().await?))
     }
 
-    /// Who leads, now and whenever that changes. The stream ends after an error.
+    /// Who leads, now and whenever that changes. The stream ends after an error. While the server
+    /// is out of reach it is silent, and goes on after that; [`leader`](Self::leader) tells.
     ///
     /// # Errors
     /// [`DistroRwLockError::Service`], here or as an item.
@@ -164,12 +171,12 @@ impl Election {
         Ok(changes)
     }
 
-    /// Who leads and who campaigns.
+    /// Who leads and who campaigns: [`holders`](Self::holders) under its usual name.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`].
+    /// As for `holders`.
     pub async fn candidates(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        self.name.holders().await
+        self.holders().await
     }
 }
 

@@ -17,7 +17,7 @@
 //! ```
 
 use super::{
-    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    lock::{Ask, DistroRwLockError, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 
@@ -59,6 +59,11 @@ pub struct DistroMutex {
     name: Name,
 }
 
+named! {
+    DistroMutex, "mutex",
+    "DistroMutex::with_options(&store, \"import\", options)?", "lock()"
+}
+
 impl DistroMutex {
     /// The mutex of this name.
     ///
@@ -97,13 +102,5 @@ impl DistroMutex {
     pub async fn try_lock(&self) -> Result<Option<MutexGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| MutexGuard { hold }))
-    }
-
-    /// Who holds and who waits now.
-    ///
-    /// # Errors
-    /// [`DistroRwLockError::Service`].
-    pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        self.name.holders().await
     }
 }

@@ -16,7 +16,7 @@
 use std::num::NonZeroU32;
 
 use super::{
-    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard},
+    lock::{Ask, DistroRwLockError, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 
@@ -62,6 +62,11 @@ pub struct DistroSemaphore {
     permits: NonZeroU32,
 }
 
+named! {
+    DistroSemaphore, "semaphore",
+    "DistroSemaphore::with_options(&store, \"import\", 2.try_into()?, options)?", "acquire()"
+}
+
 impl DistroSemaphore {
     /// The semaphore of this name.
     ///
@@ -105,13 +110,5 @@ impl DistroSemaphore {
     pub async fn try_acquire(&self) -> Result<Option<Permit>, DistroRwLockError> {
         let hold = self.name.try_acquire(self.ask()).await?;
         Ok(hold.map(|hold| Permit { hold }))
-    }
-
-    /// Who holds and who waits now.
-    ///
-    /// # Errors
-    /// [`DistroRwLockError::Service`].
-    pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        self.name.holders().await
     }
 }

@@ -122,7 +122,6 @@ impl World {
                     part.cursor = Some(0);
                     part.initial = Some(state.log.len() as u64);
                 }
-                Action::Unwatch => part.cursor = None,
                 Action::Write { id, entry, expect } => {
                     part.out.push(Sent::Write(id, entry, expect));
                 }

@@ -2,7 +2,7 @@
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode},
-    machine::{Action, ClaimId, Event, GivenUp, Outcome, Request},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Outcome, Request},
 };
 
 use crate::{
@@ -85,11 +85,6 @@ impl World {
                     let (from, fresh) = (0, true);
                     self.at(at, who, What::OpenWatch { link, from, fresh });
                 }
-                Action::Unwatch => {
-                    let participant = &mut self.participants[who];
-                    participant.link += 1;
-                    participant.feed = None;
-                }
                 Action::Write { id, entry, expect } => {
                     let number = entry.write;
                     let request = Message::Write { entry, expect };
@@ -145,13 +140,9 @@ impl World {
                 Action::Extended { .. } | Action::Changed { .. } => {}
             }
         }
-        let participant = &mut self.participants[who];
+        let participant = &self.participants[who];
         if participant.machine.is_idle() && participant.live.is_empty() && self.rng.chance(500) {
-            self.participants[who].machine.rest();
-            if self.participants[who].machine.next_action().is_some() {
-                self.participants[who].link += 1;
-                self.participants[who].feed = None;
-            }
+            self.come_back(who);
         }
         self.participants[who].wake += 1;
         if let Some(wake) = self.participants[who].machine.wake_at() {
@@ -160,6 +151,17 @@ impl World {
             self.at(at, who, What::Wake(number));
         }
         Ok(())
+    }
+
+    /// The participant has ended, as it does when nobody uses it, and a new one takes its place.
+    fn come_back(&mut self, who: usize) {
+        self.sessions += 1;
+        let session = format!("p{who}s{}", self.sessions);
+        let participant = &mut self.participants[who];
+        participant.machine = Machine::new(&session, self.mutant).unwatched_for(self.unwatched);
+        participant.link += 1;
+        participant.feed = None;
+        participant.open.clear();
     }
 
     pub fn send(&mut self, who: usize, id: EntryId, request: Message, asked: Asked) {

@@ -9,7 +9,7 @@ use shizuku::kv::lock::{
 
 const NOW: Duration = Duration::from_millis(1);
 
-fn put(id: &EntryId, revision: u64, entry: &LockEntry) -> Event {
+pub fn put(id: &EntryId, revision: u64, entry: &LockEntry) -> Event {
     Event::Put {
         id: id.clone(),
         revision,
@@ -19,7 +19,7 @@ fn put(id: &EntryId, revision: u64, entry: &LockEntry) -> Event {
 }
 
 /// Has an entry stored, and answers it and where the snapshot begins that is asked for then.
-fn enter(
+pub fn enter(
     machine: &mut Machine,
     now: Duration,
     claim: u64,
@@ -43,7 +43,7 @@ fn enter(
     (id, entry, from)
 }
 
-fn is_granted(machine: &mut Machine) -> bool {
+pub fn is_granted(machine: &mut Machine) -> bool {
     matches!(machine.next_action(), Some(Action::Granted { .. }))
 }
 

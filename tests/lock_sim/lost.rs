@@ -1,4 +1,5 @@
-//! A server that takes writes in and answers none, while its watch looks well.
+//! A server that takes writes in and answers none, while its watch looks well; and one that takes
+//! them in too late.
 
 use std::time::Duration;
 
@@ -46,5 +47,44 @@ fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
         assert!(writes > 1, "{writes}");
         let patience = Duration::from_secs(u64::from(lease).max(20) + 5);
         assert!(now < patience, "{lease}: {now:?}");
+    }
+}
+
+/// Without a watch nobody else tells.
+#[test]
+fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
+    for purge_first in [true, false] {
+        let long = Duration::from_secs(60);
+        let mut machine = Machine::new("s", Mutant::None).unwatched_for(long);
+        let now = Duration::from_millis(1);
+        let request = Request {
+            mode: Mode::Read,
+            lease: 15,
+            label: None,
+            data: None,
+            try_only: false,
+        };
+        machine.acquire(now, ClaimId(1), request);
+        let Some(Action::Write { id, .. }) = machine.next_action() else {
+            panic!("nothing is written");
+        };
+        machine.release(now, ClaimId(1));
+        let purge = Action::Purge {
+            id: id.clone(),
+            expect: None,
+        };
+        assert_eq!(machine.next_action(), Some(purge.clone()));
+        // The server handles the purge first.
+        if purge_first {
+            machine.purged(now, &id, Outcome::Stored(1));
+            machine.written(now, &id, 0, Outcome::Stored(2));
+        } else {
+            machine.written(now, &id, 0, Outcome::Stored(2));
+            machine.purged(now, &id, Outcome::Stored(1));
+        }
+        let mut actions = std::iter::from_fn(|| machine.next_action());
+        assert!(actions.any(|action| action == purge), "{purge_first}");
+        machine.purged(now, &id, Outcome::Stored(3));
+        assert!(machine.is_idle());
     }
 }

@@ -11,6 +11,7 @@
 
 mod acting;
 mod anew;
+mod change;
 mod check;
 mod faults;
 mod lost;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use shizuku::kv::{
     BucketConfig, LimitMarkers,
     lock::LockOptions,
@@ -23,7 +23,6 @@ everywhere! {
     writers_are_served_in_order,
     exclusion_under_load,
     a_dropped_guard_releases,
-    a_dropped_acquire_withdraws_wherever_it_is_dropped,
     deadlines_and_tries,
     bad_input_is_refused_before_anything_is_sent,
     a_bucket_without_limit_markers_is_refused,
@@ -125,33 +124,6 @@ async fn a_dropped_guard_releases(world: World) -> Result {
     drop(guard);
     drop(timeout(SOON, DistroRwLock::new(&b, "r")?.write()).await??);
     nothing_left(&a).await
-}
-
-async fn a_dropped_acquire_withdraws_wherever_it_is_dropped(world: World) -> Result {
-    let (a, b) = world.stores().await?;
-    let mine = DistroRwLock::new(&a, "r")?;
-    // An idle lock, and one that is taken: drop after every number of polls there can be.
-    for taken in [false, true] {
-        let guard = if taken {
-            Some(DistroRwLock::new(&b, "r")?.write().await?)
-        } else {
-            None
-        };
-        for polls in 0..12 {
-            let mut acquire = Box::pin(mine.write());
-            for _ in 0..polls {
-                if (&mut acquire).now_or_never().is_some() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-            drop(acquire);
-        }
-        drop(guard);
-        nothing_left(&a).await?;
-    }
-    drop(timeout(SOON, mine.write()).await??);
-    Ok(())
 }
 
 async fn deadlines_and_tries(world: World) -> Result {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use shizuku::{
     Processor,
     kv::{
@@ -32,6 +32,7 @@ everywhere! {
     mutexes_and_read_write_locks_of_one_name_are_one,
     a_semaphore_counts,
     a_handle_sees_its_own_changes,
+    a_proclamation_that_was_dropped_answers_no_later_one,
     an_election_has_one_leader_at_a_time,
 }
 
@@ -163,6 +164,26 @@ async fn a_handle_sees_its_own_changes(world: World) -> Result {
     assert_eq!(lock.holders().await?[0].mode, Some(Mode::Read));
     reading.release().await?;
     assert!(lock.holders().await?.is_empty());
+    Ok(())
+}
+
+async fn a_proclamation_that_was_dropped_answers_no_later_one(world: World) -> Result {
+    let (store, other) = world.stores().await?;
+    let election = Election::new(&store, "e")?;
+    let mut office = election.campaign("0").await?;
+    // An entry can be written again by then: the first of these is sent at once (and in memory
+    // it is answered at once too).
+    sleep(Duration::from_millis(1200)).await;
+    drop(office.proclaim("a").now_or_never());
+    timeout(SOON, office.proclaim("b")).await??;
+    let stored = other.get(entry_key(&other).await?).await?.unwrap();
+    assert!(stored.ends_with(br#""d":"b"}"#), "{stored:?}");
+    assert_eq!(election.leader().await?.unwrap().value, "b");
+    // One that nobody waits for does not keep the hold from ending.
+    sleep(Duration::from_millis(1200)).await;
+    drop(office.proclaim("c").now_or_never());
+    timeout(SOON, office.resign()).await??;
+    assert!(election.leader().await?.is_none());
     Ok(())
 }
 

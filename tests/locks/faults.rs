@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures::{FutureExt, StreamExt, future::join};
 use harness::{NatsServer, V2_10};
 use shizuku::{
     ConnectOptions,
     kv::{
         BoxError, ServiceError,
+        election::Election,
         lock::{LockOptions, LostReason},
         rw_lock::{DistroRwLock, DistroRwLockError},
     },
@@ -119,6 +121,41 @@ async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
     server.resume()?;
     // It is released in the background as soon as that can be done.
     drop(timeout(Duration::from_secs(20), lock.write()).await??);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_asks_for_the_holders_learns_that_the_server_is_away() -> Result {
+    let server = NatsServer::start_default().await?;
+    let client = shizuku::connect(server.url()).await?;
+    let store = client.create_bucket("locks").await?;
+    let lock = DistroRwLock::with_options(&store, "r", short())?;
+    let election = Election::with_options(&store, "e", short())?;
+    let mut seen = Box::pin(lock.watch_holders()?);
+    assert_eq!(seen.next().await.unwrap()?, []);
+    server.kill()?;
+    sleep(Duration::from_millis(300)).await;
+    // The one has a watch from before, the other has none.
+    let both = async { join(lock.holders(), election.leader()).await };
+    let (holders, leader) = timeout(Duration::from_secs(12), both).await?;
+    for error in [holders.unwrap_err(), leader.unwrap_err()] {
+        assert!(
+            matches!(error, DistroRwLockError::Service { .. }),
+            "{error}"
+        );
+    }
+    // The stream was silent meanwhile, and goes on.
+    assert!(seen.next().now_or_never().is_none());
+    server.restart().await?;
+    let guard = loop {
+        match lock.write().await {
+            Ok(guard) => break guard,
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    };
+    let holders = timeout(Duration::from_secs(20), seen.next()).await?;
+    assert_eq!(holders.unwrap()?[0].token, guard.token());
+    guard.release().await?;
     Ok(())
 }
 

@@ -1,22 +1,25 @@
 //! What holders have, how they lose it, and who sees them.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures::{FutureExt, StreamExt};
 use shizuku::kv::{
-    BoxError,
+    BoxError, Key,
     lock::{LockOptions, LostReason},
     rw_lock::{DistroRwLock, DistroRwLockError, Mode},
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Result, SOON, World, entry_key, everywhere};
+use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere};
 
 everywhere! {
     a_removed_entry_is_a_lost_hold,
+    a_change_of_a_hold_that_is_lost_says_how,
+    who_still_waits_for_its_loss_learns_that_a_hold_was_released,
     a_hold_is_renewed_for_as_long_as_it_lasts,
     downgrading_lets_readers_in_and_no_writer_between,
     holders_are_listed_and_followed,
+    an_entry_of_another_library_is_listed_whatever_it_says,
     a_dead_holder_is_waited_for_as_long_as_its_lease,
 }
 
@@ -36,6 +39,36 @@ async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
     };
     assert_eq!(lost, token);
     drop(timeout(SOON, DistroRwLock::new(&b, "r")?.write()).await??);
+    Ok(())
+}
+
+async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
+    let (a, b) = world.stores().await?;
+    let guard = DistroRwLock::new(&a, "r")?.write().await?;
+    let key = entry_key(&b).await?;
+    // It waits until the entry may be written again.
+    let downgrade = tokio::spawn(guard.downgrade());
+    sleep(MOMENT).await;
+    world.remove(&key).await?;
+    let error = timeout(SOON, downgrade).await??.unwrap_err();
+    let DistroRwLockError::Lost { reason, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(reason, LostReason::Gone);
+    Ok(())
+}
+
+async fn who_still_waits_for_its_loss_learns_that_a_hold_was_released(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    let guard = lock.write().await?;
+    let lost = guard.lost();
+    guard.release().await?;
+    assert_eq!(lost.now_or_never(), Some(LostReason::Released));
+    let guard = lock.read().await?;
+    let lost = guard.lost();
+    drop(guard);
+    assert_eq!(lost.now_or_never(), Some(LostReason::Released));
     Ok(())
 }
 
@@ -107,6 +140,18 @@ async fn holders_are_listed_and_followed(world: World) -> Result {
     assert!(seen.len() == 1 && seen[0].holds);
     waiting.await??.release().await?;
     assert_eq!(timeout(SOON, changes.next()).await?.unwrap()?, []);
+    Ok(())
+}
+
+/// A field may have any value of its kind: the beginning of 1970 is one.
+async fn an_entry_of_another_library_is_listed_whatever_it_says(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    let value = r#"{"v":1,"m":"w","l":3,"w":0,"s":0}"#;
+    world.put(&Key::new("_lock.r.theirs")?, value).await?;
+    let holders = timeout(SOON, lock.holders()).await??;
+    assert_eq!(holders.len(), 1);
+    assert_eq!(holders[0].since, UNIX_EPOCH);
     Ok(())
 }
 

@@ -8,11 +8,14 @@
 )]
 
 mod api;
+mod cancel;
 mod cost;
 mod family;
 mod faults;
 mod handle;
 mod holding;
+#[path = "../support/restless.rs"]
+mod restless;
 mod seed;
 mod stress;
 mod support;

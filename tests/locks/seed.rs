@@ -1,8 +1,11 @@
 //! The seed's snippets about locks, with only the imports that they show.
 
-use shizuku::{Processor, Store, kv::BoxError};
+use shizuku::{
+    Processor, Store,
+    kv::{BoxError, lock::DEFAULT_LEASE},
+};
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
@@ -63,6 +66,30 @@ async fn a_second_write_works_and_nobody_releases_what_another_holds() -> Result
         DistroRwLock::acquire_write(&theirs, "r"),
     )
     .await??;
+    Ok(())
+}
+
+/// Longer than its lease, which is 15 s without options.
+#[tokio::test]
+async fn what_is_held_without_a_guard_is_renewed() -> Result {
+    use shizuku::kv::rw_lock::DistroRwLock;
+    let url = harness::shared(harness::LATEST).await?.url();
+    let client = shizuku::connect(url).await?;
+    let mine = client.create_bucket("seed-locks").await?;
+    let theirs = client.open_bucket("seed-locks").await?;
+    DistroRwLock::acquire_write(&mine, "r").await?;
+    DistroRwLock::acquire_read(&mine, "s").await?;
+    sleep(Duration::from_secs(DEFAULT_LEASE.into()) + Duration::from_secs(3)).await;
+    for name in ["r", "s"] {
+        let lock = DistroRwLock::new(&theirs, name)?;
+        assert!(lock.try_write().await?.is_none(), "{name}");
+    }
+    DistroRwLock::release_write(&mine, "r").await?;
+    DistroRwLock::release_read(&mine, "s").await?;
+    for name in ["r", "s"] {
+        let next = DistroRwLock::acquire_write(&theirs, name);
+        timeout(Duration::from_secs(2), next).await??;
+    }
     Ok(())
 }
 

@@ -13,9 +13,14 @@ use futures::StreamExt;
 use shizuku::{
     Client, Store,
     backend::{Buckets, memory::MemoryBuckets},
-    kv::{BoxError, BucketName, Key, RemoveOptions, rw_lock::DistroRwLock},
+    kv::{
+        BoxError, BucketName, Entry, Key, PutOptions, RemoveOptions, lock::entry::Record,
+        rw_lock::DistroRwLock,
+    },
 };
 use tokio::time::{sleep, timeout};
+
+use crate::restless::Restless;
 
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
@@ -31,7 +36,7 @@ pub struct World {
 
 #[derive(Clone)]
 enum Service {
-    Memory(Arc<MemoryBuckets>),
+    Memory(Arc<dyn Buckets>),
     Server(String),
 }
 
@@ -39,8 +44,17 @@ impl World {
     pub fn memory() -> Self {
         Self {
             bucket: "locks".into(),
-            service: Service::Memory(Arc::default()),
+            service: Service::Memory(Arc::new(MemoryBuckets::default())),
         }
+    }
+
+    /// The same buckets, but a service in memory takes its time.
+    pub fn restless(&self) -> Self {
+        let mut world = self.clone();
+        if let Service::Memory(buckets) = &mut world.service {
+            *buckets = Arc::new(Restless(buckets.clone()));
+        }
+        world
     }
 
     pub async fn server() -> Result<Self> {
@@ -64,6 +78,22 @@ impl World {
         let client = self.client().await?;
         let one = client.create_bucket(self.bucket.as_str()).await?;
         Ok((one, client.open_bucket(&self.bucket).await?))
+    }
+
+    /// Writes the entry of a lock, as another library can and a store refuses to.
+    pub async fn put(&self, key: &Key, value: &'static str) -> Result {
+        match &self.service {
+            Service::Memory(buckets) => {
+                let bucket = buckets.open(&BucketName::new(&*self.bucket)?).await?;
+                bucket.put(key, value.into(), PutOptions::new()).await?;
+            }
+            Service::Server(url) => {
+                let raw = async_nats::jetstream::new(async_nats::connect(url).await?);
+                let bucket = raw.get_key_value(&self.bucket).await?;
+                bucket.put(key.as_str(), value.into()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the entry of a lock away, as an administrator can and a store refuses to.
@@ -118,6 +148,16 @@ pub async fn nothing_left(store: &Store) -> Result {
     panic!("{:?}", store.get_many("_lock.>").await?);
 }
 
+/// The entries of a lock that stand in the log.
+pub async fn standing(store: &Store, lock: &str) -> Result<Vec<Entry>> {
+    let mut entries = store.get_many(format!("_lock.{lock}.*")).await?;
+    entries.retain(|entry| {
+        let value = entry.value.as_deref().unwrap_or_default();
+        Record::decode(value) != Record::Probe
+    });
+    Ok(entries)
+}
+
 /// Waits until so many hold the lock or stand in its queue.
 pub async fn stand_there(lock: &DistroRwLock, count: usize) -> Result {
     let mut seen = pin!(lock.watch_holders()?);
@@ -127,14 +167,7 @@ pub async fn stand_there(lock: &DistroRwLock, count: usize) -> Result {
 
 /// The key of the one entry that is no probe.
 pub async fn entry_key(store: &Store) -> Result<Key> {
-    let mut entries = store.get_many("_lock.>").await?;
-    entries.retain(|entry| {
-        !entry
-            .value
-            .as_deref()
-            .unwrap_or_default()
-            .ends_with(b"probe\"}")
-    });
+    let mut entries = standing(store, "*").await?;
     assert_eq!(entries.len(), 1, "{entries:?}");
     Ok(entries.remove(0).key)
 }

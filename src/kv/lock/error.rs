@@ -63,12 +63,6 @@ pub enum DistroRwLockError {
         /// How it came.
         reason: LostReason,
     },
-    /// It was only to be tried, and somebody else holds the lock or waits for it.
-    #[error("lock {lock} is taken")]
-    WouldBlock {
-        /// The lock.
-        lock: String,
-    },
     /// It was not granted within the time that was allowed.
     #[error("lock {lock} was not granted within {}", Lasting(*.after))]
     Timeout {
@@ -120,6 +114,9 @@ pub enum LostReason {
     /// The background task that renewed it is gone, with the runtime that ran it.
     #[error("the runtime that renewed it has stopped")]
     Stopped,
+    /// Nobody took it: it was released. Only `lost()` says so, where it outlives its guard.
+    #[error("it was released")]
+    Released,
 }
 
 impl From<LostWhy> for LostReason {

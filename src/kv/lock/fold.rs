@@ -7,7 +7,7 @@ use crate::sorted::{SortedMap, SortedSet};
 
 /// An entry that is alive, as far as the watch has told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Live {
+pub struct Standing {
     /// What it asks for; `None` where it cannot be read, and stands for a writer.
     pub mode: Option<Mode>,
     /// Its place in the queue. 0 where it cannot be read.
@@ -16,8 +16,8 @@ pub struct Live {
     pub revision: u64,
     /// How long it lives without being written again.
     pub lease: Duration,
-    /// When its first write was stored (server's clock, ms since 1970), or [`UNKNOWN_TIME`].
-    pub since: u64,
+    /// When its first write was stored (server's clock, ms since 1970), where that is known.
+    pub since: Option<u64>,
     /// For people.
     pub label: Option<Arc<str>>,
     /// For programs.
@@ -31,14 +31,11 @@ pub struct Live {
     pub left: bool,
 }
 
-impl Live {
+impl Standing {
     fn is_reader(&self) -> bool {
         self.mode == Some(Mode::Read)
     }
 }
-
-/// An acknowledgement does not say when the write was stored.
-pub const UNKNOWN_TIME: u64 = 0;
 
 /// An entry that cannot be read does not say for how long it lives.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
@@ -46,17 +43,17 @@ const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
 /// The live entries of one lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fold {
-    live: SortedMap<EntryId, Live>,
+    live: SortedMap<EntryId, Standing>,
 }
 
 impl Fold {
-    /// A write. `stored` is when, by the server's clock, in ms since 1970, or [`UNKNOWN_TIME`]. Probes
-    /// change nothing.
+    /// A write. `stored` is when, by the server's clock, in ms since 1970; an acknowledgement does
+    /// not say it. Probes change nothing.
     pub fn put(
         &mut self,
         id: &EntryId,
         revision: u64,
-        stored: u64,
+        stored: Option<u64>,
         record: &Record,
         now: Duration,
     ) {
@@ -65,36 +62,32 @@ impl Fold {
             // Seen before: a new watch begins with what is there.
             known.confirmed |= revision == known.revision;
             known.heard = now;
-            if known.since == UNKNOWN_TIME {
-                known.since = stored;
-            }
+            known.since = known.since.or(stored);
             return;
         }
-        let earlier = self.live.get(id).map(|live| (live.since, live.left));
-        let left = earlier.is_some_and(|(_, left)| left);
+        let known = self.live.get(id);
+        let since = known.and_then(|known| known.since);
+        let left = known.is_some_and(|known| known.left);
         let live = match record {
             Record::Probe => return,
-            Record::Entry(entry) => Live {
+            Record::Entry(entry) => Standing {
                 mode: Some(entry.mode),
                 ticket: entry.ticket.unwrap_or(revision),
                 revision,
                 lease: entry.lease(),
-                since: entry
-                    .since
-                    .or(earlier.map(|(since, _)| since))
-                    .unwrap_or(stored),
+                since: entry.since.or(since).or(stored),
                 label: entry.label.clone(),
                 data: entry.data.clone(),
                 heard: now,
                 confirmed: true,
                 left,
             },
-            Record::Unknown => Live {
+            Record::Unknown => Standing {
                 mode: None,
                 ticket: 0,
                 revision,
                 lease: UNKNOWN_LEASE,
-                since: earlier.map_or(stored, |(since, _)| since),
+                since: since.or(stored),
                 label: None,
                 data: None,
                 heard: now,
@@ -146,7 +139,7 @@ impl Fold {
         self.drop_where(|id, live| live.revision <= through && !seen.contains(id))
     }
 
-    fn drop_where(&mut self, is_gone: impl Fn(&EntryId, &Live) -> bool) -> Vec<EntryId> {
+    fn drop_where(&mut self, is_gone: impl Fn(&EntryId, &Standing) -> bool) -> Vec<EntryId> {
         let mut gone = Vec::new();
         self.live.retain(|id, live| {
             let is_gone = is_gone(id, live);
@@ -159,7 +152,7 @@ impl Fold {
     }
 
     /// The live entry of this id.
-    pub fn get(&self, id: &EntryId) -> Option<&Live> {
+    pub fn get(&self, id: &EntryId) -> Option<&Standing> {
         self.live.get(id)
     }
 
@@ -169,12 +162,12 @@ impl Fold {
     }
 
     /// All live entries, in no certain order, with those that are given up.
-    pub fn iter(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter()
     }
 
     /// All live entries that count, in no certain order.
-    pub fn standing(&self) -> impl Iterator<Item = (&EntryId, &Live)> {
+    pub fn standing(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter().filter(|(_, live)| !live.left)
     }
 
@@ -209,7 +202,7 @@ impl Fold {
     }
 
     /// All live entries in the order of their tickets, and whether each holds by that order.
-    pub fn queue(&self) -> Vec<(&EntryId, &Live, bool)> {
+    pub fn queue(&self) -> Vec<(&EntryId, &Standing, bool)> {
         let queue: SortedMap<_, _> = self
             .standing()
             .map(|(id, live)| ((live.ticket, id), live))

@@ -44,7 +44,7 @@ impl Name {
         &self.store
     }
 
-    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, DistroRwLockError> {
+    async fn ask(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
         let Self {
             store,
             name,
@@ -54,18 +54,28 @@ impl Name {
         acquire.await
     }
 
-    /// `None` instead of an error where the lock is taken.
+    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, DistroRwLockError> {
+        // Only a try gives up because the lock is taken.
+        self.ask(ask)
+            .await?
+            .ok_or_else(|| DistroRwLockError::NotHeld {
+                lock: self.name.to_string(),
+            })
+    }
+
+    /// `None` where the lock is taken.
     pub(crate) async fn try_acquire(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
-        match self.acquire(ask.only_try()).await {
-            Ok(hold) => Ok(Some(hold)),
-            Err(DistroRwLockError::WouldBlock { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.ask(ask.only_try()).await
     }
 
     pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        let Self { store, name, .. } = self;
-        look(store.locks().observe(store.backend(), name)?).await
+        let Self {
+            store,
+            name,
+            options,
+        } = self;
+        let observer = store.locks().observe(store.backend(), name)?;
+        look(observer, options.patience()).await
     }
 
     pub(crate) fn watch_holders(
@@ -116,7 +126,7 @@ macro_rules! guard {
 
             /// Waits until it is lost, and says how. Never resolves while it is held. Dropping the
             /// future has no effect, and it may outlive the guard: of one that is released it says
-            /// [`LostReason::Stopped`](crate::kv::lock::LostReason::Stopped).
+            /// [`LostReason::Released`](crate::kv::lock::LostReason::Released).
             pub fn lost(
                 &self,
             ) -> impl Future<Output = $crate::kv::lock::LostReason> + Send + 'static + use<> {
@@ -139,3 +149,93 @@ macro_rules! guard {
     };
 }
 pub(crate) use guard;
+
+/// What can be asked of every kind of lock around a [`Name`] without acquiring it. The examples
+/// are of this module, make the lock from `store` and `options`, and acquire it so.
+macro_rules! named {
+    ($name:ident, $module:literal, $new:literal, $acquire:literal) => {
+        impl $name {
+            /// Its name.
+            ///
+            /// ```
+            #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
+            ///
+            /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+            /// let options = LockOptions::new();
+            #[doc = concat!("let lock = ", $new, ";")]
+            /// assert_eq!(lock.name(), "import");
+            /// # Ok(()) }
+            /// ```
+            pub fn name(&self) -> &str {
+                self.name.as_str()
+            }
+
+            /// Who holds and who waits now, in the order of their tickets.
+            ///
+            /// ```
+            #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
+            ///
+            /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+            /// let options = LockOptions::new().label("host 7");
+            #[doc = concat!("let lock = ", $new, ";")]
+            #[doc = concat!("let held = lock.", $acquire, ".await?;")]
+            /// let holders = lock.holders().await?;
+            /// assert_eq!(holders[0].label.as_deref(), Some("host 7"));
+            /// assert_eq!((holders[0].token, holders[0].holds), (held.token(), true));
+            /// # held.release().await?;
+            /// # Ok(()) }
+            /// ```
+            ///
+            /// # Errors
+            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service) where the server refuses
+            /// or is out of reach for the length of the lease (10 s at least).
+            pub async fn holders(
+                &self,
+            ) -> Result<Vec<$crate::kv::lock::Holder>, $crate::kv::lock::DistroRwLockError> {
+                self.name.holders().await
+            }
+
+            /// Who holds and who waits, now and whenever that changes. The stream ends after an
+            /// error. While the server is out of reach it is silent, and goes on after that;
+            /// [`holders`](Self::holders) tells.
+            ///
+            /// ```
+            /// use futures::StreamExt;
+            #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
+            ///
+            /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+            /// let options = LockOptions::new();
+            #[doc = concat!("let lock = ", $new, ";")]
+            /// let mut lists = std::pin::pin!(lock.watch_holders()?);
+            /// assert!(lists.next().await.expect("it goes on")?.is_empty());
+            #[doc = concat!("let held = lock.", $acquire, ".await?;")]
+            /// let list = lists.next().await.expect("it goes on")?;
+            /// assert_eq!(list[0].token, held.token());
+            /// # held.release().await?;
+            /// # Ok(()) }
+            /// ```
+            ///
+            /// # Errors
+            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service), here or as an item.
+            pub fn watch_holders(
+                &self,
+            ) -> Result<
+                impl futures::Stream<
+                    Item = Result<
+                        Vec<$crate::kv::lock::Holder>,
+                        $crate::kv::lock::DistroRwLockError,
+                    >,
+                > + Send
+                + 'static
+                + use<>,
+                $crate::kv::lock::DistroRwLockError,
+            > {
+                self.name.watch_holders()
+            }
+        }
+    };
+}
+pub(crate) use named;

@@ -71,7 +71,7 @@ impl Hold {
                 .await;
             match lost.as_deref() {
                 Ok(Status::Lost(reason)) => *reason,
-                // The sender is only dropped unsaid with the task, or with the hold itself.
+                // The sender is only dropped unsaid with the task.
                 _ => LostReason::Stopped,
             }
         }

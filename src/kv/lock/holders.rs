@@ -1,13 +1,19 @@
 //! Who holds and who waits.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use futures::{Stream, stream};
+use futures::{
+    Stream,
+    future::{Either, select},
+    stream,
+};
 
 use super::{entry::Mode, error::DistroRwLockError, participant::Observer};
+use crate::platform;
 
 /// Somebody who holds a lock or waits for it.
 ///
@@ -51,14 +57,23 @@ pub struct Holder {
     pub data: Option<Arc<str>>,
 }
 
-/// Waits for the first answer.
-pub(crate) async fn look(mut observer: Observer) -> Result<Vec<Holder>, DistroRwLockError> {
+/// Waits for the first answer, but no longer than this.
+pub(crate) async fn look(
+    mut observer: Observer,
+    patience: Duration,
+) -> Result<Vec<Holder>, DistroRwLockError> {
+    let mut late = None;
     loop {
         if let Some(holders) = observer.holders()? {
             return Ok(holders);
         }
-        observer.changed().await;
+        let late = late.get_or_insert_with(|| platform::sleep(patience));
+        let changed = pin!(observer.changed());
+        if matches!(select(changed, late).await, Either::Right(_)) {
+            break;
+        }
     }
+    Err(observer.error())
 }
 
 /// Every answer that differs from the one before. An error ends the stream.

@@ -264,10 +264,6 @@ impl Turn<'_> {
                 let read = async move { Done::Read(backend.snapshot(&filter, from).await) };
                 self.io.requests.push(read.boxed());
             }
-            Action::Unwatch => {
-                self.io.opening = None;
-                self.io.watch = None;
-            }
             Action::Write { id, entry, expect } => {
                 let number = entry.write;
                 let mut options = PutOptions::new().ttl(entry.lease());

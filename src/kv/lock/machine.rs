@@ -8,9 +8,9 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    TRUST_WINDOW, UNWATCHED,
+    PATIENCE, TRUST_WINDOW, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
-    fold::{Fold, UNKNOWN_TIME},
+    fold::Fold,
     log::{Anchor, Log},
     own::Own,
     trust::{Sent, Trust},
@@ -84,6 +84,8 @@ enum Report {
 struct Leaving {
     /// Who wants to know.
     report: Option<ClaimId>,
+    /// The last revision that it is known to be stored at, if it was stored after it was given up.
+    stored: u64,
     /// The only revision that is to be purged, where no watch would tell that it is gone.
     expect: Option<u64>,
     /// Whether a purge is under way.
@@ -223,18 +225,6 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Lets go of the watch if nothing needs it.
-    pub fn rest(&mut self) {
-        if self.is_idle() && !self.observed && self.watch != Watch::Closed {
-            self.watch = Watch::Closed;
-            self.trust.forget();
-            self.log.forget();
-            self.probe = None;
-            self.fold = Fold::default();
-            self.actions.push_back(Action::Unwatch);
-        }
-    }
-
     /// A new claim.
     pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
         self.begin(now);
@@ -308,7 +298,7 @@ impl Machine {
                 record,
             } => {
                 self.delivered(revision);
-                self.fold.put(&id, revision, stored, &record, now);
+                self.fold.put(&id, revision, Some(stored), &record, now);
                 self.echo(now, &id, revision, stored, &record);
             }
             Event::Gone { id, revision } => {
@@ -419,7 +409,8 @@ impl Machine {
             // Known before the watch tells, so that whoever released can try again at once.
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
             self.log.removed(id, revision, expect, now);
-            if !self.removed(id, revision)
+            let later = |leaving: &Leaving| leaving.stored > revision;
+            if (self.leaving.get(id).is_some_and(later) || !self.removed(id, revision))
                 && let Some(leaving) = self.leaving.get_mut(id)
             {
                 // A write that was long under way came after the purge.

@@ -55,7 +55,7 @@ pub use error::{DistroRwLockError, LostReason, WithLockProcessError};
 pub use holders::Holder;
 pub use options::LockOptions;
 
-pub(crate) use guard::{Name, guard};
+pub(crate) use guard::{Name, guard, named};
 pub(crate) use hold::Hold;
 pub(crate) use registry::{Ask, Registry};
 
@@ -133,6 +133,9 @@ pub const DEFAULT_LEASE: u32 = 15;
 /// What a participant really keeps between two writes of its own to one entry: a tenth more than
 /// `X`, because the clocks of two machines do not run at the same speed.
 const WRITE_GAP: Duration = Duration::from_millis(1100);
+
+/// How long a service is waited for that does not answer, at least.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// For how long a claim goes without a watch: a server spends more on a watch than on all else of a
 /// short hold that nobody contends.

@@ -183,22 +183,20 @@ impl Own {
     /// A conditional write was refused. Answers whether that means that the entry is lost: it does
     /// unless an earlier write with the same condition may have been the one that was stored.
     pub(super) fn refused(&mut self, number: u32) -> bool {
+        self.failed(number) && self.pending.is_empty()
+    }
+
+    /// A write was certainly not stored. Answers whether that was not known yet.
+    pub(super) fn failed(&mut self, number: u32) -> bool {
         if self.sent(number).is_none() {
             return false;
         }
         self.pending.retain(|write| write.number != number);
-        self.pending.is_empty()
-    }
-
-    /// A write was certainly not stored.
-    pub(super) fn failed(&mut self, number: u32) {
-        if self.pending.iter().any(|write| write.number == number) {
-            self.pending.retain(|write| write.number != number);
-            if self.change.is_some_and(|change| change == number) {
-                self.change = None;
-                self.changed = true;
-            }
+        if self.change.is_some_and(|change| change == number) {
+            self.change = None;
+            self.changed = true;
         }
+        true
     }
 
     /// It will not be known from the service whether a write was stored.
@@ -206,11 +204,10 @@ impl Own {
         self.lost_at.get_or_insert(now + LOST);
     }
 
-    /// Whether the change is known to be stored.
+    /// Whether the change is known to be stored. A later one that waits to be written is not.
     pub(super) fn take_change(&mut self) -> bool {
-        let done = self
-            .change
-            .is_some_and(|change| self.stored.is_some_and(|stored| stored >= change));
+        let stored = |change| self.stored.is_some_and(|stored| stored >= change);
+        let done = !self.changed && self.change.is_some_and(stored);
         if done {
             self.change = None;
         }

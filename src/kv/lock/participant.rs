@@ -17,7 +17,6 @@ use super::{
     bell::{Bell, Waits},
     entry::Mode,
     error::{DistroRwLockError, LostReason},
-    fold::UNKNOWN_TIME,
     hold::{Hold, Status},
     holders::Holder,
     io::Io,
@@ -31,7 +30,8 @@ use crate::{
     sorted::SortedMap,
 };
 
-type Granted = Result<Hold, DistroRwLockError>;
+/// `None` where it was only to be tried, and somebody else holds the lock or waits for it.
+pub(super) type Granted = Result<Option<Hold>, DistroRwLockError>;
 type Answer = Result<(), DistroRwLockError>;
 
 /// Callers that are waited for by nobody but themselves.
@@ -79,8 +79,13 @@ impl fmt::Debug for Participant {
 enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),
-    Status(watch::Sender<Status>, Status),
-    NotHeld(watch::Sender<Status>, Option<Teller<Answer>>),
+    Released(
+        Option<watch::Sender<Status>>,
+        Option<Teller<Answer>>,
+        Answer,
+    ),
+    /// And who then looks at the status, because no answer comes.
+    Lost(watch::Sender<Status>, LostReason, Option<Teller<Answer>>),
 }
 
 impl Participant {
@@ -166,11 +171,23 @@ impl Participant {
     /// Ends a claim in the background.
     pub(super) fn drop_claim(&self, claim: ClaimId) {
         let mut core = self.core();
-        let sender = core.waiting.remove(&claim);
+        let waiting = core.waiting.remove(&claim);
+        let changing = core.changing.remove(&claim);
+        let held = core.held.remove(&claim);
+        let now = self.now();
+        let until = core.machine.trusted_until(claim);
         core.touched = true;
-        core.machine.release(self.now(), claim);
+        core.machine.release(now, claim);
         drop(core);
-        drop(sender);
+        drop((waiting, changing));
+        if let Some(status) = held {
+            let is_over = until.is_none_or(|until| now >= until);
+            status.send_replace(Status::Lost(if is_over {
+                LostReason::Lapsed
+            } else {
+                LostReason::Released
+            }));
+        }
         self.bell.call_background();
     }
 
@@ -186,9 +203,11 @@ impl Participant {
         }
         let (teller, told) = Teller::new(self, Waits::Answer);
         core.releasing.insert(claim, teller);
+        let changing = core.changing.remove(&claim);
         core.touched = true;
         core.machine.release(self.now(), claim);
         drop(core);
+        drop(changing);
         Some(told)
     }
 
@@ -202,10 +221,12 @@ impl Participant {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
         let (teller, told) = Teller::new(self, Waits::Answer);
-        core.changing.insert(claim, teller);
+        // Nobody waits any more for an earlier change: whoever changes a hold has it alone.
+        let earlier = core.changing.insert(claim, teller);
         core.touched = true;
         core.machine.change(self.now(), claim, mode, data);
         drop(core);
+        drop(earlier);
         Some(told)
     }
 
@@ -255,7 +276,6 @@ impl Participant {
         while let Some(action) = core.machine.next_action() {
             match action {
                 Action::Watch
-                | Action::Unwatch
                 | Action::Write { .. }
                 | Action::Probe { .. }
                 | Action::Read { .. }
@@ -283,9 +303,12 @@ impl Participant {
                 core.held.insert(claim, sender);
                 let hold = Hold::new(self.clone(), claim, token, status);
                 match core.waiting.remove(&claim) {
-                    Some(waiting) => Some(Tell::Grant(waiting, Ok(hold))),
+                    Some(waiting) => Some(Tell::Grant(waiting, Ok(Some(hold)))),
                     // It was granted just before nobody waited for it any more, and is released.
-                    None => Some(Tell::Grant(Teller::new(self, Waits::Entry).0, Ok(hold))),
+                    None => Some(Tell::Grant(
+                        Teller::new(self, Waits::Entry).0,
+                        Ok(Some(hold)),
+                    )),
                 }
             }
             Action::Extended { claim, until } => {
@@ -298,39 +321,35 @@ impl Participant {
                 Some(Tell::Answer(changing, Ok(())))
             }
             Action::Lost { claim, why } => {
-                core.changing.remove(&claim);
-                let status = core.held.remove(&claim)?;
-                Some(Tell::Status(status, Status::Lost(why.into())))
+                let changing = core.changing.remove(&claim);
+                Some(Tell::Lost(core.held.remove(&claim)?, why.into(), changing))
             }
             Action::GaveUp { claim, why } => {
                 let waiting = core.waiting.remove(&claim)?;
-                let error = match why {
-                    GivenUp::WouldBlock => DistroRwLockError::WouldBlock {
-                        lock: self.lock.to_string(),
-                    },
+                let answer = match why {
+                    GivenUp::WouldBlock => Ok(None),
                     GivenUp::Fatal | GivenUp::Unreachable => {
-                        self.service_error(core.error.as_ref())
+                        Err(self.service_error(core.error.as_ref()))
                     }
                 };
-                Some(Tell::Grant(waiting, Err(error)))
+                Some(Tell::Grant(waiting, answer))
             }
-            Action::Released { claim } => {
-                core.held.remove(&claim);
-                let releasing = core.releasing.remove(&claim)?;
-                Some(Tell::Answer(releasing, Ok(())))
-            }
+            Action::Released { claim } => Some(Tell::Released(
+                core.held.remove(&claim),
+                core.releasing.remove(&claim),
+                Ok(()),
+            )),
             Action::NotHeld { claim } => {
                 let releasing = core.releasing.remove(&claim);
-                Some(Tell::NotHeld(core.held.remove(&claim)?, releasing))
+                let status = core.held.remove(&claim)?;
+                Some(Tell::Lost(status, LostReason::Gone, releasing))
             }
-            Action::ReleaseFailed { claim } => {
-                core.held.remove(&claim);
-                let releasing = core.releasing.remove(&claim)?;
-                let error = self.service_error(core.error.as_ref());
-                Some(Tell::Answer(releasing, Err(error)))
-            }
+            Action::ReleaseFailed { claim } => Some(Tell::Released(
+                core.held.remove(&claim),
+                core.releasing.remove(&claim),
+                Err(self.service_error(core.error.as_ref())),
+            )),
             Action::Watch
-            | Action::Unwatch
             | Action::Write { .. }
             | Action::Probe { .. }
             | Action::Read { .. }
@@ -389,11 +408,17 @@ impl Tell {
             // A receiver that is gone gives the hold back, and dropping it releases it.
             Self::Grant(waiting, granted) => waiting.tell(granted),
             Self::Answer(waiting, answer) => waiting.tell(answer),
-            Self::Status(sender, status) => drop(sender.send_replace(status)),
-            Self::NotHeld(sender, releasing) => {
-                sender.send_replace(Status::Lost(LostReason::Gone));
-                // Whoever waits for an answer looks at the status now.
-                drop(releasing);
+            Self::Released(sender, waiting, answer) => {
+                if let Some(sender) = sender {
+                    sender.send_replace(Status::Lost(LostReason::Released));
+                }
+                if let Some(waiting) = waiting {
+                    waiting.tell(answer);
+                }
+            }
+            Self::Lost(sender, reason, waiting) => {
+                sender.send_replace(Status::Lost(reason));
+                drop(waiting);
             }
         }
     }
@@ -414,30 +439,34 @@ impl Observer {
         if core.stopped || core.machine.is_refused() {
             return Err(self.participant.service_error(core.error.as_ref()));
         }
-        // What was acknowledged just now is about to come through the watch, and its time with it.
-        let mut live = core.machine.fold().standing().map(|(_, live)| live);
-        if !core.machine.is_synced() || live.any(|live| live.since == UNKNOWN_TIME) {
+        if !core.machine.is_synced() {
             return Ok(None);
         }
-        let holder =
-            |(id, live, holds): (&super::entry::EntryId, &super::fold::Live, bool)| Holder {
-                id: id.to_string(),
-                mode: live.mode,
-                token: live.ticket,
-                holds,
-                since: SystemTime::UNIX_EPOCH + Duration::from_millis(live.since),
-                lease: live.lease,
-                label: live.label.clone(),
-                data: live.data.clone(),
-            };
-        Ok(Some(
-            core.machine
-                .fold()
-                .queue()
-                .into_iter()
-                .map(holder)
-                .collect(),
-        ))
+        // What was acknowledged just now is about to come through the watch, and its time with it.
+        let holders = core
+            .machine
+            .fold()
+            .queue()
+            .into_iter()
+            .map(|(id, entry, holds)| {
+                Some(Holder {
+                    id: id.to_string(),
+                    mode: entry.mode,
+                    token: entry.ticket,
+                    holds,
+                    since: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since?),
+                    lease: entry.lease,
+                    label: entry.label.clone(),
+                    data: entry.data.clone(),
+                })
+            });
+        Ok(holders.collect())
+    }
+
+    /// Why nothing is known.
+    pub(super) fn error(&self) -> DistroRwLockError {
+        let error = self.participant.core().error.clone();
+        self.participant.service_error(error.as_ref())
     }
 
     /// Waits until there may be something new.

@@ -18,7 +18,7 @@ use super::{
     hold::Hold,
     machine::{ClaimId, Request},
     options::LockOptions,
-    participant::{Observer, Participant},
+    participant::{Granted, Observer, Participant},
     task::Task,
     told::Told,
 };
@@ -73,14 +73,15 @@ impl Registry {
         free(&self.warm)
     }
 
-    /// Acquires. Dropping the future withdraws.
+    /// Acquires; `None` where that was only to be tried, and the lock is taken. Dropping the future
+    /// withdraws.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         backend: &Arc<dyn Backend>,
         lock: &str,
         options: &LockOptions,
         ask: Ask,
-    ) -> Result<Hold, DistroRwLockError> {
+    ) -> Granted {
         options.check()?;
         let request = Request {
             mode: ask.mode,
@@ -110,7 +111,7 @@ impl Registry {
         backend: &Arc<dyn Backend>,
         lock: &str,
         request: Request,
-    ) -> Result<Hold, DistroRwLockError> {
+    ) -> Granted {
         self.check(backend, lock, request.lease).await?;
         let pending = self.with(backend, lock, |participant| {
             let (claim, granted) = participant.acquire(request);
@@ -296,11 +297,11 @@ impl Ask {
 struct Pending {
     participant: Option<Arc<Participant>>,
     claim: ClaimId,
-    granted: Told<Result<Hold, DistroRwLockError>>,
+    granted: Told<Granted>,
 }
 
 impl Pending {
-    async fn wait(mut self) -> Result<Hold, DistroRwLockError> {
+    async fn wait(mut self) -> Granted {
         let granted = (&mut self.granted).await;
         // From here on the hold answers for itself.
         let participant = self.participant.take();

@@ -33,10 +33,8 @@
 mod processor;
 mod seed;
 
-use futures::Stream;
-
 use super::{
-    lock::{Ask, Hold, Name, guard},
+    lock::{Ask, Hold, Name, guard, named},
     store::Store,
 };
 
@@ -95,6 +93,11 @@ pub struct DistroRwLock {
     name: Name,
 }
 
+named! {
+    DistroRwLock, "rw_lock",
+    "DistroRwLock::with_options(&store, \"import\", options)?", "write()"
+}
+
 impl DistroRwLock {
     /// The lock of this name in the store's bucket. A name is like a
     /// [key](crate::kv::Key): 1 to 1978 bytes of `A-Z a-z 0-9 - / _ = .`.
@@ -116,11 +119,6 @@ impl DistroRwLock {
     ) -> Result<Self, DistroRwLockError> {
         let name = Name::new(store, name, options)?;
         Ok(Self { name })
-    }
-
-    /// The lock's name.
-    pub fn name(&self) -> &str {
-        self.name.as_str()
     }
 
     /// Waits until no writer holds or waits, and enters.
@@ -164,42 +162,6 @@ impl DistroRwLock {
     pub async fn try_write(&self) -> Result<Option<WriteGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| WriteGuard { hold }))
-    }
-
-    /// Who holds and who waits now, in the order of their tickets.
-    ///
-    /// ```
-    /// use shizuku::kv::rw_lock::{DistroRwLock, LockOptions};
-    ///
-    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// let options = LockOptions::new().label("import on host 7");
-    /// let lock = DistroRwLock::with_options(&store, "catalogue", options)?;
-    /// let guard = lock.write().await?;
-    /// let holders = lock.holders().await?;
-    /// assert_eq!(holders[0].label.as_deref(), Some("import on host 7"));
-    /// assert_eq!(holders[0].token, guard.token());
-    /// # guard.release().await?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`DistroRwLockError::Service`].
-    pub async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
-        self.name.holders().await
-    }
-
-    /// Who holds and who waits, now and whenever that changes. The stream ends after an error.
-    ///
-    /// # Errors
-    /// [`DistroRwLockError::Service`], here or as an item.
-    pub fn watch_holders(
-        &self,
-    ) -> Result<
-        impl Stream<Item = Result<Vec<Holder>, DistroRwLockError>> + Send + 'static + use<>,
-        DistroRwLockError,
-    > {
-        self.name.watch_holders()
     }
 
     /// Acquires and keeps the hold in the store.

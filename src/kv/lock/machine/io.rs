@@ -111,8 +111,6 @@ pub enum GivenUp {
 pub enum Action {
     /// Drop the watch if there is one, and open a new one.
     Watch,
-    /// Drop the watch: nobody needs it now.
-    Unwatch,
     /// Write an entry, with its lease as time to live, and report to [`Machine::written`].
     Write {
         /// Its id.

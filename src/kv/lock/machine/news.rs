@@ -30,7 +30,7 @@ impl Machine {
             }
             Record::Entry(entry) => {
                 let Some(claim) = self.owners.get(id).copied() else {
-                    self.ghost(now, id);
+                    self.ghost(now, id, revision);
                     return;
                 };
                 self.own_entry_seen(now, claim, entry, revision, stored)
@@ -66,17 +66,22 @@ impl Machine {
     }
 
     /// An entry of this session that no claim owns: it was abandoned, and stored late.
-    fn ghost(&mut self, now: Duration, id: &EntryId) {
+    fn ghost(&mut self, now: Duration, id: &EntryId, revision: u64) {
         match self.leaving.get_mut(id) {
-            // The purge that is under way comes after it.
-            Some(leaving) if leaving.purging => {}
-            Some(leaving) => leaving.retry_at = now,
+            Some(leaving) => {
+                leaving.stored = leaving.stored.max(revision);
+                // The purge that is under way will mostly come after it.
+                if !leaving.purging {
+                    leaving.retry_at = now;
+                }
+            }
             None => {
                 let lease = self.fold.get(id).map_or(AFTERCARE, |live| live.lease);
                 self.leaving.insert(
                     id.clone(),
                     Leaving {
                         report: None,
+                        stored: revision,
                         expect: None,
                         purging: false,
                         proves: None,
@@ -114,13 +119,13 @@ impl Machine {
                 } => {
                     last = last.max(*revision);
                     seen.insert(id.clone(), ());
-                    self.fold.put(id, *revision, *stored, record, now);
+                    self.fold.put(id, *revision, Some(*stored), record, now);
                     match (record, self.owners.get(id)) {
                         (Record::Entry(entry), Some(claim)) => {
                             shown.push((*claim, entry.write, *revision));
                         }
                         (Record::Entry(_), None) if self.is_of_this_session(id) => {
-                            self.ghost(now, id);
+                            self.ghost(now, id, *revision);
                         }
                         _ => {}
                     }
@@ -170,7 +175,7 @@ impl Machine {
                 }
                 // Known before the watch tells, so that nothing of one's own is overlooked.
                 let entry = Record::Entry(entry);
-                self.fold.put(&id, revision, UNKNOWN_TIME, &entry, now);
+                self.fold.put(&id, revision, None, &entry, now);
                 if revision <= own.behind {
                     // The bucket was made anew, or has lost what it had.
                     self.log.forget();
@@ -188,6 +193,9 @@ impl Machine {
         outcome: Outcome,
     ) {
         let Some(claim) = self.owners.get(id).copied() else {
+            if let Outcome::Stored(revision) = outcome {
+                self.ghost(now, id, revision);
+            }
             return;
         };
         if let Outcome::Stored(revision) = outcome {
@@ -307,6 +315,7 @@ impl Machine {
                 own.id.clone(),
                 Leaving {
                     report,
+                    stored: 0,
                     expect,
                     purging: false,
                     proves: None,

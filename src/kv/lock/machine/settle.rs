@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::*;
 
-/// How long a claim waits for a service that does not answer, at least.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How much longer than its lease an entry may be silent before the watch is suspected of having
 /// passed over its marker.
 const SILENCE: Duration = Duration::from_secs(2);

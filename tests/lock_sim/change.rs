@@ -1,0 +1,80 @@
+//! A hold that is changed again before the first change is answered.
+
+use std::time::Duration;
+
+use shizuku::kv::lock::machine::{Action, ClaimId, Machine, Mutant, Outcome};
+
+use crate::anew::{enter, is_granted, put};
+
+const HELD: ClaimId = ClaimId(1);
+
+const fn at(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The next write that is asked for: its number, and the data in it.
+fn written(machine: &mut Machine) -> Option<(u32, String)> {
+    match machine.next_action()? {
+        Action::Write { entry, .. } => Some((entry.write, entry.data?.to_string())),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The stored revision, and what is asked for then besides the longer lease.
+fn stored(machine: &mut Machine, now: Duration, number: u32, revision: u64) -> Vec<Action> {
+    let id = machine.fold().iter().next().unwrap().0.clone();
+    machine.written(now, &id, number, Outcome::Stored(revision));
+    std::iter::from_fn(|| machine.next_action())
+        .filter(|action| !matches!(action, Action::Extended { .. }))
+        .collect()
+}
+
+/// Held, with the first change sent and the second one not.
+fn changed_twice() -> Machine {
+    let mut machine = Machine::new("s", Mutant::None).unwatched_for(at(60_000));
+    let (id, entry, _) = enter(&mut machine, at(1), 1, 1);
+    machine.read(at(2), Some(&[put(&id, 1, &entry)]));
+    assert!(is_granted(&mut machine));
+    machine.change(at(2000), HELD, None, Some("a".into()));
+    assert_eq!(written(&mut machine), Some((1, "a".into())));
+    machine.change(at(2000), HELD, None, Some("b".into()));
+    assert_eq!(written(&mut machine), None);
+    machine
+}
+
+#[test]
+fn the_answer_to_the_first_change_does_not_answer_the_second() {
+    let mut machine = changed_twice();
+    assert_eq!(stored(&mut machine, at(2001), 1, 2), []);
+    machine.tick(at(3200));
+    assert_eq!(written(&mut machine), Some((2, "b".into())));
+    let done = [Action::Changed { claim: HELD }];
+    assert_eq!(stored(&mut machine, at(3201), 2, 3), done);
+}
+
+#[test]
+fn the_second_change_is_sent_where_the_first_failed() {
+    let mut machine = changed_twice();
+    let id = machine.fold().iter().next().unwrap().0.clone();
+    machine.written(at(2001), &id, 1, Outcome::Failed { fatal: false });
+    assert_eq!(written(&mut machine), Some((2, "b".into())));
+    let done = [Action::Changed { claim: HELD }];
+    assert_eq!(stored(&mut machine, at(2002), 2, 2), done);
+}
+
+/// Both have the same condition, so that one of them is refused.
+#[test]
+fn the_second_change_is_sent_again_where_the_first_was_stored_unnoticed() {
+    let mut machine = changed_twice();
+    let id = machine.fold().iter().next().unwrap().0.clone();
+    machine.written(at(2500), &id, 1, Outcome::Unknown);
+    machine.tick(at(7000));
+    assert_eq!(written(&mut machine), Some((2, "b".into())));
+    machine.written(at(7001), &id, 2, Outcome::Conflict);
+    // The watch shows the first at last.
+    assert_eq!(stored(&mut machine, at(7002), 1, 2), []);
+    machine.tick(at(8200));
+    assert_eq!(written(&mut machine), Some((3, "b".into())));
+    let done = [Action::Changed { claim: HELD }];
+    assert_eq!(stored(&mut machine, at(8201), 3, 3), done);
+}
