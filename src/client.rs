@@ -1,16 +1,27 @@
 //! The way in: a client holds a connection and makes, opens and lists buckets.
 
-use std::sync::Arc;
+use std::{
+    fmt, mem,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use futures::stream::BoxStream;
+use futures::{
+    future::{join_all, select},
+    stream::BoxStream,
+};
 use tokio::sync::watch;
 
 pub use crate::status::{ConnectionState, ConnectionStatus};
 use crate::{
-    backend::{Buckets, CreateMode},
-    kv::{BoxError, BucketConfig, BucketError, BucketName, InvalidOption, ServiceError, Store},
+    backend::{Backend, Buckets, CreateMode},
+    kv::{
+        BoxError, BucketConfig, BucketError, BucketName, InvalidOption, LocksOf, ServiceError,
+        Store,
+    },
     options::ConnectOptions,
-    platform::IN_BROWSER,
+    platform::{self, IN_BROWSER},
     words::Quoted,
 };
 
@@ -23,15 +34,31 @@ use crate::{
 /// store.put("color", "blue").await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     buckets: Arc<dyn Buckets>,
+    /// What was opened, and may be there still.
+    stores: Arc<Mutex<Vec<LocksOf>>>,
 }
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("buckets", &self.buckets)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long closing waits for locks to be given up. What is not by then ends with its lease.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Client {
     /// A client over a service of your own.
     pub fn new(buckets: Arc<dyn Buckets>) -> Self {
-        Self { buckets }
+        Self {
+            buckets,
+            stores: Arc::default(),
+        }
     }
 
     /// A client over a connection to a JetStream account.
@@ -73,7 +100,7 @@ impl Client {
     async fn create(&self, config: BucketConfig, mode: CreateMode) -> Result<Store, BucketError> {
         config.bucket()?;
         config.check()?;
-        Ok(Store::new(self.buckets.create(&config, mode).await?))
+        Ok(self.store(self.buckets.create(&config, mode).await?))
     }
 
     /// Opens a bucket that exists.
@@ -82,7 +109,19 @@ impl Client {
     /// [`ServiceError::BucketNotFound`] where it does not.
     pub async fn open_bucket(&self, name: impl AsRef<str>) -> Result<Store, BucketError> {
         let bucket = BucketName::new(name.as_ref())?;
-        Ok(Store::new(self.buckets.open(&bucket).await?))
+        Ok(self.store(self.buckets.open(&bucket).await?))
+    }
+
+    fn store(&self, backend: Arc<dyn Backend>) -> Store {
+        let store = Store::new(backend);
+        let mut stores = self.stores();
+        stores.retain(|locks| !locks.are_gone());
+        stores.push(store.locks_to_close());
+        store
+    }
+
+    fn stores(&self) -> MutexGuard<'_, Vec<LocksOf>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deletes a bucket and everything in it.
@@ -104,12 +143,22 @@ impl Client {
         self.buckets.connection()
     }
 
-    /// Sends what is still to be sent, and closes. Later calls fail with
-    /// [`ServiceError::Closed`], in all clones and stores.
+    /// Releases the locks that are held or waited for, sends what is still to be sent, and closes. Later
+    /// calls fail with [`ServiceError::Closed`], in all clones and stores.
+    ///
+    /// A server that does not answer holds that up for 2 s and a
+    /// [`request_timeout`](ConnectOptions::request_timeout); locks then end with their leases.
     ///
     /// # Errors
     /// [`ServiceError`] where the connection is lost before everything is sent.
     pub async fn close(&self) -> Result<(), ServiceError> {
+        let stores = mem::take(&mut *self.stores());
+        let released = pin!(join_all(stores.iter().map(LocksOf::close)));
+        // Without a connection there is nobody to tell.
+        let is_there = self.connection().borrow().state == ConnectionState::Connected;
+        let patience = if is_there { GOODBYE } else { Duration::ZERO };
+        let enough = pin!(platform::pause(patience));
+        select(released, enough).await;
         self.buckets.close().await
     }
 }
@@ -172,7 +221,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         }
         #[cfg(any(feature = "native", feature = "web"))]
         "nats" | "tls" | "ws" | "wss" | "web+nats" | "web+ws" => {
-            let transport = crate::platform::dial(scheme, url, options).await?;
+            let transport = platform::dial(scheme, url, options).await?;
             Ok(Client::over(transport, options))
         }
         #[cfg(not(any(feature = "native", feature = "web")))]

@@ -95,8 +95,10 @@ cfg_if::cfg_if! {
             whole + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000))
         }
 
-        /// Waits, for nothing but to let others go first.
-        pub(crate) use self::sleep as pause;
+        /// Whether there is something that runs tasks and timers.
+        pub(crate) fn is_running() -> bool {
+            true
+        }
 
         /// Connects to a server over what this platform and build have.
         #[cfg(any(feature = "native", feature = "web"))]
@@ -154,11 +156,9 @@ cfg_if::cfg_if! {
             Box::pin(tokio::time::sleep(duration))
         }
 
-        /// Waits, for nothing but to let others go first: where there is no runtime to wait with, not at all.
-        pub(crate) async fn pause(duration: Duration) {
-            if tokio::runtime::Handle::try_current().is_ok() {
-                sleep(duration).await;
-            }
+        /// Whether there is something that runs tasks and timers.
+        pub(crate) fn is_running() -> bool {
+            tokio::runtime::Handle::try_current().is_ok()
         }
 
         /// Connects to a server over what this platform and build have: async-nats where it is,
@@ -182,6 +182,13 @@ cfg_if::cfg_if! {
                 }
             }
         }
+    }
+}
+
+/// Waits, where that matters little: where there is no runtime to wait with, not at all.
+pub(crate) async fn pause(duration: Duration) {
+    if is_running() {
+        sleep(duration).await;
     }
 }
 

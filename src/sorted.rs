@@ -123,6 +123,11 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(&self.0.get(behind)?.0)
     }
 
+    /// The values themselves, by their keys.
+    pub fn into_values(self) -> impl Iterator<Item = V> {
+        self.0.into_iter().map(|(_, value)| value)
+    }
+
     /// The values, in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)

@@ -273,6 +273,7 @@ fn code(reason: LostReason) -> &'static str {
         LostReason::Gone => "gone",
         LostReason::Refused => "refused",
         LostReason::Lapsed => "lapsed",
+        LostReason::Closed => "closed",
         _ => "stopped",
     }
 }

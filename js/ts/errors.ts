@@ -36,9 +36,10 @@ export type ErrorCode =
 /**
  * How a lock was lost: `"gone"`, its entry expired on the server or somebody removed it; `"refused"`,
  * renewing it was refused because somebody had changed its entry; `"lapsed"`, it was not renewed in time,
- * as the connection was lost or the page was asleep; `"stopped"`, what renewed it is gone.
+ * as the connection was lost or the page was asleep; `"closed"`, the client was closed, which releases all
+ * locks; `"stopped"`, what renewed it is gone.
  */
-export type LockLostReason = "gone" | "refused" | "lapsed" | "stopped";
+export type LockLostReason = "gone" | "refused" | "lapsed" | "closed" | "stopped";
 
 /** What an error knows beside its code and message. */
 export type ErrorFields = Readonly<Record<string, unknown>>;

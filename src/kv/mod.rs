@@ -80,6 +80,7 @@ pub use live_map::LiveMap;
 pub use options::{
     Deliver, Expect, PutOptions, Read, Removal, RemoveOptions, UpdateOptions, WatchOptions,
 };
+pub(crate) use store::LocksOf;
 pub use store::Store;
 pub use typed::{KeyValue, KeyValueRead};
 pub use watch::Watch;

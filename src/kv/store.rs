@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{TryStreamExt, future::BoxFuture};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -50,11 +50,33 @@ pub struct Store {
 /// a lock is not linked with their code, be it only to drop them.
 trait Locks: Send + Sync {
     fn registry(&self) -> &Arc<Registry>;
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 impl Locks for Arc<Registry> {
     fn registry(&self) -> &Arc<Registry> {
         self
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Registry::close(self))
+    }
+}
+
+/// The locks of a store, for as long as it is there: what the client gives up when it is closed.
+pub(crate) struct LocksOf(Weak<OnceLock<Box<dyn Locks>>>);
+
+impl LocksOf {
+    pub(crate) fn are_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// Gives all of them up, and waits until that is done.
+    pub(crate) async fn close(&self) {
+        let store = self.0.upgrade();
+        if let Some(locks) = store.as_ref().and_then(|store| store.get()) {
+            locks.close().await;
+        }
     }
 }
 
@@ -82,6 +104,10 @@ impl Store {
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    pub(crate) fn locks_to_close(&self) -> LocksOf {
+        LocksOf(Arc::downgrade(&self.locks))
     }
 
     /// The locks that this handle and its clones share.

@@ -9,6 +9,7 @@
 
 mod api;
 mod cancel;
+mod closing;
 mod cost;
 mod family;
 mod faults;

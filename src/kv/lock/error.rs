@@ -114,6 +114,9 @@ pub enum LostReason {
     /// The background task that renewed it is gone, with the runtime that ran it.
     #[error("the runtime that renewed it has stopped")]
     Stopped,
+    /// The client was closed, which released it.
+    #[error("the client was closed")]
+    Closed,
     /// Nobody took it: it was released. Only `lost()` says so, where it outlives its guard.
     #[error("it was released")]
     Released,

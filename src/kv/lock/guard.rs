@@ -94,7 +94,8 @@ macro_rules! guard {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Dropping it releases in the background; [`release`](Self::release) also says whether it
+        /// Dropping it releases in the background, which a program that ends right afterwards gives time to
+        /// by [closing its client](crate::Client::close); [`release`](Self::release) also says whether it
         /// was still held.
         #[must_use = "dropping the guard releases it at once"]
         pub struct $name {

@@ -51,6 +51,10 @@ struct Core {
     error: Option<Arc<ServiceError>>,
     /// The task has ended; nothing works any more.
     stopped: bool,
+    /// The client is being closed, or is closed: nobody comes back for a warm lock.
+    closed: bool,
+    /// Who waits until everything is given up.
+    leaving: Vec<Teller<()>>,
 }
 
 /// See the [module](self).
@@ -109,6 +113,8 @@ impl Participant {
                 observers: 0,
                 error: None,
                 stopped: false,
+                closed: false,
+                leaving: Vec::new(),
             }),
             news: watch::Sender::new(0),
         })
@@ -169,7 +175,7 @@ impl Participant {
     }
 
     /// Ends a claim in the background.
-    pub(super) fn drop_claim(&self, claim: ClaimId) {
+    pub(super) fn drop_claim(self: &Arc<Self>, claim: ClaimId) {
         let mut core = self.core();
         let waiting = core.waiting.remove(&claim);
         let changing = core.changing.remove(&claim);
@@ -188,7 +194,44 @@ impl Participant {
                 LostReason::Released
             }));
         }
+        // At once, because the program may end now.
+        if platform::is_running() {
+            self.pump();
+        }
         self.bell.call_background();
+    }
+
+    /// Ends all claims, because the client is about to be closed. Answers when they are out of the log.
+    pub(super) fn close(self: &Arc<Self>) -> Told<()> {
+        let (teller, told) = Teller::new(self, Waits::Answer);
+        let mut core = self.core();
+        if core.stopped {
+            return told; // which says that there is nothing to come
+        }
+        core.closed = true;
+        core.touched = true;
+        core.leaving.push(teller);
+        let waiting = mem::take(&mut core.waiting);
+        let held = mem::take(&mut core.held);
+        let changing = mem::take(&mut core.changing);
+        let now = self.now();
+        for claim in waiting.keys().chain(held.keys()) {
+            core.machine.release(now, *claim);
+        }
+        drop(core);
+        drop(changing);
+        let closed = Arc::new(ServiceError::Closed);
+        for waiting in waiting.into_values() {
+            waiting.tell(Err(self.service_error(Some(&closed))));
+        }
+        for status in held.values() {
+            status.send_replace(Status::Lost(LostReason::Closed));
+        }
+        told
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.core().closed
     }
 
     /// Ends a held claim, and answers when it is out of the log. `None` where it was over already.
@@ -284,9 +327,16 @@ impl Participant {
             }
         }
         core.wake_at = core.machine.wake_at();
+        let mut left = Vec::new();
+        if core.machine.is_idle() {
+            left = mem::take(&mut core.leaving);
+        }
         drop(core);
         for told in tell {
             told.tell();
+        }
+        for leaving in left {
+            leaving.tell(());
         }
         actions
     }
@@ -387,8 +437,9 @@ impl Participant {
         let held = mem::take(&mut core.held);
         let releasing = mem::take(&mut core.releasing);
         let changing = mem::take(&mut core.changing);
+        let leaving = mem::take(&mut core.leaving);
         drop(core);
-        drop((waiting, releasing, changing));
+        drop((waiting, releasing, changing, leaving));
         let io = self
             .io
             .lock()

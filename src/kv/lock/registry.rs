@@ -3,12 +3,12 @@
 
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use tokio::sync::OnceCell;
 
@@ -158,6 +158,18 @@ impl Registry {
         drop(warm);
         platform::spawn(task.run()).map_err(|error| service(lock, error))?;
         Ok(used)
+    }
+
+    /// Gives up everything, because the client is about to be closed: otherwise others would wait for the ends
+    /// of the leases. Waits until that is done.
+    pub(crate) async fn close(&self) {
+        let unguarded = mem::take(&mut *free(&self.unguarded));
+        drop(unguarded);
+        let participants: Vec<_> = self.warm().values().cloned().collect();
+        join_all(participants.iter().map(Participant::close)).await;
+        for participant in participants {
+            participant.bell.call_background(); // to end
+        }
     }
 
     /// Takes a participant out if nobody uses it.

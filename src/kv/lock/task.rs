@@ -50,7 +50,9 @@ impl Task {
             if self.participant.is_idle() {
                 let until = *self.idle_since.get_or_insert(now) + LINGER;
                 match self.registry.upgrade() {
-                    Some(registry) if now < until => drop(registry),
+                    Some(registry) if now < until && !self.participant.is_closed() => {
+                        drop(registry);
+                    }
                     Some(registry) => {
                         if registry.forget(&self.participant) {
                             return Poll::Ready(());
