@@ -2,8 +2,8 @@
 //! one message per subject, lagging copies, and messages in flight.
 //!
 //! Time stands still but for a few ticks that may come between any two events: short ones, within the
-//! trust window of a second, and long ones, after which an entry may be written again. How many, and
-//! how long the log may get, bounds a world; `SHIZUKU_MODEL_MESSAGES=9` makes all logs longer.
+//! trust window of a second, long ones, after which an entry may be written again, and one after which
+//! every lease is over. How many, and how long the log may get, bounds a world; `SHIZUKU_MODEL_MESSAGES=9` makes all logs longer.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -21,6 +21,8 @@ use stateright::{Checker, Model, Property};
 
 const SHORT: Duration = Duration::from_millis(750);
 const LONG: Duration = Duration::from_millis(1600);
+/// Longer than a lease.
+const OVER: Duration = Duration::from_millis(3100);
 const LEASE: u32 = 3;
 /// Longer than any world lasts, in ms.
 const FOR_EVER: u32 = 100_000;
@@ -70,6 +72,8 @@ struct State {
     last: BTreeMap<EntryId, u64>,
     parts: Vec<Part>,
     bad: bool,
+    /// Whether a lease has run out.
+    expired: bool,
     tokens: (u64, u64),
 }
 
@@ -240,6 +244,7 @@ impl Model for World {
             last: BTreeMap::new(),
             parts: Vec::new(),
             bad: false,
+            expired: false,
             tokens: (0, 0),
         };
         for (number, mode) in self.modes.iter().enumerate() {
@@ -313,6 +318,7 @@ impl Model for World {
                     })
                     .map(|(id, _)| id.clone())
                     .collect();
+                state.expired |= !expired.is_empty();
                 for id in expired {
                     Self::store(&mut state, &id, None, FOR_EVER);
                 }
@@ -384,14 +390,18 @@ impl Model for World {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("exclusion and growing tokens", |_, state: &State| {
-                !state.bad
-            }),
+        let mut properties = vec![
+            Property::always(EXCLUSION, |_, state: &State| !state.bad),
             Property::sometimes("everybody gets in", |_, state: &State| {
                 state.parts.iter().all(|part| part.granted.is_some())
             }),
-        ]
+        ];
+        if self.tick == OVER {
+            properties.push(Property::sometimes(EXPIRED, |_, state: &State| {
+                state.expired && state.parts.iter().any(|part| part.granted.is_some())
+            }));
+        }
+        properties
     }
 }
 
@@ -430,6 +440,7 @@ fn explore(world: World) -> impl Checker<World> {
 }
 
 const EXCLUSION: &str = "exclusion and growing tokens";
+const EXPIRED: &str = "an entry is gone with its lease, and somebody has got in";
 
 /// With a watch from the start, and without, where more can happen and so logs are shorter by this.
 fn both(world: &World, shorter: usize) -> [World; 2] {
@@ -461,6 +472,19 @@ fn a_reader_and_a_writer() {
         explore(world).assert_properties();
     }
     exclusion_holds(&world(&[Read, Write], LONG, 1, 7), 2);
+}
+
+/// What is stored goes, and what is still on its way is stored when it is of no use.
+#[test]
+fn leases_run_out() {
+    use Mode::{Read, Write};
+    for modes in [[Write, Write], [Read, Write]] {
+        for world in both(&world(&modes, OVER, 1, 6), 1) {
+            let checker = explore(world);
+            checker.assert_no_discovery(EXCLUSION);
+            checker.assert_any_discovery(EXPIRED);
+        }
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
     client::ConnectionStatus,
     kv::{
         Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, Operation, PutOptions,
-        RemoveOptions, ServiceError,
+        RemoveOptions, ServiceError, key::RESERVED_PREFIX,
     },
 };
 
@@ -54,7 +54,7 @@ struct Turn<'a> {
 impl Io {
     pub(super) fn new(lock: &str, backend: Arc<dyn Backend>) -> Self {
         Self {
-            prefix: format!("_lock.{lock}."),
+            prefix: format!("{RESERVED_PREFIX}{lock}."),
             connection: backend.connection(),
             backend,
             opening: None,

@@ -14,7 +14,7 @@
 //! there. It must show as well a removal of one's own that stands in this very log: the bucket may have been
 //! deleted and made anew, and what was known of the old log says nothing of the new one.
 //!
-//! What the watch delivers after the entry was sent does not do in place of the messages between: what it
+//! Messages that the watch delivers after the entry was sent cannot stand in for those in between: what it
 //! passed over may have been replaced by something *behind* the entry.
 
 use std::time::Duration;
@@ -42,7 +42,9 @@ pub(super) struct Log {
 pub(super) struct Anchor {
     pub(super) id: EntryId,
     pub(super) seq: u64,
-    /// Until then the server has certainly not removed it.
+    /// Until then the server has hardly removed it. Not certainly: this counts from the
+    /// acknowledgement, which may be late. A snapshot that does not show it is of no use then, and
+    /// all is read instead.
     until: Duration,
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Own {
     next: u32,
     /// When its first write was sent.
     pub(super) first_sent: Sent,
-    /// How far the log was known then: it lands behind.
+    /// The last known sequence when it was sent; the entry must be stored behind it.
     pub(super) behind: u64,
     last_sent: Duration,
     since: Option<u64>,
@@ -157,6 +157,7 @@ impl Own {
             return Stored::Old;
         };
         let (sent, entry) = (write.sent, write.entry.clone());
+        // Of the lease before: what has run out does not come back.
         if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
             return Stored::Late;
         }
@@ -167,6 +168,7 @@ impl Own {
         self.trusted_until = Some(sent.at + lease * 9 / 10);
         // What was sent earlier was replaced by this, or can never be stored any more.
         self.pending.retain(|write| write.number > number);
+        // Of the new lease: it began when this was sent, which may be long ago.
         if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
             return Stored::Late;
         }

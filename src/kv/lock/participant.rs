@@ -34,7 +34,7 @@ use crate::{
 pub(super) type Granted = Result<Option<Hold>, DistroRwLockError>;
 type Answer = Result<(), DistroRwLockError>;
 
-/// Callers that are waited for by nobody but themselves.
+/// What the mutex protects: the machine, and who waits for which of its answers.
 struct Core {
     machine: Machine,
     /// Whether a caller has asked the machine for something since it was last driven.
@@ -78,8 +78,8 @@ impl fmt::Debug for Participant {
     }
 }
 
-/// Something to be told to a caller, once the mutex is free: what is told may be dropped there and
-/// then, and come back to this participant.
+/// Told after the mutex is free: dropping what is told (a `Hold` whose caller has gone) calls back
+/// into this participant.
 enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),

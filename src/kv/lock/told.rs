@@ -58,7 +58,8 @@ pub(super) struct Told<T> {
     place: Place,
     answer: oneshot::Receiver<T>,
     /// Of the task that waits. Not the channel's own: whoever is told by its own work is awake, and a
-    /// waker that was left there would wake it again, and another thread to look after it.
+    /// waker that was left there would wake the task a second time, and perhaps another worker thread
+    /// with it.
     waker: Arc<AtomicWaker>,
     done: bool,
 }

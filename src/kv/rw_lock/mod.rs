@@ -4,8 +4,8 @@
 //! - Writers go first: from the moment a writer waits, no new reader gets in. Writers are served
 //!   in the order in which they came.
 //! - A holder that dies is removed by the server when its lease has run out; one that is paused
-//!   for longer than that loses the lock and learns it. What it then still sends to others is
-//!   told by its [fencing token](WriteGuard::token). See [what is
+//!   for longer than that loses the lock and learns it. What it still sends after that can be
+//!   told, and refused, by its [fencing token](WriteGuard::token). See [what is
 //!   guaranteed](crate::kv::lock#what-is-guaranteed).
 //!
 //! ```
