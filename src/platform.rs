@@ -16,15 +16,12 @@ cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
         pub(crate) use web_time::Instant;
 
-        /// Whether this is a browser, or what works like one.
+        /// Whether this is a browser, or what works like one: timers of hidden pages are late by up to a
+        /// minute, and a WebSocket is the only socket.
         pub(crate) const IN_BROWSER: bool = true;
 
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
-
-        /// For how long a lock that nobody contends goes without a watch: a hidden tab's timers are late
-        /// by up to a minute, and what a watch brings wakes the lock in their place.
-        pub(crate) const UNWATCHED: Duration = Duration::ZERO;
 
         /// What the clock on the wall says. The standard library's own panics here.
         pub(crate) fn wall_clock() -> SystemTime {
@@ -124,9 +121,6 @@ cfg_if::cfg_if! {
         pub(crate) use tokio::time::Instant;
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::plain::{PlainSocket as Socket, WakeUps};
-
-        /// For how long a lock that nobody contends goes without a watch.
-        pub(crate) const UNWATCHED: Duration = crate::kv::lock::UNWATCHED;
 
         /// Starts the task that owns a socket.
         #[cfg(feature = "web")]

@@ -581,7 +581,11 @@ async fn the_last_handle_closes_the_connection() {
 #[tokio::test]
 async fn without_a_runtime_calls_are_refused() {
     let server = NatsServer::start_default().await.unwrap();
-    for url in [server.url(), "memory:".to_owned()] {
+    let mut urls = vec![server.url(), "memory:".to_owned()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
         let client = shizuku::connect(&url).await.unwrap();
         let store = works(&client).await;
         let is_memory = url == "memory:";

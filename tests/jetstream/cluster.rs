@@ -83,7 +83,8 @@ async fn two_who_make_a_bucket_at_once_both_get_it() {
     for round in 0..15 {
         let config = BucketConfig::new(format!("same-{round}")).replicas(3);
         let (made, found) = join(one.create_bucket(&config), two.create_bucket(&config)).await;
-        (made.unwrap(), found.unwrap());
+        made.unwrap();
+        found.unwrap();
         let config = BucketConfig::new(format!("updated-{round}")).replicas(3);
         let longer = config.clone().history(if round % 2 == 0 { 5 } else { 1 });
         let (made, updated) = join(
@@ -91,6 +92,7 @@ async fn two_who_make_a_bucket_at_once_both_get_it() {
             two.create_or_update_bucket(&longer),
         )
         .await;
-        (made.unwrap(), updated.unwrap());
+        made.unwrap();
+        updated.unwrap();
     }
 }

@@ -61,6 +61,8 @@ pub(crate) use registry::{Ask, Registry};
 
 use std::time::Duration;
 
+use crate::platform::IN_BROWSER;
+
 /// The trust window `X`, a constant of the protocol: a third of the smallest lease.
 ///
 /// Nobody writes to an entry again sooner than this after it learned of its previous write. So
@@ -138,8 +140,9 @@ const WRITE_GAP: Duration = Duration::from_millis(1100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// For how long a claim goes without a watch: a server spends more on a watch than on all else of a
-/// short hold that nobody contends.
-pub(crate) const UNWATCHED: Duration = Duration::from_millis(100);
+/// short hold that nobody contends. In a browser not at all: a hidden page's timers are late, and what a
+/// watch brings wakes the lock in their place.
+const UNWATCHED: Duration = Duration::from_millis(if IN_BROWSER { 0 } else { 100 });
 
 /// How long a probe stays in the log.
 ///

@@ -8,7 +8,7 @@ use std::{
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -18,7 +18,6 @@ use super::{
     entry::Mode,
     error::{DistroRwLockError, LostReason},
     hold::{Hold, Status},
-    holders::Holder,
     io::Io,
     machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
     told::{Teller, Told},
@@ -29,6 +28,10 @@ use crate::{
     platform::{self, Instant},
     sorted::SortedMap,
 };
+
+mod observer;
+
+pub(crate) use observer::Observer;
 
 /// `None` where it was only to be tried, and somebody else holds the lock or waits for it.
 pub(super) type Granted = Result<Option<Hold>, DistroRwLockError>;
@@ -102,7 +105,7 @@ impl Participant {
             lock: lock.into(),
             began: Instant::now(),
             core: Mutex::new(Core {
-                machine: Machine::new(session, Mutant::None).unwatched_for(platform::UNWATCHED),
+                machine: Machine::new(session, Mutant::None),
                 touched: false,
                 wake_at: None,
                 waiting: SortedMap::new(),
@@ -282,20 +285,6 @@ impl Participant {
         self.core().stopped
     }
 
-    /// Keeps the watch open for as long as the observer lives.
-    pub(super) fn observe(self: &Arc<Self>) -> Observer {
-        let mut core = self.core();
-        core.observers += 1;
-        core.touched = true;
-        core.machine.observe(self.now(), true);
-        drop(core);
-        self.bell.call_background();
-        Observer {
-            news: self.news.subscribe(),
-            participant: self.clone(),
-        }
-    }
-
     /// Whether a caller has asked the machine for something that nobody has seen to.
     pub(super) fn is_touched(&self) -> bool {
         self.core().touched
@@ -472,70 +461,5 @@ impl Tell {
                 drop(waiting);
             }
         }
-    }
-}
-
-/// Looks at who holds and who waits.
-#[derive(Debug)]
-pub(crate) struct Observer {
-    participant: Arc<Participant>,
-    news: watch::Receiver<u64>,
-}
-
-impl Observer {
-    /// Who holds and who waits; `None` while that is not known.
-    pub(super) fn holders(&mut self) -> Result<Option<Vec<Holder>>, DistroRwLockError> {
-        self.news.mark_unchanged();
-        let core = self.participant.core();
-        if core.stopped || core.machine.is_refused() {
-            return Err(self.participant.service_error(core.error.as_ref()));
-        }
-        if !core.machine.is_synced() {
-            return Ok(None);
-        }
-        // What was acknowledged just now is about to come through the watch, and its time with it.
-        let holders = core
-            .machine
-            .fold()
-            .queue()
-            .into_iter()
-            .map(|(id, entry, holds)| {
-                Some(Holder {
-                    id: id.to_string(),
-                    mode: entry.mode,
-                    token: entry.ticket,
-                    holds,
-                    since: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since?),
-                    lease: entry.lease,
-                    label: entry.label.clone(),
-                    data: entry.data.clone(),
-                })
-            });
-        Ok(holders.collect())
-    }
-
-    /// Why nothing is known.
-    pub(super) fn error(&self) -> DistroRwLockError {
-        let error = self.participant.core().error.clone();
-        self.participant.service_error(error.as_ref())
-    }
-
-    /// Waits until there may be something new.
-    pub(super) async fn changed(&mut self) {
-        // The sender lives in the participant, which lives here.
-        let _ = self.news.changed().await;
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        let mut core = self.participant.core();
-        core.observers -= 1;
-        if core.observers == 0 {
-            core.touched = true;
-            core.machine.observe(self.participant.now(), false);
-        }
-        drop(core);
-        self.participant.bell.call_background();
     }
 }

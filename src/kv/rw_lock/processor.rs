@@ -1,6 +1,6 @@
 //! Work that always runs under a lock.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{DistroRwLock, DistroRwLockError, WithLockProcessError};
 use crate::{kv::Store, processor::Processor};
@@ -62,16 +62,35 @@ macro_rules! locked_processor {
         /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
         /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
         #[doc = concat!("let length = ", stringify!($name), "::new(Arc::new(Length), &store, \"my-resource\")")]
+        ///     .clone() // cheap, whatever the processor
         ///     .process("four")
         ///     .await?;
         /// assert_eq!(length, 4);
         /// # Ok(()) }
         /// ```
-        #[derive(Clone, Debug)]
         pub struct $name<P> {
             processor: Arc<P>,
             store: Store,
             lock: String,
+        }
+
+        // Whatever the work is: it is shared.
+        impl<P> Clone for $name<P> {
+            fn clone(&self) -> Self {
+                Self {
+                    processor: self.processor.clone(),
+                    store: self.store.clone(),
+                    lock: self.lock.clone(),
+                }
+            }
+        }
+
+        impl<P> fmt::Debug for $name<P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("lock", &self.lock)
+                    .finish_non_exhaustive()
+            }
         }
 
         impl<P> $name<P> {

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use futures::{StreamExt, future::BoxFuture};
 use tokio::{
-    runtime::Handle,
     sync::{RwLock, RwLockReadGuard, watch},
     time::Instant,
 };
@@ -23,6 +22,7 @@ use crate::{
     headers::Headers,
     message::{Message, Outbound, TransportError},
     options::ConnectOptions,
+    platform,
     status::{ConnectionState, ConnectionStatus},
 };
 
@@ -78,7 +78,7 @@ impl Native {
 
     /// Lets a message in unless the client is closed.
     async fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, TransportError> {
-        if Handle::try_current().is_err() {
+        if !platform::is_running() {
             return Err(TransportError::NoRuntime); // tokio's timers would panic
         }
         let closed = self.gate.read().await;

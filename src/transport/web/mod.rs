@@ -139,6 +139,9 @@ impl Web {
     }
 
     async fn command(&self, command: Command) -> Result<(), TransportError> {
+        if !platform::is_running() {
+            return Err(TransportError::NoRuntime);
+        }
         // The task only goes away when the connection is closed for good.
         let sent = self.commands.send(command).await;
         sent.map_err(|_| TransportError::Closed)

@@ -1,0 +1,94 @@
+//! A look at a lock from outside, which keeps its watch open.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use super::Participant;
+use crate::kv::lock::{error::DistroRwLockError, holders::Holder};
+
+/// Looks at who holds and who waits.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    participant: Arc<Participant>,
+    news: watch::Receiver<u64>,
+}
+
+impl Participant {
+    /// Keeps the watch open for as long as the observer lives.
+    pub(in crate::kv::lock) fn observe(self: &Arc<Self>) -> Observer {
+        let mut core = self.core();
+        core.observers += 1;
+        core.touched = true;
+        core.machine.observe(self.now(), true);
+        drop(core);
+        self.bell.call_background();
+        Observer {
+            news: self.news.subscribe(),
+            participant: self.clone(),
+        }
+    }
+}
+
+impl Observer {
+    /// Who holds and who waits; `None` while that is not known.
+    pub(in crate::kv::lock) fn holders(
+        &mut self,
+    ) -> Result<Option<Vec<Holder>>, DistroRwLockError> {
+        self.news.mark_unchanged();
+        let core = self.participant.core();
+        if core.stopped || core.machine.is_refused() {
+            return Err(self.participant.service_error(core.error.as_ref()));
+        }
+        if !core.machine.is_synced() {
+            return Ok(None);
+        }
+        // What was acknowledged just now is about to come through the watch, and its time with it.
+        let holders = core
+            .machine
+            .fold()
+            .queue()
+            .into_iter()
+            .map(|(id, entry, holds)| {
+                Some(Holder {
+                    id: id.to_string(),
+                    mode: entry.mode,
+                    token: entry.ticket,
+                    holds,
+                    since: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since?),
+                    lease: entry.lease,
+                    label: entry.label.clone(),
+                    data: entry.data.clone(),
+                })
+            });
+        Ok(holders.collect())
+    }
+
+    /// Why nothing is known.
+    pub(in crate::kv::lock) fn error(&self) -> DistroRwLockError {
+        let error = self.participant.core().error.clone();
+        self.participant.service_error(error.as_ref())
+    }
+
+    /// Waits until there may be something new.
+    pub(in crate::kv::lock) async fn changed(&mut self) {
+        // The sender lives in the participant, which lives here.
+        let _ = self.news.changed().await;
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let mut core = self.participant.core();
+        core.observers -= 1;
+        if core.observers == 0 {
+            core.touched = true;
+            core.machine.observe(self.participant.now(), false);
+        }
+        drop(core);
+        self.participant.bell.call_background();
+    }
+}
