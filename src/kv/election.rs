@@ -74,6 +74,9 @@ pub struct Leader {
 
 /// An election: of all who campaign, one leads at a time.
 ///
+/// Locks of other kinds with the same name in the same bucket are the same lock: whoever holds one leads, without
+/// a value.
+///
 /// ```
 /// use shizuku::kv::election::Election;
 ///
@@ -135,6 +138,31 @@ impl Election {
         ask.data = Some(check(value.into())?);
         let hold = self.name.acquire(ask).await?;
         Ok(Leadership { hold })
+    }
+
+    /// Becomes the leader if nobody leads or campaigns; `None` otherwise.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// let election = shizuku::kv::election::Election::new(&store, "scheduler")?;
+    /// let office = election.try_campaign("host 7").await?.expect("nobody leads");
+    /// assert!(election.try_campaign("host 8").await?.is_none());
+    /// office.resign().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`campaign`](Self::campaign), but a server that is out of reach is not waited for: 2 s longer than
+    /// one request.
+    pub async fn try_campaign(
+        &self,
+        value: impl Into<String>,
+    ) -> Result<Option<Leadership>, DistroRwLockError> {
+        let mut ask = Ask::new(Mode::Write);
+        ask.data = Some(check(value.into())?);
+        let hold = self.name.try_acquire(ask).await?;
+        Ok(hold.map(|hold| Leadership { hold }))
     }
 
     /// Who leads now; `None` where nobody does.

@@ -98,7 +98,8 @@ impl DistroMutex {
     /// Enters if nobody holds or waits; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`lock`](Self::lock).
+    /// As for [`lock`](Self::lock), but a server that is out of reach is not waited for: 2 s longer than one
+    /// request.
     pub async fn try_lock(&self) -> Result<Option<MutexGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| MutexGuard { hold }))

@@ -41,7 +41,8 @@ guard! {
 /// A semaphore: at most so many hold a permit at a time, served in the order in which they came.
 ///
 /// The number of permits is not stored with the name: everybody should give the same one. Those
-/// who differ keep to the smaller number.
+/// who differ keep to the smaller number. Locks of other kinds with the same name in the same bucket are the
+/// same lock: while one is held exclusively there are no permits.
 ///
 /// ```
 /// use shizuku::kv::semaphore::DistroSemaphore;
@@ -106,7 +107,8 @@ impl DistroSemaphore {
     /// Takes a permit if one is free; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`acquire`](Self::acquire).
+    /// As for [`acquire`](Self::acquire), but a server that is out of reach is not waited for: 2 s longer than one
+    /// request.
     pub async fn try_acquire(&self) -> Result<Option<Permit>, DistroRwLockError> {
         let hold = self.name.try_acquire(self.ask()).await?;
         Ok(hold.map(|hold| Permit { hold }))

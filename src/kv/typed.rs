@@ -171,11 +171,50 @@ pub trait KeyValue: Sized {
     where
         Self: ByteDeserialize + ByteSerialize + Send,
     {
+        Self::try_update_in(store, key, UpdateOptions::new(), move |current| {
+            Ok(update(current))
+        })
+    }
+
+    /// [`update_in`](Self::update_in) for a function that can fail, and with options.
+    ///
+    /// ```
+    /// use shizuku::{Json, kv::{BoxError, KeyValue, UpdateOptions}};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), BoxError> {
+    /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
+    /// Json(3).write_under(&store, "seats", Default::default()).await?;
+    /// let book = |seats: Option<Json<u32>>| match seats {
+    ///     Some(Json(left @ 1..)) => Ok(Some(Json(left - 1))),
+    ///     _ => Err(BoxError::from("booked out")),
+    /// };
+    /// for left in [2, 1, 0] {
+    ///     Json::try_update_in(&store, "seats", UpdateOptions::new(), book).await?;
+    ///     assert_eq!(store.get("seats").await?.unwrap(), left.to_string());
+    /// }
+    /// let refused = Json::try_update_in(&store, "seats", UpdateOptions::new(), book).await;
+    /// assert_eq!(refused.unwrap_err().to_string(), "booked out");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `update_in`, and those of the function, at once; [`KvWriteError::InvalidOption`] for options out
+    /// of range, before anything is sent.
+    fn try_update_in<E>(
+        store: &Store,
+        key: impl IntoKey,
+        options: UpdateOptions,
+        mut update: impl FnMut(Option<Self>) -> Result<Option<Self>, E> + Send,
+    ) -> impl Future<Output = Result<Option<u64>, E>> + Send
+    where
+        Self: ByteDeserialize + ByteSerialize + Send,
+        E: From<KvWriteError> + Send,
+    {
         let key = key.into_key();
         async move {
-            let key = key?;
+            let key = key.map_err(KvWriteError::from)?;
             store
-                .try_update_with(&key, UpdateOptions::new(), |current| {
+                .try_update_with(&key, options, |current| {
                     let current = match current {
                         Some(entry) => {
                             decode(entry)
@@ -184,9 +223,8 @@ pub trait KeyValue: Sized {
                         }
                         None => None,
                     };
-                    update(current)
-                        .map(|value| encode(&value, &key))
-                        .transpose()
+                    let value = update(current)?;
+                    Ok(value.map(|value| encode(&value, &key)).transpose()?)
                 })
                 .await
         }

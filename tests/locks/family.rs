@@ -198,6 +198,7 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
         (leader.value.as_str(), leader.token),
         ("here", office.token())
     );
+    assert!(there.try_campaign("there").await?.is_none());
     let successor = tokio::spawn({
         let there = there.clone();
         async move { there.campaign("there").await }
@@ -222,6 +223,19 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
         }
     }
     assert_eq!(here.leader().await?.unwrap().value, "there");
+    office.resign().await?;
+    let tried = async {
+        loop {
+            // Not before it has heard that there is nobody.
+            if let Some(office) = here.try_campaign("again").await? {
+                return Ok::<_, DistroRwLockError>(office);
+            }
+            sleep(MOMENT).await;
+        }
+    };
+    let office = timeout(SOON, tried).await??;
+    assert_eq!(here.leader().await?.unwrap().value, "again");
+    office.resign().await?;
     let too_long = here.campaign("x".repeat(70_000)).await;
     assert!(matches!(too_long, Err(DistroRwLockError::InvalidOption(_))));
     Ok(())

@@ -80,6 +80,30 @@ async fn a_missing_permission_is_told_at_once() -> Result {
     Ok(())
 }
 
+/// Whoever only tries does not wait as long as one who waits.
+#[tokio::test]
+async fn a_try_does_not_wait_for_a_server_that_is_away() -> Result {
+    let server = NatsServer::start_default().await?;
+    let options = ConnectOptions::new().request_timeout(Duration::from_secs(1));
+    let client = options.connect(server.url()).await?;
+    let store = client.create_bucket("locks").await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    lock.write().await?.release().await?;
+    server.kill()?;
+    for _ in 0..2 {
+        let tried = timeout(Duration::from_secs(5), lock.try_write()).await?;
+        let error = tried.map(drop).unwrap_err();
+        assert!(
+            matches!(error, DistroRwLockError::Service { .. }),
+            "{error}"
+        );
+    }
+    server.restart().await?;
+    let again = timeout(Duration::from_secs(10), lock.write()).await??;
+    again.release().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_server_that_goes_away_takes_holds_and_waiters_with_it() -> Result {
     let server = NatsServer::start_default().await?;

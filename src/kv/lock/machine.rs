@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    PATIENCE, TRUST_WINDOW, UNWATCHED,
+    PATIENCE, TRUST_WINDOW, TRY_PATIENCE, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
     fold::Fold,
     log::{Anchor, Log},

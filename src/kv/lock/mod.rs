@@ -139,6 +139,9 @@ const WRITE_GAP: Duration = Duration::from_millis(1100);
 /// How long a service is waited for that does not answer, at least.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same for who only tries.
+const TRY_PATIENCE: Duration = Duration::from_secs(2);
+
 /// For how long a claim goes without a watch: a server spends more on a watch than on all else of a
 /// short hold that nobody contends. In a browser not at all: a hidden page's timers are late, and what a
 /// watch brings wakes the lock in their place.

@@ -149,7 +149,8 @@ impl DistroRwLock {
     /// Enters as a reader if no writer holds or waits; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`read`](Self::read).
+    /// As for [`read`](Self::read), but a server that is out of reach is not waited for: 2 s longer than one
+    /// request.
     pub async fn try_read(&self) -> Result<Option<ReadGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Read)).await?;
         Ok(hold.map(|hold| ReadGuard { hold }))
@@ -158,7 +159,8 @@ impl DistroRwLock {
     /// Enters as the writer if nobody holds or waits; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`read`](Self::read).
+    /// As for [`read`](Self::read), but a server that is out of reach is not waited for: 2 s longer than one
+    /// request.
     pub async fn try_write(&self) -> Result<Option<WriteGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| WriteGuard { hold }))

@@ -146,7 +146,10 @@ impl Machine {
 
     /// The end of the patience with a service that cannot be reached.
     fn patience(&self, state: &Claim) -> Option<Duration> {
-        let patience = state.request.lease().max(PATIENCE);
+        let patience = match state.request.try_only {
+            true => TRY_PATIENCE,
+            false => state.request.lease().max(PATIENCE),
+        };
         let unsynced = match self.watch {
             Watch::Open {
                 synced: false,
