@@ -1,5 +1,7 @@
 //! How a connection is, whoever keeps it.
 
+use std::sync::Arc;
+
 /// The state of a connection.
 ///
 /// ```
@@ -21,12 +23,27 @@ pub struct ConnectionStatus {
     /// How often it was made: 1 at the first connect, one more after each reconnect. While this
     /// stays the same, no message was missed.
     pub epoch: u64,
+    /// Why it was lost or closed, in words for people, where that is known.
+    pub reason: Option<Arc<str>>,
 }
 
 impl ConnectionStatus {
     /// A state and how often the connection was made.
     pub const fn new(state: ConnectionState, epoch: u64) -> Self {
-        Self { state, epoch }
+        Self {
+            state,
+            epoch,
+            reason: None,
+        }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(self, reason: impl Into<Arc<str>>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
+        }
     }
 }
 

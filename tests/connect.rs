@@ -251,6 +251,17 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
         failing.store(4, Ordering::Relaxed);
         server.kill().unwrap();
         server.restart().await.unwrap();
+        // All that async-nats tells.
+        let why = match url.starts_with("nats:") {
+            true => "failed signing nonce",
+            false => "the vault is sealed",
+        };
+        let told = connection.wait_for(|now| {
+            let reason = now.reason.as_deref().unwrap_or_default();
+            now.state == ConnectionState::Disconnected && reason.contains(why)
+        });
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        drop(told.expect("it should be told why").unwrap());
         let again =
             connection.wait_for(|now| now.epoch > epoch && now.state == ConnectionState::Connected);
         tokio::time::timeout(PATIENCE, again)

@@ -38,10 +38,7 @@ impl Registry {
         Self {
             clock,
             buckets: Mutex::new(BTreeMap::new()),
-            status: watch::Sender::new(ConnectionStatus {
-                state: ConnectionState::Connected,
-                epoch: 1,
-            }),
+            status: watch::Sender::new(ConnectionStatus::new(ConnectionState::Connected, 1)),
         }
     }
 

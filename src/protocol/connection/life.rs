@@ -5,7 +5,7 @@ use crate::{
     message::TransportError,
     platform::Instant,
     protocol::{Parser, encoder, liveness::Liveness},
-    status::ConnectionState,
+    status::{ConnectionState, ConnectionStatus},
 };
 
 impl Connection {
@@ -30,8 +30,8 @@ impl Connection {
         for (sid, subject) in self.subscriptions.iter() {
             encoder::subscribe(&mut self.out, subject, *sid);
         }
-        self.outputs
-            .push_back(Output::State(ConnectionState::Connected, self.epoch));
+        let status = ConnectionStatus::new(ConnectionState::Connected, self.epoch);
+        self.outputs.push_back(Output::State(status));
         while let Some(request) = self.requests.next_waiting() {
             self.send_request(request, now);
         }
@@ -70,11 +70,13 @@ impl Connection {
         let was_connected = self.is_up();
         self.last_failure = reason.to_owned();
         self.hang_up(now);
-        if was_connected {
-            self.outputs
-                .push_back(Output::State(ConnectionState::Disconnected, self.epoch));
-        } else {
+        if !was_connected {
             self.pool.failed();
+        }
+        if self.epoch > 0 {
+            let status = ConnectionStatus::new(ConnectionState::Disconnected, self.epoch);
+            self.outputs
+                .push_back(Output::State(status.because(reason)));
         }
         if self.epoch == 0 && self.pool_is_used_up(0) {
             return self.finish(CloseReason::Unreachable(reason.to_owned()));
@@ -122,8 +124,11 @@ impl Connection {
         self.out = Vec::new();
         self.state = State::Closed;
         self.outputs.push_back(Output::Hangup);
-        self.outputs
-            .push_back(Output::State(ConnectionState::Closed, self.epoch));
+        let mut status = ConnectionStatus::new(ConnectionState::Closed, self.epoch);
+        if reason != CloseReason::Asked {
+            status = status.because(reason.to_string());
+        }
+        self.outputs.push_back(Output::State(status));
         self.outputs.push_back(Output::Closed(reason));
     }
 }

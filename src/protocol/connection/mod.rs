@@ -25,7 +25,7 @@ use crate::{
     platform::Instant,
     random::Random,
     sorted::SortedMap,
-    status::ConnectionState,
+    status::ConnectionStatus,
 };
 
 /// The subscription to the answers of all requests.
@@ -48,8 +48,8 @@ pub(crate) enum Output {
     Refused(u64, String),
     /// The result of a request.
     Answer(RequestId, Result<Message, TransportError>),
-    /// The connection came or went; with it, how often it came.
-    State(ConnectionState, u64),
+    /// The connection came or went.
+    State(ConnectionStatus),
     /// The server will be gone soon.
     LameDuck,
     /// The end, and why. Nothing follows.

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::status::ConnectionState;
 
 const INFO: &str = r#"INFO {"headers":true,"max_payload":100,"nonce":"n"}"#;
 
@@ -97,6 +98,13 @@ impl Talk {
         answers.collect()
     }
 
+    /// Whether it was told that the connection is so.
+    fn is(&self, state: ConnectionState, epoch: u64) -> bool {
+        self.has(|output| {
+            matches!(output, Output::State(now) if (now.state, now.epoch) == (state, epoch))
+        })
+    }
+
     fn has(&self, is: impl Fn(&Output) -> bool) -> bool {
         self.outputs.iter().any(is)
     }
@@ -106,7 +114,7 @@ impl Talk {
 fn shakes_hands() {
     let mut talk = Talk::new(&["ws://a"]);
     talk.handshake();
-    assert!(talk.has(|o| matches!(o, Output::State(ConnectionState::Connected, 1))));
+    assert!(talk.is(ConnectionState::Connected, 1));
     assert_eq!(talk.sent(), "SUB _INBOX.x.* 1\r\n");
     let nonce = |o: &Output| matches!(o, Output::Authenticate(Some(nonce), _) if nonce == "n");
     assert!(talk.has(nonce));
@@ -203,7 +211,7 @@ fn subscriptions_survive() {
     );
     talk.hear(&format!("MSG a.b {sid} 1\r\nx"));
     assert!(talk.has(|o| matches!(o, Output::Message(s, m) if *s == sid && m.payload == "x")));
-    assert!(talk.has(|o| matches!(o, Output::State(ConnectionState::Connected, 2))));
+    assert!(talk.is(ConnectionState::Connected, 2));
 }
 
 #[test]
@@ -261,7 +269,7 @@ fn silence_is_asked_about_and_then_the_end() {
     talk.pass(Duration::from_secs(9));
     assert!(talk.outputs.is_empty());
     talk.pass(Duration::from_secs(1));
-    assert!(talk.has(|o| matches!(o, Output::State(ConnectionState::Disconnected, 1))));
+    assert!(talk.is(ConnectionState::Disconnected, 1));
 }
 
 #[test]
@@ -350,7 +358,7 @@ fn credentials_that_cannot_be_had_are_no_refusal() {
     assert!(!talk.has(|o| matches!(o, Output::Closed(_))));
     talk.pass_to_deadline();
     talk.handshake();
-    assert!(talk.has(|o| matches!(o, Output::State(ConnectionState::Connected, 2))));
+    assert!(talk.is(ConnectionState::Connected, 2));
 }
 
 #[test]

@@ -129,13 +129,18 @@ impl Monitor {
                     "messages were dropped: a subscription is read too slowly"
                 );
             }
-            Event::ServerError(ServerError::Other(text)) => {
-                tracing::warn!(error = %text, "the server reports an error");
-                self.0.refused(text);
+            Event::ServerError(error) => {
+                tracing::warn!(%error, "the server reports an error");
+                self.0.went_wrong(error);
+                if let ServerError::Other(text) = error {
+                    self.0.refused(text);
+                }
             }
             // An attempt to connect that failed: there are many while a server is away.
-            Event::ClientError(error) => tracing::debug!(%error, "connection event"),
-            other => tracing::warn!(event = %other, "connection event"),
+            Event::ClientError(error) => {
+                tracing::debug!(%error, "connection event");
+                self.0.went_wrong(error);
+            }
         }
     }
 
@@ -200,10 +205,24 @@ impl Shared {
         );
     }
 
+    /// Keeps why there is still no connection.
+    fn went_wrong(&self, error: &impl ToString) {
+        let error: Arc<str> = error.to_string().into();
+        self.status.send_if_modified(|now| {
+            let is_news = now.state == ConnectionState::Disconnected
+                && now.reason.as_deref() != Some(&*error);
+            if is_news {
+                now.reason = Some(error);
+            }
+            is_news
+        });
+    }
+
     fn set(&self, state: ConnectionState, epoch: Option<u64>) {
         let before = self.status.borrow().clone();
         let now = ConnectionStatus::new(state, epoch.unwrap_or(before.epoch));
-        if before.state == ConnectionState::Closed || before == now {
+        let is_same = before.state == now.state && before.epoch == now.epoch;
+        if before.state == ConnectionState::Closed || is_same {
             return;
         }
         tracing::info!(state = ?now.state, epoch = now.epoch, "connection");

@@ -292,11 +292,19 @@ impl Actor {
                 tracing::warn!(%reason, "a subscription was refused");
                 self.subscriptions.remove(&sid);
             }
-            Output::State(state, epoch) => {
-                tracing::info!(?state, epoch, "connection state");
-                let status = ConnectionStatus::new(state, epoch);
-                self.caller.status.send_replace(status);
-                if state == ConnectionState::Connected {
+            Output::State(status) => {
+                let is_there = status.state == ConnectionState::Connected;
+                self.caller.status.send_if_modified(|now| {
+                    let is_news = *now != status;
+                    if is_news {
+                        let ConnectionStatus { state, epoch, .. } = status;
+                        let reason = status.reason.as_deref();
+                        tracing::info!(?state, epoch, reason, "connection state");
+                        *now = status;
+                    }
+                    is_news
+                });
+                if is_there {
                     self.settle(Ok(()));
                 }
             }
