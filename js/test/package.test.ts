@@ -162,6 +162,17 @@ test("esbuild builds it, without a warning", async () => {
   assert.equal(await title(join(folder, "dist")), "hello");
 });
 
+test("an app that imports only an error class gets nothing of the engine", async () => {
+  const main = 'import { ConflictError } from "shizuku-kv";\nconsole.log(ConflictError);\n';
+  const folder = await project("tree", { "main.js": main });
+  const { build } = await import("esbuild");
+  const entryPoints = [join(folder, "main.js")];
+  const { outputFiles } = await build({ entryPoints, bundle: true, minify: true, format: "esm", write: false });
+  const size = outputFiles[0]?.contents.length ?? 0;
+  // All of it is ten times as much.
+  assert.ok(size < 25_000, `${size} bytes`);
+});
+
 test("a page without a bundler loads it, with an import map", async () => {
   const folder = await project("plain", { "app.js": app("shizuku-kv"), "page.js": page });
   cpSync(join(folder, "node_modules/shizuku-kv/dist"), join(folder, "vendor"), { recursive: true });
