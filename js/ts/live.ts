@@ -7,25 +7,22 @@ import { type Codec, decode } from "./codec.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import type { Entry } from "./entry.js";
 import { ClosedError, type ShizukuError, toError } from "./errors.js";
+import type { Feed, News } from "./feed.js";
 import { tell } from "./listeners.js";
-import type { Watch, WatchHooks } from "./watch.js";
 
 /**
  * How a live value stands to the bucket: `"loading"` until the first answer, `"interrupted"` while
- * the connection is lost (the last value stands), `"ended"` when it follows no more.
+ * the connection is lost (the last value stands), `"ended"` when it follows no more: it was closed, or
+ * can never go on, as the client was closed, the bucket is gone or it is not permitted.
  */
 export type LiveStatus = "loading" | "current" | "interrupted" | "ended";
-
-/** What a live value follows. */
-export interface Followed {
-  watch(options: WatchHooks & { readonly key: string }): Promise<Watch<Entry>>;
-}
 
 /**
  * The value of one key, followed. Reading {@link Live.value} asks nobody. `subscribe` and
  * `getSnapshot` are what React's `useSyncExternalStore` takes, and what any other library can use.
  *
- * It follows until {@link Live.close}; `using live = store.live("key")` does that by itself.
+ * It follows until {@link Live.close}; `using live = store.live("key")` does that by itself. All live
+ * values of one store and key share one watch on the server.
  *
  * ```ts
  * await store.put("app.limits", '{"max":5}');
@@ -41,7 +38,10 @@ export class Live<T> {
   readonly ready: Promise<void>;
   readonly #listeners = new Set<() => void>();
   readonly #codec: Codec<T, never>;
-  readonly #stop = new AbortController();
+  #leave: (() => void) | undefined;
+  /** What was told last has been dealt with. */
+  #work = Promise.resolve();
+  #isClosed = false;
   #value: T | undefined;
   #revision = 0;
   #status: LiveStatus = "loading";
@@ -49,7 +49,7 @@ export class Live<T> {
   #settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
   /** @internal */
-  constructor(source: Followed, key: string, codec: Codec<T, never>) {
+  constructor(feed: Feed, key: string, codec: Codec<T, never>) {
     this.key = key;
     this.#codec = codec;
     this.ready = new Promise((resolve, reject) => {
@@ -57,7 +57,10 @@ export class Live<T> {
     });
     // Whoever does not wait for it finds the error in `error`.
     this.ready.catch(() => undefined);
-    void this.#follow(source);
+    // One after another, as decoding takes time.
+    this.#leave = feed.follow((news) => {
+      this.#work = this.#work.then(() => this.#hear(news));
+    });
   }
 
   /** The value now; `undefined` where there is none, and before it is known. */
@@ -79,7 +82,7 @@ export class Live<T> {
 
   /**
    * What went wrong last: a value that does not decode, until a good one follows it (`value` keeps
-   * the last good one), or what ended this.
+   * the last good one), what keeps it `"loading"` and is tried again, or what ended this.
    */
   get error(): ShizukuError | undefined {
     return this.#error;
@@ -104,8 +107,9 @@ export class Live<T> {
 
   /** Stops following. The last value stands. */
   close(): void {
-    if (this.#stop.signal.aborted) return;
-    this.#stop.abort();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#leave?.();
     this.#end(undefined);
   }
 
@@ -118,32 +122,26 @@ export class Live<T> {
     return Promise.resolve();
   }
 
-  async #follow(source: Followed): Promise<void> {
-    const { signal } = this.#stop;
-    try {
-      const onCurrent = (): void => {
-        this.#turn("current");
-      };
-      const onInterrupted = (): void => {
-        this.#turn("interrupted");
-      };
-      const options = { key: this.key, signal, onCurrent, onInterrupted };
-      for await (const entry of await source.watch(options)) await this.#apply(entry);
-      this.#end(signal.aborted ? undefined : new ClosedError());
-    } catch (error) {
-      this.#end(signal.aborted ? undefined : toError(error));
+  async #hear(news: News): Promise<void> {
+    if (this.#isClosed) return;
+    if ("entry" in news) await this.#apply(news.entry);
+    else if ("status" in news) this.#turn(news.status);
+    else if ("end" in news) this.#end(news.end);
+    else {
+      this.#error = news.error;
+      this.#tell();
     }
   }
 
   async #apply(entry: Entry): Promise<void> {
     try {
       const value = entry.removed ? undefined : await decode(this.#codec, entry);
-      if (this.#stop.signal.aborted) return;
+      if (this.#isClosed) return;
       this.#value = value;
       this.#revision = entry.revision;
       this.#error = undefined;
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
+      if (this.#isClosed) return;
       this.#error = toError(error);
     }
     // Of what was there before, only the last is news.

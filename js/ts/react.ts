@@ -14,6 +14,9 @@ export interface LiveSource<T> {
 /**
  * The value of a key, always current; `undefined` where there is none, and until it is known.
  *
+ * It goes on as long as `source` and `key` are the same. `store.typed(schema)` is, for the same schema:
+ * make that outside of the component. Components with the same source and key share one watch.
+ *
  * ```tsx
  * import type { TypedStore } from "shizuku-kv";
  * import { useLive } from "shizuku-kv/react";

@@ -7,6 +7,7 @@ import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
 import { call, check, ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
+import { Feed } from "./feed.js";
 import { Live } from "./live.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
@@ -130,6 +131,10 @@ export class Store {
   readonly bucket: string;
   readonly #raw: RawStore;
   readonly #destroy: (bucket: string) => Promise<void>;
+  /** By schema or codec; the one of no argument by this store. */
+  readonly #views = new WeakMap<object, unknown>();
+  /** By key, as long as somebody follows it: a server has only so many consumers. */
+  readonly #feeds = new Map<string, Feed>();
 
   /** @internal */
   constructor(raw: RawStore, destroy: (bucket: string) => Promise<void>) {
@@ -277,21 +282,39 @@ export class Store {
 
   /**
    * A value that is always current: JSON under a key, read without asking anybody. It follows from
-   * now on, until it is closed.
+   * now on, until it is closed. All of one key share a watch.
    */
   live<T = unknown>(key: string): Live<T> {
-    return new Live(this, key, json<T>());
+    return this.follow(key, json<T>());
   }
 
-  /** This bucket with values of one type: JSON, unchecked. */
+  /** @internal */
+  follow<T>(key: string, codec: Codec<T, never>): Live<T> {
+    let feed = this.#feeds.get(key);
+    if (feed === undefined) {
+      feed = new Feed(this, key, (ended) => {
+        if (this.#feeds.get(key) === ended) this.#feeds.delete(key);
+      });
+      this.#feeds.set(key, feed);
+    }
+    return new Live(feed, key, codec);
+  }
+
+  /**
+   * This bucket with values of one type: JSON, unchecked. The same argument answers the same view, so
+   * that `useLive(store.typed(schema), key)` goes on with what it follows.
+   */
   typed<T>(): TypedStore<T>;
   /** This bucket with values that a validator has checked: zod, valibot and all of Standard Schema. */
   typed<In, Out>(schema: StandardSchema<In, Out>): TypedStore<Out, In>;
   /** This bucket with values that a codec makes. */
   typed<T>(codec: Codec<T>): TypedStore<T>;
   typed<T>(how?: StandardSchema<T, T> | Codec<T>): TypedStore<T> {
-    if (how === undefined) return new TypedStore(this, json<T>());
-    return new TypedStore(this, "~standard" in how ? validated(how) : how);
+    const known = this.#views.get(how ?? this) as TypedStore<T> | undefined;
+    if (known !== undefined) return known;
+    const view = new TypedStore<T>(this, how === undefined ? json() : "~standard" in how ? validated(how) : how);
+    this.#views.set(how ?? this, view);
+    return view;
   }
 
   /**

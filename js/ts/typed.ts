@@ -8,7 +8,7 @@ import type { Duration } from "./duration.js";
 import type { Entry, Operation } from "./entry.js";
 import type { ShizukuError } from "./errors.js";
 import { toError } from "./errors.js";
-import { Live } from "./live.js";
+import type { Live } from "./live.js";
 import type { DeleteOptions, GetOptions, PutOptions, Store, WatchOptions } from "./store.js";
 
 /** A value with its revision. */
@@ -142,7 +142,7 @@ export class TypedStore<T, In = T> {
 
   /** A value that is always current. */
   live(key: string): Live<T> {
-    return new Live(this.#store, key, this.#codec);
+    return this.#store.follow(key, this.#codec);
   }
 
   async #typed(entry: Entry): Promise<TypedEntry<T>> {
