@@ -210,7 +210,7 @@ await zod.put("app.limits", { max: 5 });
 const note: string | undefined = (await zod.get("app.limits"))?.value.note;
 const valibot = store.typed(v.object({ max: v.number() }));
 const hook: { max: number } | undefined = useLive(valibot, "app.limits");
-for await (const change of valibot.watch()) { const n: number | undefined = change.value?.max; void n; break; }
+for await (const change of await valibot.watch()) { const n: number | undefined = change.value?.max; void n; break; }
 // @ts-expect-error a number is no value
 await store.put("k", 5);
 // @ts-expect-error the schema says a number

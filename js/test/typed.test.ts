@@ -90,14 +90,14 @@ test("a typed watch goes on after a bad value, if that is wished", async () => {
   const onInvalid = (error: Shizuku.ShizukuError): void => {
     invalid.push(error.code);
   };
-  for await (const change of limits.watch({ key: "w.*", onInvalid })) {
+  for await (const change of await limits.watch({ key: "w.*", onInvalid })) {
     seen.push([change.key, change.value?.max]);
     if (change.key === "w.3") break;
   }
   assert.deepEqual([seen, invalid], [[["w.1", 1], ["w.3", 3]], ["decode"]]);
   await assert.rejects(
     async () => {
-      for await (const change of limits.watch({ key: "w.*" })) void change;
+      for await (const change of await limits.watch({ key: "w.*" })) void change;
     },
     { code: "decode", key: "w.2" },
   );
@@ -170,7 +170,7 @@ test("a typed update takes a time to live, as any other write", { timeout: 10_00
   const limits = store.typed(valibotLimits);
   const first = await limits.put("ttl", { max: 1 });
   await limits.update("ttl", { max: 2 }, first, { ttl: "1s" });
-  for await (const change of limits.watch({ key: "ttl" })) if (change.operation === "EXPIRE") break;
+  for await (const change of await limits.watch({ key: "ttl" })) if (change.operation === "EXPIRE") break;
   assert.equal(await limits.get("ttl"), null);
 });
 

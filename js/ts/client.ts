@@ -7,6 +7,7 @@ import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
 import { call, check, toError } from "./errors.js";
 import { tell } from "./listeners.js";
+import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
 
@@ -157,26 +158,27 @@ export class Client {
   };
 
   /** The changes of the connection from now on, until it is closed. */
-  async *status(): AsyncGenerator<ConnectionEvent, void, undefined> {
+  status(): AsyncIterableIterator<ConnectionEvent, undefined> {
     const events: ConnectionEvent[] = [];
-    let wake: (() => void) | undefined;
+    let isOver = false;
+    let wake = (): void => undefined;
     const unsubscribe = this.subscribe((event) => {
       events.push(event);
-      wake?.();
+      wake();
     });
-    try {
-      for (;;) {
-        const event = events.shift();
-        if (event !== undefined) yield event;
-        if (event?.type === "close" || (event === undefined && this.isClosed())) return;
-        if (events.length > 0) continue;
+    const pull = async (): Promise<ConnectionEvent | undefined> => {
+      while (events.length === 0 && !isOver && !this.isClosed()) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
       }
-    } finally {
+      return events.shift();
+    };
+    return new Pull(pull, () => {
+      isOver = true;
       unsubscribe();
-    }
+      wake();
+    });
   }
 
   isClosed(): boolean {

@@ -14,7 +14,8 @@ import {
   toError,
   UnsupportedError,
 } from "./errors.js";
-import type { RawGuard, RawHolder, RawStore } from "./raw.js";
+import { Pull } from "./pull.js";
+import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
 
 /** How to acquire a lock. */
 export interface LockOptions {
@@ -174,28 +175,25 @@ export class Lock {
   }
 
   /** Who holds it and who waits, now and whenever that changes. */
-  async *watchHolders(
+  watchHolders(
     options: { readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<Holder[], void, undefined> {
-    check(options.signal);
-    const open = (): Promise<ReturnType<NonNullable<RawStore["holders"]>> | undefined> =>
-      Promise.resolve(this.#raw.holders?.(this.name));
-    const raw = await call(async () => open());
-    if (raw === undefined) return;
-    const stop = (): void => {
-      raw.close();
-    };
-    options.signal?.addEventListener("abort", stop, { once: true });
-    try {
-      for (;;) {
-        const holders = await call(() => raw.next());
-        if (holders === undefined) return;
-        yield holders.map(holder);
-      }
-    } finally {
-      options.signal?.removeEventListener("abort", stop);
-      stop();
-    }
+  ): AsyncIterableIterator<Holder[], undefined> {
+    const { signal } = options;
+    let raw: RawHolders | undefined;
+    const close = (): void => raw?.close();
+    const pull = (): Promise<Holder[] | undefined> =>
+      call(async () => {
+        if (raw === undefined) {
+          check(signal);
+          raw = this.#raw.holders?.(this.name);
+          signal?.addEventListener("abort", close, { once: true });
+        }
+        return (await raw?.next())?.map(holder);
+      });
+    return new Pull(pull, () => {
+      signal?.removeEventListener("abort", close);
+      close();
+    });
   }
 
   async #wait(write: boolean, signal: AbortSignal | undefined): Promise<Guard> {

@@ -268,7 +268,15 @@ export class Store {
    * }
    * ```
    */
-  async watch<T = unknown>(options: WatchOptions = {}): Promise<Watch<Entry<T>>> {
+  watch<T = unknown>(options: WatchOptions = {}): Promise<Watch<Entry<T>>> {
+    return this.watchAs(options, (entry) => entry as Entry<T>);
+  }
+
+  /** @internal */
+  async watchAs<E>(
+    options: WatchOptions,
+    pick: (entry: Entry) => E | Promise<E | undefined>,
+  ): Promise<Watch<E>> {
     check(options.signal);
     const raw = await this.#watch(
       options.key ?? ">",
@@ -277,7 +285,7 @@ export class Store {
       options.headers_only ?? false,
       false,
     );
-    return new Watch(raw, this.bucket, options, (entry) => entry as Entry<T>);
+    return new Watch(raw, this.bucket, options, pick);
   }
 
   /**

@@ -9,7 +9,9 @@ import type { Entry, Operation } from "./entry.js";
 import type { ShizukuError } from "./errors.js";
 import { toError } from "./errors.js";
 import type { Live } from "./live.js";
+import { tell } from "./listeners.js";
 import type { DeleteOptions, GetOptions, PutOptions, Store, WatchOptions } from "./store.js";
+import type { Watch } from "./watch.js";
 
 /** A value with its revision. */
 export interface TypedEntry<T> {
@@ -34,7 +36,10 @@ export interface TypedChange<T> {
 
 /** How to watch values. */
 export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
-  /** Takes values that do not decode, and the watch goes on; without it they end the watch. */
+  /**
+   * Takes values that do not decode, and the watch goes on; without it they end the watch. What it
+   * throws is reported as an error that nobody caught.
+   */
   readonly onInvalid?: (error: ShizukuError) => void;
 }
 
@@ -122,27 +127,29 @@ export class TypedStore<T, In = T> {
     return this.#store.delete(key, options);
   }
 
-  /** Follows keys: `for await (const change of settings.watch({ key: "app.>" }))`. */
-  async *watch(options: TypedWatchOptions = {}): AsyncGenerator<TypedChange<T>, void, undefined> {
-    for await (const entry of await this.#store.watch(options)) {
-      const { bucket, key, revision, created, operation, isUpdate } = entry;
-      let value: T | undefined;
-      if (!entry.removed) {
-        try {
-          value = await decode(this.#codec, entry);
-        } catch (error) {
-          if (options.onInvalid === undefined) throw error;
-          options.onInvalid(toError(error));
-          continue;
-        }
+  /** Follows keys: `for await (const change of await settings.watch({ key: "app.>" }))`. */
+  watch(options: TypedWatchOptions = {}): Promise<Watch<TypedChange<T>>> {
+    const { onInvalid } = options;
+    return this.#store.watchAs(options, async (entry) => {
+      try {
+        return await this.#change(entry);
+      } catch (error) {
+        if (onInvalid === undefined) throw error;
+        tell([onInvalid], toError(error));
+        return undefined;
       }
-      yield { bucket, key, value, revision, created, operation, isUpdate };
-    }
+    });
   }
 
   /** A value that is always current. */
   live(key: string): Live<T> {
     return this.#store.follow(key, this.#codec);
+  }
+
+  async #change(entry: Entry): Promise<TypedChange<T>> {
+    const { bucket, key, revision, created, operation, isUpdate } = entry;
+    const value = entry.removed ? undefined : await decode(this.#codec, entry);
+    return { bucket, key, value, revision, created, operation, isUpdate };
   }
 
   async #typed(entry: Entry): Promise<TypedEntry<T>> {

@@ -45,7 +45,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   readonly #raw: RawWatch;
   readonly #bucket: string;
   readonly #hooks: WatchHooks;
-  readonly #pick: (entry: Entry) => E;
+  readonly #pick: (entry: Entry) => E | Promise<E | undefined>;
   #batch: Batch | undefined;
   #loading: Promise<void> | undefined;
   #isCurrent = false;
@@ -55,8 +55,8 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
     this.stop();
   };
 
-  /** @internal */
-  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: (entry: Entry) => E) {
+  /** @internal What takes time to pick may be `undefined`: it is left out. */
+  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: (entry: Entry) => E | Promise<E | undefined>) {
     this.#raw = raw;
     this.#bucket = bucket;
     this.#hooks = hooks;
@@ -78,8 +78,9 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   next(): Promise<IteratorResult<E, undefined>> {
     // What is here already costs no more than one promise.
     const entry = this.#take();
-    if (entry !== undefined) return Promise.resolve({ done: false, value: this.#pick(entry) });
-    return this.#wait();
+    if (entry === undefined) return this.#wait();
+    const value = this.#pick(entry);
+    return value instanceof Promise ? this.#picked(value) : Promise.resolve({ done: false, value });
   }
 
   /** Ends the watch. */
@@ -99,10 +100,24 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   async #wait(): Promise<IteratorResult<E, undefined>> {
     for (;;) {
       const entry = this.#take();
-      if (entry !== undefined) return { done: false, value: this.#pick(entry) };
+      if (entry !== undefined) {
+        const value = this.#pick(entry);
+        return value instanceof Promise ? this.#picked(value) : { done: false, value };
+      }
       if (this.#isOver) return DONE;
       // Two readers share one request; whoever wakes first takes the first entry.
       await (this.#loading ??= this.#load());
+    }
+  }
+
+  async #picked(picking: Promise<E | undefined>): Promise<IteratorResult<E, undefined>> {
+    try {
+      const value = await picking;
+      if (this.#isOver) return DONE;
+      return value === undefined ? await this.next() : { done: false, value };
+    } catch (error) {
+      this.stop();
+      throw error;
     }
   }
 
