@@ -5,7 +5,7 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { call, check, toError } from "./errors.js";
+import { call, check, named, toError } from "./errors.js";
 import { tell } from "./listeners.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
@@ -100,6 +100,7 @@ export class Client {
   readonly #raw: RawClient;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #closed: Promise<void>;
+  #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(raw: RawClient) {
@@ -125,12 +126,12 @@ export class Client {
       ttl: millis("ttl", options.ttl),
       markerTTL: millis("markerTTL", options.markerTTL),
     };
-    return this.#store(await call(() => this.#raw.create(bucket, settings, update)));
+    return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
   }
 
   /** Opens a bucket that exists. */
   async open(bucket: string): Promise<Store> {
-    return this.#store(await call(() => this.#raw.open(bucket)));
+    return this.#store(await call(() => this.#raw.open(named(bucket))));
   }
 
   /** The names of all buckets. */
@@ -140,7 +141,7 @@ export class Client {
 
   /** Deletes a bucket and everything in it. */
   destroy(bucket: string): Promise<void> {
-    return call(() => this.#raw.destroy(bucket));
+    return call(() => this.#raw.destroy(named(bucket)));
   }
 
   /**
@@ -190,9 +191,12 @@ export class Client {
     return this.#closed;
   }
 
-  /** Sends what is still to be sent, and closes. Later calls reject with {@link ClosedError}. */
+  /**
+   * Sends what is still to be sent, and closes; once, however often it is called. What is called later
+   * rejects with {@link ClosedError}.
+   */
   close(): Promise<void> {
-    return call(() => this.#raw.close());
+    return (this.#closing ??= call(() => this.#raw.close()));
   }
 
   /** The same as `close`, which drains too. */
@@ -239,7 +243,7 @@ export async function connectWith(
     timeout: millis("timeout", options.timeout),
     requestTimeout: millis("requestTimeout", options.requestTimeout),
   };
-  const url = typeof servers === "string" ? servers : servers.join(",");
+  const url = [servers].flat().join(",");
   const connecting = (async () => {
     const engine = await load();
     return call(() => engine.connect(url, settings, authenticator));

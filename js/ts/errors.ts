@@ -501,6 +501,13 @@ export class WasmError extends ShizukuError {
   }
 }
 
+/** A key or name: WebAssembly takes nothing else for a string, and JavaScript gives anything. */
+export function named(name: unknown): string {
+  if (typeof name === "string") return name;
+  const what = name === null ? "null" : typeof name;
+  throw new InvalidKeyError(`a key or name must be a string, not ${what}`, { key: String(name) });
+}
+
 /** Rejects what a signal has ended already. */
 export function check(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw new AbortedError(signal);

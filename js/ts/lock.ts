@@ -10,6 +10,7 @@ import {
   call,
   check,
   LockLostError,
+  named,
   ShizukuError,
   toError,
   UnsupportedError,
@@ -133,7 +134,7 @@ export class Lock {
       throw new UnsupportedError(message, { feature: "locks" });
     }
     this.#raw = raw;
-    this.name = name;
+    this.name = named(name);
     this.#options = options;
   }
 

@@ -6,7 +6,7 @@
 import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
-import { call, check, ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
+import { call, check, ConflictError, EncodeError, InvalidOptionError, named } from "./errors.js";
 import { Feed } from "./feed.js";
 import { Live } from "./live.js";
 import { Lock, type LockOptions } from "./lock.js";
@@ -151,7 +151,7 @@ export class Store {
    */
   async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
     const bytes = await call(() =>
-      this.#raw.get(key, options.revision, options.leader ?? false),
+      this.#raw.get(named(key), options.revision, options.leader ?? false),
     );
     if (bytes === undefined) return null;
     const entry = new Batch(this.bucket, bytes).next<T>(false);
@@ -172,7 +172,7 @@ export class Store {
   async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
-    return call(() => this.#raw.put(key, bytesOf(key, value), expect, ttl));
+    return call(() => this.#raw.put(named(key), bytesOf(key, value), expect, ttl));
   }
 
   /**
@@ -186,7 +186,7 @@ export class Store {
     options: Duration | Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
     const ttl = millis("ttl", typeof options === "object" ? options.ttl : options) ?? 0;
-    return call(() => this.#raw.put(key, bytesOf(key, value), Expect.absent, ttl));
+    return call(() => this.#raw.put(named(key), bytesOf(key, value), Expect.absent, ttl));
   }
 
   /**
@@ -229,14 +229,14 @@ export class Store {
   /** Deletes a key, keeping its history, and answers the revision of the removal. */
   async delete(key: string, options: DeleteOptions = {}): Promise<number> {
     const expect = expected(options);
-    return call(() => this.#raw.remove(key, false, expect, 0));
+    return call(() => this.#raw.remove(named(key), false, expect, 0));
   }
 
   /** Deletes a key together with its history, and answers the revision of the removal. */
   async purge(key: string, options: PurgeOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
-    return call(() => this.#raw.remove(key, true, expect, ttl));
+    return call(() => this.#raw.remove(named(key), true, expect, ttl));
   }
 
   /** Clears away the markers of keys that were removed longer ago than this; 0 means all. */
@@ -362,7 +362,7 @@ export class Store {
 }
 
 function list(keys: string | readonly string[]): string[] {
-  return typeof keys === "string" ? [keys] : [...keys];
+  return Array.isArray(keys) ? keys.map(named) : [named(keys)];
 }
 
 /** What a write is conditional on, as the bindings take it. */
