@@ -228,6 +228,39 @@ test("a callback for credentials that never answers keeps no later connect from 
   await act("remove", server);
 });
 
+test("a connect that waits is over when there is a connection, when there never can be, or when it is aborted", async () => {
+  const server = await start({ user: "app", password: "secret" });
+  const seen = await page.evaluate(async (url) => {
+    const code = (error: { code: string }): string => error.code;
+    const wait = (pass: string, signal?: AbortSignal): Promise<string> =>
+      window.shizuku
+        .connect(url, { user: "app", pass, waitOnFirstConnect: true, signal })
+        .then((client) => client.state, code);
+    const stop = new AbortController();
+    setTimeout(() => { stop.abort(); }, 100);
+    const noServer = window.shizuku
+      .connect("ws://127.0.0.1:1", { waitOnFirstConnect: true, signal: stop.signal })
+      .catch(code);
+    return [await wait("secret"), await wait("wrong"), await noServer];
+  }, server.ws);
+  assert.deepEqual(seen, ["connected", "authentication", "aborted"]);
+  await act("stop", server);
+  const late = page.evaluate(
+    (url) =>
+      window.shizuku
+        .connect(url, { user: "app", pass: "secret", waitOnFirstConnect: true })
+        .then(async (client) => {
+          const { state, epoch } = client;
+          await client.close();
+          return [state, epoch];
+        }),
+    server.ws,
+  );
+  await act("restart", server);
+  assert.deepEqual(await late, ["connected", 1]);
+  await act("remove", server);
+});
+
 test("code that does not load is an error with its address, and may be tried again", async () => {
   const seen = await page.evaluate(async ([url, module]) => {
     const fresh = (await import(module)) as typeof window.shizuku;

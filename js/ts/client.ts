@@ -5,7 +5,7 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { call, check, named, toError } from "./errors.js";
+import { BucketError, call, check, ConnectError, named, toError } from "./errors.js";
 import { tell } from "./listeners.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
@@ -41,7 +41,10 @@ export interface ConnectOptions extends Credentials {
   readonly inboxPrefix?: string | undefined;
   /** Stays with the servers that were given. */
   readonly ignoreClusterUpdates?: boolean | undefined;
-  /** Keeps trying where the very first connect fails. */
+  /**
+   * Keeps trying where the very first connect fails, until there is a connection, the credentials are
+   * refused or `signal` is aborted.
+   */
   readonly waitOnFirstConnect?: boolean | undefined;
   /** Gives the connect up when it is aborted. */
   readonly signal?: AbortSignal | undefined;
@@ -118,7 +121,10 @@ export class Client {
     return this.#raw.state()[1];
   }
 
-  /** Makes a bucket, or opens the one that exists with the same settings. */
+  /**
+   * Makes a bucket, or opens the one that exists. Where that differs in a setting that is given here,
+   * this rejects with a {@link BucketError}; see {@link StoreOptions.update}.
+   */
   async create(bucket: string, options: StoreOptions = {}): Promise<Store> {
     const { update = false, ...given } = options;
     const settings = {
@@ -126,7 +132,15 @@ export class Client {
       ttl: millis("ttl", options.ttl),
       markerTTL: millis("markerTTL", options.markerTTL),
     };
-    return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
+    try {
+      return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
+    } catch (error) {
+      // The bindings compare all settings, with defaults for those that were not given.
+      const differs = (setting: string): boolean => settings[setting as keyof typeof settings] !== undefined;
+      const isOurs = !(error instanceof BucketError) || error.code !== "bucket_mismatch";
+      if (isOurs || error.settings.some(differs)) throw error;
+      return this.open(bucket);
+    }
   }
 
   /** Opens a bucket that exists. */
@@ -246,10 +260,26 @@ export async function connectWith(
   const url = [servers].flat().join(",");
   const connecting = (async () => {
     const engine = await load();
-    return call(() => engine.connect(url, settings, authenticator));
+    const raw = await call(() => engine.connect(url, settings, authenticator));
+    if (options.waitOnFirstConnect === true) await connected(raw, signal);
+    return raw;
   })();
   const raw = signal === undefined ? await connecting : await unlessAborted(connecting, signal);
   return new Client(raw);
+}
+
+/** Waits for a first connection. It is tried again until the credentials are refused. */
+async function connected(raw: RawClient, signal: AbortSignal | undefined): Promise<void> {
+  const stop = (): void => {
+    raw.close().catch(() => undefined);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
+  while (raw.state()[0] === "disconnected") await raw.changed();
+  signal?.removeEventListener("abort", stop);
+  if (raw.state()[0] === "closed") {
+    throw new ConnectError("authentication", "the server refused the credentials");
+  }
 }
 
 async function unlessAborted(connecting: Promise<RawClient>, signal: AbortSignal): Promise<RawClient> {
