@@ -53,30 +53,30 @@ export interface ConnectOptions extends Credentials {
 /** A new bucket's settings. */
 export interface StoreOptions {
   /** A note for people, at most 4096 bytes. */
-  readonly description?: string;
+  readonly description?: string | undefined;
   /** How many revisions of a key are kept, 1 to 64. Default 1. */
-  readonly history?: number;
+  readonly history?: number | undefined;
   /** How long a revision lives, at least 100 ms; 0 and default: for ever. */
-  readonly ttl?: Duration;
+  readonly ttl?: Duration | undefined;
   /**
    * How long markers of expired values stand: whole seconds, one at least. 0 turns them off, and with
    * them time to live per key and locks. Default 1 s where the server can (2.11 and newer).
    */
-  readonly markerTTL?: Duration;
+  readonly markerTTL?: Duration | undefined;
   /** The largest value with its headers, in bytes, 1 to 2147483647. Default: what the server takes. */
-  readonly maxValueSize?: number;
+  readonly maxValueSize?: number | undefined;
   /** The size of the whole bucket, in bytes, from 1; a full one refuses writes. Default: no limit. */
-  readonly max_bytes?: number;
+  readonly max_bytes?: number | undefined;
   /** How many servers of a cluster hold a copy, 1 to 5. Default 1. */
-  readonly replicas?: number;
+  readonly replicas?: number | undefined;
   /** Where the data lies. Default `"file"`. */
-  readonly storage?: "file" | "memory";
+  readonly storage?: "file" | "memory" | undefined;
   /** Compresses data on disk. Default: no. */
-  readonly compression?: boolean;
+  readonly compression?: boolean | undefined;
   /** Notes for programs. Names that begin with `_nats.` belong to the server. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** Gives a bucket that exists these settings, instead of refusing where they differ. */
-  readonly update?: boolean;
+  readonly update?: boolean | undefined;
 }
 
 /** A change of the connection, as `@nats-io/nats-core` names them. */

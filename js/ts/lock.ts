@@ -21,11 +21,11 @@ import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
 /** How to acquire a lock. */
 export interface LockOptions {
   /** How long a hold outlives a holder that died: whole seconds from 3. Default 15 s. */
-  readonly lease?: Duration;
+  readonly lease?: Duration | undefined;
   /** Gives up acquiring after this time. Default: never. */
-  readonly timeout?: Duration;
+  readonly timeout?: Duration | undefined;
   /** Who holds, for people who look at the list of holders. */
-  readonly label?: string;
+  readonly label?: string | undefined;
 }
 
 /** Somebody who holds a lock or waits for it. */
@@ -139,12 +139,12 @@ export class Lock {
   }
 
   /** Waits until nobody else holds it. Whoever came first is first. */
-  async write(options: { readonly signal?: AbortSignal } = {}): Promise<Guard> {
+  async write(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
     return this.#wait(true, options.signal);
   }
 
   /** Waits until no writer holds it or waits before us; shared with other readers. */
-  async read(options: { readonly signal?: AbortSignal } = {}): Promise<Guard> {
+  async read(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
     return this.#wait(false, options.signal);
   }
 
@@ -177,7 +177,7 @@ export class Lock {
 
   /** Who holds it and who waits, now and whenever that changes. */
   watchHolders(
-    options: { readonly signal?: AbortSignal } = {},
+    options: { readonly signal?: AbortSignal | undefined } = {},
   ): AsyncIterableIterator<Holder[], undefined> {
     const { signal } = options;
     let raw: RawHolders | undefined;

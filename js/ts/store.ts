@@ -21,32 +21,32 @@ export type Payload = Uint8Array | string;
 /** How to read. */
 export interface GetOptions {
   /** This revision instead of the last one; none is 0. */
-  readonly revision?: number;
+  readonly revision?: number | undefined;
   /**
    * Asks the leader, which sees every write that was acknowledged before. Any other replica may not
    * have it yet, by revision too.
    */
-  readonly leader?: boolean;
+  readonly leader?: boolean | undefined;
 }
 
 /** How to write. */
 export interface PutOptions {
   /** Only where the key's last revision is this one; 0 means that it has none. */
-  readonly previousSeq?: number;
+  readonly previousSeq?: number | undefined;
   /** Removes the value after this time: whole seconds, at least one. */
-  readonly ttl?: Duration;
+  readonly ttl?: Duration | undefined;
 }
 
 /** How to delete. */
 export interface DeleteOptions {
   /** Only where the key's last revision is this one. */
-  readonly previousSeq?: number;
+  readonly previousSeq?: number | undefined;
 }
 
 /** How to purge. */
 export interface PurgeOptions extends DeleteOptions {
   /** Lets the marker that is left behind go away by itself after this time. */
-  readonly ttl?: Duration;
+  readonly ttl?: Duration | undefined;
 }
 
 /**
@@ -78,14 +78,14 @@ export type KvWatchInclude = (typeof KvWatchInclude)[keyof typeof KvWatchInclude
 /** How to watch. */
 export interface WatchOptions extends WatchHooks {
   /** Keys or filters: `*` stands for a token, `>` for the rest. Default: everything. */
-  readonly key?: string | readonly string[];
+  readonly key?: string | readonly string[] | undefined;
   /** Leaves values out. */
-  readonly headers_only?: boolean;
+  readonly headers_only?: boolean | undefined;
   /** Leaves removals out. */
-  readonly ignoreDeletes?: boolean;
-  readonly include?: KvWatchInclude;
+  readonly ignoreDeletes?: boolean | undefined;
+  readonly include?: KvWatchInclude | undefined;
   /** Begins with this revision. */
-  readonly resumeFromRevision?: number;
+  readonly resumeFromRevision?: number | undefined;
 }
 
 /** A bucket's settings and state. */
@@ -253,7 +253,7 @@ export class Store {
 
   /** Every revision that is kept, oldest first, removals included. */
   async history<T = unknown>(
-    options: { readonly key?: string | readonly string[] } = {},
+    options: { readonly key?: string | readonly string[] | undefined } = {},
   ): Promise<Watch<Entry<T>>> {
     const raw = await this.#watch(options.key ?? ">", Deliver.history, false, false, true);
     return new Watch(raw, this.bucket, {}, (entry) => entry as Entry<T>);

@@ -40,7 +40,7 @@ export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
    * Takes values that do not decode, and the watch goes on; without it they end the watch. What it
    * throws is reported as an error that nobody caught.
    */
-  readonly onInvalid?: (error: ShizukuError) => void;
+  readonly onInvalid?: ((error: ShizukuError) => void) | undefined;
 }
 
 /**
