@@ -13,7 +13,7 @@ import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
 import { type Codec, json, type StandardSchema, validated } from "./codec.js";
 import { TypedStore } from "./typed.js";
-import { Watch, type WatchHooks } from "./watch.js";
+import { type Picker, Watch, type WatchHooks } from "./watch.js";
 
 /** What can be written as it is; a typed view writes anything else. */
 export type Payload = Uint8Array | string;
@@ -252,11 +252,14 @@ export class Store {
   }
 
   /** Every revision that is kept, oldest first, removals included. */
-  async history<T = unknown>(
-    options: { readonly key?: string | readonly string[] | undefined } = {},
-  ): Promise<Watch<Entry<T>>> {
-    const raw = await this.#watch(options.key ?? ">", Deliver.history, false, false, true);
-    return new Watch(raw, this.bucket, {}, (entry) => entry as Entry<T>);
+  history<T = unknown>(options: Pick<WatchOptions, "key"> = {}): Promise<Watch<Entry<T>>> {
+    return this.historyAs(options, (entry) => entry as Entry<T>);
+  }
+
+  /** @internal */
+  async historyAs<E>({ key = ">" }: Pick<WatchOptions, "key">, pick: Picker<E>): Promise<Watch<E>> {
+    const raw = await this.#watch(key, Deliver.history, false, false, true);
+    return new Watch(raw, this.bucket, {}, pick);
   }
 
   /**
@@ -273,10 +276,7 @@ export class Store {
   }
 
   /** @internal */
-  async watchAs<E>(
-    options: WatchOptions,
-    pick: (entry: Entry) => E | Promise<E | undefined>,
-  ): Promise<Watch<E>> {
+  async watchAs<E>(options: WatchOptions, pick: Picker<E>): Promise<Watch<E>> {
     check(options.signal);
     const raw = await this.#watch(
       options.key ?? ">",

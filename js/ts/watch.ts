@@ -22,6 +22,9 @@ export interface WatchHooks {
   readonly onInterrupted?: (() => void) | undefined;
 }
 
+/** What a watch makes of an entry. Where it takes time, it may be nothing, and is left out. */
+export type Picker<E> = (entry: Entry) => E | Promise<E | undefined>;
+
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
@@ -45,7 +48,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   readonly #raw: RawWatch;
   readonly #bucket: string;
   readonly #hooks: WatchHooks;
-  readonly #pick: (entry: Entry) => E | Promise<E | undefined>;
+  readonly #pick: Picker<E>;
   #batch: Batch | undefined;
   #loading: Promise<void> | undefined;
   #isCurrent = false;
@@ -55,8 +58,8 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
     this.stop();
   };
 
-  /** @internal What takes time to pick may be `undefined`: it is left out. */
-  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: (entry: Entry) => E | Promise<E | undefined>) {
+  /** @internal */
+  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: Picker<E>) {
     this.#raw = raw;
     this.#bucket = bucket;
     this.#hooks = hooks;
