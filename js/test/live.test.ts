@@ -41,8 +41,8 @@ async function consumers(wanted: number): Promise<number> {
   }
 }
 
-/** Waits until a live value is so. */
-async function until(live: Shizuku.Live<unknown>, is: () => boolean): Promise<void> {
+/** Waits until a live value or map is so. */
+async function until(live: Shizuku.Following<unknown>, is: () => boolean): Promise<void> {
   while (!is()) {
     await new Promise<void>((resolve) => {
       const unsubscribe = live.subscribe(() => {
@@ -109,4 +109,47 @@ test("what cannot change by itself ends a live value", async () => {
   const live = store.live("a..b");
   await assert.rejects(live.ready, { code: "invalid_key" });
   assert.deepEqual([live.status, live.error?.code], ["ended", "invalid_key"]);
+});
+
+test("a live map has the values of all keys that pass", async () => {
+  await store.put("map.a", "1");
+  await store.put("map.b", "2");
+  await store.put("not.in.it", "3");
+  const map = store.typed(z.number()).liveMap("map.>");
+  const snapshots = [map.getSnapshot()];
+  await map.ready;
+  snapshots.push(map.getSnapshot());
+  assert.equal(map.getSnapshot(), snapshots[1]);
+  assert.deepEqual([map.size, map.get("map.a"), map.get("not.in.it"), map.status], [2, 1, undefined, "current"]);
+  // Another one shares its watch, and is told what there is.
+  const plain = store.liveMap("map.>");
+  await plain.ready;
+  assert.equal(await consumers(1), 1);
+  assert.deepEqual(Object.fromEntries(plain), { "map.a": 1, "map.b": 2 });
+  await store.put("map.c", "4");
+  await store.delete("map.a");
+  await until(map, () => map.size === 2 && map.get("map.c") === 4);
+  assert.deepEqual([...map.entries()].sort(), [["map.b", 2], ["map.c", 4]]);
+  // A good value of another key does not hide that of one that is bad.
+  await store.put("map.b", "no number");
+  await store.put("map.c", "5");
+  await until(map, () => map.get("map.c") === 5);
+  assert.ok(map.error instanceof shizuku.DecodeError, String(map.error));
+  assert.deepEqual([map.error.key, map.get("map.b")], ["map.b", 2]);
+  await store.put("map.b", "6");
+  await until(map, () => map.error === undefined);
+  assert.deepEqual([map.get("map.b"), snapshots.map(({ size }) => size)], [6, [0, 2]]);
+  map.close();
+  plain.close();
+  assert.equal(await consumers(0), 0);
+});
+
+test("a live map of everything leaves locks out", async () => {
+  const guard = await store.lock("held").write();
+  const map = store.liveMap();
+  await map.ready;
+  assert.ok(map.size > 0);
+  assert.deepEqual([...map.getSnapshot().keys()].filter((key) => key.startsWith("_")), []);
+  map.close();
+  await guard.release();
 });

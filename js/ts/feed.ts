@@ -1,5 +1,5 @@
 /**
- * One watch of a key, shared by all live values of it.
+ * One watch of a key or filter, shared by all that is live of it.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Entry } from "./entry.js";
 import { ClosedError, ServerError, type ShizukuError, toError } from "./errors.js";
 import type { Watch, WatchHooks } from "./watch.js";
 
-/** What happens to a key: an entry, how the watch stands, what keeps it from opening, or its end. */
+/** What happens: an entry, how the watch stands, what keeps it from opening, or its end. */
 export type News =
   | { readonly entry: Entry }
   | { readonly status: "current" | "interrupted" }
@@ -24,7 +24,7 @@ const LAST_PAUSE = 30_000;
 /** JetStream's code for no more consumers; others may end theirs. */
 const MAXIMUM_CONSUMERS = 10026;
 
-/** Follows a key as long as somebody listens. */
+/** Follows a key or filter as long as somebody listens. */
 export class Feed {
   readonly #source: Followed;
   readonly #key: string;
@@ -32,7 +32,7 @@ export class Feed {
   readonly #listeners = new Set<(news: News) => void>();
   readonly #stop = new AbortController();
   /** What whoever comes later is told first. */
-  #entry: News | undefined;
+  readonly #entries = new Map<string, News>();
   #state: News | undefined;
 
   constructor(source: Followed, key: string, onEnd: (feed: Feed) => void) {
@@ -45,7 +45,7 @@ export class Feed {
   /** Tells what is known, and then what happens, until the answer is called. */
   follow(listener: (news: News) => void): () => void {
     this.#listeners.add(listener);
-    for (const news of [this.#entry, this.#state]) if (news !== undefined) listener(news);
+    for (const news of [...this.#entries.values(), this.#state]) if (news !== undefined) listener(news);
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size > 0) return;
@@ -69,7 +69,13 @@ export class Feed {
     let error: ShizukuError = new ClosedError();
     try {
       const watch = await this.#open(options);
-      for await (const entry of watch) this.#tell((this.#entry = { entry }));
+      for await (const entry of watch) {
+        const { key, removed } = entry;
+        // A live value shows the revision of a removal; keys that come and go must not add up.
+        if (removed && key !== this.#key) this.#entries.delete(key);
+        else this.#entries.set(key, { entry });
+        this.#tell({ entry });
+      }
     } catch (thrown) {
       error = toError(thrown);
     }

@@ -9,6 +9,7 @@ import { Entry } from "./entry.js";
 import { call, check, ConflictError, EncodeError, InvalidOptionError, named } from "./errors.js";
 import { Feed } from "./feed.js";
 import { Live } from "./live.js";
+import { LiveMap } from "./live_map.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
 import { type Codec, json, type StandardSchema, validated } from "./codec.js";
@@ -133,7 +134,7 @@ export class Store {
   readonly #destroy: (bucket: string) => Promise<void>;
   /** By schema or codec; the one of no argument by this store. */
   readonly #views = new WeakMap<object, unknown>();
-  /** By key, as long as somebody follows it: a server has only so many consumers. */
+  /** By key or filter, as long as somebody follows it: a server has only so many consumers. */
   readonly #feeds = new Map<string, Feed>();
 
   /** @internal */
@@ -293,19 +294,23 @@ export class Store {
    * now on, until it is closed. All of one key share a watch.
    */
   live<T = unknown>(key: string): Live<T> {
-    return this.follow(key, json<T>());
+    return new Live(this.feed(key), key, json<T>());
+  }
+
+  /** The values of all keys that pass a filter, always current: JSON, as with {@link Store.live}. */
+  liveMap<T = unknown>(filter = ">"): LiveMap<T> {
+    return new LiveMap(this.feed(filter), filter, json<T>());
   }
 
   /** @internal */
-  follow<T>(key: string, codec: Codec<T, never>): Live<T> {
-    let feed = this.#feeds.get(key);
-    if (feed === undefined) {
-      feed = new Feed(this, key, (ended) => {
-        if (this.#feeds.get(key) === ended) this.#feeds.delete(key);
-      });
-      this.#feeds.set(key, feed);
-    }
-    return new Live(feed, key, codec);
+  feed(filter: string): Feed {
+    const known = this.#feeds.get(filter);
+    if (known !== undefined) return known;
+    const feed = new Feed(this, filter, (ended) => {
+      if (this.#feeds.get(filter) === ended) this.#feeds.delete(filter);
+    });
+    this.#feeds.set(filter, feed);
+    return feed;
   }
 
   /**

@@ -8,7 +8,8 @@ import type { Duration } from "./duration.js";
 import type { Entry, Operation } from "./entry.js";
 import type { ShizukuError } from "./errors.js";
 import { toError } from "./errors.js";
-import type { Live } from "./live.js";
+import { Live } from "./live.js";
+import { LiveMap } from "./live_map.js";
 import { tell } from "./listeners.js";
 import type { Lock, LockOptions } from "./lock.js";
 import type {
@@ -165,7 +166,12 @@ export class TypedStore<T, In = T> {
 
   /** A value that is always current. */
   live(key: string): Live<T> {
-    return this.#store.follow(key, this.#codec);
+    return new Live(this.#store.feed(key), key, this.#codec);
+  }
+
+  /** The values of all keys that pass a filter, always current. */
+  liveMap(filter = ">"): LiveMap<T> {
+    return new LiveMap(this.#store.feed(filter), filter, this.#codec);
   }
 
   /** A lock between everybody who uses this bucket: {@link Store.lock}. */
