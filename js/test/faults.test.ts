@@ -188,7 +188,7 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
     const wrong = await connect(url, { user: "app", pass: "wrong" }).catch(code);
     const thrown = await connect(url, {
       authenticator: () => Promise.reject(new Error("no login")),
-    }).catch((error: { code: string; message: string }) => [error.code, error.message]);
+    }).catch((error: Error & { code: string }) => [error.code, error.message, error.cause]);
     const client = await connect(url, {
       authenticator: () => Promise.resolve({ user: "app", pass: "secret" }),
     });
@@ -201,7 +201,7 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
     "authentication",
     "connected",
   ]);
-  assert.match(String(seen.thrown), /authentication.*no login/);
+  assert.match(String(seen.thrown), /authentication.*no login.*,Error: no login/);
 });
 
 test("a callback for credentials that never answers keeps no later connect from asking again", async () => {

@@ -131,6 +131,16 @@ test("what is not supported is one class, and says what it is", async () => {
   await small.close();
 });
 
+test("what helps is said in words of TypeScript", async () => {
+  const plain = await client.create(bucket(), { markerTTL: 0 });
+  for (const work of [() => plain.put("k", "x", { ttl: "5s" }), () => plain.lock("k").write()]) {
+    const { message } = (await refused(work)) as Error;
+    assert.match(message, /`markerTTL` with `create` and `update: true`/);
+    assert.doesNotMatch(message, /limit_markers|update_bucket/);
+  }
+  await plain.destroy();
+});
+
 test("a refusal names the subject that is not permitted", async () => {
   const config = 'authorization { users = [{ user: a, password: b, permissions: { publish: { deny: ["$KV.b.no.>"] } } }] }';
   const server = await start({ config });

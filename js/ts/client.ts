@@ -258,11 +258,27 @@ export async function connectWith(
     requestTimeout: millis("requestTimeout", options.requestTimeout),
   };
   const url = [servers].flat().join(",");
+  // What it throws goes through WebAssembly as its message.
+  let cause: unknown;
+  const ask = async (): Promise<Credentials | undefined> => {
+    try {
+      cause = undefined;
+      return await authenticator?.();
+    } catch (error) {
+      cause = error;
+      throw error;
+    }
+  };
   const connecting = (async () => {
     const engine = await load();
-    const raw = await call(() => engine.connect(url, settings, authenticator));
-    if (options.waitOnFirstConnect === true) await connected(raw, signal);
-    return raw;
+    try {
+      const raw = await call(() => engine.connect(url, settings, authenticator && ask));
+      if (options.waitOnFirstConnect === true) await connected(raw, signal);
+      return raw;
+    } catch (error) {
+      if (!(error instanceof ConnectError) || cause === undefined) throw error;
+      throw new ConnectError(error.code, error.message, { cause });
+    }
   })();
   const raw = signal === undefined ? await connecting : await unlessAborted(connecting, signal);
   return new Client(raw);

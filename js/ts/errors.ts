@@ -220,7 +220,7 @@ export class BucketError extends ShizukuError {
 }
 
 /**
- * No connection could be made.
+ * No connection could be made. What an `authenticator` threw is the `cause`.
  *
  * ```ts
  * const error: unknown = await connect("http://nats.example.com").catch((error) => error);
@@ -230,8 +230,8 @@ export class BucketError extends ShizukuError {
 export class ConnectError extends ShizukuError {
   declare readonly code: "invalid_url" | "authentication" | "unreachable";
 
-  constructor(code: "invalid_url" | "authentication" | "unreachable", message: string) {
-    super(code, message);
+  constructor(code: ConnectError["code"], message: string, options?: ErrorOptions) {
+    super(code, message, options);
     this.name = "ConnectError";
   }
 }
@@ -553,7 +553,11 @@ export function toError(thrown: unknown): ShizukuError {
     case "jetstream_unavailable":
       return new ServerError(code, message, fields);
     case "unsupported":
-      return new UnsupportedError(message, fields);
+      // What helps is said in words of Rust.
+      return new UnsupportedError(
+        message.replace("limit_markers", "markerTTL").replace("create_or_update_bucket", "create` and `update: true"),
+        fields,
+      );
     default:
       return new ShizukuError(code, message);
   }
