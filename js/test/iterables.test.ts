@@ -70,3 +70,19 @@ test("the changes of a connection end with it", { timeout }, async () => {
   await closing;
   assert.deepEqual(types, ["close"]);
 });
+
+test("a signal that is aborted before is an error, and one that is aborted later an end", { timeout }, async () => {
+  const kinds = [
+    (signal: AbortSignal) => store.watch({ key: "none", signal }),
+    (signal: AbortSignal) => store.typed().watch({ key: "none", signal }),
+    (signal: AbortSignal) => Promise.resolve(store.lock("nobody").watchHolders({ signal })),
+  ];
+  for (const open of kinds) {
+    const first = async (signal: AbortSignal): Promise<unknown> => (await open(signal)).next();
+    await assert.rejects(first(AbortSignal.abort()), { code: "aborted" });
+    const stop = new AbortController();
+    const iterable = await open(stop.signal);
+    setTimeout(() => { stop.abort(); }, 50);
+    while ((await iterable.next()).done !== true);
+  }
+});

@@ -465,7 +465,8 @@ export class LockTimeoutError extends ShizukuError {
 }
 
 /**
- * An `AbortSignal` was aborted; its reason is the `cause`.
+ * An `AbortSignal` was aborted; its reason is the `cause`. Of a watch only where that was so before it
+ * began: later it ends its loop without an error.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();

@@ -175,7 +175,10 @@ export class Lock {
     return [];
   }
 
-  /** Who holds it and who waits, now and whenever that changes. */
+  /**
+   * Who holds it and who waits, now and whenever that changes, until `signal` is aborted. The signal
+   * is as that of a watch: see {@link WatchHooks.signal}.
+   */
   watchHolders(
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): AsyncIterableIterator<Holder[], undefined> {

@@ -14,7 +14,10 @@ import type { RawWatch } from "./raw.js";
  * error that nobody caught, and the watch goes on.
  */
 export interface WatchHooks {
-  /** Stops the watch when it is aborted; the loop over it then simply ends. */
+  /**
+   * Stops the watch when it is aborted, and the loop over it simply ends, as it does on `break`. One
+   * that is aborted already is an {@link AbortedError} instead, as with `fetch`: nothing is begun.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Called when everything that was there has been delivered, at once on an empty bucket. */
   readonly onCurrent?: (() => void) | undefined;
