@@ -92,7 +92,7 @@ export class Feed {
         return watch;
       } catch (thrown) {
         const error = toError(thrown);
-        if (!passes(error)) throw error;
+        if (!passes(error) || this.#stop.signal.aborted) throw error;
         this.#tell((this.#state = { error }));
         // Many that were refused at once do not come back at once.
         await sleep(pause * (0.5 + Math.random() / 2), this.#stop.signal);
