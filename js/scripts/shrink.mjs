@@ -102,6 +102,9 @@ function rename(module, glue) {
   const missing = new Set(imports.keys());
   const renamed = glue
     .replace('"./shizuku_bg.js": import0', "i: import0")
+    // Nothing is freed by hand, and what runs while a module loads stays in every bundle.
+    .replace(/^if \(Symbol\.dispose\).*\n/gm, "")
+    .replace(/^ {4}(?:__destroy_into_raw|free)\(\) \{\n[^]*?^ {4}\}\n/gm, "")
     // What only debugging called is not imported any more.
     .replace(/^ {8}(\w+): function[^]*?^ {8}\}.*,\n/gm, (text, name) => {
       missing.delete(name);

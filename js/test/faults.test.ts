@@ -43,6 +43,20 @@ test("bad input is refused before anything is sent", async () => {
         key: await fault(() => store.get("a..b")),
         empty: await fault(() => store.put("", "x")),
         space: await fault(() => store.put("a b", "x")),
+        noStrings: await Promise.all([
+          fault(() => store.get(wrong(5))),
+          fault(() => store.get(wrong({}))),
+          fault(() => store.getMany([wrong(5)])),
+          fault(() => store.put(wrong(null), "x")),
+          fault(() => store.delete(wrong(Symbol()))),
+          fault(() => store.keys(wrong(5))),
+          fault(() => store.watch({ key: wrong(5) })),
+          fault(() => store.live(wrong(5)).ready),
+          fault(() => store.lock(wrong(5)).write()),
+          fault(() => client.open(wrong(undefined))),
+          fault(() => client.create(wrong(undefined))),
+          fault(() => client.destroy(wrong(5))),
+        ]).then((all) => [...new Set(all)].join()),
         filter: await fault(() => store.watch({ key: "a.>.b" })),
         bucket: await fault(() => client.create("a b")),
         value: await fault(() => store.put("k", wrong(5))),
@@ -99,6 +113,7 @@ test("bad input is refused before anything is sent", async () => {
     key: "invalid_key InvalidKeyError",
     empty: "invalid_key InvalidKeyError",
     space: "invalid_key InvalidKeyError",
+    noStrings: "invalid_key InvalidKeyError",
     filter: "invalid_key InvalidKeyError",
     bucket: "invalid_key InvalidKeyError",
     value: "encode EncodeError",
@@ -136,7 +151,7 @@ test("bad input is refused before anything is sent", async () => {
       put: "closed ClosedError",
       get: "closed ClosedError",
       watch: "closed ClosedError",
-      again: "closed ClosedError",
+      again: "nothing",
       state: "closed",
     },
     bare: "internal ShizukuError",
@@ -173,7 +188,7 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
     const wrong = await connect(url, { user: "app", pass: "wrong" }).catch(code);
     const thrown = await connect(url, {
       authenticator: () => Promise.reject(new Error("no login")),
-    }).catch((error: { code: string; message: string }) => [error.code, error.message]);
+    }).catch((error: Error & { code: string }) => [error.code, error.message, error.cause]);
     const client = await connect(url, {
       authenticator: () => Promise.resolve({ user: "app", pass: "secret" }),
     });
@@ -186,7 +201,7 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
     "authentication",
     "connected",
   ]);
-  assert.match(String(seen.thrown), /authentication.*no login/);
+  assert.match(String(seen.thrown), /authentication.*no login.*,Error: no login/);
 });
 
 test("a callback for credentials that never answers keeps no later connect from asking again", async () => {
@@ -210,6 +225,39 @@ test("a callback for credentials that never answers keeps no later connect from 
     return [state, calls];
   }, server.ws);
   assert.deepEqual(seen, ["connected", 2]);
+  await act("remove", server);
+});
+
+test("a connect that waits is over when there is a connection, when there never can be, or when it is aborted", async () => {
+  const server = await start({ user: "app", password: "secret" });
+  const seen = await page.evaluate(async (url) => {
+    const code = (error: { code: string }): string => error.code;
+    const wait = (pass: string, signal?: AbortSignal): Promise<string> =>
+      window.shizuku
+        .connect(url, { user: "app", pass, waitOnFirstConnect: true, signal })
+        .then((client) => client.state, code);
+    const stop = new AbortController();
+    setTimeout(() => { stop.abort(); }, 100);
+    const noServer = window.shizuku
+      .connect("ws://127.0.0.1:1", { waitOnFirstConnect: true, signal: stop.signal })
+      .catch(code);
+    return [await wait("secret"), await wait("wrong"), await noServer];
+  }, server.ws);
+  assert.deepEqual(seen, ["connected", "authentication", "aborted"]);
+  await act("stop", server);
+  const late = page.evaluate(
+    (url) =>
+      window.shizuku
+        .connect(url, { user: "app", pass: "secret", waitOnFirstConnect: true })
+        .then(async (client) => {
+          const { state, epoch } = client;
+          await client.close();
+          return [state, epoch];
+        }),
+    server.ws,
+  );
+  await act("restart", server);
+  assert.deepEqual(await late, ["connected", 1]);
   await act("remove", server);
 });
 

@@ -94,6 +94,19 @@ test("settings that differ are named, as the types call them", async () => {
   assert.deepEqual([error.bucket, error.settings], [store.bucket, ["history", "ttl", "maxValueSize"]]);
 });
 
+test("a bucket that exists is opened, unless a setting that is given differs", async () => {
+  const name = bucket();
+  const made = await client.create(name, { history: 4, description: "made first" });
+  await made.put("key", "value");
+  for (const options of [undefined, {}, { history: 4 }, { description: "made first" }]) {
+    const opened = await new shizuku.Kvm(client).create(name, options);
+    assert.equal((await opened.get("key"))?.string(), "value");
+  }
+  await assert.rejects(client.create(name, { history: 5 }), { code: "bucket_mismatch" });
+  assert.equal((await made.status()).history, 4);
+  await made.destroy();
+});
+
 test("what is not supported is one class, and says what it is", async () => {
   const plain = await client.create(bucket(), { markerTTL: 0 });
   const { connect } = (await import(join(JS, "dist/core.js"))) as typeof Shizuku;
@@ -116,6 +129,16 @@ test("what is not supported is one class, and says what it is", async () => {
   assert.ok((await refused(() => plain.lock("l").write())) instanceof shizuku.UnsupportedError);
   await plain.destroy();
   await small.close();
+});
+
+test("what helps is said in words of TypeScript", async () => {
+  const plain = await client.create(bucket(), { markerTTL: 0 });
+  for (const work of [() => plain.put("k", "x", { ttl: "5s" }), () => plain.lock("k").write()]) {
+    const { message } = (await refused(work)) as Error;
+    assert.match(message, /`markerTTL` with `create` and `update: true`/);
+    assert.doesNotMatch(message, /limit_markers|update_bucket/);
+  }
+  await plain.destroy();
 });
 
 test("a refusal names the subject that is not permitted", async () => {

@@ -162,6 +162,17 @@ test("esbuild builds it, without a warning", async () => {
   assert.equal(await title(join(folder, "dist")), "hello");
 });
 
+test("an app that imports only an error class gets nothing of the engine", async () => {
+  const main = 'import { ConflictError } from "shizuku-kv";\nconsole.log(ConflictError);\n';
+  const folder = await project("tree", { "main.js": main });
+  const { build } = await import("esbuild");
+  const entryPoints = [join(folder, "main.js")];
+  const { outputFiles } = await build({ entryPoints, bundle: true, minify: true, format: "esm", write: false });
+  const size = outputFiles[0]?.contents.length ?? 0;
+  // All of it is ten times as much.
+  assert.ok(size < 25_000, `${size} bytes`);
+});
+
 test("a page without a bundler loads it, with an import map", async () => {
   const folder = await project("plain", { "app.js": app("shizuku-kv"), "page.js": page });
   cpSync(join(folder, "node_modules/shizuku-kv/dist"), join(folder, "vendor"), { recursive: true });
@@ -181,8 +192,7 @@ test("Node runs it", async () => {
 });
 
 test("the types hold in a strict project", async () => {
-  const folder = await project("types", {
-    "app.ts": `
+  await compile("types", `
 import { connect, ConflictError, type Entry, type Live } from "shizuku-kv";
 import { useLive } from "shizuku-kv/react";
 import * as v from "valibot";
@@ -199,7 +209,7 @@ await zod.put("app.limits", { max: 5 });
 const note: string | undefined = (await zod.get("app.limits"))?.value.note;
 const valibot = store.typed(v.object({ max: v.number() }));
 const hook: { max: number } | undefined = useLive(valibot, "app.limits");
-for await (const change of valibot.watch()) { const n: number | undefined = change.value?.max; void n; break; }
+for await (const change of await valibot.watch()) { const n: number | undefined = change.value?.max; void n; break; }
 // @ts-expect-error a number is no value
 await store.put("k", 5);
 // @ts-expect-error the schema says a number
@@ -209,26 +219,51 @@ await store.put("k", "x", { ttl: "5 weeks" });
 try { await store.update("k", "x", 1); } catch (error) {
   if (error instanceof ConflictError) { const code: "conflict" = error.code; void code; }
 }
+// What may be undefined is as good as left out.
+const time: number | undefined = undefined;
+const signal: AbortSignal | undefined = undefined;
+await client.create("other", { ttl: time, history: time, update: undefined });
+await store.get("k", { revision: time, leader: undefined });
+await store.put("k", "x", { ttl: time, previousSeq: time });
+await store.purge("k", { ttl: time });
+await store.watch({ key: undefined, signal, include: undefined });
+await valibot.watch({ onInvalid: undefined });
+await store.lock("l", { timeout: time, label: undefined }).write({ signal });
+// @ts-expect-error for this package only
+store.watchAs({}, () => 5);
 await using guard = await store.lock("l").write();
 void [max, live, note, hook, guard.token, guard.signal];
-`,
-    "tsconfig.json": JSON.stringify({
-      compilerOptions: {
-        strict: true,
-        exactOptionalPropertyTypes: true,
-        noEmit: true,
-        target: "es2022",
-        module: "nodenext",
-        lib: ["es2023", "esnext.disposable", "dom", "dom.asynciterable"],
-        types: [],
-      },
-    }),
-  });
+`);
+});
+
+test("the declarations bring what they need", async () => {
+  // Validators and React bring libraries of their own.
+  await compile("few-libraries", `
+import { connect } from "shizuku-kv";
+await using client = await connect("ws://localhost");
+using live = (await client.create("settings")).live("app.limits");
+void live.value;
+`);
+});
+
+/** Compiles a module in a strict project that has only the libraries that everybody has. */
+async function compile(name: string, app: string): Promise<void> {
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    target: "es2022",
+    module: "nodenext",
+    lib: ["es2022", "dom"],
+    types: [],
+    skipLibCheck: false,
+  };
+  const folder = await project(name, { "app.ts": app, "tsconfig.json": JSON.stringify({ compilerOptions }) });
   const tsc = join(JS, "node_modules/typescript/bin/tsc");
   await run(process.execPath, [tsc, "-p", folder]).catch((error: { stdout: string }) => {
     assert.fail(error.stdout);
   });
-});
+}
 
 test("publint and are-the-types-wrong find nothing", async () => {
   const resolve = createRequire(join(JS, "package.json")).resolve;

@@ -10,24 +10,38 @@ import { bucket, type Nats, shared } from "./support/nats.js";
 import { serve, type Web } from "./support/web.js";
 
 const APP = `
-import { createElement as h, StrictMode, useState } from "react";
+import { createElement as h, StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { connect } from "shizuku-kv";
-import { useLive } from "shizuku-kv/react";
+import { useLive, useLiveMap, useLiveState } from "shizuku-kv/react";
 
 const query = new URLSearchParams(location.search);
-const client = await connect(query.get("server"));
-const store = await client.create(query.get("bucket"));
-window.store = store;
+const connecting = connect(query.get("server")).then((client) => client.create(query.get("bucket")));
+const json = { encode: JSON.stringify, decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)) };
 
-function Value({ name }) {
-  const value = useLive(store, name);
+function Value({ store, name }) {
+  // A view as people write it.
+  const value = useLive(store?.typed(json), name);
   return h("output", {}, value === undefined ? "nothing" : JSON.stringify(value));
+}
+
+function State({ store }) {
+  const { value, status, error, revision } = useLiveState(store, "s");
+  return h("p", { id: "state" }, [value, status, error?.code, revision].join());
+}
+
+function Flags({ store }) {
+  return h("p", { id: "flags" }, JSON.stringify([...useLiveMap(store, "flag.>")].sort()));
 }
 
 function App() {
   const [name, setName] = useState("a");
-  return h("main", {}, name && h(Value, { name }), ["a", "b", ""].map((to) =>
+  const [store, setStore] = useState();
+  useEffect(() => {
+    // Hooks must do without a store until there is one.
+    window.go = () => connecting.then((store) => { setStore(window.store = store); });
+  }, []);
+  return h("main", {}, name && h(Value, { store, name }), h(State, { store }), h(Flags, { store }), ["a", "b", ""].map((to) =>
     h("button", { key: to, onClick: () => setName(to) }, "show " + to)));
 }
 
@@ -84,8 +98,20 @@ test("a component follows a key, another key, and nothing any more", async () =>
       [key, value] as const,
     );
   await shows("nothing");
+  const state = page.locator("#state");
+  const flags = page.locator("#flags");
+  assert.deepEqual([await state.textContent(), await flags.textContent()], [",loading,,0", "[]"]);
+  await page.evaluate(() => (window as unknown as { go(): Promise<void> }).go());
+  await state.filter({ hasText: /^,current,,0$/ }).waitFor();
   await put("a", '{"n":1}');
   await shows('{"n":1}');
+  await put("s", "5");
+  await state.filter({ hasText: /^5,current,,2$/ }).waitFor();
+  await put("s", "broken");
+  await state.filter({ hasText: /^5,current,decode,2$/ }).waitFor();
+  await put("flag.a", "true");
+  await put("flag.b", "false");
+  await flags.filter({ hasText: '[["flag.a",true],["flag.b",false]]' }).waitFor();
   await put("b", "7");
   await page.getByRole("button", { name: "show b" }).click();
   await shows("7");

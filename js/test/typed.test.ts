@@ -90,17 +90,47 @@ test("a typed watch goes on after a bad value, if that is wished", async () => {
   const onInvalid = (error: Shizuku.ShizukuError): void => {
     invalid.push(error.code);
   };
-  for await (const change of limits.watch({ key: "w.*", onInvalid })) {
+  for await (const change of await limits.watch({ key: "w.*", onInvalid })) {
     seen.push([change.key, change.value?.max]);
     if (change.key === "w.3") break;
   }
   assert.deepEqual([seen, invalid], [[["w.1", 1], ["w.3", 3]], ["decode"]]);
   await assert.rejects(
     async () => {
-      for await (const change of limits.watch({ key: "w.*" })) void change;
+      for await (const change of await limits.watch({ key: "w.*" })) void change;
     },
     { code: "decode", key: "w.2" },
   );
+});
+
+test("a typed view has what a store has", async () => {
+  const own = await client.create(bucket(), { history: 5 });
+  const limits = own.typed(valibotLimits);
+  await limits.put("app.a", { max: 1 });
+  await limits.put("app.a", { max: 2 });
+  await limits.put("app.b", { max: 3 });
+  await own.put("other", "broken");
+  const keys: string[] = [];
+  for await (const key of await limits.keys("app.*")) keys.push(key);
+  assert.deepEqual(keys.sort(), ["app.a", "app.b"]);
+  const many = await limits.getMany("app.*");
+  assert.deepEqual(many.map(({ value }) => value.max).sort(), [2, 3]);
+  await assert.rejects(limits.getMany(["other"]), { code: "decode", key: "other" });
+  await limits.delete("app.a");
+  const seen: unknown[] = [];
+  for await (const change of await limits.history({ key: "app.a" })) {
+    // With a value there is one, and the types know it.
+    if (change.operation === "PUT") seen.push(change.value.max);
+    else seen.push(change.operation);
+  }
+  assert.deepEqual(seen, [1, 2, "DEL"]);
+  await limits.purge("app.b");
+  assert.equal(await limits.get("app.b"), null);
+  assert.equal((await limits.status()).bucket, own.bucket);
+  await limits.lock("job").with((guard) => {
+    assert.equal(guard.held, true);
+  });
+  await own.destroy();
 });
 
 test("a live value of a type", async () => {
@@ -170,7 +200,7 @@ test("a typed update takes a time to live, as any other write", { timeout: 10_00
   const limits = store.typed(valibotLimits);
   const first = await limits.put("ttl", { max: 1 });
   await limits.update("ttl", { max: 2 }, first, { ttl: "1s" });
-  for await (const change of limits.watch({ key: "ttl" })) if (change.operation === "EXPIRE") break;
+  for await (const change of await limits.watch({ key: "ttl" })) if (change.operation === "EXPIRE") break;
   assert.equal(await limits.get("ttl"), null);
 });
 

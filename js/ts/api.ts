@@ -32,7 +32,9 @@ export {
   WasmError,
 } from "./errors.js";
 export { Kvm } from "./kvm.js";
-export { Live, type LiveStatus } from "./live.js";
+export { Following, type LiveStatus } from "./following.js";
+export { Live } from "./live.js";
+export { LiveMap } from "./live_map.js";
 export { Guard, type Holder, Lock, type LockOptions } from "./lock.js";
 export type { WasmSource } from "./loader.js";
 export type { ConnectionState } from "./raw.js";

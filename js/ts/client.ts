@@ -5,8 +5,9 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { call, check, toError } from "./errors.js";
+import { BucketError, call, check, ConnectError, named, toError } from "./errors.js";
 import { tell } from "./listeners.js";
+import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
 
@@ -40,7 +41,10 @@ export interface ConnectOptions extends Credentials {
   readonly inboxPrefix?: string | undefined;
   /** Stays with the servers that were given. */
   readonly ignoreClusterUpdates?: boolean | undefined;
-  /** Keeps trying where the very first connect fails. */
+  /**
+   * Keeps trying where the very first connect fails, until there is a connection, the credentials are
+   * refused or `signal` is aborted.
+   */
   readonly waitOnFirstConnect?: boolean | undefined;
   /** Gives the connect up when it is aborted. */
   readonly signal?: AbortSignal | undefined;
@@ -49,30 +53,30 @@ export interface ConnectOptions extends Credentials {
 /** A new bucket's settings. */
 export interface StoreOptions {
   /** A note for people, at most 4096 bytes. */
-  readonly description?: string;
+  readonly description?: string | undefined;
   /** How many revisions of a key are kept, 1 to 64. Default 1. */
-  readonly history?: number;
+  readonly history?: number | undefined;
   /** How long a revision lives, at least 100 ms; 0 and default: for ever. */
-  readonly ttl?: Duration;
+  readonly ttl?: Duration | undefined;
   /**
    * How long markers of expired values stand: whole seconds, one at least. 0 turns them off, and with
    * them time to live per key and locks. Default 1 s where the server can (2.11 and newer).
    */
-  readonly markerTTL?: Duration;
+  readonly markerTTL?: Duration | undefined;
   /** The largest value with its headers, in bytes, 1 to 2147483647. Default: what the server takes. */
-  readonly maxValueSize?: number;
+  readonly maxValueSize?: number | undefined;
   /** The size of the whole bucket, in bytes, from 1; a full one refuses writes. Default: no limit. */
-  readonly max_bytes?: number;
+  readonly max_bytes?: number | undefined;
   /** How many servers of a cluster hold a copy, 1 to 5. Default 1. */
-  readonly replicas?: number;
+  readonly replicas?: number | undefined;
   /** Where the data lies. Default `"file"`. */
-  readonly storage?: "file" | "memory";
+  readonly storage?: "file" | "memory" | undefined;
   /** Compresses data on disk. Default: no. */
-  readonly compression?: boolean;
+  readonly compression?: boolean | undefined;
   /** Notes for programs. Names that begin with `_nats.` belong to the server. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** Gives a bucket that exists these settings, instead of refusing where they differ. */
-  readonly update?: boolean;
+  readonly update?: boolean | undefined;
 }
 
 /** A change of the connection, as `@nats-io/nats-core` names them. */
@@ -99,6 +103,7 @@ export class Client {
   readonly #raw: RawClient;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #closed: Promise<void>;
+  #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(raw: RawClient) {
@@ -116,7 +121,10 @@ export class Client {
     return this.#raw.state()[1];
   }
 
-  /** Makes a bucket, or opens the one that exists with the same settings. */
+  /**
+   * Makes a bucket, or opens the one that exists. Where that differs in a setting that is given here,
+   * this rejects with a {@link BucketError}; see {@link StoreOptions.update}.
+   */
   async create(bucket: string, options: StoreOptions = {}): Promise<Store> {
     const { update = false, ...given } = options;
     const settings = {
@@ -124,12 +132,20 @@ export class Client {
       ttl: millis("ttl", options.ttl),
       markerTTL: millis("markerTTL", options.markerTTL),
     };
-    return this.#store(await call(() => this.#raw.create(bucket, settings, update)));
+    try {
+      return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
+    } catch (error) {
+      // The bindings compare all settings, with defaults for those that were not given.
+      const differs = (setting: string): boolean => settings[setting as keyof typeof settings] !== undefined;
+      const isOurs = !(error instanceof BucketError) || error.code !== "bucket_mismatch";
+      if (isOurs || error.settings.some(differs)) throw error;
+      return this.open(bucket);
+    }
   }
 
   /** Opens a bucket that exists. */
   async open(bucket: string): Promise<Store> {
-    return this.#store(await call(() => this.#raw.open(bucket)));
+    return this.#store(await call(() => this.#raw.open(named(bucket))));
   }
 
   /** The names of all buckets. */
@@ -139,7 +155,7 @@ export class Client {
 
   /** Deletes a bucket and everything in it. */
   destroy(bucket: string): Promise<void> {
-    return call(() => this.#raw.destroy(bucket));
+    return call(() => this.#raw.destroy(named(bucket)));
   }
 
   /**
@@ -157,26 +173,27 @@ export class Client {
   };
 
   /** The changes of the connection from now on, until it is closed. */
-  async *status(): AsyncGenerator<ConnectionEvent, void, undefined> {
+  status(): AsyncIterableIterator<ConnectionEvent, undefined> {
     const events: ConnectionEvent[] = [];
-    let wake: (() => void) | undefined;
+    let isOver = false;
+    let wake = (): void => undefined;
     const unsubscribe = this.subscribe((event) => {
       events.push(event);
-      wake?.();
+      wake();
     });
-    try {
-      for (;;) {
-        const event = events.shift();
-        if (event !== undefined) yield event;
-        if (event?.type === "close" || (event === undefined && this.isClosed())) return;
-        if (events.length > 0) continue;
+    const pull = async (): Promise<ConnectionEvent | undefined> => {
+      while (events.length === 0 && !isOver && !this.isClosed()) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
       }
-    } finally {
+      return events.shift();
+    };
+    return new Pull(pull, () => {
+      isOver = true;
       unsubscribe();
-    }
+      wake();
+    });
   }
 
   isClosed(): boolean {
@@ -188,9 +205,12 @@ export class Client {
     return this.#closed;
   }
 
-  /** Sends what is still to be sent, and closes. Later calls reject with {@link ClosedError}. */
+  /**
+   * Sends what is still to be sent, and closes; once, however often it is called. What is called later
+   * rejects with {@link ClosedError}.
+   */
   close(): Promise<void> {
-    return call(() => this.#raw.close());
+    return (this.#closing ??= call(() => this.#raw.close()));
   }
 
   /** The same as `close`, which drains too. */
@@ -237,13 +257,45 @@ export async function connectWith(
     timeout: millis("timeout", options.timeout),
     requestTimeout: millis("requestTimeout", options.requestTimeout),
   };
-  const url = typeof servers === "string" ? servers : servers.join(",");
+  const url = [servers].flat().join(",");
+  // What it throws goes through WebAssembly as its message.
+  let cause: unknown;
+  const ask = async (): Promise<Credentials | undefined> => {
+    try {
+      cause = undefined;
+      return await authenticator?.();
+    } catch (error) {
+      cause = error;
+      throw error;
+    }
+  };
   const connecting = (async () => {
     const engine = await load();
-    return call(() => engine.connect(url, settings, authenticator));
+    try {
+      const raw = await call(() => engine.connect(url, settings, authenticator && ask));
+      if (options.waitOnFirstConnect === true) await connected(raw, signal);
+      return raw;
+    } catch (error) {
+      if (!(error instanceof ConnectError) || cause === undefined) throw error;
+      throw new ConnectError(error.code, error.message, { cause });
+    }
   })();
   const raw = signal === undefined ? await connecting : await unlessAborted(connecting, signal);
   return new Client(raw);
+}
+
+/** Waits for a first connection. It is tried again until the credentials are refused. */
+async function connected(raw: RawClient, signal: AbortSignal | undefined): Promise<void> {
+  const stop = (): void => {
+    raw.close().catch(() => undefined);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
+  while (raw.state()[0] === "disconnected") await raw.changed();
+  signal?.removeEventListener("abort", stop);
+  if (raw.state()[0] === "closed") {
+    throw new ConnectError("authentication", "the server refused the credentials");
+  }
 }
 
 async function unlessAborted(connecting: Promise<RawClient>, signal: AbortSignal): Promise<RawClient> {

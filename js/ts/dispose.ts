@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The symbols of `using` and `await using`, also where the engine does not have them yet: a
  * compiler that supports the syntax looks for these names then.

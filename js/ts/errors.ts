@@ -221,7 +221,7 @@ export class BucketError extends ShizukuError {
 }
 
 /**
- * No connection could be made.
+ * No connection could be made. What an `authenticator` threw is the `cause`.
  *
  * ```ts
  * const error: unknown = await connect("http://nats.example.com").catch((error) => error);
@@ -231,8 +231,8 @@ export class BucketError extends ShizukuError {
 export class ConnectError extends ShizukuError {
   declare readonly code: "invalid_url" | "authentication" | "unreachable";
 
-  constructor(code: "invalid_url" | "authentication" | "unreachable", message: string) {
-    super(code, message);
+  constructor(code: ConnectError["code"], message: string, options?: ErrorOptions) {
+    super(code, message, options);
     this.name = "ConnectError";
   }
 }
@@ -466,7 +466,8 @@ export class LockTimeoutError extends ShizukuError {
 }
 
 /**
- * An `AbortSignal` was aborted; its reason is the `cause`.
+ * An `AbortSignal` was aborted; its reason is the `cause`. Of a watch only where that was so before it
+ * began: later it ends its loop without an error.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();
@@ -500,6 +501,13 @@ export class WasmError extends ShizukuError {
     super("wasm", message, options);
     this.name = "WasmError";
   }
+}
+
+/** A key or name: WebAssembly takes nothing else for a string, and JavaScript gives anything. */
+export function named(name: unknown): string {
+  if (typeof name === "string") return name;
+  const what = name === null ? "null" : typeof name;
+  throw new InvalidKeyError(`a key or name must be a string, not ${what}`, { key: String(name) });
 }
 
 /** Rejects what a signal has ended already. */
@@ -547,7 +555,11 @@ export function toError(thrown: unknown): ShizukuError {
     case "jetstream_unavailable":
       return new ServerError(code, message, fields);
     case "unsupported":
-      return new UnsupportedError(message, fields);
+      // What helps is said in words of Rust.
+      return new UnsupportedError(
+        message.replace("limit_markers", "markerTTL").replace("create_or_update_bucket", "create` and `update: true"),
+        fields,
+      );
     default:
       return new ShizukuError(code, message);
   }

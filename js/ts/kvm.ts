@@ -24,6 +24,7 @@ export class Kvm {
     this.#client = client;
   }
 
+  /** Makes a bucket, or opens the one that exists, unless a setting that is given differs. */
   create(bucket: string, options: StoreOptions = {}): Promise<Store> {
     return this.#client.create(bucket, options);
   }

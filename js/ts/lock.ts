@@ -10,20 +10,22 @@ import {
   call,
   check,
   LockLostError,
+  named,
   ShizukuError,
   toError,
   UnsupportedError,
 } from "./errors.js";
-import type { RawGuard, RawHolder, RawStore } from "./raw.js";
+import { Pull } from "./pull.js";
+import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
 
 /** How to acquire a lock. */
 export interface LockOptions {
   /** How long a hold outlives a holder that died: whole seconds from 3. Default 15 s. */
-  readonly lease?: Duration;
+  readonly lease?: Duration | undefined;
   /** Gives up acquiring after this time. Default: never. */
-  readonly timeout?: Duration;
+  readonly timeout?: Duration | undefined;
   /** Who holds, for people who look at the list of holders. */
-  readonly label?: string;
+  readonly label?: string | undefined;
 }
 
 /** Somebody who holds a lock or waits for it. */
@@ -132,17 +134,17 @@ export class Lock {
       throw new UnsupportedError(message, { feature: "locks" });
     }
     this.#raw = raw;
-    this.name = name;
+    this.name = named(name);
     this.#options = options;
   }
 
   /** Waits until nobody else holds it. Whoever came first is first. */
-  async write(options: { readonly signal?: AbortSignal } = {}): Promise<Guard> {
+  async write(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
     return this.#wait(true, options.signal);
   }
 
   /** Waits until no writer holds it or waits before us; shared with other readers. */
-  async read(options: { readonly signal?: AbortSignal } = {}): Promise<Guard> {
+  async read(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
     return this.#wait(false, options.signal);
   }
 
@@ -173,29 +175,29 @@ export class Lock {
     return [];
   }
 
-  /** Who holds it and who waits, now and whenever that changes. */
-  async *watchHolders(
-    options: { readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<Holder[], void, undefined> {
-    check(options.signal);
-    const open = (): Promise<ReturnType<NonNullable<RawStore["holders"]>> | undefined> =>
-      Promise.resolve(this.#raw.holders?.(this.name));
-    const raw = await call(async () => open());
-    if (raw === undefined) return;
-    const stop = (): void => {
-      raw.close();
-    };
-    options.signal?.addEventListener("abort", stop, { once: true });
-    try {
-      for (;;) {
-        const holders = await call(() => raw.next());
-        if (holders === undefined) return;
-        yield holders.map(holder);
-      }
-    } finally {
-      options.signal?.removeEventListener("abort", stop);
-      stop();
-    }
+  /**
+   * Who holds it and who waits, now and whenever that changes, until `signal` is aborted. The signal
+   * is as that of a watch: see {@link WatchHooks.signal}.
+   */
+  watchHolders(
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncIterableIterator<Holder[], undefined> {
+    const { signal } = options;
+    let raw: RawHolders | undefined;
+    const close = (): void => raw?.close();
+    const pull = (): Promise<Holder[] | undefined> =>
+      call(async () => {
+        if (raw === undefined) {
+          check(signal);
+          raw = this.#raw.holders?.(this.name);
+          signal?.addEventListener("abort", close, { once: true });
+        }
+        return (await raw?.next())?.map(holder);
+      });
+    return new Pull(pull, () => {
+      signal?.removeEventListener("abort", close);
+      close();
+    });
   }
 
   async #wait(write: boolean, signal: AbortSignal | undefined): Promise<Guard> {

@@ -1,40 +1,111 @@
 /**
- * The hook for React 18 and newer; an entry point of its own.
+ * Hooks for React 18 and newer; an entry point of its own.
  *
  * @module
  */
 import { useCallback, useMemo, useSyncExternalStore } from "react";
+import type { ShizukuError } from "./errors.js";
+import type { LiveStatus } from "./following.js";
 import type { Live } from "./live.js";
+import type { LiveMap } from "./live_map.js";
 
 /** What {@link useLive} follows: a store or a typed view. */
 export interface LiveSource<T> {
   live(key: string): Live<T>;
 }
 
+/** What {@link useLiveMap} follows: a store or a typed view. */
+export interface LiveMapSource<T> {
+  liveMap(filter: string): LiveMap<T>;
+}
+
+/** What {@link useLiveState} answers: {@link Live.value} and what is known of it. */
+export interface LiveState<T> {
+  readonly value: T | undefined;
+  readonly status: LiveStatus;
+  readonly error: ShizukuError | undefined;
+  readonly revision: number;
+}
+
+const LOADING = { value: undefined, status: "loading", error: undefined, revision: 0 } as const;
+const EMPTY: ReadonlyMap<string, never> = new Map<string, never>();
+
 /**
- * The value of a key, always current; `undefined` where there is none, and until it is known.
+ * The value of a key, always current; `undefined` where there is none, and until it is known. A source
+ * that is `undefined` is one that is not there yet, such as while the page connects.
+ *
+ * It goes on as long as `source` and `key` are the same. `store.typed(schema)` is, for the same schema:
+ * make that outside of the component. Components with the same source and key share one watch.
  *
  * ```tsx
  * import type { TypedStore } from "shizuku-kv";
  * import { useLive } from "shizuku-kv/react";
  *
- * function Limit({ limits }: { limits: TypedStore<{ max: number }> }) {
+ * function Limit({ limits }: { limits: TypedStore<{ max: number }> | undefined }) {
  *   const current = useLive(limits, "app.limits");
  *   return <p>{current === undefined ? "no limit" : `at most ${current.max}`}</p>;
  * }
  * ```
  */
-export function useLive<T>(source: LiveSource<T>, key: string): T | undefined {
-  const holder = useMemo<{ live: Live<T> | undefined; readonly from: LiveSource<T>; readonly key: string }>(
-    () => ({ live: undefined, from: source, key }),
-    [source, key],
-  );
+export function useLive<T>(source: LiveSource<T> | undefined, key: string): T | undefined {
+  return useFollowing(source, key, (source) => source.live(key), ({ value }) => value, undefined);
+}
+
+/**
+ * As {@link useLive}, with how it stands to the bucket.
+ *
+ * ```tsx
+ * import type { Store } from "shizuku-kv";
+ * import { useLiveState } from "shizuku-kv/react";
+ *
+ * function Banner({ store }: { store: Store | undefined }) {
+ *   const { value, status, error } = useLiveState(store, "app.banner");
+ *   if (error !== undefined) return <p role="alert">{error.message}</p>;
+ *   return <p aria-busy={status !== "current"}>{String(value ?? "")}</p>;
+ * }
+ * ```
+ */
+export function useLiveState<T>(source: LiveSource<T> | undefined, key: string): LiveState<T> {
+  const read = ({ value, status, error, revision }: Live<T>): LiveState<T> => ({ value, status, error, revision });
+  return useFollowing(source, key, (source) => source.live(key), read, LOADING);
+}
+
+/**
+ * The values of all keys that pass a filter, always current; empty until they are known. The same map
+ * as long as nothing changed.
+ *
+ * ```tsx
+ * import type { Store } from "shizuku-kv";
+ * import { useLiveMap } from "shizuku-kv/react";
+ *
+ * function Flags({ store }: { store: Store | undefined }) {
+ *   const flags = useLiveMap(store, "flag.>");
+ *   return <ul>{[...flags].map(([key, value]) => <li key={key}>{`${key}: ${String(value)}`}</li>)}</ul>;
+ * }
+ * ```
+ */
+export function useLiveMap<T>(source: LiveMapSource<T> | undefined, filter: string): ReadonlyMap<string, T> {
+  return useFollowing(source, filter, (source) => source.liveMap(filter), (map) => map.getSnapshot(), EMPTY);
+}
+
+/** What `read` makes of what `open` follows; it is opened anew where `source` or `name` is another. */
+function useFollowing<Source, L extends Live<unknown> | LiveMap<unknown>, S>(
+  source: Source | undefined,
+  name: string,
+  open: (source: Source) => L,
+  read: (live: L) => S,
+  none: S,
+): S {
+  const holder = useMemo(() => ({ source, name, open, read, state: none }), [source, name]);
   const subscribe = useCallback(
     (listener: () => void) => {
+      if (holder.source === undefined) return () => undefined;
       // React may subscribe and unsubscribe many times, and following costs a watch.
-      const live = holder.from.live(holder.key);
-      holder.live = live;
-      const unsubscribe = live.subscribe(listener);
+      const live = holder.open(holder.source);
+      const unsubscribe = live.subscribe(() => {
+        holder.state = holder.read(live);
+        listener();
+      });
       return () => {
         unsubscribe();
         live.close();
@@ -42,6 +113,6 @@ export function useLive<T>(source: LiveSource<T>, key: string): T | undefined {
     },
     [holder],
   );
-  const read = useCallback(() => holder.live?.value, [holder]);
-  return useSyncExternalStore(subscribe, read, read);
+  const snapshot = useCallback(() => holder.state, [holder]);
+  return useSyncExternalStore(subscribe, snapshot, snapshot);
 }

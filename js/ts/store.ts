@@ -6,13 +6,15 @@
 import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
-import { call, check, ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
+import { call, check, ConflictError, EncodeError, InvalidOptionError, named } from "./errors.js";
+import { Feed } from "./feed.js";
 import { Live } from "./live.js";
+import { LiveMap } from "./live_map.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
 import { type Codec, json, type StandardSchema, validated } from "./codec.js";
 import { TypedStore } from "./typed.js";
-import { Watch, type WatchHooks } from "./watch.js";
+import { type Picker, Watch, type WatchHooks } from "./watch.js";
 
 /** What can be written as it is; a typed view writes anything else. */
 export type Payload = Uint8Array | string;
@@ -20,32 +22,32 @@ export type Payload = Uint8Array | string;
 /** How to read. */
 export interface GetOptions {
   /** This revision instead of the last one; none is 0. */
-  readonly revision?: number;
+  readonly revision?: number | undefined;
   /**
    * Asks the leader, which sees every write that was acknowledged before. Any other replica may not
    * have it yet, by revision too.
    */
-  readonly leader?: boolean;
+  readonly leader?: boolean | undefined;
 }
 
 /** How to write. */
 export interface PutOptions {
   /** Only where the key's last revision is this one; 0 means that it has none. */
-  readonly previousSeq?: number;
+  readonly previousSeq?: number | undefined;
   /** Removes the value after this time: whole seconds, at least one. */
-  readonly ttl?: Duration;
+  readonly ttl?: Duration | undefined;
 }
 
 /** How to delete. */
 export interface DeleteOptions {
   /** Only where the key's last revision is this one. */
-  readonly previousSeq?: number;
+  readonly previousSeq?: number | undefined;
 }
 
 /** How to purge. */
 export interface PurgeOptions extends DeleteOptions {
   /** Lets the marker that is left behind go away by itself after this time. */
-  readonly ttl?: Duration;
+  readonly ttl?: Duration | undefined;
 }
 
 /**
@@ -77,14 +79,14 @@ export type KvWatchInclude = (typeof KvWatchInclude)[keyof typeof KvWatchInclude
 /** How to watch. */
 export interface WatchOptions extends WatchHooks {
   /** Keys or filters: `*` stands for a token, `>` for the rest. Default: everything. */
-  readonly key?: string | readonly string[];
+  readonly key?: string | readonly string[] | undefined;
   /** Leaves values out. */
-  readonly headers_only?: boolean;
+  readonly headers_only?: boolean | undefined;
   /** Leaves removals out. */
-  readonly ignoreDeletes?: boolean;
-  readonly include?: KvWatchInclude;
+  readonly ignoreDeletes?: boolean | undefined;
+  readonly include?: KvWatchInclude | undefined;
   /** Begins with this revision. */
-  readonly resumeFromRevision?: number;
+  readonly resumeFromRevision?: number | undefined;
 }
 
 /** A bucket's settings and state. */
@@ -130,6 +132,10 @@ export class Store {
   readonly bucket: string;
   readonly #raw: RawStore;
   readonly #destroy: (bucket: string) => Promise<void>;
+  /** By schema or codec; the one of no argument by this store. */
+  readonly #views = new WeakMap<object, unknown>();
+  /** By key or filter, as long as somebody follows it: a server has only so many consumers. */
+  readonly #feeds = new Map<string, Feed>();
 
   /** @internal */
   constructor(raw: RawStore, destroy: (bucket: string) => Promise<void>) {
@@ -146,7 +152,7 @@ export class Store {
    */
   async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
     const bytes = await call(() =>
-      this.#raw.get(key, options.revision, options.leader ?? false),
+      this.#raw.get(named(key), options.revision, options.leader ?? false),
     );
     if (bytes === undefined) return null;
     const entry = new Batch(this.bucket, bytes).next<T>(false);
@@ -167,7 +173,7 @@ export class Store {
   async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
-    return call(() => this.#raw.put(key, bytesOf(key, value), expect, ttl));
+    return call(() => this.#raw.put(named(key), bytesOf(key, value), expect, ttl));
   }
 
   /**
@@ -181,7 +187,7 @@ export class Store {
     options: Duration | Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
     const ttl = millis("ttl", typeof options === "object" ? options.ttl : options) ?? 0;
-    return call(() => this.#raw.put(key, bytesOf(key, value), Expect.absent, ttl));
+    return call(() => this.#raw.put(named(key), bytesOf(key, value), Expect.absent, ttl));
   }
 
   /**
@@ -224,14 +230,14 @@ export class Store {
   /** Deletes a key, keeping its history, and answers the revision of the removal. */
   async delete(key: string, options: DeleteOptions = {}): Promise<number> {
     const expect = expected(options);
-    return call(() => this.#raw.remove(key, false, expect, 0));
+    return call(() => this.#raw.remove(named(key), false, expect, 0));
   }
 
   /** Deletes a key together with its history, and answers the revision of the removal. */
   async purge(key: string, options: PurgeOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
-    return call(() => this.#raw.remove(key, true, expect, ttl));
+    return call(() => this.#raw.remove(named(key), true, expect, ttl));
   }
 
   /** Clears away the markers of keys that were removed longer ago than this; 0 means all. */
@@ -247,11 +253,14 @@ export class Store {
   }
 
   /** Every revision that is kept, oldest first, removals included. */
-  async history<T = unknown>(
-    options: { readonly key?: string | readonly string[] } = {},
-  ): Promise<Watch<Entry<T>>> {
-    const raw = await this.#watch(options.key ?? ">", Deliver.history, false, false, true);
-    return new Watch(raw, this.bucket, {}, (entry) => entry as Entry<T>);
+  history<T = unknown>(options: Pick<WatchOptions, "key"> = {}): Promise<Watch<Entry<T>>> {
+    return this.historyAs(options, (entry) => entry as Entry<T>);
+  }
+
+  /** @internal */
+  async historyAs<E>({ key = ">" }: Pick<WatchOptions, "key">, pick: Picker<E>): Promise<Watch<E>> {
+    const raw = await this.#watch(key, Deliver.history, false, false, true);
+    return new Watch(raw, this.bucket, {}, pick);
   }
 
   /**
@@ -263,7 +272,12 @@ export class Store {
    * }
    * ```
    */
-  async watch<T = unknown>(options: WatchOptions = {}): Promise<Watch<Entry<T>>> {
+  watch<T = unknown>(options: WatchOptions = {}): Promise<Watch<Entry<T>>> {
+    return this.watchAs(options, (entry) => entry as Entry<T>);
+  }
+
+  /** @internal */
+  async watchAs<E>(options: WatchOptions, pick: Picker<E>): Promise<Watch<E>> {
     check(options.signal);
     const raw = await this.#watch(
       options.key ?? ">",
@@ -272,26 +286,48 @@ export class Store {
       options.headers_only ?? false,
       false,
     );
-    return new Watch(raw, this.bucket, options, (entry) => entry as Entry<T>);
+    return new Watch(raw, this.bucket, options, pick);
   }
 
   /**
    * A value that is always current: JSON under a key, read without asking anybody. It follows from
-   * now on, until it is closed.
+   * now on, until it is closed. All of one key share a watch.
    */
   live<T = unknown>(key: string): Live<T> {
-    return new Live(this, key, json<T>());
+    return new Live(this.feed(key), key, json<T>());
   }
 
-  /** This bucket with values of one type: JSON, unchecked. */
+  /** The values of all keys that pass a filter, always current: JSON, as with {@link Store.live}. */
+  liveMap<T = unknown>(filter = ">"): LiveMap<T> {
+    return new LiveMap(this.feed(filter), filter, json<T>());
+  }
+
+  /** @internal */
+  feed(filter: string): Feed {
+    const known = this.#feeds.get(filter);
+    if (known !== undefined) return known;
+    const feed = new Feed(this, filter, (ended) => {
+      if (this.#feeds.get(filter) === ended) this.#feeds.delete(filter);
+    });
+    this.#feeds.set(filter, feed);
+    return feed;
+  }
+
+  /**
+   * This bucket with values of one type: JSON, unchecked. The same argument answers the same view, so
+   * that `useLive(store.typed(schema), key)` goes on with what it follows.
+   */
   typed<T>(): TypedStore<T>;
   /** This bucket with values that a validator has checked: zod, valibot and all of Standard Schema. */
   typed<In, Out>(schema: StandardSchema<In, Out>): TypedStore<Out, In>;
   /** This bucket with values that a codec makes. */
   typed<T>(codec: Codec<T>): TypedStore<T>;
   typed<T>(how?: StandardSchema<T, T> | Codec<T>): TypedStore<T> {
-    if (how === undefined) return new TypedStore(this, json<T>());
-    return new TypedStore(this, "~standard" in how ? validated(how) : how);
+    const known = this.#views.get(how ?? this) as TypedStore<T> | undefined;
+    if (known !== undefined) return known;
+    const view = new TypedStore<T>(this, how === undefined ? json() : "~standard" in how ? validated(how) : how);
+    this.#views.set(how ?? this, view);
+    return view;
   }
 
   /**
@@ -331,7 +367,7 @@ export class Store {
 }
 
 function list(keys: string | readonly string[]): string[] {
-  return typeof keys === "string" ? [keys] : [...keys];
+  return Array.isArray(keys) ? keys.map(named) : [named(keys)];
 }
 
 /** What a write is conditional on, as the bindings take it. */

@@ -9,7 +9,19 @@ import type { Entry, Operation } from "./entry.js";
 import type { ShizukuError } from "./errors.js";
 import { toError } from "./errors.js";
 import { Live } from "./live.js";
-import type { DeleteOptions, GetOptions, PutOptions, Store, WatchOptions } from "./store.js";
+import { LiveMap } from "./live_map.js";
+import { tell } from "./listeners.js";
+import type { Lock, LockOptions } from "./lock.js";
+import type {
+  DeleteOptions,
+  GetOptions,
+  PurgeOptions,
+  PutOptions,
+  Store,
+  StoreStatus,
+  WatchOptions,
+} from "./store.js";
+import type { Watch } from "./watch.js";
 
 /** A value with its revision. */
 export interface TypedEntry<T> {
@@ -20,22 +32,26 @@ export interface TypedEntry<T> {
   readonly created: Date;
 }
 
-/** A change, as a typed watch sees it: `value` is `undefined` where the key was removed. */
-export interface TypedChange<T> {
+/** A change, as a typed watch sees it: there is a value where `operation` is `"PUT"`. */
+export type TypedChange<T> = {
   readonly bucket: string;
   readonly key: string;
-  readonly value: T | undefined;
   readonly revision: number;
   readonly created: Date;
-  readonly operation: Operation;
   /** Whether this came after everything that was there when the watch began. */
   readonly isUpdate: boolean;
-}
+} & (
+  | { readonly operation: "PUT"; readonly value: T }
+  | { readonly operation: Exclude<Operation, "PUT">; readonly value: undefined }
+);
 
 /** How to watch values. */
 export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
-  /** Takes values that do not decode, and the watch goes on; without it they end the watch. */
-  readonly onInvalid?: (error: ShizukuError) => void;
+  /**
+   * Takes values that do not decode, and the watch goes on; without it they end the watch. What it
+   * throws is reported as an error that nobody caught.
+   */
+  readonly onInvalid?: ((error: ShizukuError) => void) | undefined;
 }
 
 /**
@@ -76,6 +92,12 @@ export class TypedStore<T, In = T> {
   async get(key: string, options: GetOptions = {}): Promise<TypedEntry<T> | null> {
     const entry = await this.#store.get(key, options);
     return entry === null || entry.removed ? null : this.#typed(entry);
+  }
+
+  /** The values of many keys in one request. Takes filters too. Keys without a value are left out. */
+  async getMany(keys: string | readonly string[]): Promise<TypedEntry<T>[]> {
+    const entries = await this.#store.getMany(keys);
+    return Promise.all(entries.map((entry) => this.#typed(entry)));
   }
 
   /** Writes a value and answers its revision. */
@@ -122,27 +144,60 @@ export class TypedStore<T, In = T> {
     return this.#store.delete(key, options);
   }
 
-  /** Follows keys: `for await (const change of settings.watch({ key: "app.>" }))`. */
-  async *watch(options: TypedWatchOptions = {}): AsyncGenerator<TypedChange<T>, void, undefined> {
-    for await (const entry of await this.#store.watch(options)) {
-      const { bucket, key, revision, created, operation, isUpdate } = entry;
-      let value: T | undefined;
-      if (!entry.removed) {
-        try {
-          value = await decode(this.#codec, entry);
-        } catch (error) {
-          if (options.onInvalid === undefined) throw error;
-          options.onInvalid(toError(error));
-          continue;
-        }
-      }
-      yield { bucket, key, value, revision, created, operation, isUpdate };
-    }
+  /** Deletes a key together with its history. */
+  purge(key: string, options: PurgeOptions = {}): Promise<number> {
+    return this.#store.purge(key, options);
+  }
+
+  /** The keys that have a value, of this type or not, in no certain order. */
+  keys(filter: string | readonly string[] = ">"): Promise<Watch<string>> {
+    return this.#store.keys(filter);
+  }
+
+  /** Every revision that is kept, oldest first, removals included. */
+  history(options: Pick<TypedWatchOptions, "key" | "onInvalid"> = {}): Promise<Watch<TypedChange<T>>> {
+    return this.#store.historyAs(options, this.#changes(options));
+  }
+
+  /** Follows keys: `for await (const change of await settings.watch({ key: "app.>" }))`. */
+  watch(options: TypedWatchOptions = {}): Promise<Watch<TypedChange<T>>> {
+    return this.#store.watchAs(options, this.#changes(options));
   }
 
   /** A value that is always current. */
   live(key: string): Live<T> {
-    return new Live(this.#store, key, this.#codec);
+    return new Live(this.#store.feed(key), key, this.#codec);
+  }
+
+  /** The values of all keys that pass a filter, always current. */
+  liveMap(filter = ">"): LiveMap<T> {
+    return new LiveMap(this.#store.feed(filter), filter, this.#codec);
+  }
+
+  /** A lock between everybody who uses this bucket: {@link Store.lock}. */
+  lock(name: string, options: LockOptions = {}): Lock {
+    return this.#store.lock(name, options);
+  }
+
+  /** The bucket's settings and state. */
+  status(): Promise<StoreStatus> {
+    return this.#store.status();
+  }
+
+  /** What makes a change of an entry. */
+  #changes({ onInvalid }: TypedWatchOptions): (entry: Entry) => Promise<TypedChange<T> | undefined> {
+    return async (entry) => {
+      const { bucket, key, revision, created, operation, isUpdate } = entry;
+      const change = { bucket, key, revision, created, isUpdate };
+      if (operation !== "PUT") return { ...change, operation, value: undefined };
+      try {
+        return { ...change, operation, value: await decode(this.#codec, entry) };
+      } catch (error) {
+        if (onInvalid === undefined) throw error;
+        tell([onInvalid], toError(error));
+        return undefined;
+      }
+    };
   }
 
   async #typed(entry: Entry): Promise<TypedEntry<T>> {

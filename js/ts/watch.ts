@@ -14,13 +14,19 @@ import type { RawWatch } from "./raw.js";
  * error that nobody caught, and the watch goes on.
  */
 export interface WatchHooks {
-  /** Stops the watch when it is aborted; the loop over it then simply ends. */
+  /**
+   * Stops the watch when it is aborted, and the loop over it simply ends, as it does on `break`. One
+   * that is aborted already is an {@link AbortedError} instead, as with `fetch`: nothing is begun.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Called when everything that was there has been delivered, at once on an empty bucket. */
   readonly onCurrent?: (() => void) | undefined;
   /** Called when the connection is lost; what was missed follows, then `onCurrent` again. */
   readonly onInterrupted?: (() => void) | undefined;
 }
+
+/** What a watch makes of an entry. Where it takes time, it may be nothing, and is left out. */
+export type Picker<E> = (entry: Entry) => E | Promise<E | undefined>;
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
@@ -45,7 +51,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   readonly #raw: RawWatch;
   readonly #bucket: string;
   readonly #hooks: WatchHooks;
-  readonly #pick: (entry: Entry) => E;
+  readonly #pick: Picker<E>;
   #batch: Batch | undefined;
   #loading: Promise<void> | undefined;
   #isCurrent = false;
@@ -56,7 +62,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   };
 
   /** @internal */
-  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: (entry: Entry) => E) {
+  constructor(raw: RawWatch, bucket: string, hooks: WatchHooks, pick: Picker<E>) {
     this.#raw = raw;
     this.#bucket = bucket;
     this.#hooks = hooks;
@@ -78,8 +84,9 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   next(): Promise<IteratorResult<E, undefined>> {
     // What is here already costs no more than one promise.
     const entry = this.#take();
-    if (entry !== undefined) return Promise.resolve({ done: false, value: this.#pick(entry) });
-    return this.#wait();
+    if (entry === undefined) return this.#wait();
+    const value = this.#pick(entry);
+    return value instanceof Promise ? this.#picked(value) : Promise.resolve({ done: false, value });
   }
 
   /** Ends the watch. */
@@ -99,10 +106,24 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
   async #wait(): Promise<IteratorResult<E, undefined>> {
     for (;;) {
       const entry = this.#take();
-      if (entry !== undefined) return { done: false, value: this.#pick(entry) };
+      if (entry !== undefined) {
+        const value = this.#pick(entry);
+        return value instanceof Promise ? this.#picked(value) : { done: false, value };
+      }
       if (this.#isOver) return DONE;
       // Two readers share one request; whoever wakes first takes the first entry.
       await (this.#loading ??= this.#load());
+    }
+  }
+
+  async #picked(picking: Promise<E | undefined>): Promise<IteratorResult<E, undefined>> {
+    try {
+      const value = await picking;
+      if (this.#isOver) return DONE;
+      return value === undefined ? await this.next() : { done: false, value };
+    } catch (error) {
+      this.stop();
+      throw error;
     }
   }
 

@@ -7,11 +7,17 @@
  */
 import { connect as dial, initSync } from "#full";
 import { compile, Loader } from "./loader.js";
-import { start } from "./start.js";
+import { type Start, start } from "./start.js";
 
 export * from "./api.js";
 
-const { connect, init, wsconnect } = /* @__PURE__ */ start(
-  /* @__PURE__ */ new Loader({ connect: dial, initSync }, () => compile(new URL("./shizuku.wasm", import.meta.url))),
-);
-export { connect, init, wsconnect };
+// Nothing is called before somebody connects: a bundler leaves out what an app does not use, and the
+// annotations that would tell it so do not outlive our minifying.
+let functions: Start | undefined;
+const started = (): Start =>
+  (functions ??= start(
+    new Loader({ connect: dial, initSync }, () => compile(new URL("./shizuku.wasm", import.meta.url))),
+  ));
+export const connect: Start["connect"] = (...given: [never]) => started().connect(...given);
+export const init: Start["init"] = (source) => started().init(source);
+export const wsconnect: Start["wsconnect"] = (options) => started().wsconnect(options);

@@ -1,0 +1,88 @@
+/** Everything that can be iterated, in Node: it ends at once, also while somebody waits for the next. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { join } from "node:path";
+import type * as Shizuku from "../ts/index.js";
+import { JS } from "./support/browser.js";
+import { bucket, shared } from "./support/nats.js";
+
+let shizuku: typeof Shizuku;
+let client: Shizuku.Client;
+let store: Shizuku.Store;
+
+before(async () => {
+  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
+  client = await shizuku.connect((await shared()).ws);
+  store = await client.create(bucket());
+});
+
+after(async () => {
+  await store.destroy();
+  await client.close();
+});
+
+const timeout = 10_000;
+const kinds: Record<string, () => Promise<AsyncIterableIterator<unknown, undefined>>> = {
+  "a watch": () => store.watch({ key: "none" }),
+  "a typed watch": () => store.typed().watch({ key: "none" }),
+  "the changes of a connection": () => Promise.resolve(client.status()),
+  "the holders of a lock": async () => {
+    const holders = store.lock("nobody").watchHolders();
+    await holders.next();
+    return holders;
+  },
+};
+
+for (const [name, open] of Object.entries(kinds)) {
+  test(`${name} ends while two wait for it`, { timeout }, async () => {
+    const iterable = await open();
+    const waiting = [iterable.next(), iterable.next()];
+    // They are on their way.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const done = { done: true, value: undefined };
+    assert.deepEqual(await iterable.return?.(), done);
+    assert.deepEqual(await Promise.all([...waiting, iterable.next()]), [done, done, done]);
+  });
+}
+
+test("a typed watch is as any other", { timeout }, async () => {
+  const numbers = store.typed<number>();
+  await assert.rejects(numbers.watch({ key: "a..b" }), { code: "invalid_key" });
+  await numbers.put("n.1", 1);
+  await numbers.put("n.2", 2);
+  const watch = await numbers.watch({ key: "n.*" });
+  const two = await Promise.all([watch.next(), watch.next()]);
+  assert.deepEqual(two.map(({ value }) => value?.value), [1, 2]);
+  const next = watch.next();
+  await numbers.put("n.1", 3);
+  assert.equal((await next).value?.value, 3);
+  assert.equal(watch.isCurrent, true);
+  watch.stop();
+  assert.equal((await watch.next()).done, true);
+});
+
+test("the changes of a connection end with it", { timeout }, async () => {
+  const other = await shizuku.connect((await shared()).ws);
+  const types: string[] = [];
+  const status = other.status();
+  const closing = other.close();
+  for await (const { type } of status) types.push(type);
+  await closing;
+  assert.deepEqual(types, ["close"]);
+});
+
+test("a signal that is aborted before is an error, and one that is aborted later an end", { timeout }, async () => {
+  const kinds = [
+    (signal: AbortSignal) => store.watch({ key: "none", signal }),
+    (signal: AbortSignal) => store.typed().watch({ key: "none", signal }),
+    (signal: AbortSignal) => Promise.resolve(store.lock("nobody").watchHolders({ signal })),
+  ];
+  for (const open of kinds) {
+    const first = async (signal: AbortSignal): Promise<unknown> => (await open(signal)).next();
+    await assert.rejects(first(AbortSignal.abort()), { code: "aborted" });
+    const stop = new AbortController();
+    const iterable = await open(stop.signal);
+    setTimeout(() => { stop.abort(); }, 50);
+    while ((await iterable.next()).done !== true);
+  }
+});
