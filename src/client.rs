@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    future::{join_all, select},
-    stream::BoxStream,
-};
+use futures::{future::select, stream::BoxStream};
 use tokio::sync::watch;
 
 pub use crate::status::{ConnectionState, ConnectionStatus};
@@ -153,7 +150,12 @@ impl Client {
     /// [`ServiceError`] where the connection is lost before everything is sent.
     pub async fn close(&self) -> Result<(), ServiceError> {
         let stores = mem::take(&mut *self.stores());
-        let released = pin!(join_all(stores.iter().map(LocksOf::close)));
+        let released: Vec<_> = stores.iter().filter_map(LocksOf::close).collect();
+        let released = pin!(async {
+            for released in released {
+                released.await;
+            }
+        });
         // Without a connection there is nobody to tell.
         let is_there = self.connection().borrow().state == ConnectionState::Connected;
         let patience = if is_there { GOODBYE } else { Duration::ZERO };

@@ -100,11 +100,16 @@ impl RawClient {
         })
     }
 
-    /// `[state, epoch]` now.
+    /// `[state, epoch, reason]` now.
     pub fn state(&self) -> Array {
         let receiver = self.client.connection();
         let status = receiver.borrow();
-        Array::of2(&name(status.state).into(), &number(status.epoch).into())
+        let reason = status.reason.as_deref();
+        Array::of3(
+            &name(status.state).into(),
+            &number(status.epoch).into(),
+            &reason.map_or(JsValue::UNDEFINED, JsValue::from_str),
+        )
     }
 
     /// A promise of true once the state has changed, of false where it never will again.

@@ -204,6 +204,32 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
   assert.match(String(seen.thrown), /authentication.*no login.*,Error: no login/);
 });
 
+test("a client that is not let in again says why", async () => {
+  const server = await start({ user: "app", password: "secret" });
+  const ended = page.evaluate(async (url) => {
+    let pass = "secret";
+    const client = await window.shizuku.connect(url, { authenticator: () => ({ user: "app", pass }) });
+    const events: Shizuku.ConnectionEvent[] = [];
+    client.subscribe((event) => events.push(event));
+    pass = "wrong";
+    document.title = "in";
+    const error = await client.closed();
+    return {
+      events: events.map(({ type, reason }) => [type, typeof reason]),
+      is: error instanceof window.shizuku.ConnectError,
+      message: error?.message,
+      reason: client.reason,
+    };
+  }, server.ws);
+  await page.waitForFunction(() => document.title === "in");
+  await act("restart", server);
+  const { message, reason, ...seen } = await ended;
+  assert.deepEqual(seen, { events: [["disconnect", "string"], ["close", "string"]], is: true });
+  assert.match(String(message), /authorization/i);
+  assert.equal(message, reason);
+  await act("remove", server);
+});
+
 test("a callback for credentials that never answers keeps no later connect from asking again", async () => {
   const server = await start({ user: "app", password: "secret" });
   const seen = await page.evaluate(async (url) => {

@@ -84,6 +84,8 @@ export interface ConnectionEvent {
   readonly type: "disconnect" | "reconnect" | "close";
   /** How often the connection was made. */
   readonly epoch: number;
+  /** Why it was lost or closed, in words for people, where that is known. */
+  readonly reason?: string | undefined;
 }
 
 /**
@@ -102,7 +104,7 @@ export interface ConnectionEvent {
 export class Client {
   readonly #raw: RawClient;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
-  readonly #closed: Promise<void>;
+  readonly #closed: Promise<ConnectError | undefined>;
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -114,6 +116,11 @@ export class Client {
   /** Whether there is a connection now. */
   get state(): ConnectionState {
     return this.#raw.state()[0];
+  }
+
+  /** Why there is no connection, in words for people, where that is known. */
+  get reason(): string | undefined {
+    return this.#raw.state()[2];
   }
 
   /** How often the connection was made. While it stays the same, no message was missed. */
@@ -200,8 +207,11 @@ export class Client {
     return this.state === "closed";
   }
 
-  /** Resolves when the connection is closed for good. */
-  closed(): Promise<void> {
+  /**
+   * Resolves when the connection is closed for good; with an error where that was not asked for, but a
+   * server refused the credentials when the connection was to be made again.
+   */
+  closed(): Promise<ConnectError | undefined> {
     return this.#closed;
   }
 
@@ -226,16 +236,19 @@ export class Client {
     return new Store(raw, (bucket) => this.destroy(bucket));
   }
 
-  async #follow(): Promise<void> {
-    let [, seen] = this.#raw.state();
+  async #follow(): Promise<ConnectError | undefined> {
+    let [was, seen] = this.#raw.state();
     while (await this.#raw.changed().catch(() => false)) {
-      const [state, epoch] = this.#raw.state();
+      const [state, epoch, reason] = this.#raw.state();
       if (state === "closed") break;
-      if (state === "disconnected") this.#tell({ type: "disconnect", epoch });
+      // While it is away, the reason may become another.
+      if (state === "disconnected" && was !== state) this.#tell({ type: "disconnect", epoch, reason });
       else if (epoch !== seen) this.#tell({ type: "reconnect", epoch });
-      seen = epoch;
+      [was, seen] = [state, epoch];
     }
-    this.#tell({ type: "close", epoch: seen });
+    const reason = this.reason;
+    this.#tell({ type: "close", epoch: seen, reason });
+    return reason === undefined ? undefined : new ConnectError("authentication", reason);
   }
 
   #tell(event: ConnectionEvent): void {
@@ -294,7 +307,7 @@ async function connected(raw: RawClient, signal: AbortSignal | undefined): Promi
   while (raw.state()[0] === "disconnected") await raw.changed();
   signal?.removeEventListener("abort", stop);
   if (raw.state()[0] === "closed") {
-    throw new ConnectError("authentication", "the server refused the credentials");
+    throw new ConnectError("authentication", raw.state()[2] ?? "the server refused the credentials");
   }
 }
 

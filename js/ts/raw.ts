@@ -10,7 +10,7 @@ export interface RawClient {
   open(name: string): Promise<RawStore>;
   destroy(name: string): Promise<void>;
   names(): Promise<string[]>;
-  state(): [state: ConnectionState, epoch: number];
+  state(): [state: ConnectionState, epoch: number, reason: string | undefined];
   changed(): Promise<boolean>;
   close(): Promise<void>;
 }

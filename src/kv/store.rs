@@ -50,7 +50,7 @@ pub struct Store {
 /// a lock is not linked with their code, be it only to drop them.
 trait Locks: Send + Sync {
     fn registry(&self) -> &Arc<Registry>;
-    fn close(&self) -> BoxFuture<'_, ()>;
+    fn close(&self) -> BoxFuture<'static, ()>;
 }
 
 impl Locks for Arc<Registry> {
@@ -58,8 +58,8 @@ impl Locks for Arc<Registry> {
         self
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Registry::close(self))
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Registry::close(self)
     }
 }
 
@@ -71,12 +71,9 @@ impl LocksOf {
         self.0.strong_count() == 0
     }
 
-    /// Gives all of them up, and waits until that is done.
-    pub(crate) async fn close(&self) {
-        let store = self.0.upgrade();
-        if let Some(locks) = store.as_ref().and_then(|store| store.get()) {
-            locks.close().await;
-        }
+    /// Gives all of them up. What it answers waits until that is done.
+    pub(crate) fn close(&self) -> Option<BoxFuture<'static, ()>> {
+        Some(self.0.upgrade()?.get()?.close())
     }
 }
 

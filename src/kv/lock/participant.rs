@@ -230,6 +230,7 @@ impl Participant {
         for status in held.values() {
             status.send_replace(Status::Lost(LostReason::Closed));
         }
+        self.pump();
         told
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, join_all, select};
+use futures::future::{BoxFuture, Either, select};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use tokio::sync::OnceCell;
 
@@ -161,15 +161,20 @@ impl Registry {
     }
 
     /// Gives up everything, because the client is about to be closed: otherwise others would wait for the ends
-    /// of the leases. Waits until that is done.
-    pub(crate) async fn close(&self) {
+    /// of the leases. What it answers waits until that is done.
+    pub(crate) fn close(&self) -> BoxFuture<'static, ()> {
         let unguarded = mem::take(&mut *free(&self.unguarded));
         drop(unguarded);
         let participants: Vec<_> = self.warm().values().cloned().collect();
-        join_all(participants.iter().map(Participant::close)).await;
-        for participant in participants {
-            participant.bell.call_background(); // to end
-        }
+        let told: Vec<_> = participants.iter().map(Participant::close).collect();
+        Box::pin(async move {
+            for told in told {
+                told.await;
+            }
+            for participant in participants {
+                participant.bell.call_background(); // to end
+            }
+        })
     }
 
     /// Takes a participant out if nobody uses it.
