@@ -5,11 +5,12 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { BucketError, call, check, ConnectError, named, toError } from "./errors.js";
+import { BucketError, ConnectError } from "./errors.js";
 import { tell } from "./listeners.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
+import { call, check, named, toError } from "./thrown.js";
 
 /** How to prove who you are. Give one kind. */
 export interface Credentials {

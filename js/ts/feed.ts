@@ -4,7 +4,8 @@
  * @module
  */
 import type { Entry } from "./entry.js";
-import { ClosedError, ServerError, type ShizukuError, toError } from "./errors.js";
+import { ClosedError, ServerError, type ShizukuError } from "./errors.js";
+import { toError } from "./thrown.js";
 import type { Watch, WatchHooks } from "./watch.js";
 
 /** What happens: an entry, how the watch stands, what keeps it from opening, or its end. */

@@ -6,9 +6,10 @@
 import { type Codec, decode } from "./codec.js";
 import { asyncDispose, dispose } from "./dispose.js";
 import type { Entry } from "./entry.js";
-import { ClosedError, type ShizukuError, toError } from "./errors.js";
+import { ClosedError, type ShizukuError } from "./errors.js";
 import type { Feed, News } from "./feed.js";
 import { tell } from "./listeners.js";
+import { toError } from "./thrown.js";
 
 /**
  * How a live value stands to the bucket: `"loading"` until the first answer, `"interrupted"` while

@@ -5,18 +5,10 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import {
-  AbortedError,
-  call,
-  check,
-  LockLostError,
-  named,
-  ShizukuError,
-  toError,
-  UnsupportedError,
-} from "./errors.js";
+import { AbortedError, LockLostError, ShizukuError, UnsupportedError } from "./errors.js";
 import { Pull } from "./pull.js";
 import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
+import { call, check, named, toError } from "./thrown.js";
 
 /** How to acquire a lock. */
 export interface LockOptions {

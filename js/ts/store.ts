@@ -6,13 +6,14 @@
 import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
-import { call, check, ConflictError, EncodeError, InvalidOptionError, named } from "./errors.js";
+import { ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
 import { Feed } from "./feed.js";
 import { Live } from "./live.js";
 import { LiveMap } from "./live_map.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
 import { type Codec, json, type StandardSchema, validated } from "./codec.js";
+import { call, check, named } from "./thrown.js";
 import { TypedStore } from "./typed.js";
 import { type Picker, Watch, type WatchHooks } from "./watch.js";
 

@@ -7,7 +7,6 @@ import { type Codec, decode, encode } from "./codec.js";
 import type { Duration } from "./duration.js";
 import type { Entry, Operation } from "./entry.js";
 import type { ShizukuError } from "./errors.js";
-import { toError } from "./errors.js";
 import { Live } from "./live.js";
 import { LiveMap } from "./live_map.js";
 import { tell } from "./listeners.js";
@@ -21,6 +20,7 @@ import type {
   StoreStatus,
   WatchOptions,
 } from "./store.js";
+import { toError } from "./thrown.js";
 import type { Watch } from "./watch.js";
 
 /** A value with its revision. */

@@ -5,9 +5,9 @@
  */
 import { Batch } from "./batch.js";
 import type { Entry } from "./entry.js";
-import { toError } from "./errors.js";
 import { tell } from "./listeners.js";
 import type { RawWatch } from "./raw.js";
+import { toError } from "./thrown.js";
 
 /**
  * How to follow a watch's signals, and how to stop it. What a function here throws is reported as an

@@ -1,0 +1,95 @@
+/**
+ * What is thrown, as the class for it.
+ *
+ * @module
+ */
+import {
+  AbortedError,
+  BucketError,
+  ClosedError,
+  ConflictError,
+  ConnectError,
+  ConnectionError,
+  type ErrorCode,
+  type ErrorFields,
+  InvalidKeyError,
+  InvalidOptionError,
+  LockLostError,
+  LockTimeoutError,
+  OutcomeUnknownError,
+  ServerError,
+  ShizukuError,
+  TooLargeError,
+  UnsupportedError,
+} from "./errors.js";
+
+/** A key or name: WebAssembly takes nothing else for a string, and JavaScript gives anything. */
+export function named(name: unknown): string {
+  if (typeof name === "string") return name;
+  const what = name === null ? "null" : typeof name;
+  throw new InvalidKeyError(`a key or name must be a string, not ${what}`, { key: String(name) });
+}
+
+/** Rejects what a signal has ended already. */
+export function check(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new AbortedError(signal);
+}
+
+/** Turns what the bindings throw (`[code, message, fields]`) into the class for it. */
+export function toError(thrown: unknown): ShizukuError {
+  if (thrown instanceof ShizukuError) return thrown;
+  if (!Array.isArray(thrown)) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return new ShizukuError("internal", message, { cause: thrown });
+  }
+  const [code, message, fields] = thrown as [ErrorCode, string, ErrorFields];
+  switch (code) {
+    case "invalid_key":
+      return new InvalidKeyError(message, fields);
+    case "invalid_option":
+      return new InvalidOptionError(message, fields);
+    case "conflict":
+      return new ConflictError(message, fields);
+    case "too_large":
+      return new TooLargeError(message, fields);
+    case "outcome_unknown":
+      return new OutcomeUnknownError(message, fields);
+    case "bucket_not_found":
+    case "bucket_mismatch":
+      return new BucketError(code, message, fields);
+    case "lock_lost":
+      return new LockLostError(message, fields);
+    case "lock_timeout":
+      return new LockTimeoutError(message, fields);
+    case "invalid_url":
+    case "authentication":
+    case "unreachable":
+      return new ConnectError(code, message);
+    case "disconnected":
+    case "timeout":
+      return new ConnectionError(code, message);
+    case "closed":
+      return new ClosedError(message);
+    case "refused":
+    case "permission_denied":
+    case "jetstream_unavailable":
+      return new ServerError(code, message, fields);
+    case "unsupported":
+      // What helps is said in words of Rust.
+      return new UnsupportedError(
+        message.replace("limit_markers", "markerTTL").replace("create_or_update_bucket", "create` and `update: true"),
+        fields,
+      );
+    default:
+      return new ShizukuError(code, message);
+  }
+}
+
+/** Awaits a call of the bindings. */
+export async function call<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toError(error);
+  }
+}
