@@ -20,6 +20,9 @@ export interface Followed {
   watch(options: WatchHooks & { readonly key: string }): Promise<Watch<Entry>>;
 }
 
+/** Answers when it has dealt with the news, and never rejects. */
+type Listener = (news: News) => Promise<void>;
+
 const FIRST_PAUSE = 500;
 const LAST_PAUSE = 30_000;
 /** JetStream's code for no more consumers; others may end theirs. */
@@ -30,7 +33,7 @@ export class Feed {
   readonly #source: Followed;
   readonly #key: string;
   readonly #onEnd: (feed: Feed) => void;
-  readonly #listeners = new Set<(news: News) => void>();
+  readonly #listeners = new Set<Listener>();
   readonly #stop = new AbortController();
   /** What whoever comes later is told first. */
   readonly #entries = new Map<string, News>();
@@ -44,9 +47,9 @@ export class Feed {
   }
 
   /** Tells what is known, and then what happens, until the answer is called. */
-  follow(listener: (news: News) => void): () => void {
+  follow(listener: Listener): () => void {
     this.#listeners.add(listener);
-    for (const news of [...this.#entries.values(), this.#state]) if (news !== undefined) listener(news);
+    for (const news of [...this.#entries.values(), this.#state]) if (news !== undefined) void listener(news);
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size > 0) return;
@@ -61,10 +64,10 @@ export class Feed {
       key: this.#key,
       signal,
       onCurrent: () => {
-        this.#tell((this.#state = { status: "current" }));
+        void this.#tell((this.#state = { status: "current" }));
       },
       onInterrupted: () => {
-        this.#tell((this.#state = { status: "interrupted" }));
+        void this.#tell((this.#state = { status: "interrupted" }));
       },
     };
     let error: ShizukuError = new ClosedError();
@@ -75,13 +78,14 @@ export class Feed {
         // A live value shows the revision of a removal; keys that come and go must not add up.
         if (removed && key !== this.#key) this.#entries.delete(key);
         else this.#entries.set(key, { entry });
-        this.#tell({ entry });
+        // Those who take long to decode are waited for, or what they have not seen would add up.
+        await this.#tell({ entry });
       }
     } catch (thrown) {
       error = toError(thrown);
     }
     this.#onEnd(this);
-    this.#tell({ end: error });
+    void this.#tell({ end: error });
   }
 
   /** Tries again where it is refused for a reason that may pass. */
@@ -89,20 +93,20 @@ export class Feed {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LAST_PAUSE)) {
       try {
         const watch = await this.#source.watch(options);
-        if (this.#state !== undefined) this.#tell((this.#state = { error: undefined }));
+        if (this.#state !== undefined) void this.#tell((this.#state = { error: undefined }));
         return watch;
       } catch (thrown) {
         const error = toError(thrown);
         if (!passes(error) || this.#stop.signal.aborted) throw error;
-        this.#tell((this.#state = { error }));
+        void this.#tell((this.#state = { error }));
         // Many that were refused at once do not come back at once.
         await sleep(pause * (0.5 + Math.random() / 2), this.#stop.signal);
       }
     }
   }
 
-  #tell(news: News): void {
-    for (const listener of [...this.#listeners]) listener(news);
+  async #tell(news: News): Promise<void> {
+    await Promise.all([...this.#listeners].map((listener) => listener(news)));
   }
 }
 

@@ -43,9 +43,7 @@ export abstract class Following<T> {
     // Whoever does not wait for it finds the error in `error`.
     this.ready.catch(() => undefined);
     // One after another, as decoding takes time.
-    this.#leave = feed.follow((news) => {
-      this.#work = this.#work.then(() => this.#hear(news));
-    });
+    this.#leave = feed.follow((news) => (this.#work = this.#work.then(() => this.#hear(news))));
   }
 
   /** @internal Keeps a value, or that there is none any more. */
