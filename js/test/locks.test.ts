@@ -135,6 +135,31 @@ test("a lock of a tab that is killed goes to the next", async () => {
   await two.context().close();
 });
 
+test("a client that closes gives its locks up", async () => {
+  const page = await here.open();
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const other = await window.shizuku.connect(url);
+      const lock = (await client.create(name)).lock("books", { lease: "60s" });
+      const store = await other.open(name);
+      const guard = await lock.write();
+      const waiting = lock.write().catch((error: { code: string }) => error.code);
+      await client.close();
+      const start = performance.now();
+      const next = await store.lock("books").write();
+      const waited = performance.now() - start;
+      await next.release();
+      await store.destroy();
+      await other.close();
+      const { reason } = await guard.lost;
+      return { held: guard.held, aborted: guard.signal.aborted, reason, waiting: await waiting, soon: waited < 2000 };
+    },
+    [here.nats.ws, bucket()] as const,
+  );
+  assert.deepEqual(seen, { held: false, aborted: true, reason: "closed", waiting: "closed", soon: true });
+});
+
 test("whoever lost a lock is told", async () => {
   const page = await here.open();
   const seen = await page.evaluate(
