@@ -1,0 +1,189 @@
+//! Who gets in.
+
+use std::{
+    error::Error,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use harness::NatsServer;
+use shizuku::{ConnectError, ConnectOptions, ConnectionState, Credentials};
+
+use crate::{PATIENCE, assert_refused, jwt, tempdir, works};
+
+#[tokio::test]
+async fn users_tokens_and_nkeys_get_in_and_wrong_ones_do_not() {
+    let pair = nkeys::KeyPair::new_user();
+    let seed = pair.seed().unwrap();
+    let stranger = nkeys::KeyPair::new_user().seed().unwrap();
+    let by_nkey = format!(
+        "authorization {{ users: [ {{ nkey: {} }} ] }}",
+        pair.public_key()
+    );
+    let server = |builder: harness::Builder| async { builder.start().await.unwrap() };
+    let new = ConnectOptions::new;
+    let nkey = |seed| Credentials::NKey { seed };
+    for (server, right, wrong) in [
+        (
+            server(NatsServer::builder().auth("ann", "pass")).await,
+            new().user_and_password("ann", "pass"),
+            new().user_and_password("ann", "secret"),
+        ),
+        (
+            server(NatsServer::builder().token("t0k3n")).await,
+            new().token("t0k3n"),
+            new().token("secret"),
+        ),
+        (
+            server(NatsServer::builder().config(by_nkey)).await,
+            new().credentials(nkey(seed)),
+            new().credentials(nkey(stranger)),
+        ),
+    ] {
+        works(&right.connect(server.url()).await.unwrap()).await;
+        for refused in [wrong, new()] {
+            assert_refused!(
+                refused.connect(server.url()).await,
+                error @ ConnectError::Authentication { .. }
+                    if !format!("{error:?}").contains("secret")
+            );
+        }
+    }
+    let broken = new().credentials(nkey("not a seed".into()));
+    let server = server(NatsServer::builder().token("x")).await;
+    assert_refused!(
+        broken.connect(server.url()).await,
+        ConnectError::Authentication { .. }
+    );
+}
+
+#[tokio::test]
+async fn credentials_are_asked_for_at_every_connect() {
+    let server = NatsServer::builder().token("t").start().await.unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let client = ConnectOptions::new()
+        .credentials_from(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            async { Ok(Credentials::Token("t".into())) }
+        })
+        .connect(server.url())
+        .await
+        .unwrap();
+    let before = asked.load(Ordering::Relaxed);
+    let mut connection = client.connection();
+    let epoch = connection.borrow_and_update().epoch;
+    server.stop().await.unwrap();
+    server.restart().await.unwrap();
+    let again =
+        connection.wait_for(|now| now.epoch > epoch && now.state == ConnectionState::Connected);
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("it should reconnect")
+        .unwrap();
+    assert!(asked.load(Ordering::Relaxed) > before);
+}
+
+/// Credentials may come from a service that is away itself, for as long as the server is.
+#[tokio::test]
+async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
+    let server = NatsServer::builder().token("t").start().await.unwrap();
+    let mut urls = vec![server.url()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let failing = Arc::new(AtomicUsize::new(0));
+        let left = failing.clone();
+        let client = ConnectOptions::new()
+            .credentials_from(move || {
+                let fails = left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        left.checked_sub(1)
+                    })
+                    .is_ok();
+                async move {
+                    match fails {
+                        true => Err("the vault is sealed".into()),
+                        false => Ok(Credentials::Token("t".into())),
+                    }
+                }
+            })
+            .connect(&url)
+            .await
+            .unwrap();
+        let mut connection = client.connection();
+        let epoch = connection.borrow_and_update().epoch;
+        failing.store(4, Ordering::Relaxed);
+        server.kill().unwrap();
+        server.restart().await.unwrap();
+        // All that async-nats tells.
+        let why = match url.starts_with("nats:") {
+            true => "failed signing nonce",
+            false => "the vault is sealed",
+        };
+        let told = connection.wait_for(|now| {
+            let reason = now.reason.as_deref().unwrap_or_default();
+            now.state == ConnectionState::Disconnected && reason.contains(why)
+        });
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        drop(told.expect("it should be told why").unwrap());
+        let again =
+            connection.wait_for(|now| now.epoch > epoch && now.state == ConnectionState::Connected);
+        tokio::time::timeout(PATIENCE, again)
+            .await
+            .expect("it should reconnect")
+            .unwrap_or_else(|_| panic!("{url} gave up"));
+        assert_eq!(failing.load(Ordering::Relaxed), 0);
+        works(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
+    let user = jwt::User::new();
+    let stranger = nkeys::KeyPair::new_user().seed().unwrap();
+    let server = NatsServer::builder().config(&user.config);
+    let server = server.start().await.unwrap();
+    let folder = tempdir("creds");
+    let file = folder.join("user.creds");
+    fs::write(&file, user.creds()).unwrap();
+    let options = ConnectOptions::new;
+    let with_seed = |seed| Credentials::Jwt {
+        jwt: user.jwt.clone(),
+        seed: Some(seed),
+    };
+    let url = server.url();
+    let mut urls = vec![url.clone()];
+    if cfg!(all(feature = "web", feature = "nkeys")) {
+        urls.push(format!("web+{url}"));
+    }
+    for url in urls {
+        let missing = options().credentials_file(folder.join("missing.creds"));
+        let error = missing.connect(&url).await.unwrap_err();
+        let says = format!("{}: {error}", error.source().unwrap());
+        assert!(says.contains("missing.creds"), "{says}");
+        for right in [
+            options().credentials(with_seed(user.seed.clone())),
+            options().credentials(Credentials::Creds(user.creds())),
+            options().credentials_file(&file),
+        ] {
+            works(&right.connect(&url).await.unwrap()).await;
+        }
+        for wrong in [
+            options(),
+            options().credentials(with_seed(stranger.clone())),
+            options().credentials(Credentials::Creds("nothing".into())),
+            options().credentials_file(folder.join("none.creds")),
+        ] {
+            assert_refused!(
+                wrong.connect(&url).await,
+                ConnectError::Authentication { .. }
+            );
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}

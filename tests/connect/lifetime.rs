@@ -1,0 +1,169 @@
+//! How a connection is taken over, and how it ends.
+
+use std::time::Duration;
+
+use harness::{LATEST, NatsServer};
+use shizuku::{
+    Client, ConnectError, ConnectOptions, ConnectionState,
+    kv::{
+        BoxError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
+        rw_lock::DistroRwLock,
+    },
+};
+
+use crate::{PATIENCE, assert_refused, works};
+
+#[tokio::test]
+async fn a_connection_of_async_nats_can_be_adopted() {
+    let server = NatsServer::start_default().await.unwrap();
+    let nats = async_nats::connect(server.url()).await.unwrap();
+    let context = async_nats::jetstream::new(nats.clone());
+    works(&Client::try_from(context.clone()).unwrap()).await;
+    let client = Client::try_from(nats).unwrap();
+    let store = works(&client).await;
+    let theirs = context.get_key_value("connect").await.unwrap();
+    let endless = ConnectOptions::new().request_timeout(Duration::MAX);
+    assert_refused!(
+        endless.adopt(context.client()),
+        ConnectError::InvalidOption(_)
+    );
+    let same = ConnectOptions::new().adopt(context.client()).unwrap();
+    let same = same.open_bucket(&theirs.name).await.unwrap();
+    assert_eq!(same.get("key").await.unwrap().unwrap(), "value");
+
+    let watch = store.watch("key").await.unwrap();
+    let mut connection = client.connection();
+    let epoch = connection.borrow_and_update().epoch;
+    server.kill().unwrap();
+    server.restart().await.unwrap();
+    let again =
+        connection.wait_for(|now| now.epoch > epoch && now.state == ConnectionState::Connected);
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("the reconnect should be noticed")
+        .unwrap();
+    store.put("key", "after").await.unwrap();
+    let seen = async {
+        while let Some(entry) = watch.next().await {
+            if entry.unwrap().value.as_deref() == Some(b"after") {
+                return;
+            }
+        }
+        panic!("the watch ended");
+    };
+    tokio::time::timeout(PATIENCE, seen).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_lets_through_what_is_under_way_and_nothing_after() {
+    let server = NatsServer::builder().version(LATEST).start().await.unwrap();
+    let client = shizuku::connect(server.url()).await.unwrap();
+    let store = works(&client).await;
+    let watch = store.watch_all().await.unwrap();
+
+    let writes: Vec<_> = (0..200)
+        .map(|i| {
+            let store = store.clone();
+            tokio::spawn(async move { store.put(format!("under-way.{i}"), "x").await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    drop(watch);
+    client.close().await.unwrap();
+    let mut written = 0;
+    for write in writes {
+        match write.await.unwrap() {
+            Ok(_) => written += 1,
+            Err(KvWriteError::Service(ServiceError::Closed)) => {}
+            Err(error) => panic!("neither written nor refused: {error:?}"),
+        }
+    }
+    assert_refused!(
+        store.put("late", "x").await,
+        KvWriteError::Service(ServiceError::Closed)
+    );
+    client.close().await.unwrap();
+
+    let again = shizuku::connect(server.url()).await.unwrap();
+    let there = again.open_bucket("connect").await.unwrap();
+    assert_eq!(
+        there.get_many("under-way.*").await.unwrap().len(),
+        written,
+        "what was acknowledged is there, and nothing else"
+    );
+}
+
+/// A connection is there for as long as somebody uses it, and no longer.
+#[tokio::test]
+async fn the_last_handle_closes_the_connection() {
+    let server = NatsServer::start_default().await.unwrap();
+    let connections = async || {
+        let status = server.monitor("/varz").await.unwrap();
+        status["connections"].as_u64().unwrap()
+    };
+    let mut urls = vec![server.url()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let client = shizuku::connect(&url).await.unwrap();
+        let store = works(&client).await;
+        let watch = store.watch_all().await.unwrap();
+        let live = String::live(&store, "key").await.unwrap();
+        let lock = DistroRwLock::new(&store, "job").unwrap();
+        let guard = lock.write().await.unwrap();
+        drop((client, store, lock, guard));
+        // A watch still needs it.
+        while watch.next().await.unwrap().unwrap().key != "key" {}
+        assert_eq!(connections().await, 1, "{url}");
+        drop((watch, live));
+        let closed = async {
+            while connections().await > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let closed = tokio::time::timeout(Duration::from_secs(10), closed).await;
+        closed.unwrap_or_else(|_| panic!("{url} is still connected"));
+    }
+}
+
+/// Calls from a thread that has no runtime are refused, and panic no more than anything else.
+#[tokio::test]
+async fn without_a_runtime_calls_are_refused() {
+    let server = NatsServer::start_default().await.unwrap();
+    let mut urls = vec![server.url(), "memory:".to_owned()];
+    if cfg!(feature = "web") {
+        urls.push(format!("web+{}", server.url()));
+    }
+    for url in urls {
+        let client = shizuku::connect(&url).await.unwrap();
+        let store = works(&client).await;
+        let is_memory = url == "memory:";
+        let calls = async move {
+            let refused = |error: BoxError| {
+                let error = error.to_string();
+                assert!(error.contains("from within a tokio runtime"), "{error}");
+            };
+            if !is_memory {
+                refused(store.put("a", "1").await.unwrap_err().into());
+                refused(store.get("a").await.unwrap_err().into());
+                refused(store.status().await.unwrap_err().into());
+                refused(store.keys().await.map(drop).unwrap_err().into());
+                refused(store.watch("a").await.unwrap_err().into());
+                refused(client.create_bucket("other").await.unwrap_err().into());
+            }
+            refused(String::live(&store, "a").await.unwrap_err().into());
+            for options in [
+                LockOptions::new(),
+                LockOptions::new().timeout(Duration::from_secs(1)),
+            ] {
+                let lock = DistroRwLock::with_options(&store, "job", options).unwrap();
+                refused(lock.write().await.unwrap_err().into());
+            }
+        };
+        let elsewhere = std::thread::spawn(|| futures::executor::block_on(calls));
+        tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
+            .await
+            .unwrap();
+    }
+}
