@@ -12,7 +12,7 @@ use std::{
 use harness::NatsServer;
 use shizuku::{ConnectError, ConnectOptions, ConnectionState, Credentials};
 
-use crate::{PATIENCE, assert_refused, jwt, tempdir, works};
+use crate::{PATIENCE, assert_refused, jwt, tempdir, ways, works};
 
 #[tokio::test]
 async fn users_tokens_and_nkeys_get_in_and_wrong_ones_do_not() {
@@ -91,11 +91,7 @@ async fn credentials_are_asked_for_at_every_connect() {
 #[tokio::test]
 async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
     let server = NatsServer::builder().token("t").start().await.unwrap();
-    let mut urls = vec![server.url()];
-    if cfg!(feature = "web") {
-        urls.push(format!("web+{}", server.url()));
-    }
-    for url in urls {
+    for url in ways(&server.url()) {
         let failing = Arc::new(AtomicUsize::new(0));
         let left = failing.clone();
         let client = ConnectOptions::new()

@@ -11,7 +11,7 @@ use shizuku::{
     },
 };
 
-use crate::{PATIENCE, assert_refused, works};
+use crate::{PATIENCE, assert_refused, ways, works};
 
 #[tokio::test]
 async fn a_connection_of_async_nats_can_be_adopted() {
@@ -101,11 +101,7 @@ async fn the_last_handle_closes_the_connection() {
         let status = server.monitor("/varz").await.unwrap();
         status["connections"].as_u64().unwrap()
     };
-    let mut urls = vec![server.url()];
-    if cfg!(feature = "web") {
-        urls.push(format!("web+{}", server.url()));
-    }
-    for url in urls {
+    for url in ways(&server.url()) {
         let client = shizuku::connect(&url).await.unwrap();
         let store = works(&client).await;
         let watch = store.watch_all().await.unwrap();
@@ -131,10 +127,8 @@ async fn the_last_handle_closes_the_connection() {
 #[tokio::test]
 async fn without_a_runtime_calls_are_refused() {
     let server = NatsServer::start_default().await.unwrap();
-    let mut urls = vec![server.url(), "memory:".to_owned()];
-    if cfg!(feature = "web") {
-        urls.push(format!("web+{}", server.url()));
-    }
+    let mut urls = ways(&server.url());
+    urls.push("memory:".to_owned());
     for url in urls {
         let client = shizuku::connect(&url).await.unwrap();
         let store = works(&client).await;

@@ -26,6 +26,12 @@ async fn works(client: &Client) -> Store {
     store
 }
 
+/// All the ways to a server that this build has.
+fn ways(url: &str) -> Vec<String> {
+    let web = cfg!(feature = "web").then(|| format!("web+{url}"));
+    [url.to_owned()].into_iter().chain(web).collect()
+}
+
 /// An address at which nothing listens: a server was there, and its ports stay reserved.
 async fn down() -> NatsServer {
     let server = NatsServer::start_default().await.unwrap();
@@ -74,11 +80,7 @@ async fn bad_options_fail_before_anything_is_sent() {
 async fn a_timeout_may_be_a_year_long() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
     let server = NatsServer::start_default().await.unwrap();
-    let mut urls = vec![server.url()];
-    if cfg!(feature = "web") {
-        urls.push(format!("web+{}", server.url()));
-    }
-    for url in urls {
+    for url in ways(&server.url()) {
         let options = ConnectOptions::new();
         let patient = options.connect_timeout(year).request_timeout(year);
         let client = patient.connect(url).await.unwrap();

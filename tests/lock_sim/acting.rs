@@ -7,6 +7,7 @@ use shizuku::kv::lock::{
 
 use crate::{
     check::{Hold, Verdict},
+    request,
     stream::{MS, SECOND, Time},
     world::{Asked, Kind, Message, Ticket, What, World},
 };
@@ -35,11 +36,8 @@ impl World {
             now,
             claim,
             Request {
-                mode,
-                lease: self.lease,
-                label: None,
-                data: None,
                 try_only,
+                ..request(mode, self.lease)
             },
         );
         if self.strikes(self.faults.cancel) {

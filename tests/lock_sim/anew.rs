@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use shizuku::kv::lock::{
     entry::{EntryId, LockEntry, Mode, Record},
-    machine::{Action, ClaimId, Event, Machine, Mutant, Outcome, Request},
+    machine::{Action, ClaimId, Event, Machine, Mutant, Outcome},
 };
+
+use crate::request;
 
 const NOW: Duration = Duration::from_millis(1);
 
@@ -25,14 +27,7 @@ pub fn enter(
     claim: u64,
     revision: u64,
 ) -> (EntryId, LockEntry, u64) {
-    let request = Request {
-        mode: Mode::Write,
-        lease: 15,
-        label: None,
-        data: None,
-        try_only: false,
-    };
-    machine.acquire(now, ClaimId(claim), request);
+    machine.acquire(now, ClaimId(claim), request(Mode::Write, 15));
     let Some(Action::Write { id, entry, .. }) = machine.next_action() else {
         panic!("nothing is written");
     };

@@ -5,22 +5,17 @@ use std::time::Duration;
 
 use shizuku::kv::lock::{
     entry::Mode,
-    machine::{Action, ClaimId, Event, GivenUp, Machine, Mutant, Outcome, Request},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Mutant, Outcome},
 };
+
+use crate::request;
 
 #[test]
 fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
     for lease in [5, 15, 60] {
         let mut machine = Machine::new("s", Mutant::None);
         let mut now = Duration::from_millis(1);
-        let request = Request {
-            mode: Mode::Write,
-            lease,
-            label: None,
-            data: None,
-            try_only: false,
-        };
-        machine.acquire(now, ClaimId(1), request);
+        machine.acquire(now, ClaimId(1), request(Mode::Write, lease));
         let (mut writes, mut why) = (0, None);
         while why.is_none() {
             while let Some(action) = machine.next_action() {
@@ -57,14 +52,7 @@ fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
         let long = Duration::from_secs(60);
         let mut machine = Machine::new("s", Mutant::None).unwatched_for(long);
         let now = Duration::from_millis(1);
-        let request = Request {
-            mode: Mode::Read,
-            lease: 15,
-            label: None,
-            data: None,
-            try_only: false,
-        };
-        machine.acquire(now, ClaimId(1), request);
+        machine.acquire(now, ClaimId(1), request(Mode::Read, 15));
         let Some(Action::Write { id, .. }) = machine.next_action() else {
             panic!("nothing is written");
         };

@@ -29,7 +29,10 @@ use std::{
     thread,
 };
 
-use shizuku::kv::lock::machine::Mutant;
+use shizuku::kv::lock::{
+    entry::Mode,
+    machine::{Mutant, Request},
+};
 use world::World;
 
 const SEEDS: u64 = 10_000;
@@ -38,6 +41,17 @@ struct Summary {
     steps: u64,
     grants: u64,
     failure: Option<(u64, String)>,
+}
+
+/// What a claim asks for that waits.
+fn request(mode: Mode, lease: u32) -> Request {
+    Request {
+        mode,
+        lease,
+        label: None,
+        data: None,
+        try_only: false,
+    }
 }
 
 fn number(name: &str) -> Option<u64> {
