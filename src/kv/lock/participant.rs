@@ -197,11 +197,11 @@ impl Participant {
                 LostReason::Released
             }));
         }
-        // At once, because the program may end now.
         if platform::is_running() {
-            self.pump();
+            self.pump(); // at once, because the program may end now
+        } else {
+            self.bell.call_background();
         }
-        self.bell.call_background();
     }
 
     /// Ends all claims, because the client is about to be closed. Answers when they are out of the log.
