@@ -10,7 +10,6 @@ use std::{
 use futures::{future::select, stream::BoxStream};
 use tokio::sync::watch;
 
-pub use crate::status::{ConnectionState, ConnectionStatus};
 use crate::{
     backend::{Backend, Buckets, CreateMode},
     kv::{
@@ -19,6 +18,7 @@ use crate::{
     },
     options::ConnectOptions,
     platform::{self, IN_BROWSER},
+    status::{ConnectionState, ConnectionStatus},
     words::Quoted,
 };
 

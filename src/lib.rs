@@ -110,7 +110,7 @@ platform::native_only! {
 }
 
 pub use bytes::Bytes;
-pub use client::{Client, ConnectError, ConnectionState, ConnectionStatus, connect};
+pub use client::{Client, ConnectError, connect};
 #[cfg(feature = "json")]
 pub use codec::Json;
 pub use codec::{ByteDeserialize, ByteSerialize};
@@ -120,6 +120,7 @@ pub use options::{ConnectOptions, Credentials};
 pub use processor::Processor;
 #[cfg(feature = "derive")]
 pub use shizuku_kv_derive::{JsonByteDes, JsonByteSer};
+pub use status::{ConnectionState, ConnectionStatus};
 
 /// What the derive macros need to name.
 #[cfg(feature = "json")]

@@ -134,9 +134,7 @@ impl Election {
         &self,
         value: impl Into<String>,
     ) -> Result<Leadership, DistroRwLockError> {
-        let mut ask = Ask::new(Mode::Write);
-        ask.data = Some(check(value.into())?);
-        let hold = self.name.acquire(ask).await?;
+        let hold = self.name.acquire(asking(value.into())?).await?;
         Ok(Leadership { hold })
     }
 
@@ -159,9 +157,7 @@ impl Election {
         &self,
         value: impl Into<String>,
     ) -> Result<Option<Leadership>, DistroRwLockError> {
-        let mut ask = Ask::new(Mode::Write);
-        ask.data = Some(check(value.into())?);
-        let hold = self.name.try_acquire(ask).await?;
+        let hold = self.name.try_acquire(asking(value.into())?).await?;
         Ok(hold.map(|hold| Leadership { hold }))
     }
 
@@ -226,6 +222,13 @@ impl Leadership {
     pub async fn resign(self) -> Result<(), DistroRwLockError> {
         self.release().await
     }
+}
+
+/// What a candidate asks for.
+fn asking(value: String) -> Result<Ask, InvalidOption> {
+    let mut ask = Ask::new(Mode::Write);
+    ask.data = Some(check(value)?);
+    Ok(ask)
 }
 
 fn check(value: String) -> Result<Arc<str>, InvalidOption> {

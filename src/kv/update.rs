@@ -25,8 +25,9 @@ impl Store {
     /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
     /// they are; then the answer is `None` too.
     ///
-    /// Only a lost race makes it try again, at most 256 times, after random pauses of up to 64 ms. A time to live and headers of the
-    /// old value are not carried over: [`try_update_with`](Store::try_update_with) can set them.
+    /// Only a lost race makes it try again, at most 256 times, after random pauses of up to 64 ms. A
+    /// time to live and headers of the old value are not carried over:
+    /// [`try_update_with`](Store::try_update_with) can set them.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -11,8 +11,8 @@
 //!
 //! Of the callers the one is woken whom the news is most likely for, as any other would only have to
 //! wake it in turn: one that waits for an answer, as it has something under way; then the writer who
-//! came first, as it stands first in the queue. If that writer never
-//! polls, nobody is worse off: those behind it had to wait for it anyway.
+//! came first, as it stands first in the queue. If that writer never polls, nobody is worse off: those
+//! behind it had to wait for it anyway.
 
 use std::{
     sync::{

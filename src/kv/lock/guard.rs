@@ -9,6 +9,7 @@ use super::{
     hold::Hold,
     holders::{Holder, follow, look},
     options::LockOptions,
+    patience,
     registry::Ask,
 };
 use crate::kv::{Store, key::check_lock};
@@ -75,7 +76,7 @@ impl Name {
             options,
         } = self;
         let observer = store.locks().observe(store.backend(), name)?;
-        look(observer, options.patience()).await
+        look(observer, patience(options.lease_seconds())).await
     }
 
     pub(crate) fn watch_holders(

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchEvent, WatchRequest},
-    client::ConnectionStatus,
     kv::{
         Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, Operation, PutOptions,
         RemoveOptions, ServiceError, key::RESERVED_PREFIX,
     },
+    status::ConnectionStatus,
 };
 
 /// How much is handled before other tasks get their turn.

@@ -8,11 +8,12 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    PATIENCE, TRUST_WINDOW, TRY_PATIENCE, UNWATCHED,
+    TRUST_WINDOW, TRY_PATIENCE, UNWATCHED,
     entry::{EntryId, LockEntry, Mode, Record},
     fold::Fold,
     log::{Anchor, Log},
     own::Own,
+    patience,
     trust::{Sent, Trust},
 };
 use crate::sorted::{SortedMap, SortedSet};

@@ -136,8 +136,10 @@ pub const DEFAULT_LEASE: u32 = 15;
 /// `X`, because the clocks of two machines do not run at the same speed.
 const WRITE_GAP: Duration = Duration::from_millis(1100);
 
-/// How long a service is waited for that does not answer, at least.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a service is waited for that does not answer, by somebody with a lease of so many seconds.
+fn patience(lease: u32) -> Duration {
+    Duration::from_secs(lease.max(10).into())
+}
 
 /// The same for who only tries.
 const TRY_PATIENCE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE, PATIENCE};
+use super::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE};
 use crate::{kv::InvalidOption, words::Lasting};
 
 /// The longest label, in bytes.
@@ -96,11 +96,6 @@ impl LockOptions {
         seconds.map_or(DEFAULT_LEASE, |seconds| {
             u32::try_from(seconds).unwrap_or(MAX_LEASE)
         })
-    }
-
-    /// For how long a service is waited for that does not answer.
-    pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs(self.lease_seconds().into()).max(PATIENCE)
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {

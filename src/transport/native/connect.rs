@@ -12,6 +12,7 @@ use crate::{
     client::{ConnectError, without_secrets},
     kv::{BoxError, ServiceError},
     options::{ConnectOptions, Credentials, CredentialsProvider},
+    platform,
     transport::Transport,
 };
 
@@ -20,7 +21,7 @@ pub(crate) async fn connect(
     url: &str,
     options: &ConnectOptions,
 ) -> Result<Arc<dyn Transport>, ConnectError> {
-    if tokio::runtime::Handle::try_current().is_err() {
+    if !platform::is_running() {
         return Err(ServiceError::NoRuntime.into());
     }
     let servers = url

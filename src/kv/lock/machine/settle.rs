@@ -148,7 +148,7 @@ impl Machine {
     fn patience(&self, state: &Claim) -> Option<Duration> {
         let patience = match state.request.try_only {
             true => TRY_PATIENCE,
-            false => state.request.lease().max(PATIENCE),
+            false => patience(state.request.lease),
         };
         let unsynced = match self.watch {
             Watch::Open {
