@@ -145,6 +145,7 @@ test("a live map has the values of all keys that pass", async () => {
 });
 
 test("a live map of everything leaves locks out", async () => {
+  await store.put("beside", "1");
   const guard = await store.lock("held").write();
   const map = store.liveMap();
   await map.ready;
