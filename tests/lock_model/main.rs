@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, hash::Hash, time::Duration};
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode, Record},
-    machine::{Action, ClaimId, Event, Machine, Mutant, Outcome, Request},
+    machine::{Action, ClaimId, Event, Machine, Mutant, Notice, Outcome, Request},
 };
 use stateright::{Checker, Model, Property};
 
@@ -117,6 +117,32 @@ fn clock(ms: u32) -> Duration {
 impl World {
     fn settle(state: &mut State, who: usize) {
         let now = state.now;
+        while let Some(notice) = state.parts[who].machine.next_notice() {
+            let part = &mut state.parts[who];
+            match notice {
+                Notice::Granted { token, .. } => {
+                    part.granted = Some(token);
+                    let mode = part.machine.mode(CLAIM);
+                    let (alone, shared) = state.tokens;
+                    let floor = match mode {
+                        Some(Mode::Read) => alone,
+                        _ => alone.max(shared),
+                    };
+                    state.bad |= token <= floor;
+                    if mode == Some(Mode::Read) {
+                        state.tokens.1 = shared.max(token);
+                    } else {
+                        state.tokens.0 = token;
+                    }
+                }
+                Notice::Released { .. }
+                | Notice::ReleaseFailed { .. }
+                | Notice::NotHeld { .. }
+                | Notice::Lost { .. }
+                | Notice::GaveUp { .. } => part.over = true,
+                Notice::Extended { .. } | Notice::Changed { .. } => {}
+            }
+        }
         while let Some(action) = state.parts[who].machine.next_action() {
             let part = &mut state.parts[who];
             match action {
@@ -132,27 +158,6 @@ impl World {
                 Action::Probe { id } => part.out.push(Sent::Probe(id)),
                 Action::Purge { id, expect } => part.out.push(Sent::Purge(id, expect)),
                 Action::Read { from } => part.out.push(Sent::Read(from)),
-                Action::Granted { token, .. } => {
-                    part.granted = Some(token);
-                    let mode = part.machine.mode(CLAIM);
-                    let (alone, shared) = state.tokens;
-                    let floor = match mode {
-                        Some(Mode::Read) => alone,
-                        _ => alone.max(shared),
-                    };
-                    state.bad |= token <= floor;
-                    if mode == Some(Mode::Read) {
-                        state.tokens.1 = shared.max(token);
-                    } else {
-                        state.tokens.0 = token;
-                    }
-                }
-                Action::Released { .. }
-                | Action::ReleaseFailed { .. }
-                | Action::NotHeld { .. }
-                | Action::Lost { .. }
-                | Action::GaveUp { .. } => part.over = true,
-                Action::Extended { .. } | Action::Changed { .. } => {}
             }
         }
         let believed = |part: &Part| {
@@ -248,7 +253,7 @@ impl Model for World {
             tokens: (0, 0),
         };
         for (number, mode) in self.modes.iter().enumerate() {
-            let mut machine = Machine::new(&format!("{number}"), self.mutant);
+            let mut machine = Machine::new(&format!("{number}")).mutant(self.mutant);
             if self.watched {
                 machine = machine.unwatched_for(Duration::ZERO);
             }

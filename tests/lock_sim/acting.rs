@@ -2,7 +2,7 @@
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode},
-    machine::{Action, ClaimId, Event, GivenUp, Machine, Outcome, Request},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome, Request},
 };
 
 use crate::{
@@ -58,7 +58,7 @@ impl World {
         self.at(self.now + pause, who, What::Start);
     }
 
-    /// Does what the machine asks for.
+    /// Hears what the machine tells, and does what it asks for.
     pub fn act(&mut self, who: usize) -> Verdict {
         let mut actions = Vec::new();
         while let Some(action) = self.participants[who].machine.next_action() {
@@ -67,35 +67,12 @@ impl World {
             }
             actions.push(action);
         }
-        for action in actions {
+        while let Some(notice) = self.participants[who].machine.next_notice() {
             if self.trace {
-                println!("{:>10} p{who} {action:?}", self.now);
+                println!("{:>10} p{who} {notice:?}", self.now);
             }
-            match action {
-                Action::Watch => {
-                    let participant = &mut self.participants[who];
-                    participant.link += 1;
-                    participant.feed = None;
-                    participant.known.clear();
-                    participant.seen = 0;
-                    let link = participant.link;
-                    let at = self.now + self.delay();
-                    let (from, fresh) = (0, true);
-                    self.at(at, who, What::OpenWatch { link, from, fresh });
-                }
-                Action::Write { id, entry, expect } => {
-                    let number = entry.write;
-                    let request = Message::Write { entry, expect };
-                    self.send(who, id, request, Asked::Write(number));
-                }
-                Action::Probe { id } => self.send(who, id, Message::Probe, Asked::Probe),
-                Action::Purge { id, expect } => {
-                    self.send(who, id, Message::Purge { expect }, Asked::Purge);
-                }
-                Action::Read { from } => {
-                    self.send(who, EntryId::new("*"), Message::Read { from }, Asked::Read);
-                }
-                Action::Granted { claim, token, .. } => {
+            match notice {
+                Notice::Granted { claim, token, .. } => {
                     self.grants += 1;
                     let mode = self.participants[who].machine.mode(claim);
                     let free = self.stream.free_since(mode.unwrap_or(Mode::Write), token);
@@ -125,17 +102,47 @@ impl World {
                     }
                     self.at(release, who, What::Release(claim));
                 }
-                Action::Released { claim }
-                | Action::ReleaseFailed { claim }
-                | Action::NotHeld { claim }
-                | Action::Lost { claim, .. } => self.finished(who, claim, true),
-                Action::GaveUp { claim, why } => {
+                Notice::Released { claim }
+                | Notice::ReleaseFailed { claim }
+                | Notice::NotHeld { claim }
+                | Notice::Lost { claim, .. } => self.finished(who, claim, true),
+                Notice::GaveUp { claim, why } => {
                     if why == GivenUp::Unreachable && self.now > self.faults.until + 60 * SECOND {
                         return Err(format!("liveness: p{who} gave up in a calm world"));
                     }
                     self.finished(who, claim, why == GivenUp::WouldBlock);
                 }
-                Action::Extended { .. } | Action::Changed { .. } => {}
+                Notice::Extended { .. } | Notice::Changed { .. } => {}
+            }
+        }
+        for action in actions {
+            if self.trace {
+                println!("{:>10} p{who} {action:?}", self.now);
+            }
+            match action {
+                Action::Watch => {
+                    let participant = &mut self.participants[who];
+                    participant.link += 1;
+                    participant.feed = None;
+                    participant.known.clear();
+                    participant.seen = 0;
+                    let link = participant.link;
+                    let at = self.now + self.delay();
+                    let (from, fresh) = (0, true);
+                    self.at(at, who, What::OpenWatch { link, from, fresh });
+                }
+                Action::Write { id, entry, expect } => {
+                    let number = entry.write;
+                    let request = Message::Write { entry, expect };
+                    self.send(who, id, request, Asked::Write(number));
+                }
+                Action::Probe { id } => self.send(who, id, Message::Probe, Asked::Probe),
+                Action::Purge { id, expect } => {
+                    self.send(who, id, Message::Purge { expect }, Asked::Purge);
+                }
+                Action::Read { from } => {
+                    self.send(who, EntryId::new("*"), Message::Read { from }, Asked::Read);
+                }
             }
         }
         let participant = &self.participants[who];
@@ -156,7 +163,9 @@ impl World {
         self.sessions += 1;
         let session = format!("p{who}s{}", self.sessions);
         let participant = &mut self.participants[who];
-        participant.machine = Machine::new(&session, self.mutant).unwatched_for(self.unwatched);
+        participant.machine = Machine::new(&session)
+            .mutant(self.mutant)
+            .unwatched_for(self.unwatched);
         participant.link += 1;
         participant.feed = None;
         participant.open.clear();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shizuku::kv::lock::{
     entry::{EntryId, LockEntry, Mode, Record},
-    machine::{Action, ClaimId, Event, Machine, Mutant, Outcome},
+    machine::{Action, ClaimId, Event, Machine, Notice, Outcome},
 };
 
 use crate::request;
@@ -39,13 +39,13 @@ pub fn enter(
 }
 
 pub fn is_granted(machine: &mut Machine) -> bool {
-    matches!(machine.next_action(), Some(Action::Granted { .. }))
+    matches!(machine.next_notice(), Some(Notice::Granted { .. }))
 }
 
 /// A machine that has held and released at 100 and 150, and what it left at 150.
 fn used() -> (Machine, EntryId) {
     let long = Duration::from_millis(100);
-    let mut machine = Machine::new("s", Mutant::None).unwatched_for(long);
+    let mut machine = Machine::new("s").unwatched_for(long);
     let (id, entry, from) = enter(&mut machine, NOW, 1, 100);
     assert_eq!(from, 0);
     machine.read(NOW, Some(&[put(&id, 100, &entry)]));
@@ -61,8 +61,8 @@ fn used() -> (Machine, EntryId) {
     ));
     machine.purged(NOW, &id, Outcome::Stored(150));
     assert_eq!(
-        machine.next_action(),
-        Some(Action::Released { claim: ClaimId(1) })
+        machine.next_notice(),
+        Some(Notice::Released { claim: ClaimId(1) })
     );
     (machine, id)
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shizuku::kv::lock::machine::{Action, ClaimId, Machine, Mutant, Outcome};
+use shizuku::kv::lock::{
+    entry::EntryId,
+    machine::{Action, ClaimId, Machine, Notice, Outcome},
+};
 
 use crate::anew::{enter, is_granted, put};
 
@@ -20,18 +23,23 @@ fn written(machine: &mut Machine) -> Option<(u32, String)> {
     }
 }
 
-/// The stored revision, and what is asked for then besides the longer lease.
-fn stored(machine: &mut Machine, now: Duration, number: u32, revision: u64) -> Vec<Action> {
-    let id = machine.fold().iter().next().unwrap().0.clone();
-    machine.written(now, &id, number, Outcome::Stored(revision));
-    std::iter::from_fn(|| machine.next_action())
-        .filter(|action| !matches!(action, Action::Extended { .. }))
+/// What is told when a write is stored, besides the longer lease.
+fn stored(
+    machine: &mut Machine,
+    id: &EntryId,
+    now: Duration,
+    number: u32,
+    revision: u64,
+) -> Vec<Notice> {
+    machine.written(now, id, number, Outcome::Stored(revision));
+    std::iter::from_fn(|| machine.next_notice())
+        .filter(|notice| !matches!(notice, Notice::Extended { .. }))
         .collect()
 }
 
-/// Held, with the first change sent and the second one not.
-fn changed_twice() -> Machine {
-    let mut machine = Machine::new("s", Mutant::None).unwatched_for(at(60_000));
+/// Held by this entry, with the first change sent and the second one not.
+fn changed_twice() -> (Machine, EntryId) {
+    let mut machine = Machine::new("s").unwatched_for(at(60_000));
     let (id, entry, _) = enter(&mut machine, at(1), 1, 1);
     machine.read(at(2), Some(&[put(&id, 1, &entry)]));
     assert!(is_granted(&mut machine));
@@ -39,42 +47,40 @@ fn changed_twice() -> Machine {
     assert_eq!(written(&mut machine), Some((1, "a".into())));
     machine.change(at(2000), HELD, None, Some("b".into()));
     assert_eq!(written(&mut machine), None);
-    machine
+    (machine, id)
 }
 
 #[test]
 fn the_answer_to_the_first_change_does_not_answer_the_second() {
-    let mut machine = changed_twice();
-    assert_eq!(stored(&mut machine, at(2001), 1, 2), []);
+    let (mut machine, id) = changed_twice();
+    assert_eq!(stored(&mut machine, &id, at(2001), 1, 2), []);
     machine.tick(at(3200));
     assert_eq!(written(&mut machine), Some((2, "b".into())));
-    let done = [Action::Changed { claim: HELD }];
-    assert_eq!(stored(&mut machine, at(3201), 2, 3), done);
+    let done = [Notice::Changed { claim: HELD }];
+    assert_eq!(stored(&mut machine, &id, at(3201), 2, 3), done);
 }
 
 #[test]
 fn the_second_change_is_sent_where_the_first_failed() {
-    let mut machine = changed_twice();
-    let id = machine.fold().iter().next().unwrap().0.clone();
+    let (mut machine, id) = changed_twice();
     machine.written(at(2001), &id, 1, Outcome::Failed { fatal: false });
     assert_eq!(written(&mut machine), Some((2, "b".into())));
-    let done = [Action::Changed { claim: HELD }];
-    assert_eq!(stored(&mut machine, at(2002), 2, 2), done);
+    let done = [Notice::Changed { claim: HELD }];
+    assert_eq!(stored(&mut machine, &id, at(2002), 2, 2), done);
 }
 
 /// Both have the same condition, so that one of them is refused.
 #[test]
 fn the_second_change_is_sent_again_where_the_first_was_stored_unnoticed() {
-    let mut machine = changed_twice();
-    let id = machine.fold().iter().next().unwrap().0.clone();
+    let (mut machine, id) = changed_twice();
     machine.written(at(2500), &id, 1, Outcome::Unknown);
     machine.tick(at(7000));
     assert_eq!(written(&mut machine), Some((2, "b".into())));
     machine.written(at(7001), &id, 2, Outcome::Conflict);
     // The watch shows the first at last.
-    assert_eq!(stored(&mut machine, at(7002), 1, 2), []);
+    assert_eq!(stored(&mut machine, &id, at(7002), 1, 2), []);
     machine.tick(at(8200));
     assert_eq!(written(&mut machine), Some((3, "b".into())));
-    let done = [Action::Changed { claim: HELD }];
-    assert_eq!(stored(&mut machine, at(8201), 3, 3), done);
+    let done = [Notice::Changed { claim: HELD }];
+    assert_eq!(stored(&mut machine, &id, at(8201), 3, 3), done);
 }

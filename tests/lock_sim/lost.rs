@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shizuku::kv::lock::{
     entry::Mode,
-    machine::{Action, ClaimId, Event, GivenUp, Machine, Mutant, Outcome},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome},
 };
 
 use crate::request;
@@ -13,7 +13,7 @@ use crate::request;
 #[test]
 fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
     for lease in [5, 15, 60] {
-        let mut machine = Machine::new("s", Mutant::None);
+        let mut machine = Machine::new("s");
         let mut now = Duration::from_millis(1);
         machine.acquire(now, ClaimId(1), request(Mode::Write, lease));
         let (mut writes, mut why) = (0, None);
@@ -28,11 +28,11 @@ fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
                     Action::Probe { id } => machine.probed(now, &id, Outcome::Unknown),
                     Action::Purge { id, .. } => machine.purged(now, &id, Outcome::Unknown),
                     Action::Read { .. } => machine.read(now, Some(&[])),
-                    Action::GaveUp { why: given, .. } => why = Some(given),
-                    _ => {}
                 }
             }
-            if why.is_none() {
+            if let Some(Notice::GaveUp { why: given, .. }) = machine.next_notice() {
+                why = Some(given);
+            } else {
                 now = machine.wake_at().expect("something is due");
                 machine.tick(now);
             }
@@ -50,7 +50,7 @@ fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
 fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
     for purge_first in [true, false] {
         let long = Duration::from_secs(60);
-        let mut machine = Machine::new("s", Mutant::None).unwatched_for(long);
+        let mut machine = Machine::new("s").unwatched_for(long);
         let now = Duration::from_millis(1);
         machine.acquire(now, ClaimId(1), request(Mode::Read, 15));
         let Some(Action::Write { id, .. }) = machine.next_action() else {

@@ -177,7 +177,9 @@ impl World {
         let unwatched = Duration::from_millis(if rng.chance(300) { 0 } else { 100 });
         let participants = (0..count)
             .map(|number| Participant {
-                machine: Machine::new(&format!("p{number}"), mutant).unwatched_for(unwatched),
+                machine: Machine::new(&format!("p{number}"))
+                    .mutant(mutant)
+                    .unwatched_for(unwatched),
                 alive: true,
                 stalled_until: 0,
                 rate: if faults.drift {

@@ -30,7 +30,7 @@ pub(crate) fn hack() -> Result {
                 "--lib",
                 "--feature-powerset",
                 "--exclude-features",
-                "default,fuzzing",
+                "default,fuzzing,simulation",
             ])
             .arg("--target-dir")
             // Other flags would make everybody else's build start anew.

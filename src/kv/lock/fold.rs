@@ -7,28 +7,28 @@ use crate::sorted::{SortedMap, SortedSet};
 
 /// An entry that is alive, as far as the watch has told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Standing {
+pub(super) struct Standing {
     /// What it asks for; `None` where it cannot be read, and stands for a writer.
-    pub mode: Option<Mode>,
+    pub(super) mode: Option<Mode>,
     /// Its place in the queue. 0 where it cannot be read.
-    pub ticket: u64,
+    pub(super) ticket: u64,
     /// The revision it was last seen at.
-    pub revision: u64,
+    pub(super) revision: u64,
     /// How long it lives without being written again.
-    pub lease: Duration,
+    pub(super) lease: Duration,
     /// When its first write was stored (server's clock, ms since 1970), where that is known.
-    pub since: Option<u64>,
+    pub(super) since: Option<u64>,
     /// For people.
-    pub label: Option<Arc<str>>,
+    pub(super) label: Option<Arc<str>>,
     /// For programs.
-    pub data: Option<Arc<str>>,
+    pub(super) data: Option<Arc<str>>,
     /// When the watch last said anything of it (local clock).
-    pub heard: Duration,
+    pub(super) heard: Duration,
     /// Whether the present watch has shown it. If not, it is still believed to be alive, until a
     /// trusted echo proves that the watch would have shown it.
-    pub confirmed: bool,
+    pub(super) confirmed: bool,
     /// Whether this participant has given it up. It is on its way out, and stands before nobody.
-    pub left: bool,
+    pub(super) left: bool,
 }
 
 impl Standing {
@@ -42,14 +42,14 @@ const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
 
 /// The live entries of one lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Fold {
+pub(super) struct Fold {
     live: SortedMap<EntryId, Standing>,
 }
 
 impl Fold {
     /// A write. `stored` is when, by the server's clock, in ms since 1970; an acknowledgement does
     /// not say it. Probes change nothing.
-    pub fn put(
+    pub(super) fn put(
         &mut self,
         id: &EntryId,
         revision: u64,
@@ -99,7 +99,7 @@ impl Fold {
     }
 
     /// A delete, purge or expiry. Answers whether the entry was alive.
-    pub fn gone(&mut self, id: &EntryId, revision: u64) -> bool {
+    pub(super) fn gone(&mut self, id: &EntryId, revision: u64) -> bool {
         match self.live.get(id) {
             Some(live) if live.revision < revision => self.live.remove(id).is_some(),
             _ => false,
@@ -107,14 +107,14 @@ impl Fold {
     }
 
     /// An own entry is given up.
-    pub fn leave(&mut self, id: &EntryId) {
+    pub(super) fn leave(&mut self, id: &EntryId) {
         if let Some(live) = self.live.get_mut(id) {
             live.left = true;
         }
     }
 
     /// The present watch does not show this entry (`None`: any entry), which proves nothing yet.
-    pub fn doubt(&mut self, id: Option<&EntryId>) {
+    pub(super) fn doubt(&mut self, id: Option<&EntryId>) {
         match id {
             Some(id) => {
                 if let Some(live) = self.live.get_mut(id) {
@@ -129,13 +129,13 @@ impl Fold {
     }
 
     /// A trusted echo has come: what the watch has not shown until now is gone.
-    pub fn drop_doubted(&mut self) -> Vec<EntryId> {
+    pub(super) fn drop_doubted(&mut self) -> Vec<EntryId> {
         self.drop_where(|_, live| !live.confirmed)
     }
 
     /// A snapshot of the log up to this revision does not show what is older: it is gone. Answers
     /// what was.
-    pub fn drop_unseen(&mut self, through: u64, seen: &SortedSet<EntryId>) -> Vec<EntryId> {
+    pub(super) fn drop_unseen(&mut self, through: u64, seen: &SortedSet<EntryId>) -> Vec<EntryId> {
         self.drop_where(|id, live| live.revision <= through && !seen.contains(id))
     }
 
@@ -152,33 +152,33 @@ impl Fold {
     }
 
     /// The live entry of this id.
-    pub fn get(&self, id: &EntryId) -> Option<&Standing> {
+    pub(super) fn get(&self, id: &EntryId) -> Option<&Standing> {
         self.live.get(id)
     }
 
     /// Whether the present watch has shown all of them.
-    pub fn is_confirmed(&self) -> bool {
+    pub(super) fn is_confirmed(&self) -> bool {
         self.live.values().all(|live| live.confirmed)
     }
 
     /// All live entries, in no certain order, with those that are given up.
-    pub fn iter(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter()
     }
 
     /// All live entries that count, in no certain order.
-    pub fn standing(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
+    pub(super) fn standing(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter().filter(|(_, live)| !live.left)
     }
 
     /// Whether there is a live entry that is not a reader's.
-    pub fn has_writer(&self) -> bool {
+    pub(super) fn has_writer(&self) -> bool {
         self.standing().any(|(_, live)| !live.is_reader())
     }
 
     /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of
     /// them, for the other modes all of them.
-    pub fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
+    pub(super) fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
         let ahead = self.standing().filter(|(_, live)| live.ticket < ticket);
         ahead
             .filter(|(_, live)| mode != Mode::Read || !live.is_reader())
@@ -187,7 +187,7 @@ impl Fold {
     }
 
     /// Whether an entry of this mode holds while these stand before it.
-    pub fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
+    pub(super) fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
         let Mode::Permit(mut permits) = mode else {
             return blockers.is_empty();
         };
@@ -202,7 +202,7 @@ impl Fold {
     }
 
     /// All live entries in the order of their tickets, and whether each holds by that order.
-    pub fn queue(&self) -> Vec<(&EntryId, &Standing, bool)> {
+    pub(super) fn queue(&self) -> Vec<(&EntryId, &Standing, bool)> {
         let queue: SortedMap<_, _> = self
             .standing()
             .map(|(id, live)| ((live.ticket, id), live))

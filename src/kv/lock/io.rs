@@ -212,7 +212,7 @@ impl Turn<'_> {
                 self.participant.set_error(Some(ServiceError::Malformed {
                     operation: "a write of a lock".into(),
                     source: Box::new(other),
-                }));
+                });
                 Outcome::Failed { fatal: true }
             }
         }
@@ -288,8 +288,6 @@ impl Turn<'_> {
                 let purge = async move { Done::Purged(id, backend.remove(&key, options).await) };
                 self.io.requests.push(purge.boxed());
             }
-            // The others are for callers, and do not come here.
-            _ => {}
         }
     }
 

@@ -1,9 +1,10 @@
 //! The state machine of one participant in one lock: all its holds and all its waiting.
 //!
-//! Inputs are methods that take the local monotonic time; what is to be done comes out of
-//! [`Machine::next_action`], and [`Machine::wake_at`] says when [`Machine::tick`] is due. The time
-//! handed in with an event must be read after the event has arrived, and what an action asks for
-//! must be sent after the action was taken.
+//! Inputs are methods that take the local monotonic time. What callers are to be told comes out of
+//! [`Machine::next_notice`], what is to be sent out of [`Machine::next_action`], and
+//! [`Machine::wake_at`] says when [`Machine::tick`] is due. The time handed in with an event must be
+//! read after the event has arrived, and what an action asks for must be sent after the action was
+//! taken.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -18,11 +19,13 @@ use super::{
 };
 use crate::sorted::{SortedMap, SortedSet};
 
-mod io;
+mod messages;
 mod news;
 mod settle;
+mod simulation;
 
-pub use io::{Action, ClaimId, Event, GivenUp, LostWhy, Mutant, Outcome, Request};
+pub use messages::{Action, ClaimId, Event, GivenUp, LostWhy, Notice, Outcome, Request};
+pub use simulation::Mutant;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Watch {
@@ -125,7 +128,8 @@ pub struct Machine {
     watch: Watch,
     failures: u32,
     opened: Duration,
-    /// For how long a claim goes without a watch.
+    /// For how long a claim goes without a watch: a server spends more on a watch than on all else of
+    /// a short hold that nobody contends.
     unwatched: Duration,
     trust: Trust,
     log: Log,
@@ -139,15 +143,16 @@ pub struct Machine {
     probe_retry_at: Duration,
     observed: bool,
     actions: VecDeque<Action>,
+    notices: VecDeque<Notice>,
 }
 
 impl Machine {
     /// A participant. `session` must be unique among all participants there ever were: entries are
     /// called `<session>-<number>`.
-    pub fn new(session: &str, mutant: Mutant) -> Self {
+    pub fn new(session: &str) -> Self {
         Self {
             session: session.into(),
-            mutant,
+            mutant: Mutant::None,
             ids: 0,
             step: 0,
             now: Duration::ZERO,
@@ -167,23 +172,22 @@ impl Machine {
             probe_retry_at: Duration::ZERO,
             observed: false,
             actions: VecDeque::new(),
+            notices: VecDeque::new(),
         }
     }
 
-    /// For how long a claim goes without a watch: a server spends more on a watch than on all else
-    /// of a short hold that nobody contends.
-    #[must_use]
-    pub fn unwatched_for(self, unwatched: Duration) -> Self {
-        Self { unwatched, ..self }
+    /// What a caller is to be told next.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
     }
 
-    /// What is to be done next.
+    /// What is to be sent next.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// Who holds and who waits, as far as the watch has told.
-    pub fn fold(&self) -> &Fold {
+    pub(super) fn fold(&self) -> &Fold {
         &self.fold
     }
 
@@ -209,11 +213,6 @@ impl Machine {
             (Phase::Held, Some(own)) => Some(own.trusted_until(claim.request.lease())),
             _ => None,
         }
-    }
-
-    /// What the claim asks for now.
-    pub fn mode(&self, claim: ClaimId) -> Option<Mode> {
-        Some(self.claims.get(&claim)?.request.mode)
     }
 
     /// Keeps the watch open without claims, or no longer.
@@ -254,7 +253,7 @@ impl Machine {
                 let expect = revision.filter(|_| state.phase == Phase::Held && !self.is_synced());
                 self.leave(now, claim, Report::Caller { expect });
             } else {
-                self.actions.push_back(Action::Released { claim });
+                self.notices.push_back(Notice::Released { claim });
             }
             self.claims.remove(&claim);
         }
@@ -280,7 +279,7 @@ impl Machine {
                 state.request.data = data;
             }
             own.changed = true;
-            if self.mutant == Mutant::ChangeLeaves {
+            if self.mutant.is(Mutant::ChangeLeaves) {
                 let id = own.id.clone();
                 self.given_up(&id);
             }
@@ -306,7 +305,7 @@ impl Machine {
                 self.delivered(revision);
                 self.removed(&id, revision);
             }
-            Event::Vanished { id } if self.mutant == Mutant::VanishedIsGone => {
+            Event::Vanished { id } if self.mutant.is(Mutant::VanishedIsGone) => {
                 self.fold.gone(&id, u64::MAX);
                 self.entry_gone(&id);
             }
@@ -316,7 +315,7 @@ impl Machine {
                     *synced = true;
                     self.failures = 0;
                     self.log.delivered(self.catching_up, self.step);
-                    if self.mutant == Mutant::CreationProves {
+                    if self.mutant.is(Mutant::CreationProves) {
                         self.trust.creation(self.opened, now, self.step);
                     }
                 }
@@ -370,7 +369,7 @@ impl Machine {
         self.begin(now);
         let whole = anchor.is_none();
         let anchored = |messages: &&[Event]| match anchor {
-            Some(Anchor { id, seq, .. }) if self.mutant != Mutant::ShortSnapshot => {
+            Some(Anchor { id, seq, .. }) if !self.mutant.is(Mutant::ShortSnapshot) => {
                 messages.contains(&Event::Gone { id, revision: seq })
             }
             _ => true,
@@ -424,14 +423,14 @@ impl Machine {
             if let Some(leaving) = self.leaving.get_mut(id) {
                 leaving.purging = false;
                 if let Some(claim) = leaving.report.take() {
-                    self.actions.push_back(Action::NotHeld { claim });
+                    self.notices.push_back(Notice::NotHeld { claim });
                 }
             }
         } else if let Some(leaving) = self.leaving.get_mut(id) {
             leaving.purging = false;
             leaving.retry_at = now + TRUST_WINDOW;
             if let Some(claim) = leaving.report.take() {
-                self.actions.push_back(Action::ReleaseFailed { claim });
+                self.notices.push_back(Notice::ReleaseFailed { claim });
             }
             if outcome == (Outcome::Failed { fatal: true }) {
                 self.leaving.remove(id);

@@ -24,24 +24,28 @@
 
 // The core: what an entry says (`entry`), what the log of entries means (`fold`), when a
 // participant may conclude anything from it (`trust` by the clock, `log` message by message), its own
-// entries and leases (`own`), and the state machine of it all (`machine`). Nothing in these sends, waits, reads a clock or draws a
-// random number: events and the time go in, actions come out, so that simulation and model
-// checking drive the code that ships. Around it: `participant`, `io` and `task` run one machine,
+// entries and leases (`own`), and the state machine of it all (`machine`). Nothing in these sends,
+// waits, reads a clock or draws a random number: events and the time go in, actions and notices come
+// out, so that simulation and model checking drive the code that ships. Around it: `participant`, `io` and `task` run one machine,
 // `registry` finds it, `hold` and `guard` are what callers get.
 
 pub mod entry;
-#[doc(hidden)]
-pub mod fold;
+/// For simulation and model checking. No part of the API.
+#[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod machine;
 
 mod bell;
 mod error;
+mod fold;
 mod guard;
 mod hold;
 mod holders;
 mod io;
 mod log;
+#[cfg(not(feature = "simulation"))]
+#[allow(unreachable_pub)]
+mod machine;
 mod options;
 mod own;
 mod participant;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     TRUST_WINDOW, WRITE_GAP,
     entry::{EntryId, LockEntry},
-    machine::{Mutant, Request},
+    machine::Request,
     trust::Sent,
 };
 
@@ -141,14 +141,15 @@ impl Own {
         Some(pending.sent)
     }
 
-    /// A write is known to be stored: by its acknowledgement or by its echo.
+    /// A write is known to be stored: by its acknowledgement or by its echo. Only a mutant `revives`
+    /// what has run out.
     pub(super) fn stored(
         &mut self,
         number: u32,
         revision: u64,
         now: Duration,
         lease: Duration,
-        mutant: Mutant,
+        revives: bool,
     ) -> Stored {
         if self.stored.is_some_and(|known| known >= number) {
             return Stored::Old;
@@ -158,7 +159,7 @@ impl Own {
         };
         let (sent, entry) = (write.sent, write.entry.clone());
         // Of the lease before: what has run out does not come back.
-        if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
+        if self.has_lapsed(now) && !revives {
             return Stored::Late;
         }
         self.ticket.get_or_insert(revision);
@@ -169,7 +170,7 @@ impl Own {
         // What was sent earlier was replaced by this, or can never be stored any more.
         self.pending.retain(|write| write.number > number);
         // Of the new lease: it began when this was sent, which may be long ago.
-        if self.has_lapsed(now) && mutant != Mutant::LateAckRevives {
+        if self.has_lapsed(now) && !revives {
             return Stored::Late;
         }
         Stored::Extended(entry)

@@ -19,7 +19,7 @@ use super::{
     error::{DistroRwLockError, LostReason},
     hold::{Hold, Status},
     io::Io,
-    machine::{Action, ClaimId, GivenUp, Machine, Mutant, Request},
+    machine::{Action, ClaimId, GivenUp, Machine, Notice, Request},
     told::{Teller, Told},
 };
 use crate::{
@@ -105,7 +105,7 @@ impl Participant {
             lock: lock.into(),
             began: Instant::now(),
             core: Mutex::new(Core {
-                machine: Machine::new(session, Mutant::None),
+                machine: Machine::new(session),
                 touched: false,
                 wake_at: None,
                 waiting: SortedMap::new(),
@@ -301,20 +301,16 @@ impl Participant {
         self: &Arc<Self>,
         feed: impl FnOnce(&mut Machine, Duration),
     ) -> Vec<Action> {
-        let mut actions = Vec::new();
         let mut tell = Vec::new();
+        let mut actions = Vec::new();
         let mut core = self.core();
         core.touched = false;
         feed(&mut core.machine, self.now());
+        while let Some(notice) = core.machine.next_notice() {
+            tell.extend(self.tell(&mut core, &notice));
+        }
         while let Some(action) = core.machine.next_action() {
-            match action {
-                Action::Watch
-                | Action::Write { .. }
-                | Action::Probe { .. }
-                | Action::Read { .. }
-                | Action::Purge { .. } => actions.push(action),
-                told => tell.extend(self.tell(&mut core, &told)),
-            }
+            actions.push(action);
         }
         core.wake_at = core.machine.wake_at();
         let mut left = Vec::new();
@@ -332,9 +328,9 @@ impl Participant {
     }
 
     /// What a caller is to be told.
-    fn tell(self: &Arc<Self>, core: &mut Core, action: &Action) -> Option<Tell> {
-        match *action {
-            Action::Granted {
+    fn tell(self: &Arc<Self>, core: &mut Core, notice: &Notice) -> Option<Tell> {
+        match *notice {
+            Notice::Granted {
                 claim,
                 token,
                 until,
@@ -351,20 +347,20 @@ impl Participant {
                     )),
                 }
             }
-            Action::Extended { claim, until } => {
+            Notice::Extended { claim, until } => {
                 let status = core.held.get(&claim)?;
                 status.send_replace(Status::Held { until });
                 None
             }
-            Action::Changed { claim } => {
+            Notice::Changed { claim } => {
                 let changing = core.changing.remove(&claim)?;
                 Some(Tell::Answer(changing, Ok(())))
             }
-            Action::Lost { claim, why } => {
+            Notice::Lost { claim, why } => {
                 let changing = core.changing.remove(&claim);
                 Some(Tell::Lost(core.held.remove(&claim)?, why.into(), changing))
             }
-            Action::GaveUp { claim, why } => {
+            Notice::GaveUp { claim, why } => {
                 let waiting = core.waiting.remove(&claim)?;
                 let answer = match why {
                     GivenUp::WouldBlock => Ok(None),
@@ -374,26 +370,21 @@ impl Participant {
                 };
                 Some(Tell::Grant(waiting, answer))
             }
-            Action::Released { claim } => Some(Tell::Released(
+            Notice::Released { claim } => Some(Tell::Released(
                 core.held.remove(&claim),
                 core.releasing.remove(&claim),
                 Ok(()),
             )),
-            Action::NotHeld { claim } => {
+            Notice::NotHeld { claim } => {
                 let releasing = core.releasing.remove(&claim);
                 let status = core.held.remove(&claim)?;
                 Some(Tell::Lost(status, LostReason::Gone, releasing))
             }
-            Action::ReleaseFailed { claim } => Some(Tell::Released(
+            Notice::ReleaseFailed { claim } => Some(Tell::Released(
                 core.held.remove(&claim),
                 core.releasing.remove(&claim),
                 Err(self.service_error(core.error.as_ref())),
             )),
-            Action::Watch
-            | Action::Write { .. }
-            | Action::Probe { .. }
-            | Action::Read { .. }
-            | Action::Purge { .. } => None,
         }
     }
 

@@ -39,7 +39,7 @@ impl Machine {
         };
         let Some(sent) = sent else { return };
         let decides = self.trust.echo(sent, now, self.step);
-        if self.is_synced() && (decides || self.mutant == Mutant::NoTrustRule) {
+        if self.is_synced() && (decides || self.mutant.is(Mutant::NoTrustRule)) {
             for gone in self.fold.drop_doubted() {
                 self.entry_gone(&gone);
             }
@@ -95,11 +95,12 @@ impl Machine {
 
     /// Decides the claims before whose entries all of the log is known.
     pub(super) fn decide_by_log(&mut self) {
-        let (log, mutant) = (&self.log, self.mutant);
-        decide(&mut self.claims, &self.fold, |own, ticket| match mutant {
-            Mutant::AckDecides => true,
-            Mutant::LatePassing => log.decides_late(ticket),
-            _ => ticket > own.behind && log.decides(ticket, own.first_sent),
+        let any = self.mutant.is(Mutant::AckDecides);
+        let late = self.mutant.is(Mutant::LatePassing);
+        let log = &self.log;
+        decide(&mut self.claims, &self.fold, |own, ticket| {
+            let known = ticket > own.behind && log.decides(ticket, own.first_sent);
+            known || any || (late && log.decides_late(ticket))
         });
     }
 
@@ -146,7 +147,7 @@ impl Machine {
         for (claim, write, revision) in shown {
             self.stored(now, claim, write, revision);
         }
-        let any = self.mutant == Mutant::AnySnapshot;
+        let any = self.mutant.is(Mutant::AnySnapshot);
         decide(&mut self.claims, &self.fold, |own, _| {
             any || seen.contains(&own.id)
         });
@@ -154,12 +155,13 @@ impl Machine {
 
     /// A write of an own entry is known to be stored.
     fn stored(&mut self, now: Duration, claim: ClaimId, number: u32, revision: u64) {
+        let revives = self.mutant.is(Mutant::LateAckRevives);
         let Some(state) = self.claims.get_mut(&claim) else {
             return;
         };
         let Some(own) = &mut state.own else { return };
         let lease = state.request.lease();
-        match own.stored(number, revision, now, lease, self.mutant) {
+        match own.stored(number, revision, now, lease, revives) {
             Stored::Old => {}
             Stored::Late => self.lapse(now, claim),
             Stored::Extended(entry) => {
@@ -167,11 +169,11 @@ impl Machine {
                 let until = own.trusted_until(lease);
                 let changed = own.take_change();
                 if state.phase == Phase::Held {
-                    self.actions.push_back(Action::Extended { claim, until });
+                    self.notices.push_back(Notice::Extended { claim, until });
                 }
                 let id = own.id.clone();
                 if changed {
-                    self.actions.push_back(Action::Changed { claim });
+                    self.notices.push_back(Notice::Changed { claim });
                 }
                 // Known before the watch tells, so that nothing of one's own is overlooked.
                 let entry = Record::Entry(entry);
@@ -256,7 +258,7 @@ impl Machine {
             if state.phase == Phase::Held {
                 self.claims.remove(&claim);
                 let why = LostWhy::Gone;
-                self.actions.push_back(Action::Lost { claim, why });
+                self.notices.push_back(Notice::Lost { claim, why });
             } else {
                 state.phase = Phase::Outside;
             }
@@ -286,7 +288,7 @@ impl Machine {
         if let Some(leaving) = self.leaving.remove(id)
             && let Some(claim) = leaving.report
         {
-            self.actions.push_back(Action::Released { claim });
+            self.notices.push_back(Notice::Released { claim });
         }
     }
 
@@ -339,7 +341,7 @@ impl Machine {
         self.leave(now, claim, Report::Nobody);
         if held {
             self.claims.remove(&claim);
-            self.actions.push_back(Action::Lost { claim, why });
+            self.notices.push_back(Notice::Lost { claim, why });
         }
     }
 
@@ -350,7 +352,7 @@ impl Machine {
     pub(super) fn give_up(&mut self, now: Duration, claim: ClaimId, why: GivenUp) {
         self.leave(now, claim, Report::Nobody);
         self.claims.remove(&claim);
-        self.actions.push_back(Action::GaveUp { claim, why });
+        self.notices.push_back(Notice::GaveUp { claim, why });
     }
 
     pub(super) fn give_up_waiting(&mut self, now: Duration, why: GivenUp) {

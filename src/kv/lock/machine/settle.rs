@@ -65,7 +65,7 @@ impl Machine {
             // lag behind the one that acknowledged the entries of others.
             if self.waiting().next().is_some()
                 && self.is_contended()
-                && self.mutant != Mutant::CreationProves
+                && !self.mutant.is(Mutant::CreationProves)
             {
                 self.send_probe(now);
             }
@@ -122,7 +122,7 @@ impl Machine {
             (phase, Some(own)) => {
                 if now >= own.trusted_until(lease) {
                     let revivable = *phase == Phase::Held
-                        && self.mutant == Mutant::LateAckRevives
+                        && self.mutant.is(Mutant::LateAckRevives)
                         && own.is_pending();
                     if !revivable {
                         if let Some(state) = self.claims.get_mut(&claim)
@@ -206,7 +206,7 @@ impl Machine {
             && let Some(own) = &mut state.own
         {
             let (entry, expect) = own.write(&state.request, sent);
-            let unconditional = self.mutant == Mutant::UnconditionalRefresh;
+            let unconditional = self.mutant.is(Mutant::UnconditionalRefresh);
             self.actions.push_back(Action::Write {
                 id: own.id.clone(),
                 entry,
@@ -233,7 +233,7 @@ impl Machine {
                     state.watch_from = now + self.unwatched;
                     state.stuck_since = None;
                 }
-                self.actions.push_back(Action::Granted {
+                self.notices.push_back(Notice::Granted {
                     claim,
                     token: ticket,
                     until,
@@ -265,7 +265,9 @@ impl Machine {
                 return;
             };
             let (from, anchor) = match self.log.unknown_from(self.now) {
-                Some((_, anchor)) if self.mutant == Mutant::ShortSnapshot => (ticket, Some(anchor)),
+                Some((_, anchor)) if self.mutant.is(Mutant::ShortSnapshot) => {
+                    (ticket, Some(anchor))
+                }
                 Some((from, anchor)) => (from, Some(anchor)),
                 None => (0, None),
             };
@@ -319,7 +321,7 @@ impl Machine {
             true
         });
         for claim in released {
-            self.actions.push_back(Action::Released { claim });
+            self.notices.push_back(Notice::Released { claim });
         }
     }
 

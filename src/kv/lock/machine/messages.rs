@@ -106,7 +106,7 @@ pub enum GivenUp {
     Unreachable,
 }
 
-/// What is to be done.
+/// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Drop the watch if there is one, and open a new one.
@@ -137,6 +137,11 @@ pub enum Action {
         /// The revision it is conditional on.
         expect: Option<u64>,
     },
+}
+
+/// What is to be told to whoever made a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
     /// The claim holds.
     Granted {
         /// Which.
@@ -188,33 +193,4 @@ pub enum Action {
         /// Which.
         claim: ClaimId,
     },
-}
-
-/// Mistakes that simulation must find.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mutant {
-    /// None: what ships.
-    #[default]
-    None,
-    /// Every echo decides.
-    NoTrustRule,
-    /// Refreshes have no condition.
-    UnconditionalRefresh,
-    /// An acknowledgement that comes after the end of the lease revives the hold.
-    LateAckRevives,
-    /// The end of the initial entries of a new watch is taken for a proof, though the copy of the
-    /// stream behind the watch may lag.
-    CreationProves,
-    /// An entry that the watch reports as vanished is taken for gone.
-    VanishedIsGone,
-    /// Every acknowledgement decides, whatever stands in the log before the entry.
-    AckDecides,
-    /// What the watch passed over after an entry was sent is taken for known.
-    LatePassing,
-    /// A hold that is changed in place counts as given up.
-    ChangeLeaves,
-    /// A snapshot that does not show the own entry decides.
-    AnySnapshot,
-    /// A snapshot begins at the own entry, though not all before it is known.
-    ShortSnapshot,
 }

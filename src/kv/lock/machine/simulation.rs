@@ -1,0 +1,63 @@
+//! What simulation sets and sees, and the mistakes that it must find: a build without the feature
+//! `simulation` can make none.
+
+#[cfg(feature = "simulation")]
+use std::time::Duration;
+
+#[cfg(feature = "simulation")]
+use super::{ClaimId, Machine, Mode};
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// None: what ships.
+    #[default]
+    None,
+    /// Every echo decides.
+    NoTrustRule,
+    /// Refreshes have no condition.
+    UnconditionalRefresh,
+    /// An acknowledgement that comes after the end of the lease revives the hold.
+    LateAckRevives,
+    /// The end of the initial entries of a new watch is taken for a proof, though the copy of the
+    /// stream behind the watch may lag.
+    CreationProves,
+    /// An entry that the watch reports as vanished is taken for gone.
+    VanishedIsGone,
+    /// Every acknowledgement decides, whatever stands in the log before the entry.
+    AckDecides,
+    /// What the watch passed over after an entry was sent is taken for known.
+    LatePassing,
+    /// A hold that is changed in place counts as given up.
+    ChangeLeaves,
+    /// A snapshot that does not show the own entry decides.
+    AnySnapshot,
+    /// A snapshot begins at the own entry, though not all before it is known.
+    ShortSnapshot,
+}
+
+impl Mutant {
+    pub(super) fn is(self, mutant: Self) -> bool {
+        cfg!(feature = "simulation") && self == mutant
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl Machine {
+    /// A machine that makes this mistake.
+    #[must_use]
+    pub fn mutant(self, mutant: Mutant) -> Self {
+        Self { mutant, ..self }
+    }
+
+    /// A machine whose claims go without a watch for this long.
+    #[must_use]
+    pub fn unwatched_for(self, unwatched: Duration) -> Self {
+        Self { unwatched, ..self }
+    }
+
+    /// What the claim asks for now.
+    pub fn mode(&self, claim: ClaimId) -> Option<Mode> {
+        Some(self.claims.get(&claim)?.request.mode)
+    }
+}
