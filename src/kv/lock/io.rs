@@ -116,6 +116,9 @@ impl Turn<'_> {
         {
             match event {
                 Some(Ok(event)) => {
+                    if matches!(event, WatchEvent::Current) {
+                        self.participant.clear_error();
+                    }
                     if let Some(event) = self.event(event) {
                         self.drive(|machine, now| machine.event(now, event));
                     }
@@ -137,7 +140,7 @@ impl Turn<'_> {
         tracing::warn!(lock = %self.participant.lock, %error, "the watch of a lock ended");
         self.io.watch = None;
         let fatal = is_fatal(&error);
-        self.participant.set_error(Some(error));
+        self.participant.set_error(error);
         self.drive(|machine, now| machine.event(now, Event::Ended { fatal }));
         self.participant.tell_observers();
     }
@@ -200,16 +203,16 @@ impl Turn<'_> {
         match error {
             KvWriteError::Conflict(_) => Outcome::Conflict,
             KvWriteError::OutcomeUnknown { source, .. } => {
-                self.participant.set_error(Some(source));
+                self.participant.set_error(source);
                 Outcome::Unknown
             }
             KvWriteError::Service(error) => {
                 let fatal = is_fatal(&error);
-                self.participant.set_error(Some(error));
+                self.participant.set_error(error);
                 Outcome::Failed { fatal }
             }
             other => {
-                self.participant.set_error(Some(ServiceError::Malformed {
+                self.participant.set_error(ServiceError::Malformed {
                     operation: "a write of a lock".into(),
                     source: Box::new(other),
                 });

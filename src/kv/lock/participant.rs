@@ -50,7 +50,7 @@ struct Core {
     changing: SortedMap<ClaimId, Teller<Answer>>,
     claims: u64,
     observers: usize,
-    /// What the service said last, for those who give up.
+    /// What the service refused last, since it last did all that was asked; for those who give up.
     error: Option<Arc<ServiceError>>,
     /// The task has ended; nothing works any more.
     stopped: bool,
@@ -335,6 +335,7 @@ impl Participant {
                 token,
                 until,
             } => {
+                core.error = None;
                 let (sender, status) = watch::channel(Status::Held { until });
                 core.held.insert(claim, sender);
                 let hold = Hold::new(self.clone(), claim, token, status);
@@ -401,8 +402,13 @@ impl Participant {
     }
 
     /// Keeps what the service said, for those who will give up.
-    pub(super) fn set_error(&self, error: Option<ServiceError>) {
-        self.core().error = error.map(Arc::new);
+    pub(super) fn set_error(&self, error: ServiceError) {
+        self.core().error = Some(Arc::new(error));
+    }
+
+    /// What it said before is of the past.
+    pub(super) fn clear_error(&self) {
+        self.core().error = None;
     }
 
     /// The watch said something.
