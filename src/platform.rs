@@ -92,6 +92,12 @@ cfg_if::cfg_if! {
             whole + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000))
         }
 
+        /// Lets everybody else have a turn. Only a timer does that here: tasks that are awake come
+        /// before anything that the network brings.
+        pub(crate) async fn give_way() {
+            sleep(Duration::ZERO).await;
+        }
+
         /// Whether there is something that runs tasks and timers.
         pub(crate) fn is_running() -> bool {
             true
@@ -149,6 +155,9 @@ cfg_if::cfg_if! {
         pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
             Box::pin(tokio::time::sleep(duration))
         }
+
+        /// Lets everybody else have a turn.
+        pub(crate) use tokio::task::yield_now as give_way;
 
         /// Whether there is something that runs tasks and timers.
         pub(crate) fn is_running() -> bool {

@@ -20,3 +20,4 @@ mod restless;
 mod seed;
 mod stress;
 mod support;
+mod turns;

@@ -3,12 +3,17 @@
 
 use std::{
     collections::HashMap,
-    fmt, mem,
+    fmt,
+    future::poll_fn,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures::future::{BoxFuture, Either, select};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either, select},
+};
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use tokio::sync::OnceCell;
 
@@ -319,13 +324,25 @@ struct Pending {
 
 impl Pending {
     async fn wait(mut self) -> Granted {
-        let granted = (&mut self.granted).await;
+        let mut waited = false;
+        let granted = poll_fn(|context| {
+            let granted = self.granted.poll_unpin(context);
+            waited |= granted.is_pending();
+            granted
+        });
+        let granted = granted.await;
         // From here on the hold answers for itself.
         let participant = self.participant.take();
-        granted.unwrap_or_else(|| {
+        let granted = granted.unwrap_or_else(|| {
             let lock = participant.map_or_else(String::new, |p| p.lock.to_string());
             Err(service(&lock, ServiceError::NoRuntime))
-        })
+        });
+        // What is known already is answered without waiting for anything. Who then asks again at once
+        // would keep out those, on this thread, who bring the news that it asks for.
+        if !waited && !matches!(granted, Ok(Some(_))) {
+            platform::give_way().await;
+        }
+        granted
     }
 }
 

@@ -1,0 +1,66 @@
+//! Who asks again and again, without a pause and on a runtime of one thread, leaves room for those who
+//! bring the news.
+
+use std::{pin::pin, thread, time::Duration};
+
+use futures::StreamExt;
+use harness::NatsServer;
+use shizuku::kv::rw_lock::DistroRwLock;
+use tokio::time::{Instant, sleep};
+
+use crate::support::{MOMENT, Result, World, everywhere};
+
+everywhere! {
+    tries_let_others_release,
+}
+
+/// Much longer than it takes. A loop that keeps everybody else out could not be ended by a timer.
+const LONG: Duration = Duration::from_secs(20);
+
+async fn tries_let_others_release(world: World) -> Result {
+    let (store, other) = world.stores().await?;
+    let (lock, beside) = (
+        DistroRwLock::new(&store, "r")?,
+        DistroRwLock::new(&other, "r")?,
+    );
+    let held = beside.write().await?;
+    // With a watch a try is answered without asking anybody.
+    let mut seen = pin!(lock.watch_holders()?);
+    while seen.next().await.ok_or("it goes on")??.is_empty() {}
+    let releasing = tokio::spawn(async move {
+        sleep(MOMENT).await;
+        held.release().await
+    });
+    let began = Instant::now();
+    while lock.try_read().await?.is_none() {
+        assert!(began.elapsed() < LONG, "nobody else gets a turn");
+    }
+    releasing.await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn tries_let_a_connection_come_back() -> Result {
+    let server = NatsServer::start_default().await?;
+    let client = shizuku::connect(server.url()).await?;
+    let store = client.create_bucket("locks").await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    lock.write().await?.release().await?;
+    let mut seen = pin!(lock.watch_holders()?);
+    assert_eq!(seen.next().await.ok_or("it goes on")??, []);
+    server.kill()?;
+    // Who tries waits for a service that is away, but not for longer than this.
+    sleep(Duration::from_secs(3)).await;
+    let asked = Instant::now();
+    assert!(lock.try_write().await.is_err() && asked.elapsed() < MOMENT);
+    let restarting = thread::spawn({
+        let server = server.clone();
+        move || server.restart_blocking()
+    });
+    let began = Instant::now();
+    while !matches!(lock.try_write().await, Ok(Some(_))) {
+        assert!(began.elapsed() < LONG, "nobody else gets a turn");
+    }
+    assert!(restarting.join().is_ok_and(|restarted| restarted.is_ok()));
+    Ok(())
+}
