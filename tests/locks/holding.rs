@@ -1,6 +1,9 @@
 //! What holders have, how they lose it, and who sees them.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    pin::pin,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use futures::{FutureExt, StreamExt};
 use shizuku::kv::{
@@ -17,6 +20,7 @@ everywhere! {
     a_change_of_a_hold_that_is_lost_says_how,
     who_still_waits_for_its_loss_learns_that_a_hold_was_released,
     a_hold_is_renewed_for_as_long_as_it_lasts,
+    a_hold_is_kept_where_somebody_watches,
     downgrading_lets_readers_in_and_no_writer_between,
     holders_are_listed_and_followed,
     an_entry_of_another_library_is_listed_whatever_it_says,
@@ -212,5 +216,22 @@ async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Resul
         waited > Duration::from_millis(2500) && waited < Duration::from_secs(5),
         "{waited:?}"
     );
+    Ok(())
+}
+
+/// Who watches a lock keeps it in use while nothing is due. What is due later must not be forgotten.
+async fn a_hold_is_kept_where_somebody_watches(world: World) -> Result {
+    let (store, _) = world.stores().await?;
+    let lease = Duration::from_secs(3);
+    let lock = DistroRwLock::with_options(&store, "r", LockOptions::new().lease(lease))?;
+    let mut seen = pin!(lock.watch_holders()?);
+    assert_eq!(seen.next().await.ok_or("it goes on")??, []);
+    lock.write().await?.release().await?;
+    // Whatever was set for that hold is over.
+    sleep(lease).await;
+    let guard = lock.write().await?;
+    sleep(lease * 2).await;
+    assert!(guard.is_held());
+    guard.release().await?;
     Ok(())
 }

@@ -68,7 +68,12 @@ impl Task {
                 self.idle_since = None;
             }
             let Some(at) = wake else {
-                // A timer that is still set wakes the task once more, for nothing.
+                // A timer that has rung must not pass for one that is still to come, or nobody would wake
+                // this task for what becomes due later.
+                if self.timer.take().is_some() {
+                    self.participant.bell.set_alarm(None);
+                    continue; // something may be due since
+                }
                 return Poll::Pending;
             };
             if self.timer.as_ref().is_none_or(|(set, _)| *set > at) {
