@@ -1,5 +1,5 @@
-//! A TCP connection that can be cut and mended, while the server lives on; and that can lose the
-//! answers to flow control.
+//! A TCP connection that can be cut and mended, while the server lives on, or fall silent; and that can
+//! lose the answers to flow control.
 
 use std::{
     io,
@@ -22,6 +22,8 @@ pub(crate) struct Proxy {
 
 struct Shared {
     open: watch::Sender<bool>,
+    /// How often the connections that there were fell silent.
+    silences: watch::Sender<u32>,
     /// How many more answers to flow control are to be lost, and how many were.
     to_lose: AtomicUsize,
     lost: AtomicUsize,
@@ -35,6 +37,7 @@ impl Proxy {
         let url = format!("nats://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             open: watch::Sender::new(true),
+            silences: watch::Sender::new(0),
             to_lose: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
         });
@@ -42,6 +45,7 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut open = theirs.open.subscribe();
+                let mut silences = theirs.silences.subscribe();
                 if !*open.borrow() {
                     continue;
                 }
@@ -53,10 +57,15 @@ impl Proxy {
                     };
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
-                    tokio::select! {
-                        _ = copy(&mut from_server, &mut to_client) => {}
-                        _ = shared.pass(&mut from_client, &mut to_server) => {}
-                        _ = open.wait_for(|open| !open) => {}
+                    let silent = tokio::select! {
+                        _ = copy(&mut from_server, &mut to_client) => false,
+                        _ = shared.pass(&mut from_client, &mut to_server) => false,
+                        _ = open.wait_for(|open| !open) => false,
+                        _ = silences.changed() => true,
+                    };
+                    if silent {
+                        // Neither end hears of it.
+                        std::future::pending::<()>().await;
                     }
                 });
             }
@@ -67,6 +76,11 @@ impl Proxy {
     /// Ends all connections, and lets no new one in.
     pub(crate) fn cut(&self) {
         self.shared.open.send_replace(false);
+    }
+
+    /// Passes nothing on any more over the connections that there are, and does not end them.
+    pub(crate) fn silence(&self) {
+        self.shared.silences.send_modify(|silences| *silences += 1);
     }
 
     pub(crate) fn mend(&self) {

@@ -320,3 +320,20 @@ async fn live_values_outlive_a_break() {
     written.put("n.changes", "3").await.unwrap();
     assert_eq!(*live.changed().await.unwrap().unwrap(), "3");
 }
+
+/// As where a network forgets a connection, or a machine loses its power.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_falls_silent_is_replaced() {
+    let server = server(LATEST).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let client = shizuku::connect(&proxy.url).await.unwrap();
+    let store = client.create_bucket("b").await.unwrap();
+    store.put("a", "1").await.unwrap();
+    let mut connection = client.connection();
+    let epoch = connection.borrow_and_update().epoch;
+    proxy.silence();
+    let replaced = connection.wait_for(|now| now.epoch > epoch);
+    let replaced = tokio::time::timeout(crate::PATIENCE, replaced).await;
+    replaced.expect("half a minute is enough").unwrap();
+    store.put("a", "2").await.unwrap();
+}

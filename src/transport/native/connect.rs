@@ -1,6 +1,6 @@
 //! Our options in async-nats' words.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{Auth, AuthError, ConnectErrorKind, ServerAddr};
 
@@ -15,6 +15,11 @@ use crate::{
     platform,
     transport::Transport,
 };
+
+/// How long a silent server is left alone before it is asked whether it lives. The third time that there is
+/// no answer the connection is given up: so after half a minute, as over `web`. async-nats would take three,
+/// for which nobody could hold a lock though other servers of the cluster are there.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Connects to one of the servers in a list separated by commas.
 pub(crate) async fn connect(
@@ -46,6 +51,7 @@ pub(crate) async fn connect(
     };
     nats = nats
         .connection_timeout(options.connect_timeout)
+        .ping_interval(PING_INTERVAL)
         .custom_inbox_prefix(&options.inbox_prefix)
         .require_tls(options.tls_required)
         .event_callback(move |event| {
