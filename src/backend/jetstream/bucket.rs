@@ -16,6 +16,9 @@ use crate::kv::{BucketName, Key, ServiceError};
 /// and 30 bytes that the store needs.
 const SMALL: u64 = 200;
 
+/// For how long it is asked why nobody is there.
+const ASKING_WHY: Duration = Duration::from_secs(1);
+
 /// A bucket, as the rest of this module works on it.
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -203,14 +206,20 @@ impl Bucket {
     /// Finds out why nobody listens where this bucket should be.
     pub(super) async fn why_nobody(&self) -> ServiceError {
         let Origin { api, stream } = &self.leader;
-        match StreamInfo::ask(api, stream, &self.name).await {
-            Err(error) => error,
-            // Retryable: that is what an election of the stream's leader looks like.
-            Ok(_) => ServiceError::Refused {
+        // The caller has waited before.
+        let api = Api {
+            timeout: api.timeout.min(ASKING_WHY),
+            ..api.clone()
+        };
+        match StreamInfo::ask(&api, stream, &self.name).await {
+            // Retryable: that is what an election of the stream's leader looks like, and it is the
+            // leader who would have answered this.
+            Ok(_) | Err(ServiceError::Timeout { .. }) => ServiceError::Refused {
                 status: 503,
                 code: 0,
                 description: format!("nobody answers for bucket {} now", self.name),
             },
+            Err(error) => error,
         }
     }
 }
@@ -269,6 +278,14 @@ mod tests {
             unreachable!()
         };
         Bucket::new(api, name, &config, UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_a_leader_is_no_lost_answer() {
+        // A write that nobody took did not happen, whoever else is silent.
+        let why = bucket("$JS.API", None).why_nobody().await;
+        assert!(why.is_retryable());
+        assert!(matches!(why, ServiceError::Refused { status: 503, .. }));
     }
 
     #[test]
