@@ -4,6 +4,7 @@
 
 mod basics;
 mod buckets;
+mod busy;
 mod cluster;
 mod consumers;
 mod log;

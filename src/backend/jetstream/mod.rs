@@ -13,10 +13,12 @@ mod consumer;
 mod entry;
 mod filters;
 mod get_many;
+mod loading;
 mod read;
 mod removal;
 mod start;
 mod stream;
+mod sweep;
 #[cfg(test)]
 mod testing;
 mod tracker;

@@ -86,6 +86,8 @@ pub(super) struct Started {
     pub(super) pending: u64,
     /// The sequence that it starts after, as far as the server says.
     floor: u64,
+    /// The last revision of the bucket before it was made; 0 where that is not known.
+    pub(super) before: u64,
 }
 
 /// What became of making a consumer again.
@@ -125,10 +127,11 @@ impl Plan {
             started
         } else {
             // The handle may be older than the bucket, which may have been made anew since. Asked
-            // at the same time, that costs no time.
-            let (started, now) = join(self.start(progress), self.bucket.state()).await;
-            let started = started?;
-            progress.created = now?.created;
+            // at the same time, and first, that costs no time.
+            let (now, started) = join(self.bucket.state(), self.start(progress)).await;
+            let (mut started, now) = (started?, now?);
+            progress.created = now.created;
+            started.before = now.last;
             started
         };
         if self.request.deliver == Deliver::Updates {
@@ -236,6 +239,7 @@ impl Plan {
             epoch,
             pending: info.num_pending,
             floor: info.floor,
+            before: 0,
         })
     }
 

@@ -73,6 +73,23 @@ impl Tracker {
         true
     }
 
+    /// All keys that were noted in a first load, those without a value too.
+    pub(super) fn all(&self) -> Shown {
+        let mut all = Shown::default();
+        let mut log = &*self.log;
+        while let Some((mark, rest)) = log.split_first_chunk::<2>() {
+            let len = usize::from(u16::from_be_bytes(*mark) & !LIVE);
+            let Some((key, rest)) = rest.split_at_checked(len) else {
+                break;
+            };
+            if let Ok(key) = std::str::from_utf8(key) {
+                all.is_new(key);
+            }
+            log = rest;
+        }
+        all
+    }
+
     /// Whether there is a key with a value.
     pub(super) fn begin_sweep(&mut self) -> bool {
         self.settle_some(usize::MAX);
@@ -85,6 +102,12 @@ impl Tracker {
         if let Some(sweep) = self.keys.get_mut(key) {
             *sweep = self.sweep;
         }
+    }
+
+    /// The keys that the sweep has not found so far.
+    pub(super) fn missing(&self) -> Vec<Box<str>> {
+        let missing = self.keys.iter().filter(|(_, found)| **found != self.sweep);
+        missing.map(|(key, _)| key.clone()).collect()
     }
 
     /// The keys that the sweep has not found. They are forgotten.
@@ -112,6 +135,10 @@ impl Shown {
     pub(super) fn expect(&mut self, keys: u64) {
         // The number comes from the server; a bit of distrust costs nothing.
         self.hashes.reserve(keys.min(1 << 20) as usize);
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.hashes.len() as u64
     }
 
     /// Whether a key is shown for the first time.

@@ -19,11 +19,13 @@ use tokio::sync::watch;
 use super::{
     consumer::{Action, Delivery, Why},
     entry::{Stamp, from_nanos},
+    loading::{Counted, Loading},
     start::{HEARTBEAT, Plan, Progress, Restarted, Started},
+    sweep::sweep,
     tracker::{Shown, Tracker},
 };
 use crate::{
-    backend::{WatchEvent, WatchRequest},
+    backend::WatchEvent,
     headers::Headers,
     kv::{Deliver, Entry, Key, Operation, ServiceError},
     message::{Message, Outbound, TransportError},
@@ -42,6 +44,7 @@ pub(super) struct Watch {
     connection: Connection,
     /// Nothing before this revision is wanted.
     first: u64,
+    loading: Loading,
     /// Whether the server has sent all that there was.
     caught_up: bool,
     /// Whether the reader knows that, too.
@@ -55,7 +58,7 @@ pub(super) struct Watch {
 }
 
 /// What a watch remembers of keys.
-enum Keys {
+pub(super) enum Keys {
     /// Those with a value.
     Live(Tracker),
     /// Those that a listing has shown.
@@ -101,7 +104,7 @@ impl Watch {
         Self::begin_with(plan, keys).await
     }
 
-    async fn begin_with(plan: Plan, mut keys: Keys) -> Result<Self, ServiceError> {
+    pub(super) async fn begin_with(plan: Plan, mut keys: Keys) -> Result<Self, ServiceError> {
         let connection = Connection::new(plan.bucket.api.transport.status());
         let mut progress = Progress::new(&plan.bucket);
         let started = plan.begin(&mut progress).await?;
@@ -117,6 +120,7 @@ impl Watch {
             state: State::Ended,
             progress,
             connection,
+            loading: Loading::default(),
             caught_up: false,
             current: false,
             interrupted: false,
@@ -134,6 +138,7 @@ impl Watch {
 
     fn run(&mut self, started: Started) {
         self.caught_up = started.pending == 0;
+        self.loading = Loading::new(started.pending, started.before);
         self.state = State::Running(Box::new(Running {
             started,
             answer: None,
@@ -202,6 +207,7 @@ impl Watch {
         }
         self.current = true;
         self.interrupted = false;
+        self.loading = Loading::default();
         if self.plan.request.once {
             self.state = State::Ended;
         }
@@ -253,18 +259,34 @@ impl Watch {
     /// Takes in a message that the consumer delivers. `None` where it is not for the reader.
     fn deliver(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
         let Delivery {
+            revision, pending, ..
+        } = delivery;
+        self.progress.last = Some(revision);
+        self.loading.came(revision);
+        let event = self.take(message, delivery);
+        if pending == 0 && !self.caught_up {
+            let latest = self.plan.request.deliver == Deliver::Latest;
+            self.caught_up = self.loading.is_complete(match &self.keys {
+                Keys::Shown(shown) => Counted::Shown(shown),
+                Keys::Live(tracker) if latest && !self.interrupted => Counted::Noted(tracker),
+                Keys::Live(_) | Keys::Nothing => Counted::Not,
+            });
+        }
+        event
+    }
+
+    fn take(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
+        let Delivery {
             revision,
             stored,
             pending,
         } = delivery;
-        self.progress.last = Some(revision);
-        if pending == 0 {
-            self.caught_up = true;
-        }
         let key = self.plan.bucket.key_of(message.subject)?;
         if revision < self.first || !self.plan.filters.wants(&key) {
+            self.loading.ignored();
             return None;
         }
+        self.loading.noted(&key);
         let stamp = Stamp {
             revision,
             created: from_nanos(stored),
@@ -367,6 +389,10 @@ impl Watch {
         let State::Running(running) = &mut self.state else {
             return Poll::Ready(None);
         };
+        if !self.caught_up && self.loading.is_enough(context) {
+            self.caught_up = true;
+            return Poll::Ready(None);
+        }
         let now = Instant::now();
         running.started.consumer.drained(now);
         if let Some(again) = &mut running.again
@@ -436,24 +462,6 @@ pub(super) fn is_final(error: &ServiceError) -> bool {
             | ServiceError::Closed
             | ServiceError::BucketNotFound { .. }
     )
-}
-
-/// Lists the keys that there are, values left out, and shows them to the tracker.
-async fn sweep(plan: Arc<Plan>, mut tracker: Tracker) -> (Tracker, Result<(), ServiceError>) {
-    let request = WatchRequest::listing(true);
-    let listing = Plan::new(Arc::clone(&plan.bucket), plan.filters.clone(), request);
-    let mut listing = match Watch::begin_with(listing, Keys::Nothing).await {
-        Ok(listing) => listing,
-        Err(error) => return (tracker, Err(error)),
-    };
-    while let Some(event) = listing.next().await {
-        match event {
-            Ok(WatchEvent::Entry(entry)) => tracker.found(&entry.key),
-            Ok(WatchEvent::Current | WatchEvent::Interrupted) => {}
-            Err(error) => return (tracker, Err(error)),
-        }
-    }
-    (tracker, Ok(()))
 }
 
 /// The connection below, without a future for each look.

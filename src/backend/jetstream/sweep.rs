@@ -1,0 +1,67 @@
+//! After an interruption: which keys of those that a watch has shown are gone without a trace.
+
+use std::{pin::pin, sync::Arc};
+
+use bytestring::ByteString;
+use futures::{StreamExt, stream};
+
+use super::{
+    bucket::Bucket,
+    start::Plan,
+    tracker::Tracker,
+    watch::{Keys, Watch},
+};
+use crate::{
+    backend::{WatchEvent, WatchRequest},
+    kv::{Key, ServiceError},
+};
+
+/// How many keys are asked for at once.
+const BATCH: usize = 64;
+
+/// Lists the keys that there are, values left out, and shows them to the tracker.
+pub(super) async fn sweep(
+    plan: Arc<Plan>,
+    mut tracker: Tracker,
+) -> (Tracker, Result<(), ServiceError>) {
+    let swept = match list(&plan, &mut tracker).await {
+        Ok(()) => ask(&plan.bucket, &mut tracker).await,
+        Err(error) => Err(error),
+    };
+    (tracker, swept)
+}
+
+async fn list(plan: &Plan, tracker: &mut Tracker) -> Result<(), ServiceError> {
+    let request = WatchRequest::listing(true);
+    let listing = Plan::new(Arc::clone(&plan.bucket), plan.filters.clone(), request);
+    let mut listing = Watch::begin_with(listing, Keys::Nothing).await?;
+    while let Some(event) = listing.next().await {
+        match event? {
+            WatchEvent::Entry(entry) => tracker.found(&entry.key),
+            WatchEvent::Current | WatchEvent::Interrupted => {}
+        }
+    }
+    Ok(())
+}
+
+/// Asks for what was not listed. A listing comes from a copy of the stream, which may be far behind the one
+/// that the watch had, and a key that is written meanwhile may be missing in it.
+async fn ask(bucket: &Bucket, tracker: &mut Tracker) -> Result<(), ServiceError> {
+    let missing = stream::iter(tracker.missing());
+    let answers = missing.map(|key| async move {
+        let asked = Key::from_subject(ByteString::from(&*key));
+        (key, bucket.get_from_leader(&asked, None).await)
+    });
+    let mut answers = pin!(answers.buffer_unordered(BATCH));
+    while let Some((key, answer)) = answers.next().await {
+        match answer {
+            // A removal too: the watch is about to show it.
+            Ok(Some(_)) => tracker.found(&key),
+            Ok(None) => {}
+            // Then the listing is all that can be known.
+            Err(ServiceError::PermissionDenied { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
