@@ -98,6 +98,9 @@ cfg_if::cfg_if! {
             sleep(Duration::ZERO).await;
         }
 
+        /// Counts an answer that nothing was waited for. Nothing to do here.
+        pub(crate) async fn count() {}
+
         /// Whether there is something that runs tasks and timers.
         pub(crate) fn is_running() -> bool {
             true
@@ -158,6 +161,10 @@ cfg_if::cfg_if! {
 
         /// Lets everybody else have a turn.
         pub(crate) use tokio::task::yield_now as give_way;
+
+        /// Counts an answer that nothing was waited for: after many in a row others have their turn. Whoever
+        /// asks until the answer is another would else keep out those who bring it.
+        pub(crate) use tokio::task::coop::consume_budget as count;
 
         /// Whether there is something that runs tasks and timers.
         pub(crate) fn is_running() -> bool {

@@ -12,6 +12,7 @@ use crate::support::{MOMENT, Result, World, everywhere};
 
 everywhere! {
     tries_let_others_release,
+    looks_let_others_release,
 }
 
 /// Much longer than it takes. A loop that keeps everybody else out could not be ended by a timer.
@@ -33,6 +34,26 @@ async fn tries_let_others_release(world: World) -> Result {
     });
     let began = Instant::now();
     while lock.try_read().await?.is_none() {
+        assert!(began.elapsed() < LONG, "nobody else gets a turn");
+    }
+    releasing.await??;
+    Ok(())
+}
+
+async fn looks_let_others_release(world: World) -> Result {
+    let (store, other) = world.stores().await?;
+    let (lock, beside) = (
+        DistroRwLock::new(&store, "r")?,
+        DistroRwLock::new(&other, "r")?,
+    );
+    let held = beside.write().await?;
+    let _seen = lock.watch_holders()?;
+    let releasing = tokio::spawn(async move {
+        sleep(MOMENT).await;
+        held.release().await
+    });
+    let began = Instant::now();
+    while !lock.holders().await?.is_empty() {
         assert!(began.elapsed() < LONG, "nobody else gets a turn");
     }
     releasing.await??;

@@ -62,6 +62,7 @@ pub(crate) async fn look(
     mut observer: Observer,
     patience: Duration,
 ) -> Result<Vec<Holder>, DistroRwLockError> {
+    platform::count().await;
     let mut late = None;
     loop {
         if let Some(holders) = observer.holders()? {

@@ -316,3 +316,15 @@ fn a_client_does_not_print_what_is_stored() {
         assert!(!printed.contains("hunter2"), "{printed}");
     }
 }
+
+#[tokio::test]
+async fn who_asks_again_and_again_lets_others_write() {
+    let store = crate::Store::new(plain().bucket);
+    let writer = store.clone();
+    tokio::spawn(async move { writer.put("a", "1").await });
+    let mut asked = 0;
+    while store.get("a").await.unwrap().is_none() {
+        asked += 1;
+        assert!(asked < 1_000_000, "nobody else gets a turn");
+    }
+}
