@@ -221,13 +221,21 @@ async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, 
         .await?;
         return Ok(Work::Listing(Box::new(listing)));
     }
-    let gets = stream::iter(keys)
-        .map(move |key| {
-            let bucket = Arc::clone(&bucket);
-            async move { bucket.get(&Key::from_filter(key), None, Read::Any).await }
-        })
-        .buffer_unordered(SINGLE_GETS);
-    Ok(Work::Gets(gets.boxed()))
+    let keys = keys.into_iter().map(Key::from_filter).collect();
+    Ok(Work::Gets(get_each(bucket, keys, Read::Any)))
+}
+
+/// Gets keys one by one, some at a time.
+pub(super) fn get_each(
+    bucket: Arc<Bucket>,
+    keys: Vec<Key>,
+    read: Read,
+) -> BoxStream<'static, Result<Option<Entry>, ServiceError>> {
+    let gets = stream::iter(keys).map(move |key| {
+        let bucket = Arc::clone(&bucket);
+        async move { bucket.get(&key, None, read).await }
+    });
+    gets.buffer_unordered(SINGLE_GETS).boxed()
 }
 
 impl Page {

@@ -1,23 +1,20 @@
 //! After an interruption: which keys of those that a watch has shown are gone without a trace.
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
-use bytestring::ByteString;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 
 use super::{
     bucket::Bucket,
+    get_many::get_each,
     start::Plan,
     tracker::Tracker,
     watch::{Keys, Watch},
 };
 use crate::{
     backend::{WatchEvent, WatchRequest},
-    kv::{Key, ServiceError},
+    kv::{Read, ServiceError},
 };
-
-/// How many keys are asked for at once.
-const BATCH: usize = 64;
 
 /// Lists the keys that there are, values left out, and shows them to the tracker.
 pub(super) async fn sweep(
@@ -46,20 +43,15 @@ async fn list(plan: &Plan, tracker: &mut Tracker) -> Result<(), ServiceError> {
 
 /// Asks for what was not listed. A listing comes from a copy of the stream, which may be far behind the one
 /// that the watch had, and a key that is written meanwhile may be missing in it.
-async fn ask(bucket: &Bucket, tracker: &mut Tracker) -> Result<(), ServiceError> {
-    let missing = stream::iter(tracker.missing());
-    let answers = missing.map(|key| async move {
-        let asked = Key::from_subject(ByteString::from(&*key));
-        (key, bucket.get_from_leader(&asked, None).await)
-    });
-    let mut answers = pin!(answers.buffer_unordered(BATCH));
-    while let Some((key, answer)) = answers.next().await {
+async fn ask(bucket: &Arc<Bucket>, tracker: &mut Tracker) -> Result<(), ServiceError> {
+    let mut answers = get_each(Arc::clone(bucket), tracker.missing(), Read::Leader);
+    while let Some(answer) = answers.next().await {
         match answer {
             // A removal too: the watch is about to show it.
-            Ok(Some(_)) => tracker.found(&key),
+            Ok(Some(entry)) => tracker.found(&entry.key),
             Ok(None) => {}
             // Then the listing is all that can be known.
-            Err(ServiceError::PermissionDenied { .. }) => return Ok(()),
+            Err(ServiceError::PermissionDenied { .. }) => break,
             Err(error) => return Err(error),
         }
     }

@@ -6,6 +6,10 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
 };
 
+use bytestring::ByteString;
+
+use crate::kv::Key;
+
 /// How many noted keys are sorted in with each new one.
 const STEP: usize = 8;
 
@@ -105,9 +109,10 @@ impl Tracker {
     }
 
     /// The keys that the sweep has not found so far.
-    pub(super) fn missing(&self) -> Vec<Box<str>> {
+    pub(super) fn missing(&self) -> Vec<Key> {
         let missing = self.keys.iter().filter(|(_, found)| **found != self.sweep);
-        missing.map(|(key, _)| key.clone()).collect()
+        let key = |key: &str| Key::from_subject(ByteString::from(key));
+        missing.map(|(missing, _)| key(missing)).collect()
     }
 
     /// The keys that the sweep has not found. They are forgotten.
