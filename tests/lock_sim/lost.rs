@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shizuku::kv::lock::{
     entry::Mode,
-    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome, Request},
 };
 
 use crate::request;
@@ -74,5 +74,40 @@ fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
         assert!(actions.any(|action| action == purge), "{purge_first}");
         machine.purged(now, &id, Outcome::Stored(3));
         assert!(machine.is_idle());
+    }
+}
+
+/// However long the service was away before: it may come back.
+#[test]
+fn who_begins_to_wait_gives_the_service_time_from_then_on() {
+    for (try_only, patience) in [(false, 15), (true, 0)] {
+        let mut machine = Machine::new("s");
+        let mut now = Duration::from_millis(1);
+        machine.observe(now, true);
+        machine.event(now, Event::Current);
+        machine.event(now, Event::Interrupted);
+        now += Duration::from_secs(100);
+        machine.acquire(
+            now,
+            ClaimId(1),
+            Request {
+                try_only,
+                ..request(Mode::Read, 15)
+            },
+        );
+        let (asked, mut given) = (now, machine.next_notice());
+        while given.is_none() {
+            // No write is answered.
+            while machine.next_action().is_some() {}
+            now = machine.wake_at().expect("something is due");
+            machine.tick(now);
+            given = machine.next_notice();
+        }
+        let gave_up = Notice::GaveUp {
+            claim: ClaimId(1),
+            why: GivenUp::Unreachable,
+        };
+        assert_eq!(given, Some(gave_up));
+        assert_eq!(now - asked, Duration::from_secs(patience), "{try_only}");
     }
 }

@@ -51,6 +51,7 @@ struct Claim {
     request: Request,
     phase: Phase,
     own: Option<Own>,
+    began: Duration,
     /// When it may want a watch, if it is not over by then.
     watch_from: Duration,
     /// Since when nothing has worked.
@@ -235,6 +236,7 @@ impl Machine {
                 request,
                 phase: Phase::Outside,
                 own: None,
+                began: now,
                 watch_from: now + self.unwatched,
                 stuck_since: None,
                 retry_at: now,

@@ -146,16 +146,20 @@ impl Machine {
 
     /// The end of the patience with a service that cannot be reached.
     fn patience(&self, state: &Claim) -> Option<Duration> {
-        let patience = match state.request.try_only {
-            true => TRY_PATIENCE,
-            false => patience(state.request.lease),
-        };
         let unsynced = match self.watch {
             Watch::Open {
                 synced: false,
                 since,
             } => Some(since),
             _ => None,
+        };
+        // Who waits gives the service time from now on. A try is told what is known.
+        let (unsynced, patience) = match state.request.try_only {
+            true => (unsynced, TRY_PATIENCE),
+            false => (
+                unsynced.map(|since| since.max(state.began)),
+                patience(state.request.lease),
+            ),
         };
         let since = [state.stuck_since, unsynced].into_iter().flatten().min()?;
         Some(since + patience)
