@@ -47,24 +47,17 @@ impl Writer {
     }
 
     fn escape(&mut self, c: char) {
-        let short = match c {
-            '\u{8}' => 'b',
-            '\u{c}' => 'f',
-            '\n' => 'n',
-            '\r' => 'r',
-            '\t' => 't',
+        self.0.push('\\');
+        match c {
             '\0'..' ' => {
                 self.0.push_str(match c {
-                    '\0'..'\u{10}' => "\\u000",
-                    _ => "\\u001",
+                    '\0'..'\u{10}' => "u000",
+                    _ => "u001",
                 });
                 self.0.extend(char::from_digit(c as u32 & 15, 16));
-                return;
             }
-            _ => c,
-        };
-        self.0.push('\\');
-        self.0.push(short);
+            _ => self.0.push(c),
+        }
     }
 
     pub(crate) fn text(&mut self, name: &str, text: &str) {
