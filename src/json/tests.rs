@@ -21,7 +21,7 @@ fn fields(json: &str) -> Fields<'_> {
 
 #[test]
 fn reads_what_there_is() {
-    let json = r#" {"a": 1, "b":["x",null], "c":"x\"\u00e9\ud83d\ude00\n", "a":2, "d":{"k":"v"}, "l":[{}]} "#;
+    let json = r#" {"a": 1, "b":["x",null], "c":"x\"\u00e9\ud83d\ude00\n", "a":2, "d":{"k":"v"}, "l":[{}], "s":"t", "o":{"a":3}} "#;
     let mut read = fields(json);
     assert_eq!(read.number("a"), 2);
     assert_eq!(read.text("c"), "x\"é😀\n");
@@ -29,6 +29,8 @@ fn reads_what_there_is() {
     assert_eq!(read.all::<Asked<'_>>("l").unwrap().len(), 1);
     assert!(read.maybe::<Asked<'_>>("none").is_none() && read.strings("none").is_empty());
     assert!(!read.flag("none") && read.string("none").is_empty());
+    assert_eq!(read.string("s"), "t");
+    assert_eq!(read.need::<Asked<'_>>("o").0.number("a"), 3);
     assert!(read.error.is_none());
     assert_eq!(read.strings("b"), ["x"]);
     assert_eq!(read.error.unwrap().to_string(), "texts expected as `b`");
@@ -66,7 +68,8 @@ fn what_must_be_there_is_missed() {
         ask(&mut read);
         assert!(read.error.is_some());
     }
-    assert!(read::<Asked<'_>>(b"[]").is_err());
+    let error = read::<Asked<'_>>(b"[]").err().unwrap().to_string();
+    assert_eq!(error, "invalid JSON: an object expected at byte 0");
 }
 
 #[test]
@@ -74,6 +77,25 @@ fn what_is_not_json_is_an_error_that_says_where() {
     let error = parse(br#"{"a":1,}"#).unwrap_err().to_string();
     assert_eq!(error, "invalid JSON: a name expected at byte 7");
     assert!(parse(b"\xff").is_err());
+    // What chance seldom comes by in `takes_what_serde_json_takes`.
+    for text in [
+        r#"{"a" 1}"#,
+        r#"{"a",1}"#,
+        "[1}",
+        r#"{"a":1]"#,
+        "01",
+        "-01",
+        "1e",
+        "1e+",
+        r#""\u00g0""#,
+        r#""\ud83dxxde00""#,
+        r#""\ud83d\n0000""#,
+    ] {
+        assert!(parse(text.as_bytes()).is_err(), "{text}");
+    }
+    for text in ["1e+5", "1E-5", "-0", "0.5e10"] {
+        assert_eq!(parse(text.as_bytes()).unwrap(), Value::Number(text));
+    }
     let deep = |depth| [b"[".repeat(depth), b"]".repeat(depth)].concat();
     assert!(parse(&deep(64)).is_ok());
     assert!(parse(&deep(65)).is_err());
@@ -90,6 +112,7 @@ fn writes_what_is_said() {
     json.open("o");
     json.texts("l", &["{".into(), "[".into()]);
     json.flag("f", true);
+    json.flag("g", false);
     json.close();
     json.open_list("items");
     for name in ["x", "y"] {
@@ -103,7 +126,7 @@ fn writes_what_is_said() {
     json.null("z");
     let expected = serde_json::json!({
         "a\n": "\u{1f}\0\u{7f}é\"\\", "n": u64::MAX, "s": i64::MIN,
-        "o": {"l": ["{", "["], "f": true},
+        "o": {"l": ["{", "["], "f": true, "g": false},
         "items": [{"name": "x"}, {"name": "y"}], "z": null,
     });
     let written: serde_json::Value = serde_json::from_slice(&json.finish()).unwrap();

@@ -201,6 +201,25 @@ mod tests {
         assert!(shown.get("nkey").is_none());
     }
 
+    /// As in a file: with a line break.
+    #[test]
+    #[cfg(feature = "nkeys")]
+    fn a_seed_may_have_white_space_around_it() {
+        let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n".to_owned();
+        let jwt = "eyJ0".to_owned();
+        let nkey = shown(Some(Credentials::NKey { seed: seed.clone() }), "ws://h");
+        assert_eq!(nkey["nkey"].as_str().unwrap().len(), 56);
+        let seed = Some(seed);
+        let with_seed = Credentials::Jwt {
+            jwt: jwt.clone(),
+            seed,
+        };
+        let shown_jwt = shown(Some(with_seed), "ws://h");
+        assert_eq!(shown_jwt, json!({"jwt": "eyJ0", "sig": nkey["sig"]}));
+        let bearer = Credentials::Jwt { jwt, seed: None };
+        assert_eq!(shown(Some(bearer), "ws://h"), json!({"jwt": "eyJ0"}));
+    }
+
     #[test]
     fn base64_has_no_padding() {
         for (bytes, text) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v")] {

@@ -237,6 +237,12 @@ fn without_permission_to_hear_answers_requests_fail() {
     let after = talk.request("a");
     let ids: Vec<_> = talk.answers().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [before, after]);
+    // The next connection may be one with permission.
+    talk.client.lost("gone", talk.now);
+    talk.pass_to_deadline();
+    talk.handshake();
+    talk.request("a");
+    assert!(talk.sent().ends_with("PUB a _INBOX.x.3 1\r\n?\r\n"));
 }
 
 #[test]
@@ -337,6 +343,12 @@ fn two_refusals_in_a_row_are_the_end() {
         talk.client.login(Ok(Login::default()), talk.now);
         talk.hear("-ERR 'Authorization Violation'");
     };
+    for _ in 0..2 {
+        talk.client.lost("gone", talk.now);
+        refuse(&mut talk);
+        talk.pass_to_deadline();
+        talk.handshake();
+    }
     talk.client.lost("gone", talk.now);
     refuse(&mut talk);
     assert!(!talk.has(|o| matches!(o, Output::Closed(_))));
@@ -359,6 +371,25 @@ fn credentials_that_cannot_be_had_are_no_refusal() {
     talk.pass_to_deadline();
     talk.handshake();
     assert!(talk.is(ConnectionState::Connected, 2));
+    // All those attempts make nobody wait longer now.
+    talk.client.lost("gone", talk.now);
+    let wait = talk.client.deadline().unwrap() - talk.now;
+    assert!(wait <= Duration::from_millis(250), "{wait:?}");
+}
+
+#[test]
+fn the_first_connect_ends_without_credentials() {
+    let mut talk = Talk::new(&["ws://a", "ws://b"]);
+    for is_last in [false, true] {
+        talk.pass_to_deadline();
+        talk.client.opened();
+        talk.hear(INFO);
+        talk.client.login(Err("sealed".into()), talk.now);
+        talk.collect();
+        let expected = CloseReason::Unauthorized("sealed".into());
+        let is_over = talk.has(|o| matches!(o, Output::Closed(reason) if *reason == expected));
+        assert_eq!(is_over, is_last);
+    }
 }
 
 #[test]
@@ -372,6 +403,7 @@ fn the_first_connect_tries_every_server_once() {
     let expected = CloseReason::Unreachable("no".into());
     assert!(talk.has(|o| matches!(o, Output::Closed(reason) if *reason == expected)));
     assert_eq!(talk.client.deadline(), None);
+    assert!(!talk.is(ConnectionState::Disconnected, 0));
 }
 
 #[test]
@@ -411,6 +443,15 @@ fn closing_waits_until_the_server_has_everything() {
         .publish(&Outbound::new("a", ""), talk.now)
         .unwrap_err();
     assert!(matches!(error, TransportError::Closed));
+}
+
+#[test]
+fn who_closes_does_not_mind_that_the_connection_is_lost() {
+    let mut talk = Talk::connected();
+    talk.client.close(talk.now);
+    talk.client.lost("gone", talk.now);
+    talk.collect();
+    assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
 }
 
 #[test]
