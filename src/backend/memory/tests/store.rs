@@ -182,10 +182,20 @@ fn limits_on_size_refuse() {
             ..
         }
     ));
+    // What a client refuses by itself comes before what a server would say.
     let huge = vec![0; 1024 * 1024 + 1];
-    let put = plain();
-    let error = now(put.bucket.put(&key("a"), huge.into(), PutOptions::new())).unwrap_err();
-    assert!(matches!(error, KvWriteError::TooLarge { .. }));
+    for limit in [None, Some(1), Some(2 * 1024 * 1024)] {
+        let fixture = with(|config| config.max_value_size = limit);
+        let put = PutOptions::new().expect(Expect::Revision(7));
+        let error = now(fixture.bucket.put(&key("a"), huge.clone().into(), put)).unwrap_err();
+        assert!(matches!(
+            error,
+            KvWriteError::TooLarge {
+                limit: 1_048_576,
+                ..
+            }
+        ));
+    }
 }
 
 #[test]
@@ -281,6 +291,15 @@ fn buckets_are_compared_changed_listed_and_refused() {
     config.max_age = Some(SECOND * 5);
     now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap();
     fixture.clock.advance(SECOND * 5);
+    assert_eq!(fixture.operation("a"), Some(Operation::Expire));
+
+    // Whoever is there lives by the new age, not by the old.
+    fixture.put("a", "4");
+    config.max_age = Some(SECOND * 50);
+    now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap();
+    fixture.clock.advance(SECOND * 49);
+    assert_eq!(fixture.operation("a"), Some(Operation::Put));
+    fixture.clock.advance(SECOND);
     assert_eq!(fixture.operation("a"), Some(Operation::Expire));
 
     config.limit_markers = LimitMarkers::Off;

@@ -102,6 +102,37 @@ async fn a_sleeping_watch_is_woken_by_a_write_and_by_the_clock() {
 }
 
 #[test]
+fn a_watch_that_waits_learns_of_a_nearer_deadline() {
+    let fixture = plain();
+    fixture.put("a", "1");
+    let mut watch = fixture.watch(&["a"], Deliver::Latest, false);
+    assert_eq!(drain(&mut watch), ["a=1@1+0", "|"]);
+    let mut config = BucketConfig::new("b");
+    config.max_age = Some(SECOND * 5);
+    now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap();
+    assert_eq!(drain(&mut watch), [""; 0]);
+    fixture.clock.advance(SECOND * 5);
+    assert_eq!(drain(&mut watch), ["a!@2+0"]);
+}
+
+#[test]
+fn a_watch_is_told_what_ended_it_first() {
+    let fixture = plain();
+    let mut watch = fixture.watch(&[">"], Deliver::Updates, false);
+    now(fixture.buckets.delete(fixture.bucket.bucket())).unwrap();
+    now(fixture.buckets.close()).unwrap();
+    drop(fixture);
+    assert_eq!(drain(&mut watch), ["there is no bucket b", "end"]);
+
+    let fixture = plain();
+    let mut watch = fixture.watch(&[">"], Deliver::Updates, false);
+    fixture.put_with("a", "1", ttl(1)).unwrap();
+    now(fixture.buckets.close()).unwrap();
+    drop(fixture);
+    assert_eq!(drain(&mut watch), ["the client is closed", "end"]);
+}
+
+#[test]
 fn deleting_closing_and_abandoning_end_watches() {
     let fixture = plain();
     let mut watch = fixture.watch(&[">"], Deliver::Latest, false);
