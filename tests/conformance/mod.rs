@@ -151,6 +151,7 @@ macro_rules! conformance_cases {
             settings {
                 settings_come_back
                 status_counts
+                sizes_are_counted_alike
                 an_emptied_bucket_has_no_first_revision
                 a_value_beyond_the_bucket_is_too_large
                 a_value_beyond_the_server_is_too_large

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use shizuku::{
     Store,
     kv::{
-        BucketConfig, BucketError, KvWriteError, LimitMarkers, Republish, ServiceError, Source,
-        Storage,
+        BucketConfig, BucketError, KvWriteError, LimitMarkers, PutOptions, Republish, ServiceError,
+        Source, Storage,
     },
 };
 
@@ -64,6 +64,43 @@ pub(crate) async fn status_counts(env: Env) -> Outcome {
     assert_eq!((status.values, status.keys), (4, 2));
     assert_eq!((status.first_revision, status.last_revision), (2, 5));
     assert!(status.bytes > 20);
+    Ok(())
+}
+
+/// To the byte, so that what is full on a server is full in memory.
+pub(crate) async fn sizes_are_counted_alike(env: Env) -> Outcome {
+    for (storage, plain, with_headers) in [(Storage::File, 30, 34), (Storage::Memory, 16, 16)] {
+        let store = env.bucket_with(|config| config.storage = storage).await?;
+        let subject = "$KV.".len() + store.bucket().len() + ".k".len();
+        let grows = async |written: u64, by: usize| {
+            let status = store.status().await.unwrap();
+            assert_eq!((status.last_revision, status.bytes), (written, by as u64));
+        };
+        store.put("k", "123").await?;
+        grows(1, subject + 3 + plain).await;
+        // Each of these replaces what was there.
+        let lines = |lines: &[&str]| {
+            let lines: usize = lines.iter().map(|line| line.len() + 2).sum();
+            "NATS/1.0\r\n".len() + lines + 2 + subject + with_headers
+        };
+        let named = PutOptions::new().header("Name", "value");
+        store.put_with("k", "12", named).await?;
+        grows(2, lines(&["Name: value"]) + 2).await;
+        let expected = "Nats-Expected-Last-Subject-Sequence:";
+        store.update("k", "1", 2).await?;
+        grows(3, lines(&[&format!("{expected} 2")]) + 1).await;
+        store.delete("k").await?;
+        grows(4, lines(&["KV-Operation: DEL"])).await;
+        store.create("k", "1").await?;
+        grows(5, lines(&[&format!("{expected} 4")]) + 1).await;
+        store.purge("k").await?;
+        grows(6, lines(&["KV-Operation: PURGE", "Nats-Rollup: sub"])).await;
+        if env.capabilities.limit_markers {
+            let ttl = PutOptions::new().ttl(Duration::from_secs(100));
+            store.put_with("k", "1", ttl).await?;
+            grows(7, lines(&["Nats-TTL: 100"]) + 1).await;
+        }
+    }
     Ok(())
 }
 
