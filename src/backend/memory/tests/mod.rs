@@ -8,7 +8,7 @@ use crate::{
     backend::{RawWatch, WatchEvent, WatchRequest},
     kv::{
         Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, LimitMarkers, Operation,
-        PutOptions, Read, RemoveOptions,
+        Placement, PutOptions, Read, RemoveOptions,
     },
 };
 

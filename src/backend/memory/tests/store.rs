@@ -218,6 +218,14 @@ fn a_full_bucket_refuses_all_but_what_makes_its_own_room() {
     refused(fixture.remove("a", RemoveOptions::delete()));
     fixture.put("a", "321");
     assert_eq!(now(fixture.bucket.status()).unwrap().bytes, 80);
+    // Nothing drops out of a history that is not full.
+    let fixture = with(|config| {
+        config.max_bytes = Some(80);
+        config.history = 2;
+    });
+    fixture.put("a", "123");
+    fixture.put("b", "123");
+    refused(fixture.put_with("a", "1", PutOptions::new()));
 }
 
 #[test]
@@ -313,13 +321,28 @@ fn buckets_are_compared_changed_listed_and_refused() {
         BucketError::Service(ServiceError::Refused { code: 10052, .. })
     ));
 
+    let placed = |placement| {
+        let mut config = BucketConfig::new("c");
+        config.placement = Some(placement);
+        config
+    };
     let mut many = BucketConfig::new("c");
-    many.replicas = 3;
-    let error = now(fixture.buckets.create(&many, CreateMode::Create)).unwrap_err();
-    assert!(matches!(
-        error,
-        BucketError::Service(ServiceError::Unsupported { .. })
-    ));
+    many.replicas = 2;
+    let somewhere = placed(Placement {
+        cluster: Some("east".into()),
+        ..Placement::default()
+    });
+    let tagged = placed(Placement {
+        tags: vec!["ssd".into()],
+        ..Placement::default()
+    });
+    for config in [many, somewhere, tagged] {
+        let error = now(fixture.buckets.create(&config, CreateMode::Create)).unwrap_err();
+        assert!(matches!(
+            error,
+            BucketError::Service(ServiceError::Unsupported { .. })
+        ));
+    }
     let names: Vec<_> = now(fixture.buckets.list().collect());
     assert_eq!(names.len(), 1);
 }

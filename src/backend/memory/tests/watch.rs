@@ -9,6 +9,8 @@ fn a_watch_tells_values_then_current_then_changes() {
     fixture.put("b", "2");
     fixture.put("a", "3");
     let mut latest = fixture.watch(&[">"], Deliver::Latest, false);
+    let mut one = fixture.watch(&["a"], Deliver::Latest, true);
+    assert_eq!(drain(&mut one), ["a=3@3+0", "|", "end"]);
     let mut history = fixture.watch(&[">"], Deliver::History, false);
     let mut updates = fixture.watch(&[">"], Deliver::Updates, false);
     let mut from = fixture.watch(&[">"], Deliver::From(2), false);
@@ -67,15 +69,47 @@ fn a_slow_watcher_skips_what_was_superseded() {
 }
 
 #[test]
+fn what_is_superseded_while_a_watch_reads_is_no_longer_counted() {
+    let fixture = plain();
+    for key in ["a", "b", "c"] {
+        fixture.put(key, "1");
+    }
+    let mut watch = fixture.watch(&[">"], Deliver::Latest, false);
+    let first = now(watch.next()).unwrap().unwrap();
+    assert!(matches!(first, WatchEvent::Entry(entry) if entry.delta == 2));
+    fixture.remove("c", RemoveOptions::purge()).unwrap();
+    assert_eq!(drain(&mut watch), ["b=1@2+1", "|", "c!@4+0"]);
+}
+
+#[test]
+fn a_look_ends_and_goes_on_where_much_is_passed_over() {
+    let fixture = plain();
+    let pass_over = || {
+        for number in 0..5000 {
+            fixture.put(&format!("other.{number}"), "1");
+        }
+        fixture.put("a.b", "1")
+    };
+    pass_over();
+    let mut watch = fixture.watch(&["a.*"], Deliver::Latest, false);
+    assert_eq!(drain(&mut watch), ["a.b=1@5001+0", "|"]);
+    assert_eq!(pass_over(), 10_002);
+    assert_eq!(drain(&mut watch), ["a.b=1@10002+0"]);
+    let mut watch = fixture.watch(&["none.*"], Deliver::Latest, true);
+    assert_eq!(drain(&mut watch), ["|", "end"]);
+}
+
+#[test]
 fn expiry_reaches_a_watch_that_waits() {
     let fixture = plain();
     fixture.put_with("a", "1", ttl(2)).unwrap();
+    fixture.put_with("later", "1", ttl(60)).unwrap();
     let mut watch = fixture.watch(&["a"], Deliver::Latest, false);
     assert_eq!(drain(&mut watch), ["a=1@1+0", "|"]);
     fixture.clock.advance(SECOND);
     assert_eq!(drain(&mut watch), [""; 0]);
     fixture.clock.advance(SECOND);
-    assert_eq!(drain(&mut watch), ["a!@2+0"]);
+    assert_eq!(drain(&mut watch), ["a!@3+0"]);
     fixture.clock.advance(SECOND);
     assert_eq!(drain(&mut watch), [""; 0]);
 }
@@ -221,5 +255,18 @@ fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
         drain(&mut unread),
         ["|".to_owned(), format!("shown!@{last}+0")]
     );
+    assert_eq!(kept(), 0);
+    // Who leaves need not be told any more, and what nobody was shown is nothing to tell.
+    fixture.put_with("shown", "3", ttl(1)).unwrap();
+    drain(&mut unread);
+    drain(&mut behind);
+    fixture.clock.advance(SECOND * 60);
+    assert_eq!(kept(), 1);
+    drop(unread);
+    assert_eq!(kept(), 1);
+    drop(behind);
+    assert_eq!(kept(), 0);
+    fixture.put_with("shown", "4", ttl(1)).unwrap();
+    fixture.clock.advance(SECOND * 60);
     assert_eq!(kept(), 0);
 }
