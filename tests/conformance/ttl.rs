@@ -282,9 +282,13 @@ pub(crate) async fn markers_can_be_turned_off(env: Env) -> Outcome {
     refuses(&store).await;
     refuses(&env.client.open_bucket(&config.name).await?).await;
     if env.capabilities.limit_markers {
-        // Whatever they were turned on for stays where it is left to the bucket.
-        let time = LimitMarkers::For(Duration::from_secs(9));
-        for (wanted, comes_to) in [(time, time), (LimitMarkers::Auto, time)] {
+        // Left to the bucket, they are turned on, for as long as they were before.
+        let [one, nine] = [1, 9].map(|seconds| LimitMarkers::For(Duration::from_secs(seconds)));
+        for (wanted, comes_to) in [
+            (LimitMarkers::Auto, one),
+            (nine, nine),
+            (LimitMarkers::Auto, nine),
+        ] {
             config.limit_markers = wanted;
             let store = env.client.create_or_update_bucket(config.clone()).await?;
             assert_eq!(store.status().await?.config.limit_markers, comes_to);

@@ -41,7 +41,8 @@ pub(super) fn change(
     actual: &BucketConfig,
 ) -> Result<BucketConfig, ServiceError> {
     let mut config = accept(wanted)?;
-    if wanted.limit_markers == LimitMarkers::Auto {
+    // Where they were off, this turns them on.
+    if wanted.limit_markers == LimitMarkers::Auto && actual.limit_markers != LimitMarkers::Off {
         config.limit_markers = actual.limit_markers;
     }
     if config.storage != actual.storage {
