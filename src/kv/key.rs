@@ -322,7 +322,6 @@ impl KeyFilter {
         for wanted in self.split('.') {
             match (wanted, tokens.next()) {
                 (">", Some(_)) => return true,
-                (_, None) => return false,
                 ("*", Some(_)) => {}
                 (wanted, Some(token)) if wanted == token => {}
                 _ => return false,
