@@ -324,7 +324,7 @@ pub(crate) fn without_secrets(url: &str) -> String {
         (Some(start), Some(end)) if start + 2 <= end => {
             format!("{}…{}", &server[..start + 2], &server[end..])
         }
-        (None, Some(end)) => format!("…{}", &server[end..]),
+        (_, Some(end)) => format!("…{}", &server[end..]),
         _ => server.to_owned(),
     };
     url.split(',').map(server).collect::<Vec<_>>().join(",")
@@ -362,6 +362,8 @@ mod tests {
         for (url, shown) in [
             ("nats://u:p@h:4222,tls://u:p@i", "nats://…@h:4222,tls://…@i"),
             ("u:p@h", "…@h"),
+            ("u:p@h//x", "…@h//x"),
+            ("nats://@h", "nats://…@h"),
             ("nats://h", "nats://h"),
             ("nats://u:a@b@h", "nats://…@h"),
         ] {
