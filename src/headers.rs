@@ -136,3 +136,21 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
         headers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Headers;
+
+    #[test]
+    fn equal_is_what_has_the_same_values_in_the_same_order() {
+        let headers = |fields: &[(&str, &str)]| -> Headers { fields.iter().copied().collect() };
+        let two = headers(&[("A", "1"), ("B", "2")]);
+        let mut three = headers(&[("C", "3"), ("A", "1"), ("B", "2")]);
+        assert_ne!(two, three);
+        assert_ne!(two, headers(&[("B", "2"), ("A", "1")]));
+        assert_ne!(two, headers(&[("A1", ""), ("B", "2")]));
+        // However they came to be.
+        three.retain(|name| name != "C");
+        assert_eq!(two, three);
+    }
+}

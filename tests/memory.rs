@@ -17,7 +17,7 @@ use shizuku::{
         Buckets, CreateMode,
         memory::{ManualClock, MemoryBuckets},
     },
-    kv::{BucketConfig, Key, PutOptions},
+    kv::{BucketConfig, Key, KeyValueRead, LiveStatus, PutOptions},
 };
 
 /// A service for one case.
@@ -77,4 +77,25 @@ async fn keys_of_locks_stay_out_of_sight() {
     })
     .await
     .unwrap();
+}
+
+/// The task that follows is gone without a word.
+#[test]
+fn a_live_value_outlives_its_runtime_and_says_so() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = runtime.block_on(async {
+        let client = Client::new(Arc::new(MemoryBuckets::new()));
+        client.create_bucket("b").await.unwrap()
+    });
+    let mut live = runtime.block_on(async {
+        store.put("a", "1").await.unwrap();
+        String::live(&store, "a").await.unwrap()
+    });
+    assert!(live.status() == LiveStatus::Current && live.last_error().is_none());
+    drop(runtime);
+    assert_eq!(live.status(), LiveStatus::Ended);
+    assert!(live.last_error().is_some());
+    assert_eq!(*live.get().unwrap(), "1");
+    let changed = futures::executor::block_on(live.changed());
+    assert!(changed.is_err());
 }

@@ -172,6 +172,7 @@ fn sort_few<T: Ord>(items: &mut [T]) {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::kv::BucketError;
     use crate::kv::BucketName;
 
     fn names(wanted: &BucketConfig, actual: &BucketConfig) -> Vec<&'static str> {
@@ -197,7 +198,11 @@ mod tests {
             cluster: Some("c".into()),
             tags: Vec::new(),
         });
-        actual.republish = Some(Republish::default());
+        actual.republish = Some(Republish {
+            destination: "x".into(),
+            headers_only: true,
+            ..Republish::default()
+        });
         let source = Source {
             bucket: BucketName::new("other").unwrap(),
             domain: None,
@@ -233,12 +238,28 @@ mod tests {
         );
         assert_eq!(
             differences[9].to_string(),
-            "republish is \">\" to \"\", not none"
+            "republish is \">\" to \"x\", headers only, not none"
         );
         assert_eq!(differences[10].to_string(), "mirror is \"other\", not none");
         assert_eq!(
             differences[12].to_string(),
             "metadata is \"team\": \"blue\", not none"
+        );
+    }
+
+    #[test]
+    fn an_error_lists_them_all() {
+        let mut wanted = BucketConfig::new("b");
+        (wanted.history, wanted.replicas) = (9, 3);
+        let differences = wanted.differences(&BucketConfig::new("b"));
+        let bucket = BucketName::new("b").unwrap();
+        assert_eq!(
+            BucketError::Mismatch {
+                bucket,
+                differences
+            }
+            .to_string(),
+            "bucket b exists with other settings: history is 1, not 9; replicas is 1, not 3"
         );
     }
 

@@ -515,9 +515,14 @@ mod tests {
         for yes in [timeout(), lost(), refused(503, 0), refused(503, 10008)] {
             assert!(KvReadError::from(yes).is_retryable());
         }
+        assert!(BucketError::from(lost()).is_retryable());
+        assert!(KvWriteError::Read(Box::new(lost().into())).is_retryable());
         // A full bucket is a 503 too, and stays full.
         for no in [ServiceError::Closed, refused(400, 0), refused(503, 10077)] {
             assert!(!no.is_retryable() && !BucketError::from(no).is_retryable());
+        }
+        for no in [ServiceError::Closed, refused(400, 0)] {
+            assert!(!KvReadError::from(no).is_retryable());
         }
         let key = Key::new("a").unwrap();
         let source = timeout();

@@ -126,7 +126,7 @@ impl<V> State<V> {
 impl Errors {
     /// A good value, or a removal, makes up for a bad value under the same key.
     fn forgive(&mut self, key: &Key) -> bool {
-        if self.decode.is_empty() || self.decode.remove(key).is_none() {
+        if self.decode.remove(key).is_none() {
             return false;
         }
         self.last = self.decode.values().next_back().cloned();
@@ -273,5 +273,67 @@ where
         if state.borrow().status == LiveStatus::Ended {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{
+        Headers,
+        kv::{BucketName, DecodeError, Operation},
+    };
+
+    /// Shows nothing, so that what is told comes from elsewhere.
+    #[derive(Default)]
+    struct Blank;
+
+    impl View<()> for Blank {
+        fn apply(&mut self, _entry: Entry<Arc<()>>) -> bool {
+            false
+        }
+    }
+
+    fn entry(key: &str) -> Entry<()> {
+        Entry {
+            bucket: BucketName::new("b").unwrap(),
+            key: Key::new(key).unwrap(),
+            value: None,
+            revision: 1,
+            created: SystemTime::UNIX_EPOCH,
+            operation: Operation::Delete,
+            delta: 0,
+            headers: Headers::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_changes_something_is_told() {
+        let mut state = State {
+            view: Blank,
+            status: LiveStatus::Interrupted,
+            errors: Errors::default(),
+            changes: 0,
+        };
+        assert!(state.apply(Ok(WatchEvent::Current)));
+        assert!(!state.apply(Ok(WatchEvent::Current)));
+        assert!(!state.apply(Ok(WatchEvent::Entry(entry("a")))));
+        assert_eq!(state.changes, 0);
+        let bad = DecodeError {
+            bucket: BucketName::new("b").unwrap(),
+            key: Key::new("a").unwrap(),
+            revision: 1,
+            type_name: "()",
+            source: "no".into(),
+        };
+        assert!(state.apply(Err(bad.into())));
+        assert!(!state.apply(Ok(WatchEvent::Entry(entry("b")))));
+        assert_eq!(state.changes, 1);
+        assert!(state.apply(Ok(WatchEvent::Entry(entry("a")))));
+        assert_eq!(state.changes, 2);
+        assert!(!state.apply(Ok(WatchEvent::Entry(entry("a")))));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use shizuku::{
     Store,
-    kv::{WatchEvent, WatchOptions},
+    kv::{IntoFilters, WatchEvent, WatchOptions},
 };
 
 use crate::conformance::Outcome;
@@ -26,12 +26,18 @@ pub(crate) async fn stay_out_of_sight(store: &Store, put: impl AsyncFn(&'static 
     assert_eq!(asked.try_collect::<Vec<_>>().await?.len(), 2);
     assert_eq!(store.get_many(">").await?.len(), 2);
     assert_eq!(store.get_many("_lock.a.*").await?.len(), 2);
+    // Asked for beside others, too.
+    let both = ["a", "_lock.a.*"];
+    let asked = store.keys_matching(both).await?;
+    assert_eq!(asked.try_collect::<Vec<_>>().await?.len(), 3);
+    assert_eq!(store.get_many(both).await?.len(), 3);
     assert_eq!(store.get("_lock.a.1").await?.unwrap(), "1");
 
     assert_eq!(initial(store, ">", false).await?, ["a", "b"]);
     let all = ["_lock.a.1", "a", "_lock.a.2", "b"];
     assert_eq!(initial(store, ">", true).await?, all);
     assert_eq!(initial(store, "_lock.a.*", false).await?.len(), 2);
+    assert_eq!(initial(store, both, false).await?.len(), 3);
 
     store.delete("a").await?;
     assert_eq!(store.purge_deletes(Duration::ZERO).await?, 1);
@@ -41,11 +47,11 @@ pub(crate) async fn stay_out_of_sight(store: &Store, put: impl AsyncFn(&'static 
 
 async fn initial(
     store: &Store,
-    filter: &str,
+    filters: impl IntoFilters,
     reserved: bool,
 ) -> Result<Vec<String>, shizuku::kv::BoxError> {
     let options = WatchOptions::new().include_reserved(reserved);
-    let watch = store.watch_with(filter, options).await?;
+    let watch = store.watch_with(filters, options).await?;
     let mut keys = Vec::new();
     while let Some(WatchEvent::Entry(entry)) = watch.next_event().await.transpose()? {
         keys.push(entry.key.to_string());

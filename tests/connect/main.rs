@@ -53,6 +53,14 @@ async fn bad_addresses_fail_before_anything_is_sent() {
     ] {
         assert_refused!(shizuku::connect(url).await, ConnectError::InvalidUrl { .. });
     }
+    for (url, hint) in [
+        ("memory", "an address is `memory:`"),
+        ("--url", "an address is `memory:`"),
+        ("", "it is empty"),
+    ] {
+        let error = shizuku::connect(url).await.unwrap_err().to_string();
+        assert!(error.contains(hint), "{error}");
+    }
     let secret = shizuku::connect("nats://user:secret@127.0.0.1:port").await;
     assert!(!secret.unwrap_err().to_string().contains("secret"));
 }
@@ -129,6 +137,14 @@ async fn the_first_connect_can_be_retried_and_calls_wait_for_it() {
         .expect("it should connect")
         .unwrap();
     works(&client).await;
+}
+
+#[tokio::test]
+async fn an_address_without_a_scheme_is_a_server() {
+    let server = NatsServer::start_default().await.unwrap();
+    let url = server.url();
+    let bare = url.strip_prefix("nats://").unwrap();
+    works(&shizuku::connect(bare).await.unwrap()).await;
 }
 
 #[tokio::test]

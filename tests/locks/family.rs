@@ -112,6 +112,8 @@ async fn mutexes_and_read_write_locks_of_one_name_are_one(world: World) -> Resul
     assert!(DistroRwLock::new(&b, "r")?.try_read().await?.is_none());
     assert!(DistroMutex::new(&b, "r")?.try_lock().await?.is_none());
     guard.release().await?;
+    let tried = DistroMutex::new(&a, "r")?.try_lock().await?;
+    assert!(tried.is_some_and(|guard| guard.token() > 0));
     Ok(())
 }
 
@@ -203,6 +205,10 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
         let there = there.clone();
         async move { there.campaign("there").await }
     });
+    // Who joins is no news of the leader.
+    while there.candidates().await?.len() < 2 {
+        tokio::task::yield_now().await;
+    }
     timeout(SOON, office.proclaim("moved")).await??;
     let leader = timeout(SOON, seen.next()).await?.unwrap()?.unwrap();
     assert_eq!(
