@@ -178,6 +178,12 @@ fn both_kinds_of_reply_subjects_are_read() {
         let mut consumer = Consumer::new(BEAT, Instant::now());
         assert_eq!(consumer.message(&data(reply)), Action::Ignore, "{reply}");
     }
+    // What is known of the one is not taken for the other.
+    let mut consumer = Consumer::new(BEAT, Instant::now());
+    for (nth, start) in [(1, "$JS.ACK.KV_b.c"), (2, "$JS.ACK.hub.HASH.KV_b.c")] {
+        let reply = format!("{start}.1.{nth}.{nth}.99.3");
+        assert_eq!(consumer.message(&data(&reply)), deliver(nth, 3), "{reply}");
+    }
 }
 
 #[test]

@@ -136,11 +136,16 @@ mod tests {
             (&[">", "a", "b.*"], &[">"]),
             (&["a.*", "*.b"], &["*.*"]),
             (&["a.>", "*.b"], &["*.>"]),
+            (&["*.b", "a.>"], &["*.>"]),
+            (&["a.>", "a.*"], &["a.>"]),
             (&["a.*.c", "*.b.c", "x.y"], &["*.*.c", "x.y"]),
             (&["a.*", "b.*"], &["a.*", "b.*"]),
         ] {
             let found = filters(given);
             assert_eq!(found.wire, wire, "{given:?}");
+            // Only who was sent more than asked for looks through it.
+            let more = wire.iter().any(|filter| !given.contains(filter));
+            assert_eq!(found.exact.is_some(), more, "{given:?}");
             for (at, a) in found.wire.iter().enumerate() {
                 for b in &found.wire[at + 1..] {
                     assert!(!overlap(a, b), "{a} {b}");

@@ -353,3 +353,30 @@ impl Page {
 fn number(message: &Message, name: &str) -> Option<u64> {
     message.headers.get(name)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    fn pages(keys: impl Iterator<Item = String>) -> Vec<usize> {
+        let keys: Vec<_> = keys.filter_map(|key| KeyFilter::new(key).ok()).collect();
+        let jobs = jobs(&testing::bucket(None), &keys);
+        let all: Vec<_> = jobs.iter().flatten().cloned().collect();
+        assert_eq!(all, keys, "each once, in order");
+        jobs.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_page_is_neither_too_many_keys_nor_too_long() {
+        assert_eq!(pages(std::iter::empty()), [0; 0]);
+        assert_eq!(pages((0..PAGE).map(|n| n.to_string())), [PAGE]);
+        let many = (0..2 * PAGE + 1).map(|n| n.to_string());
+        assert_eq!(pages(many), [PAGE, PAGE, 1]);
+        // As many as fit: each with `$KV.b.`, two quotes and a comma.
+        let long = |n| format!("{n:0>503}");
+        let fit = PAGE_BYTES / 512;
+        assert_eq!(pages((0..fit).map(long)), [fit]);
+        assert_eq!(pages((0..2 * fit + 1).map(long)), [fit, fit, 1]);
+    }
+}

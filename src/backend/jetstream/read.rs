@@ -133,3 +133,45 @@ pub(super) fn refusal(status: u16, message: Message) -> ServiceError {
         description: message.description.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures::FutureExt;
+
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn only_a_missing_message_is_no_entry() {
+        let get = |answer| {
+            let bucket = testing::bucket(Some(answer));
+            let key = Key::new("a").unwrap();
+            let get = bucket.get_from_leader(&key, None).now_or_never();
+            get.unwrap().map(|entry| entry.map(|entry| entry.revision))
+        };
+        let none = r#"{"error":{"code":404,"err_code":10037,"description":"no message found"}}"#;
+        assert!(matches!(get(none), Ok(None)));
+        let stream = r#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+        assert!(matches!(
+            get(stream),
+            Err(ServiceError::BucketNotFound { .. })
+        ));
+        let other = r#"{"error":{"code":500,"err_code":10001,"description":"whatever"}}"#;
+        assert!(matches!(
+            get(other),
+            Err(ServiceError::Refused { code: 10001, .. })
+        ));
+        let there = |subject| {
+            let time = "2024-01-01T00:00:00Z";
+            let json =
+                format!(r#"{{"message":{{"subject":"{subject}","seq":7,"time":"{time}"}}}}"#);
+            get(json.leak())
+        };
+        assert!(matches!(there("$KV.b.a"), Ok(Some(7))));
+        // Whatever else lies in the stream is nothing of the bucket.
+        for subject in ["other", "$KV.c.a", "$KV.b."] {
+            assert!(matches!(there(subject), Ok(None)), "{subject}");
+        }
+    }
+}

@@ -378,7 +378,29 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
+    use crate::kv::KeyFilter;
+
+    #[test]
+    fn a_listing_starts_over_and_a_watch_goes_on() {
+        let policy = |request, last| {
+            let bucket = testing::bucket(None);
+            let mut progress = Progress::new(&bucket);
+            progress.last = last;
+            Plan::new(bucket, Filters::new(&[KeyFilter::all()]), request).policy(&progress)
+        };
+        let watch = WatchRequest {
+            once: false,
+            ..WatchRequest::listing(true)
+        };
+        let all = ("last_per_subject", None);
+        for last in [None, Some(5)] {
+            assert_eq!(policy(WatchRequest::listing(true), last), all);
+        }
+        assert_eq!(policy(watch, None), all);
+        assert_eq!(policy(watch, Some(5)), ("by_start_sequence", Some(6)));
+    }
 
     #[test]
     fn pauses_grow_to_a_limit_and_differ() {

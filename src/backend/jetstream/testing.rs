@@ -1,12 +1,17 @@
 //! A transport that is none, for what needs no connection.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytestring::ByteString;
 use futures::{FutureExt, future, future::BoxFuture};
 use tokio::sync::watch;
 
+use super::{Api, bucket::Bucket, stream::StreamConfig};
 use crate::{
+    kv::BucketName,
     message::{Message, Outbound, TransportError},
     status::{ConnectionState, ConnectionStatus},
     transport::{Subscription, Transport},
@@ -52,4 +57,18 @@ impl Transport for Says {
     fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
         future::ok(()).boxed()
     }
+}
+
+/// The bucket `b` of a server that gives every request the same answer, or none.
+pub(super) fn bucket(answer: Option<&'static str>) -> Arc<Bucket> {
+    let api = Api {
+        transport: Arc::new(Says(answer)),
+        prefix: "$JS.API".into(),
+        timeout: Duration::from_secs(1),
+    };
+    let Ok(name) = BucketName::new("b") else {
+        unreachable!()
+    };
+    let config = StreamConfig::default();
+    Arc::new(Bucket::new(api, name, &config, UNIX_EPOCH))
 }
