@@ -47,6 +47,10 @@ impl Talk {
             sent.starts_with("CONNECT {") && sent.ends_with("PING\r\n"),
             "{sent}"
         );
+        // What the server is to do from now on, rather than who we are.
+        for says in [r#""protocol":1"#, r#""echo":true"#, r#""pedantic":false"#] {
+            assert!(sent.contains(says), "{sent}");
+        }
         self.hear("PONG");
     }
 
@@ -212,6 +216,8 @@ fn subscriptions_survive() {
     talk.hear(&format!("MSG a.b {sid} 1\r\nx"));
     assert!(talk.has(|o| matches!(o, Output::Message(s, m) if *s == sid && m.payload == "x")));
     assert!(talk.is(ConnectionState::Connected, 2));
+    let malformed = talk.client.subscribe("a b".into(), talk.now);
+    assert!(matches!(malformed, Err(TransportError::Invalid(_))));
 }
 
 #[test]
@@ -294,15 +300,52 @@ fn answers_to_pings_keep_it_alive() {
 #[test]
 fn after_sleep_it_asks_before_it_gives_up() {
     let mut talk = Talk::connected();
-    talk.pass_to_deadline();
-    talk.sent();
-    talk.pass(Duration::from_secs(3600));
-    assert_eq!(talk.sent(), "PING\r\n");
-    talk.hear("PONG");
-    assert!(talk.outputs.is_empty());
+    // However often it sleeps.
+    for _ in 0..3 {
+        talk.pass_to_deadline();
+        talk.sent();
+        talk.pass(Duration::from_secs(3600));
+        assert_eq!(talk.sent(), "PING\r\n");
+        talk.hear("PONG\r\nPONG");
+        talk.pass(Duration::from_secs(5));
+        assert!(talk.outputs.is_empty());
+    }
     talk.client.wake(talk.now);
     assert_eq!(talk.sent(), "PING\r\n");
     talk.pass_to_deadline();
+    assert!(talk.has(|o| matches!(o, Output::Hangup)));
+}
+
+#[test]
+fn who_sleeps_without_an_answer_gives_up_the_second_time() {
+    let mut talk = Talk::connected();
+    talk.pass_to_deadline();
+    talk.pass(Duration::from_secs(3600));
+    assert!(talk.outputs.is_empty());
+    talk.pass(Duration::from_secs(3600));
+    assert!(talk.is(ConnectionState::Disconnected, 1));
+}
+
+#[test]
+fn what_a_server_says_before_it_hangs_up_ends_the_connection() {
+    for (says, ends) in [
+        ("Stale Connection", true),
+        ("Maximum Payload Violation", true),
+        ("maximum connections exceeded", true),
+        ("Parser Error", true),
+        ("Unknown Protocol Operation", true),
+        ("Authentication Timeout", true),
+        ("Something new", false),
+    ] {
+        let mut talk = Talk::connected();
+        talk.hear(&format!("-ERR '{says}'"));
+        let is_over = talk.is(ConnectionState::Disconnected, 1);
+        assert_eq!(is_over, ends, "{says}");
+    }
+    // Whoever is not in yet cannot go on after any of them.
+    let mut talk = Talk::new(&["ws://a"]);
+    talk.client.opened();
+    talk.hear("-ERR 'Something new'");
     assert!(talk.has(|o| matches!(o, Output::Hangup)));
 }
 
@@ -443,6 +486,19 @@ fn closing_waits_until_the_server_has_everything() {
         .publish(&Outbound::new("a", ""), talk.now)
         .unwrap_err();
     assert!(matches!(error, TransportError::Closed));
+}
+
+#[test]
+fn closing_does_not_wait_for_ever() {
+    let mut talk = Talk::connected();
+    talk.client.close(talk.now);
+    let late = talk.request("a");
+    let closed = TransportError::Closed.to_string();
+    assert_eq!(talk.answers(), [(late, closed)]);
+    talk.pass(Duration::from_secs(4));
+    assert!(talk.outputs.is_empty());
+    talk.pass_to_deadline();
+    assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
 }
 
 #[test]
