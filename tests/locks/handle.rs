@@ -37,6 +37,20 @@ async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, Di
     Ok(waiting)
 }
 
+/// On the embedded backend there is nothing that news has to travel through.
+#[tokio::test]
+async fn what_another_handle_releases_can_be_tried_at_once() -> Result {
+    let (store, other) = World::memory().stores().await?;
+    let (lock, beside) = (lock(&store)?, lock(&other)?);
+    for _ in 0..20 {
+        let held = beside.write().await?;
+        assert!(lock.try_write().await?.is_none());
+        held.release().await?;
+        lock.try_write().await?.unwrap().release().await?;
+    }
+    Ok(())
+}
+
 async fn what_is_dropped_can_be_tried_at_once(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let (lock, beside) = (lock(&store)?, lock(&other)?);

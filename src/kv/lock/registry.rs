@@ -118,6 +118,11 @@ impl Registry {
         request: Request,
     ) -> Granted {
         self.check(backend, lock, request.lease).await?;
+        if request.try_only
+            && let Some(participant) = { self.warm().get(lock).cloned() }
+        {
+            participant.pump(); // a try is answered by all that has come
+        }
         let pending = self.with(backend, lock, |participant| {
             let (claim, granted) = participant.acquire(request);
             Pending {
