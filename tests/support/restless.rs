@@ -21,10 +21,14 @@ use tokio::sync::watch;
 /// Lets others go first, up to three times.
 async fn pause() {
     static CALLS: AtomicU64 = AtomicU64::new(1);
-    let call = CALLS.fetch_add(1, Ordering::Relaxed);
-    // Multiplying by an odd constant and taking high bits spreads a counter well enough.
-    let times = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62;
-    for _ in 0..times {
+    // SplitMix64. Less mixing would spread a counter as well, but in an order: a test whose rounds all make
+    // as many calls could see the same pauses again and again.
+    let mut mixed = CALLS
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    for _ in 0..mixed >> 62 {
         tokio::task::yield_now().await;
     }
 }
