@@ -1,6 +1,11 @@
 //! Listing keys, and reading many at once.
 
-use futures::{TryStreamExt, future::try_join_all};
+use std::{cell::Cell, task::Poll};
+
+use futures::{
+    TryStreamExt,
+    future::{poll_fn, try_join, try_join_all},
+};
 use shizuku::{
     Store,
     kv::{Entry, KeyFilter, KvWriteError, Operation, PutOptions},
@@ -55,6 +60,38 @@ pub(crate) async fn keys_leave_removed_ones_out(env: Env) -> Outcome {
     store.put("c", "2").await?;
     store.delete("never").await?;
     assert_eq!(keys(&store, ">").await?, ["c", "d"]);
+    Ok(())
+}
+
+pub(crate) async fn keys_that_are_overwritten_meanwhile_are_there(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    fill(&store, 10).await?;
+    let is_over = Cell::new(false);
+    // A value that goes before a server has sent it is missing there for a moment.
+    let writing = async {
+        while !is_over.get() {
+            try_join_all((0..5).map(|n| store.put(format!("k.{n}"), "again"))).await?;
+            let mut has_waited = false;
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                match std::mem::replace(&mut has_waited, true) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+        }
+        Ok(())
+    };
+    let reading = async {
+        for _ in 0..40 {
+            assert_eq!(keys(&store, ">").await?.len(), 10);
+            assert_eq!(store.get_many(">").await?.len(), 10);
+        }
+        is_over.set(true);
+        Ok::<_, super::BoxError>(())
+    };
+    env.soon("listings", try_join(writing, reading)).await?;
     Ok(())
 }
 

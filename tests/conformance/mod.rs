@@ -128,6 +128,7 @@ macro_rules! conformance_cases {
                 keys_come_once
                 keys_of_nothing_are_none
                 keys_leave_removed_ones_out
+                keys_that_are_overwritten_meanwhile_are_there
                 keys_pass_filters
                 filters_match_whole_tokens
                 many_keys_are_listed
