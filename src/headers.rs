@@ -86,6 +86,15 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
+    /// The last value of a name. A server adds its own behind those that the message came with, and one
+    /// that was republished came with those of another stream.
+    pub(crate) fn last(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .filter(|(existing, _)| *existing == name)
+            .last()
+            .map(|(_, value)| value)
+    }
+
     /// Every value of a name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         self.iter()
@@ -105,6 +114,18 @@ impl Headers {
     /// How many values there are, over all names.
     pub fn len(&self) -> usize {
         self.fields.len()
+    }
+
+    /// How many bytes they take in a message: a line with the version, one for each value, an empty one.
+    pub(crate) fn wire_size(&self) -> usize {
+        let values: usize = self
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + ": \r\n".len())
+            .sum();
+        match values {
+            0 => 0,
+            values => "NATS/1.0\r\n\r\n".len() + values,
+        }
     }
 
     /// Whether there is no header at all.

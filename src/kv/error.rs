@@ -109,7 +109,7 @@ pub enum KvWriteError {
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The message would be larger than the server or the bucket accepts.
-    #[error("the value for key {key} makes a message of {size} bytes, {}", accepted(*.limit))]
+    #[error("the write to key {key} makes a message of {size} bytes, {}", accepted(*.limit))]
     TooLarge {
         /// The key it was meant for.
         key: Key,

@@ -23,7 +23,7 @@ pub(crate) enum Unencodable {
 
 /// The size by which servers measure a message: headers and body.
 pub(crate) fn size(message: &Outbound) -> usize {
-    fields::size(&message.headers) + message.payload.len()
+    message.headers.wire_size() + message.payload.len()
 }
 
 /// Whether a message can be sent at all.
@@ -53,7 +53,7 @@ fn check_headers(headers: &Headers) -> Result<(), Unencodable> {
 
 /// Appends a message that [`check`] found good.
 pub(crate) fn publish(out: &mut Vec<u8>, message: &Outbound) {
-    let headers = fields::size(&message.headers);
+    let headers = message.headers.wire_size();
     let total = headers + message.payload.len();
     out.reserve(total + message.subject.len() + 64);
     out.extend_from_slice(if headers > 0 { b"HPUB " } else { b"PUB " });

@@ -42,18 +42,6 @@ pub(super) fn parse(block: &[u8]) -> Block {
     read
 }
 
-/// How long the block is that [`write`] writes.
-pub(super) fn size(headers: &Headers) -> usize {
-    if headers.is_empty() {
-        return 0;
-    }
-    let values: usize = headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + ": \r\n".len())
-        .sum();
-    VERSION.len() + "\r\n\r\n".len() + values
-}
-
 /// Writes the block; nothing where there are no headers.
 pub(super) fn write(headers: &Headers, out: &mut Vec<u8>) {
     if headers.is_empty() {

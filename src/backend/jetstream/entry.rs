@@ -121,7 +121,7 @@ impl Bucket {
         let field = |name: &'static str| {
             message
                 .headers
-                .get(name)
+                .last(name)
                 .ok_or_else(|| malformed("a direct get", format!("it has no {name}")))
         };
         let number = |name: &'static str| {

@@ -81,7 +81,7 @@ impl Bucket {
         loop {
             let message = page.next(self).await?;
             // A mirror answers under its own name.
-            let stream = message.headers.get(header::STREAM);
+            let stream = message.headers.last(header::STREAM);
             if stream.is_some_and(|stream| stream != self.stream) {
                 return Ok(None);
             }
@@ -351,7 +351,7 @@ impl Page {
 }
 
 fn number(message: &Message, name: &str) -> Option<u64> {
-    message.headers.get(name)?.parse().ok()
+    message.headers.last(name)?.parse().ok()
 }
 
 #[cfg(test)]

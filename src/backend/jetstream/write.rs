@@ -145,7 +145,7 @@ impl Bucket {
         headers: Headers,
         expect: Expect,
     ) -> Result<u64, KvWriteError> {
-        let size = value.len();
+        let size = headers.wire_size() + value.len();
         let message = Outbound {
             subject: self.write_subject(key).into(),
             reply: None,

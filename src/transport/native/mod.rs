@@ -238,13 +238,7 @@ impl Transport for Native {
 
 /// What the server counts against its limit: headers and body, in bytes.
 fn size_of(message: &Outbound) -> usize {
-    let headers = message.headers.iter();
-    // "NATS/1.0\r\n", then "name: value\r\n" for each, then "\r\n".
-    let headers: usize = headers
-        .map(|(name, value)| name.len() + value.len() + 4)
-        .sum();
-    let frame = if headers == 0 { 0 } else { 12 };
-    frame + headers + message.payload.len()
+    message.headers.wire_size() + message.payload.len()
 }
 
 fn to_subject(subject: &ByteString) -> async_nats::Subject {
