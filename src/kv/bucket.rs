@@ -139,7 +139,7 @@ pub struct BucketConfig {
     pub mirror: Option<Source>,
     /// Takes in the data of other buckets.
     pub sources: Vec<Source>,
-    /// Notes for programs. Names that begin with `_nats.` belong to the server.
+    /// Notes for programs. Names that begin with `_nats.` belong to the server, and are not shown here.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -278,11 +278,12 @@ impl BucketConfig {
         if let LimitMarkers::For(ttl) = self.limit_markers {
             check_ttl("limit_markers", ttl)?;
         }
-        if self.max_value_size == Some(0) || self.max_bytes == Some(0) {
-            return Err(InvalidOption::new(
-                "size limit",
-                "0 would let nothing in; None means no limit",
-            ));
+        let none = [
+            ("max_value_size", self.max_value_size == Some(0)),
+            ("max_bytes", self.max_bytes == Some(0)),
+        ];
+        if let Some((option, _)) = none.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(InvalidOption::new(option, "0 would let nothing in"));
         }
         if self
             .max_value_size

@@ -275,8 +275,8 @@ pub(crate) async fn bad_settings_are_refused(env: Env) -> Outcome {
             config.max_age = Some(Duration::from_millis(99));
         }),
         ("max_age", |config| config.max_age = Some(Duration::MAX)),
-        ("size limit", |config| config.max_bytes = Some(0)),
-        ("size limit", |config| config.max_value_size = Some(0)),
+        ("max_bytes", |config| config.max_bytes = Some(0)),
+        ("max_value_size", |config| config.max_value_size = Some(0)),
         ("max_value_size", |config| {
             config.max_value_size = Some(1 << 31);
         }),

@@ -41,12 +41,12 @@ pub(crate) async fn settings_come_back(env: Env) -> Outcome {
                 LimitMarkers::Off
             };
         }
-        // Servers add notes of their own.
-        actual
-            .metadata
-            .retain(|name, _| !name.starts_with("_nats."));
         assert_eq!(actual, config);
         env.client.create_bucket(config).await?;
+        // What was read can be changed and written back.
+        actual.description.push_str(", changed");
+        let store = env.client.create_or_update_bucket(&actual).await?;
+        assert_eq!(store.status().await?.config, actual);
     }
     Ok(())
 }
@@ -128,6 +128,17 @@ pub(crate) async fn a_value_beyond_the_bucket_is_too_large(env: Env) -> Outcome 
         KvWriteError::TooLarge { key, .. } if key == "a"
     );
     assert_eq!(store.get("a").await?.unwrap(), "x".repeat(100));
+    // Headers count, those of a removal too.
+    let small = env
+        .bucket_with(|config| config.max_value_size = Some(10))
+        .await?;
+    for result in [
+        small.update("a", "x", 0).await,
+        small.delete("a").await,
+        small.purge("a").await,
+    ] {
+        assert_refused!(result, KvWriteError::TooLarge { size, .. } if size > 10);
+    }
     Ok(())
 }
 

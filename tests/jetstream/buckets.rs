@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::{self, stream::SubjectTransform};
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer, V2_10, VERSIONS};
 use shizuku::kv::{
-    BucketConfig, BucketError, BucketName, LimitMarkers, PutOptions, Read, RemoveOptions,
+    BucketConfig, BucketError, BucketName, Entry, LimitMarkers, PutOptions, Read, RemoveOptions,
     Republish, Source, Storage,
 };
 
@@ -48,7 +50,6 @@ async fn settings_are_kept_compared_and_changed() {
             }
         );
         found.limit_markers = LimitMarkers::Auto;
-        found.metadata.retain(|name, _| !name.starts_with("_nats."));
         assert_eq!(found, config, "{version}");
 
         let mut other = config.clone();
@@ -79,8 +80,7 @@ async fn settings_are_kept_compared_and_changed() {
         other.republish = None;
         other.metadata.clear();
         let store = client.create_or_update_bucket(other.clone()).await.unwrap();
-        let mut found = store.status().await.unwrap().config;
-        found.metadata.retain(|name, _| !name.starts_with("_nats."));
+        let found = store.status().await.unwrap().config;
         assert_eq!(found, other, "{version}");
         if grown.is_ok() {
             let stream = admin.get_stream("KV_settings").await.unwrap();
@@ -196,6 +196,105 @@ async fn mirrors_and_sources_follow_their_origin() {
         let mut names: Vec<BucketName> = client.bucket_names().try_collect().await.unwrap();
         names.sort();
         assert_eq!(names, ["mirror", "origin", "sum"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_others_set_stays_as_it_is() {
+    for version in VERSIONS {
+        let server = server(version).await;
+        let admin = admin(&server.url()).await;
+        let client = shizuku::connect(server.url()).await.unwrap();
+        let origin = client.create_bucket("origin").await.unwrap();
+        let transform = SubjectTransform {
+            source: "$KV.origin.public.>".into(),
+            destination: "$KV.part.>".into(),
+        };
+        let source = jetstream::stream::Source {
+            name: "KV_origin".into(),
+            subject_transforms: vec![transform],
+            ..Default::default()
+        };
+        let made = jetstream::stream::Config {
+            name: "KV_part".into(),
+            subjects: vec!["$KV.part.>".into()],
+            max_messages_per_subject: 1,
+            allow_rollup: true,
+            allow_direct: true,
+            sources: Some(vec![source.clone()]),
+            ..Default::default()
+        };
+        admin.create_stream(made).await.unwrap();
+        let part = client.open_bucket("part").await.unwrap();
+        let mut config = part.status().await.unwrap().config;
+        config.description = "changed".into();
+        client.create_or_update_bucket(&config).await.unwrap();
+        let stream = admin.get_stream("KV_part").await.unwrap();
+        let now = stream.cached_info().config.clone();
+        assert_eq!(now.description.as_deref(), Some("changed"), "{version}");
+        assert_eq!(now.sources, Some(vec![source]), "{version}");
+        origin.put("private.a", "1").await.unwrap();
+        origin.put("public.a", "1").await.unwrap();
+        until("the copy is there", || async {
+            !keys(&part).await.is_empty()
+        })
+        .await;
+        assert_eq!(keys(&part).await, ["a"], "{version}");
+
+        // What is taken away goes.
+        config.sources.clear();
+        client.create_or_update_bucket(&config).await.unwrap();
+        let stream = admin.get_stream("KV_part").await.unwrap();
+        let now = stream.cached_info().config.sources.clone();
+        assert!(now.is_none_or(|sources| sources.is_empty()), "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_once_more_into_a_bucket_is_read() {
+    for version in VERSIONS {
+        let server = server(version).await;
+        let admin = admin(&server.url()).await;
+        let client = shizuku::connect(server.url()).await.unwrap();
+        let config = BucketConfig::new("b").history(5);
+        let store = client.create_bucket(config).await.unwrap();
+        store.put("first", "0").await.unwrap();
+        // Such messages come with headers that say where they were before, in the very names in which
+        // a server says where they are.
+        let made = jetstream::stream::Config {
+            name: "other".into(),
+            subjects: vec!["other.>".into()],
+            republish: Some(jetstream::stream::Republish {
+                source: "other.>".into(),
+                destination: "$KV.b.>".into(),
+                headers_only: false,
+            }),
+            ..Default::default()
+        };
+        admin.create_stream(made).await.unwrap();
+        for value in ["1", "2"] {
+            let sent = admin.publish("other.a", value.into()).await.unwrap();
+            sent.await.unwrap();
+        }
+        until("it is there", || async {
+            store.history("a").await.unwrap().len() == 2
+        })
+        .await;
+        let show = |entry: Entry| (entry.key.to_string(), entry.revision, entry.value.unwrap());
+        let last = ("a".to_owned(), 3, Bytes::from("2"));
+        for read in [Read::Any, Read::Leader] {
+            let entry = store.entry_with("a", read).await.unwrap().unwrap();
+            assert_eq!(show(entry), last, "{version} {read:?}");
+            let entry = store.entry_at_with("a", 2, read).await.unwrap().unwrap();
+            let first = ("a".to_owned(), 2, Bytes::from("1"));
+            assert_eq!(show(entry), first, "{version} {read:?}");
+        }
+        let mut many: Vec<_> = store.get_many(">").await.unwrap();
+        many.sort_by_key(|entry| entry.revision);
+        let first = ("first".to_owned(), 1, Bytes::from("0"));
+        let many: Vec<_> = many.into_iter().map(show).collect();
+        assert_eq!(many, [first, last], "{version}");
+        store.update("a", "3", 3).await.unwrap();
     }
 }
 

@@ -52,7 +52,7 @@ impl JetStream {
             };
             let (verb, request) = match existing {
                 None => ("STREAM.CREATE", wanted().to_json()),
-                Some(info) => ("STREAM.UPDATE", change(config, wanted(), &info)?),
+                Some(info) => ("STREAM.UPDATE", change(&name, config, wanted(), &info)?),
             };
             let failure = match self.save(verb, &name, request).await {
                 Ok(bucket) => return Ok(bucket),
@@ -203,6 +203,7 @@ fn is_being_made(info: &[u8]) -> bool {
 
 /// New settings for an existing bucket, with what others set on its stream.
 fn change(
+    name: &BucketName,
     config: &BucketConfig,
     mut wanted: StreamConfig,
     info: &[u8],
@@ -214,7 +215,16 @@ fn change(
         wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
     }
     let raw = json::object(info).map_err(malformed)?;
-    lay_over(raw.get("config"), wanted).map_err(malformed)
+    // To a server, a source is more than a bucket's name: another's filters and subjects stay.
+    let there = from_stream(name, existing.config);
+    let mut kept = Vec::new();
+    if config.sources == there.sources {
+        kept.push("sources");
+    }
+    if config.mirror == there.mirror {
+        kept.push("mirror");
+    }
+    lay_over(raw.get("config"), wanted, &kept).map_err(malformed)
 }
 
 fn open(api: &Api, name: &BucketName, info: &StreamInfo) -> Result<Bucket, Failure> {

@@ -139,14 +139,22 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
         .filter_map(source)
         .collect();
     config.metadata = stream.metadata.unwrap_or_default();
+    // The server's own notes are no setting, and are not taken from anybody.
+    config
+        .metadata
+        .retain(|name, _| !name.starts_with("_nats."));
     config
 }
 
 /// The settings of an existing stream with ours laid over them, so that what others set there
 /// stays.
 ///
-/// What the server cannot turn off again (time to live per message) stays on.
-pub(super) fn lay_over(existing: &Value<'_>, wanted: StreamConfig) -> Result<Bytes, json::Error> {
+/// What the server cannot turn off again (time to live per message) stays on. So does what is in `kept`.
+pub(super) fn lay_over(
+    existing: &Value<'_>,
+    wanted: StreamConfig,
+    kept: &[&str],
+) -> Result<Bytes, json::Error> {
     let none = Object::default();
     let existing = match existing {
         Value::Object(existing) => existing,
@@ -170,7 +178,8 @@ pub(super) fn lay_over(existing: &Value<'_>, wanted: StreamConfig) -> Result<Byt
     let mut wanted = json::object(&wanted)?;
     // What a bucket has no setting for.
     let other = ["max_consumers", "max_msgs", "retention", "discard"];
-    wanted.0.retain(|(name, _)| !other.contains(&&**name));
+    let is_ours = |name: &str| !other.contains(&name) && !kept.contains(&name);
+    wanted.0.retain(|(name, _)| is_ours(name));
     let mut request = Writer::new();
     for (name, value) in &existing.0 {
         if wanted.0.iter().all(|(ours, _)| ours != name) {
