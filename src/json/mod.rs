@@ -249,11 +249,16 @@ impl<'a> Fields<'a> {
         Some(all)
     }
 
-    /// An object of texts.
-    pub(crate) fn string_map(&mut self, name: &'static str) -> Option<BTreeMap<String, String>> {
+    /// An object of texts, but for those whose names begin so.
+    pub(crate) fn string_map(
+        &mut self,
+        name: &'static str,
+        but: &str,
+    ) -> Option<BTreeMap<String, String>> {
         let mut map = BTreeMap::new();
         for (key, value) in self.maybe_object(name)?.0 {
             match value {
+                _ if key.starts_with(but) => {}
                 Value::Text(text) => _ = map.insert(key.into_owned(), text.into_owned()),
                 _ => self.wrong("texts", name),
             }

@@ -25,7 +25,7 @@ fn reads_what_there_is() {
     let mut read = fields(json);
     assert_eq!(read.number("a"), 2);
     assert_eq!(read.text("c"), "x\"é😀\n");
-    assert_eq!(read.string_map("d").unwrap()["k"], "v");
+    assert_eq!(read.string_map("d", "_").unwrap()["k"], "v");
     assert_eq!(read.all::<Asked<'_>>("l").unwrap().len(), 1);
     assert!(read.maybe::<Asked<'_>>("none").is_none() && read.strings("none").is_empty());
     assert!(!read.flag("none") && read.string("none").is_empty());

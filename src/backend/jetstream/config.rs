@@ -139,10 +139,6 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
         .filter_map(source)
         .collect();
     config.metadata = stream.metadata.unwrap_or_default();
-    // The server's own notes are no setting, and are not taken from anybody.
-    config
-        .metadata
-        .retain(|name, _| !name.starts_with("_nats."));
     config
 }
 

@@ -112,7 +112,8 @@ impl FromJson<'_> for StreamConfig {
             republish: fields.maybe("republish"),
             mirror: fields.maybe("mirror"),
             sources: fields.all("sources"),
-            metadata: fields.string_map("metadata"),
+            // The server's own notes are no setting, and are not taken from anybody.
+            metadata: fields.string_map("metadata", "_nats."),
             allow_direct: fields.flag("allow_direct"),
             mirror_direct: fields.flag("mirror_direct"),
             allow_msg_ttl: fields.flag("allow_msg_ttl"),
