@@ -9,7 +9,7 @@ use futures::{
 use js_sys::{Array, Function, Object, Promise};
 use shizuku::{
     ConnectOptions, ConnectionState, Credentials,
-    kv::{BoxError, BucketConfig, LimitMarkers, Storage},
+    kv::{BoxError, BucketConfig, BucketError, LimitMarkers, Storage},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -58,11 +58,18 @@ pub struct RawClient {
 #[wasm_bindgen]
 impl RawClient {
     /// A promise of a [`RawStore`], for a bucket that is made where there is none. `update` gives
-    /// one that exists these settings.
+    /// one that exists these settings. Those that are not given are taken as they are.
     pub fn create(&self, name: String, options: JsValue, update: bool) -> Promise {
         let client = self.client.clone();
         promise(async move {
-            let config = bucket_config(name, &Options(options))?;
+            let options = Options(options);
+            let config = bucket_config(BucketConfig::new(name.clone()), &options)?;
+            match client.create_bucket(config).await {
+                Err(BucketError::Mismatch { .. }) => {}
+                made => return Ok(RawStore::new(made?).into()),
+            }
+            let there = client.open_bucket(name).await?.status().await?.config;
+            let config = bucket_config(there, &options)?;
             let store = if update {
                 client.create_or_update_bucket(config).await?
             } else {
@@ -144,8 +151,8 @@ fn name(state: ConnectionState) -> &'static str {
 
 fn connect_options(given: &Options, credentials: Option<Function>) -> Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
-        .retry_first_connect(given.flag("waitOnFirstConnect")?)
-        .ignore_discovered_servers(given.flag("ignoreClusterUpdates")?);
+        .retry_first_connect(given.flag("waitOnFirstConnect")?.unwrap_or(false))
+        .ignore_discovered_servers(given.flag("ignoreClusterUpdates")?.unwrap_or(false));
     if let Some(name) = given.text("name")? {
         options = options.name(name);
     }
@@ -237,28 +244,40 @@ async fn call(provider: &Function) -> std::result::Result<Credentials, String> {
     }
 }
 
-fn bucket_config(name: String, given: &Options) -> Result<BucketConfig> {
-    let mut config = BucketConfig::new(name);
-    config.description = given.text("description")?.unwrap_or_default();
+/// Settings with those that are given laid over them.
+#[inline(never)]
+fn bucket_config(mut config: BucketConfig, given: &Options) -> Result<BucketConfig> {
+    if let Some(text) = given.text("description")? {
+        config.description = text;
+    }
     config.history = given.whole("history")?.unwrap_or(config.history);
     config.replicas = given.whole("replicas")?.unwrap_or(config.replicas);
-    config.max_age = given.millis("ttl")?.filter(|age| !age.is_zero());
-    config.max_value_size = given.whole("maxValueSize")?;
-    config.max_bytes = given.whole("max_bytes")?;
-    config.compression = given.flag("compression")?;
-    config.limit_markers = match given.millis("markerTTL")? {
-        None => LimitMarkers::Auto,
-        Some(ttl) if ttl.is_zero() => LimitMarkers::Off,
-        Some(ttl) => LimitMarkers::For(ttl),
-    };
+    if let Some(age) = given.millis("ttl")? {
+        config.max_age = (!age.is_zero()).then_some(age);
+    }
+    if let Some(limit) = given.limit("maxValueSize")? {
+        config.max_value_size = limit;
+    }
+    if let Some(limit) = given.limit("max_bytes")? {
+        config.max_bytes = limit;
+    }
+    config.compression = given.flag("compression")?.unwrap_or(config.compression);
+    if let Some(ttl) = given.millis("markerTTL")? {
+        config.limit_markers = match ttl.is_zero() {
+            true => LimitMarkers::Off,
+            false => LimitMarkers::For(ttl),
+        };
+    }
     config.storage = match given.text("storage")?.as_deref() {
-        None | Some("file") => Storage::File,
+        None => config.storage,
+        Some("file") => Storage::File,
         Some("memory") => Storage::Memory,
         Some(_) => {
             return Err(Fault::option("storage", "\"file\" or \"memory\""));
         }
     };
     if let Some(metadata) = given.options("metadata") {
+        config.metadata.clear();
         for name in Object::keys(metadata.0.unchecked_ref::<Object>()) {
             let Some(name) = name.as_string() else {
                 continue;

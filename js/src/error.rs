@@ -46,7 +46,7 @@ impl From<Fault> for JsValue {
     }
 }
 
-fn set(object: &JsValue, name: &str, value: &JsValue) {
+pub(crate) fn set(object: &JsValue, name: &str, value: &JsValue) {
     // Setting a property of a fresh plain object cannot fail.
     let _ = Reflect::set(object, &name.into(), value);
 }

@@ -35,9 +35,16 @@ impl Options {
         self.read(name, "a string", JsValue::as_string)
     }
 
-    pub(crate) fn flag(&self, name: &'static str) -> Result<bool> {
-        let flag = self.read(name, "true or false", JsValue::as_bool)?;
-        Ok(flag.unwrap_or(false))
+    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>> {
+        self.read(name, "true or false", JsValue::as_bool)
+    }
+
+    /// A size; -1 is none, as servers write it.
+    pub(crate) fn limit<T: TryFrom<u64>>(&self, name: &'static str) -> Result<Option<Option<T>>> {
+        match self.value(name).and_then(|value| value.as_f64()) {
+            Some(-1.0) => Ok(Some(None)),
+            _ => Ok(self.whole(name)?.map(Some)),
+        }
     }
 
     pub(crate) fn whole<T: TryFrom<u64>>(&self, name: &'static str) -> Result<Option<T>> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use js_sys::Promise;
+use js_sys::{Object, Promise};
 use shizuku::kv::{
     BucketStatus, Deliver, Expect, LimitMarkers, PutOptions, Read, RemoveOptions, Storage,
     WatchOptions,
@@ -11,7 +11,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
     client::promise,
-    error::{Fault, Result, number, object},
+    error::{Fault, Result, number, object, set},
     options::{millis, whole},
     pack::{self, Batch},
     watch::RawWatch,
@@ -182,6 +182,10 @@ fn describe(status: &BucketStatus) -> JsValue {
         "file"
     };
     let created = status.created.duration_since(UNIX_EPOCH);
+    let metadata = Object::new();
+    for (name, value) in &config.metadata {
+        set(&metadata, name, &value.as_str().into());
+    }
     object([
         ("bucket", status.bucket.as_ref().into()),
         ("values", number(status.values).into()),
@@ -198,5 +202,6 @@ fn describe(status: &BucketStatus) -> JsValue {
         ("replicas", config.replicas.into()),
         ("storage", storage.into()),
         ("compression", config.compression.into()),
+        ("metadata", metadata.into()),
     ])
 }

@@ -102,9 +102,62 @@ test("a bucket that exists is opened, unless a setting that is given differs", a
     const opened = await new shizuku.Kvm(client).create(name, options);
     assert.equal((await opened.get("key"))?.string(), "value");
   }
-  await assert.rejects(client.create(name, { history: 5 }), { code: "bucket_mismatch" });
+  const error = await refused(() => client.create(name, { ttl: "1h" }));
+  assert.ok(error instanceof shizuku.BucketError);
+  assert.deepEqual(error.settings, ["ttl"]);
+  assert.doesNotMatch(error.message, /history|description/);
   assert.equal((await made.status()).history, 4);
   await made.destroy();
+});
+
+test("an update changes the settings that are given, and no others", async () => {
+  const name = bucket();
+  const metadata = { team: "blue" };
+  const made = await client.create(name, { history: 4, max_bytes: 100_000, markerTTL: "3s", metadata });
+  await made.put("key", "1");
+  await made.put("key", "2");
+  await client.create(name, { description: "changed", max_bytes: -1, update: true });
+  const { history, description, max_bytes, markerTTL, metadata: kept } = await made.status();
+  assert.deepEqual(
+    { history, description, max_bytes, markerTTL, kept },
+    { history: 4, description: "changed", max_bytes: undefined, markerTTL: 3000, kept: metadata },
+  );
+  assert.equal((await made.get("key", { revision: 1 }))?.string(), "1");
+  await made.destroy();
+});
+
+test("what @nats-io/kv has and this has not is refused, where it would change what is stored", async () => {
+  const kvm = new shizuku.Kvm(client);
+  const name = bucket();
+  const rot13 = { key: {}, value: {} };
+  for (const [feature, value] of Object.entries({
+    bindOnly: true,
+    codec: rot13,
+    mirror: { name: "other" },
+    sources: [{ name: "other" }],
+    streamName: "OTHER",
+    republish: { src: ">", dest: "out.>" },
+    placement: { cluster: "east" },
+    allow_direct: false,
+  })) {
+    const options = { [feature]: value } as Shizuku.StoreOptions;
+    for (const work of [() => kvm.create(name, options), () => kvm.open(store.bucket, options)]) {
+      if (feature === "bindOnly" && work.toString().includes("open")) continue;
+      const error = await refused(work);
+      assert.ok(error instanceof shizuku.UnsupportedError, feature);
+      assert.equal(error.feature, feature);
+    }
+  }
+  assert.ok(!(await client.list()).includes(name));
+  const harmless = { allow_direct: true, timeout: 2000, bindOnly: true };
+  assert.equal((await kvm.open(store.bucket, harmless)).bucket, store.bucket);
+});
+
+test("JSON takes a reviver", async () => {
+  await store.put("date", '{"at":"2026-01-01"}');
+  const entry = await store.get("date");
+  const read = entry?.json<{ at: Date }>((key, value) => (key === "at" ? new Date(String(value)) : value));
+  assert.equal(read?.at.getUTCFullYear(), 2026);
 });
 
 test("what is not supported is one class, and says what it is", async () => {

@@ -5,7 +5,7 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { BucketError, ConnectError } from "./errors.js";
+import { ConnectError, UnsupportedError } from "./errors.js";
 import { tell } from "./listeners.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
@@ -64,9 +64,9 @@ export interface StoreOptions {
    * them time to live per key and locks. Default 1 s where the server can (2.11 and newer).
    */
   readonly markerTTL?: Duration | undefined;
-  /** The largest value with its headers, in bytes, 1 to 2147483647. Default: what the server takes. */
+  /** The largest value with its headers, in bytes, 1 to 2147483647. -1 and default: what the server takes. */
   readonly maxValueSize?: number | undefined;
-  /** The size of the whole bucket, in bytes, from 1; a full one refuses writes. Default: no limit. */
+  /** The size of the whole bucket, in bytes, from 1; a full one refuses writes. -1 and default: no limit. */
   readonly max_bytes?: number | undefined;
   /** How many servers of a cluster hold a copy, 1 to 5. Default 1. */
   readonly replicas?: number | undefined;
@@ -76,8 +76,18 @@ export interface StoreOptions {
   readonly compression?: boolean | undefined;
   /** Notes for programs. Names that begin with `_nats.` belong to the server. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** Gives a bucket that exists these settings, instead of refusing where they differ. */
+  /** Gives a bucket that exists the settings that are given, instead of refusing where they differ. */
   readonly update?: boolean | undefined;
+}
+
+/** What `@nats-io/kv` has and this library has not: to pass over it would store something else, or elsewhere. */
+const MISSING = ["bindOnly", "codec", "mirror", "placement", "republish", "sources", "streamName"];
+
+/** @internal */
+export function known(options: object): void {
+  const given = options as Readonly<Record<string, unknown>>;
+  const feature = MISSING.find((name) => given[name]) ?? (given["allow_direct"] === false ? "allow_direct" : undefined);
+  if (feature !== undefined) throw new UnsupportedError(`${feature} is not supported`, { feature });
 }
 
 /** A change of the connection, as `@nats-io/nats-core` names them. */
@@ -134,21 +144,14 @@ export class Client {
    * this rejects with a {@link BucketError}; see {@link StoreOptions.update}.
    */
   async create(bucket: string, options: StoreOptions = {}): Promise<Store> {
+    known(options);
     const { update = false, ...given } = options;
     const settings = {
       ...given,
       ttl: millis("ttl", options.ttl),
       markerTTL: millis("markerTTL", options.markerTTL),
     };
-    try {
-      return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
-    } catch (error) {
-      // The bindings compare all settings, with defaults for those that were not given.
-      const differs = (setting: string): boolean => settings[setting as keyof typeof settings] !== undefined;
-      const isOurs = !(error instanceof BucketError) || error.code !== "bucket_mismatch";
-      if (isOurs || error.settings.some(differs)) throw error;
-      return this.open(bucket);
-    }
+    return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
   }
 
   /** Opens a bucket that exists. */

@@ -35,7 +35,7 @@ export class Entry<T = unknown> {
   readonly operation: Operation;
   /** How many more entries the server had to send after this one. */
   readonly delta: number;
-  /** The bytes of the value; 0 for a removal. */
+  /** The bytes of the value; 0 for a removal, and where only metadata was asked for. */
   readonly length: number;
   /** Whether a watch saw this after everything that was there when it began. */
   readonly isUpdate: boolean;
@@ -94,13 +94,13 @@ export class Entry<T = unknown> {
   }
 
   /**
-   * The value as JSON.
+   * The value as JSON; a `reviver` is that of `JSON.parse`.
    *
    * @throws {@link DecodeError} where it is not JSON, or where this is a removal.
    */
-  json<U = T>(): U {
+  json<U = T>(reviver?: (key: string, value: unknown) => unknown): U {
     try {
-      return JSON.parse(this.string()) as U;
+      return JSON.parse(this.string(), reviver) as U;
     } catch (cause) {
       const what = this.removed ? "has no value: it was removed" : "is not JSON";
       const message = `revision ${this.revision} of key ${this.key} in bucket ${this.bucket} ${what}`;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Client, StoreOptions } from "./client.js";
+import { type Client, known, type StoreOptions } from "./client.js";
 import type { Store } from "./store.js";
 
 /**
@@ -29,7 +29,9 @@ export class Kvm {
     return this.#client.create(bucket, options);
   }
 
-  open(bucket: string): Promise<Store> {
+  /** Opens a bucket that exists. No option of `@nats-io/kv` is needed here, and some are refused. */
+  async open(bucket: string, options: object = {}): Promise<Store> {
+    known({ ...options, bindOnly: false });
     return this.#client.open(bucket);
   }
 

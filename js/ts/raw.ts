@@ -92,6 +92,7 @@ export interface RawStatus {
   replicas: number;
   storage: "file" | "memory";
   compression: boolean;
+  metadata: Record<string, string>;
 }
 
 /** A watch or listing, batch by batch. */

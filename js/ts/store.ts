@@ -114,6 +114,7 @@ export interface StoreStatus {
   readonly replicas: number;
   readonly storage: "file" | "memory";
   readonly compression: boolean;
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 const encoder = new TextEncoder();
