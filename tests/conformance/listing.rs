@@ -1,6 +1,6 @@
 //! Listing keys, and reading many at once.
 
-use std::{cell::Cell, task::Poll};
+use std::{cell::Cell, collections::BTreeSet, task::Poll};
 
 use futures::{
     TryStreamExt,
@@ -8,7 +8,7 @@ use futures::{
 };
 use shizuku::{
     Store,
-    kv::{Entry, KeyFilter, KvWriteError, Operation, PutOptions},
+    kv::{Entry, KeyFilter, KvWriteError, Operation, PutOptions, WatchEvent},
 };
 
 use super::{Env, Outcome, keys, show};
@@ -87,6 +87,12 @@ pub(crate) async fn keys_that_are_overwritten_meanwhile_are_there(env: Env) -> O
         for _ in 0..40 {
             assert_eq!(keys(&store, ">").await?.len(), 10);
             assert_eq!(store.get_many(">").await?.len(), 10);
+            let watch = store.watch_all().await?;
+            let mut shown = BTreeSet::new();
+            while let Some(WatchEvent::Entry(entry)) = watch.next_event().await.transpose()? {
+                shown.insert(entry.key);
+            }
+            assert_eq!(shown.len(), 10);
         }
         is_over.set(true);
         Ok::<_, super::BoxError>(())

@@ -1,7 +1,6 @@
 //! The consumers behind watches and listings: deleted under them, stalled, and cleaned up.
 
 use std::{
-    collections::HashSet,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -115,36 +114,6 @@ async fn a_start_that_is_given_up_leaves_no_consumer() {
         })
         .await;
         client.delete_bucket("given-up").await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_is_current_when_it_has_shown_what_was_overwritten_meanwhile() {
-    for version in VERSIONS {
-        let client = client(version).await;
-        let store = client.create_bucket("overwritten").await.unwrap();
-        for n in 0..10 {
-            store.put(format!("k.{n}"), "1").await.unwrap();
-        }
-        let writer = tokio::spawn({
-            let store = store.clone();
-            async move {
-                for n in (0..5).cycle() {
-                    store.put(format!("k.{n}"), "2").await.unwrap();
-                }
-            }
-        });
-        for _ in 0..40 {
-            let watch = store.watch_all().await.unwrap();
-            let mut shown = HashSet::new();
-            while let WatchEvent::Entry(entry) = event(&watch).await {
-                shown.insert(entry.key);
-            }
-            assert_eq!(shown.len(), 10, "{version}: {shown:?}");
-        }
-        writer.abort();
-        _ = writer.await;
-        client.delete_bucket("overwritten").await.unwrap();
     }
 }
 

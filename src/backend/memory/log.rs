@@ -139,6 +139,11 @@ impl Log {
         self.keys.get(key).map_or(0, |chain| chain.last)
     }
 
+    /// Since which revision a key is there.
+    pub(super) fn born(&self, key: &str) -> Option<u64> {
+        Some(self.keys.get(key)?.born)
+    }
+
     /// The first revision of a key after `cursor`.
     pub(super) fn next_of(&self, key: &str, cursor: u64) -> Option<u64> {
         let mut found = None;

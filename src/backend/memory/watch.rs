@@ -4,7 +4,7 @@
 //! slow skips what was superseded meanwhile, as it would with a server. What it costs is at most one
 //! removal for each key that it was shown and that is gone since, kept in [`Ghosts`](super::ghosts).
 
-use std::{pin::pin, sync::Arc, time::SystemTime};
+use std::{collections::HashSet, pin::pin, sync::Arc, time::SystemTime};
 
 use futures::{
     StreamExt,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     backend::{RawWatch, WatchEvent, WatchRequest},
-    kv::{Deliver, InvalidOption, KeyFilter, KvReadError, ServiceError},
+    kv::{Deliver, InvalidOption, Key, KeyFilter, KvReadError, ServiceError},
 };
 
 /// How many revisions one look may pass over. Others get at the bucket in between.
@@ -171,6 +171,8 @@ struct Cursor {
     start: u64,
     /// The last revision of the initial entries; `None` once they have been delivered.
     initial: Option<u64>,
+    /// The keys that were among the initial entries so far, where a watch begins with the last of each.
+    shown: Option<HashSet<Key>>,
     /// Of the initial entries, only the last of each key.
     latest: bool,
     count: Count,
@@ -206,6 +208,7 @@ impl Cursor {
             at,
             start: log.last(),
             initial: Some(log.last()),
+            shown: (request.deliver == Deliver::Latest && !request.once).then(HashSet::new),
             latest: request.deliver == Deliver::Latest,
             count: Count {
                 to: at,
@@ -227,12 +230,17 @@ impl Cursor {
         let gone = self.gone(log, found.unwrap_or(reached));
         let found = gone.or(found);
         match (found, self.initial) {
-            (Some(revision), Some(end)) if revision > end => self.current(end),
+            (Some(revision), Some(end)) if revision > end => self.current(log, end),
             (Some(revision), _) => {
                 self.at = revision;
+                if let Some(shown) = &mut self.shown
+                    && let Some(stored) = log.get(revision)
+                {
+                    shown.insert(stored.key.clone());
+                }
                 Step::Entry(revision)
             }
-            (None, Some(end)) if reached >= end => self.current(end),
+            (None, Some(end)) if reached >= end => self.current(log, end),
             (None, _) => {
                 self.at = self.at.max(reached);
                 if reached < log.last() {
@@ -246,11 +254,28 @@ impl Cursor {
         }
     }
 
-    /// The initial entries have been delivered.
-    fn current(&mut self, end: u64) -> Step {
+    /// The initial entries have been delivered, but for those that were superseded before: what took their
+    /// place is still to come.
+    fn current(&mut self, log: &Log, end: u64) -> Step {
         self.at = self.at.max(end);
-        self.initial = None;
+        let owed = log.after(end).filter(|(_, stored)| self.owes(log, stored));
+        self.initial = owed.last().map(|(revision, _)| revision);
+        if self.initial.is_some() {
+            return Step::Further;
+        }
+        self.shown = None;
         Step::Current
+    }
+
+    /// Whether this is of a key that was there when the watch began, and was not shown yet.
+    fn owes(&self, log: &Log, stored: &Stored) -> bool {
+        let was_there = || log.born(&stored.key).is_some_and(|born| born <= self.start);
+        self.shown
+            .as_ref()
+            .is_some_and(|shown| !shown.contains(&stored.key))
+            && stored.next == 0
+            && was_there()
+            && self.filters.matches(&stored.key)
     }
 
     /// The next revision of one key.

@@ -78,7 +78,7 @@ fn what_is_superseded_while_a_watch_reads_is_no_longer_counted() {
     let first = now(watch.next()).unwrap().unwrap();
     assert!(matches!(first, WatchEvent::Entry(entry) if entry.delta == 2));
     fixture.remove("c", RemoveOptions::purge()).unwrap();
-    assert_eq!(drain(&mut watch), ["b=1@2+1", "|", "c!@4+0"]);
+    assert_eq!(drain(&mut watch), ["b=1@2+1", "c!@4+0", "|"]);
 }
 
 #[test]
