@@ -7,7 +7,7 @@ use harness::{NatsServer, V2_10};
 use shizuku::{
     ConnectOptions,
     kv::{
-        BoxError, ServiceError,
+        BoxError, BucketConfig, ServiceError,
         election::Election,
         lock::{LockOptions, LostReason},
         rw_lock::{DistroRwLock, DistroRwLockError},
@@ -40,6 +40,19 @@ async fn a_server_below_2_11_is_refused() -> Result {
             "{error}"
         );
         assert!(error.to_string().contains("2.11"), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bucket_for_smaller_values_than_an_entry_is_refused() -> Result {
+    let server = NatsServer::start_default().await?;
+    for url in [server.url(), "memory:".to_owned()] {
+        let mut small = BucketConfig::new("small");
+        small.max_value_size = Some(50);
+        let store = shizuku::connect(&url).await?.create_bucket(small).await?;
+        let error = DistroRwLock::new(&store, "r")?.write().await.unwrap_err();
+        assert!(error.to_string().contains("accept"), "{url}: {error}");
     }
     Ok(())
 }

@@ -211,10 +211,12 @@ impl Turn<'_> {
                 self.participant.set_error(error);
                 Outcome::Failed { fatal }
             }
+            // Such as a bucket with no room for values of this size.
             other => {
-                self.participant.set_error(ServiceError::Malformed {
-                    operation: "a write of a lock".into(),
-                    source: Box::new(other),
+                self.participant.set_error(ServiceError::Refused {
+                    status: 400,
+                    code: 0,
+                    description: other.to_string(),
                 });
                 Outcome::Failed { fatal: true }
             }
