@@ -98,6 +98,7 @@ test("keys, many values, buckets and an update loop", async () => {
       const store = await manager.create(name);
       for (const key of ["a.1", "a.2", "b.1"]) await store.put(key, key);
       await store.delete("b.1");
+      const cleared = [await store.purgeDeletes(), await store.purgeDeletes(0)];
       const keys: string[] = [];
       for await (const key of await store.keys("a.*")) keys.push(key);
       const all: string[] = [];
@@ -112,6 +113,7 @@ test("keys, many values, buckets and an update loop", async () => {
       const still = (await client.list()).includes(name);
       await client.close();
       return {
+        cleared,
         keys: keys.sort(),
         all: all.sort(),
         many: many.map((entry) => entry.string()).sort(),
@@ -123,6 +125,7 @@ test("keys, many values, buckets and an update loop", async () => {
     [here.nats.ws, bucket()] as const,
   );
   assert.deepEqual(seen, {
+    cleared: [0, 1],
     keys: ["a.1", "a.2"],
     all: ["a.1", "a.2"],
     many: ["a.1", "a.2"],

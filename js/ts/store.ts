@@ -242,8 +242,12 @@ export class Store {
     return call(() => this.#raw.remove(named(key), true, expect, ttl));
   }
 
-  /** Clears away the markers of keys that were removed longer ago than this; 0 means all. */
-  async purgeDeletes(olderMillis: Duration = 0): Promise<number> {
+  /**
+   * Clears away the markers of keys that were removed longer ago than this, and answers how many keys. Half an
+   * hour where it is not given, for those who are behind or offline and learn of a removal by its marker; 0
+   * means all.
+   */
+  async purgeDeletes(olderMillis: Duration = 30 * 60_000): Promise<number> {
     const age = millis("olderMillis", olderMillis) ?? 0;
     return call(() => this.#raw.purgeDeletes(age));
   }
