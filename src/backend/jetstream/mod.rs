@@ -9,6 +9,7 @@ mod api;
 mod bucket;
 mod call;
 mod config;
+mod connection;
 mod consumer;
 mod entry;
 mod filters;

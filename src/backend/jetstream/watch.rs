@@ -14,9 +14,9 @@ use futures::{
     FutureExt, Stream, StreamExt,
     future::{BoxFuture, Either, select},
 };
-use tokio::sync::watch;
 
 use super::{
+    connection::Connection,
     consumer::{Action, Delivery, Why},
     entry::{Stamp, from_nanos},
     loading::{Counted, Loading},
@@ -30,7 +30,7 @@ use crate::{
     kv::{Deliver, Entry, Key, Operation, ServiceError},
     message::{Message, Outbound, TransportError},
     platform::{self, Instant},
-    status::{ConnectionState, ConnectionStatus},
+    status::ConnectionState,
 };
 
 /// A watch under way.
@@ -455,51 +455,11 @@ impl Stream for Watch {
 }
 
 /// Whether waiting will not help.
-pub(super) fn is_final(error: &ServiceError) -> bool {
+fn is_final(error: &ServiceError) -> bool {
     matches!(
         error,
         ServiceError::PermissionDenied { .. }
             | ServiceError::Closed
             | ServiceError::BucketNotFound { .. }
     )
-}
-
-/// The connection below, without a future for each look.
-struct Connection {
-    status: ConnectionStatus,
-    changed: Option<BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>>>,
-}
-
-impl Connection {
-    fn new(mut receiver: watch::Receiver<ConnectionStatus>) -> Self {
-        let status = receiver.borrow_and_update().clone();
-        Self {
-            status,
-            changed: Some(Self::change(receiver)),
-        }
-    }
-
-    fn change(
-        mut receiver: watch::Receiver<ConnectionStatus>,
-    ) -> BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>> {
-        Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) })
-    }
-
-    /// The state now; the task is woken when it is another.
-    fn poll(&mut self, context: &mut Context<'_>) -> &ConnectionStatus {
-        while let Some(changed) = &mut self.changed {
-            let Poll::Ready(receiver) = changed.poll_unpin(context) else {
-                break;
-            };
-            self.changed = receiver.map(|mut receiver| {
-                self.status = receiver.borrow_and_update().clone();
-                Self::change(receiver)
-            });
-            if self.changed.is_none() {
-                // The transport is gone.
-                self.status.state = ConnectionState::Closed;
-            }
-        }
-        &self.status
-    }
 }

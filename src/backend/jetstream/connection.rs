@@ -1,0 +1,48 @@
+//! The state of the connection, for who is polled by hand.
+
+use std::task::{Context, Poll};
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::sync::watch;
+
+use crate::status::{ConnectionState, ConnectionStatus};
+
+/// The connection below, without a future for each look.
+pub(super) struct Connection {
+    status: ConnectionStatus,
+    changed: Option<BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>>>,
+}
+
+impl Connection {
+    pub(super) fn new(mut receiver: watch::Receiver<ConnectionStatus>) -> Self {
+        let status = receiver.borrow_and_update().clone();
+        Self {
+            status,
+            changed: Some(Self::change(receiver)),
+        }
+    }
+
+    fn change(
+        mut receiver: watch::Receiver<ConnectionStatus>,
+    ) -> BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>> {
+        Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) })
+    }
+
+    /// The state now; the task is woken when it is another.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> &ConnectionStatus {
+        while let Some(changed) = &mut self.changed {
+            let Poll::Ready(receiver) = changed.poll_unpin(context) else {
+                break;
+            };
+            self.changed = receiver.map(|mut receiver| {
+                self.status = receiver.borrow_and_update().clone();
+                Self::change(receiver)
+            });
+            if self.changed.is_none() {
+                // The transport is gone.
+                self.status.state = ConnectionState::Closed;
+            }
+        }
+        &self.status
+    }
+}
