@@ -219,3 +219,145 @@ impl Fold {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::lock::entry::LockEntry;
+
+    const fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn id(number: u64) -> EntryId {
+        EntryId::new(&format!("s-{number}"))
+    }
+
+    /// The first write of an entry.
+    fn first(mode: Mode) -> LockEntry {
+        LockEntry {
+            mode,
+            ticket: None,
+            lease: 15,
+            write: 0,
+            since: None,
+            label: None,
+            data: None,
+        }
+    }
+
+    /// Entries of these modes, with tickets from 1 on.
+    fn fold(modes: &[Mode]) -> Fold {
+        let mut fold = Fold::default();
+        for (revision, mode) in (1..).zip(modes) {
+            let record = Record::Entry(first(*mode));
+            fold.put(&id(revision), revision, None, &record, at(revision));
+        }
+        fold
+    }
+
+    fn admits(fold: &Fold, mode: Mode) -> bool {
+        fold.admits(mode, &fold.blockers(mode, u64::MAX))
+    }
+
+    #[test]
+    fn permits_are_counted_and_the_smallest_number_counts() {
+        use Mode::{Permit, Read, Write};
+        let two = fold(&[Permit(4), Permit(3)]);
+        assert!(admits(&two, Permit(3)));
+        assert!(!admits(&two, Permit(2)));
+        assert!(!admits(&fold(&[Permit(4), Permit(2)]), Permit(4)));
+        for mode in [Read, Write] {
+            assert!(!admits(&fold(&[mode]), Permit(4)));
+            assert_eq!(admits(&fold(&[Read]), mode), mode == Read);
+            assert!(!admits(&fold(&[Write]), mode));
+            assert!(!admits(&fold(&[Permit(4)]), mode));
+        }
+        let mut unreadable = two;
+        unreadable.put(&id(3), 3, None, &Record::Unknown, at(3));
+        assert!(!admits(&unreadable, Permit(4)));
+    }
+
+    #[test]
+    fn a_later_write_keeps_the_place_and_an_older_one_changes_nothing() {
+        let mut fold = fold(&[Mode::Write]);
+        let later = LockEntry {
+            ticket: Some(1),
+            write: 1,
+            ..first(Mode::Read)
+        };
+        fold.put(&id(1), 5, None, &Record::Entry(later), at(500));
+        let old = Record::Entry(first(Mode::Write));
+        fold.put(&id(1), 1, Some(77), &old, at(600));
+        let live = fold.get(&id(1)).unwrap();
+        assert_eq!(
+            (live.mode, live.ticket, live.revision),
+            (Some(Mode::Read), 1, 5)
+        );
+        assert_eq!((live.heard, live.since), (at(600), Some(77)));
+        assert!(!fold.gone(&id(1), 4));
+        assert!(fold.gone(&id(1), 6));
+        assert!(fold.get(&id(1)).is_none());
+    }
+
+    #[test]
+    fn when_an_entry_was_first_stored_is_what_it_says_or_what_was_told_first() {
+        let mut fold = Fold::default();
+        let since = |fold: &Fold| fold.get(&id(1)).and_then(|live| live.since);
+        let mut entry = first(Mode::Write);
+        let put = |fold: &mut Fold, revision, stored, entry: &LockEntry| {
+            fold.put(
+                &id(1),
+                revision,
+                stored,
+                &Record::Entry(entry.clone()),
+                at(1),
+            );
+        };
+        put(&mut fold, 1, None, &entry);
+        assert_eq!(since(&fold), None);
+        put(&mut fold, 1, Some(11), &entry);
+        assert_eq!(since(&fold), Some(11));
+        put(&mut fold, 1, Some(12), &entry);
+        put(&mut fold, 2, Some(22), &entry);
+        assert_eq!(since(&fold), Some(11));
+        entry.since = Some(10);
+        put(&mut fold, 3, Some(33), &entry);
+        assert_eq!(since(&fold), Some(10));
+    }
+
+    #[test]
+    fn what_is_doubted_stays_until_nothing_shows_it() {
+        let mut fold = fold(&[Mode::Read, Mode::Read]);
+        assert!(fold.is_confirmed());
+        assert!(fold.drop_doubted().is_empty());
+        fold.doubt(Some(&id(1)));
+        assert!(!fold.is_confirmed());
+        fold.doubt(None);
+        let record = Record::Entry(first(Mode::Read));
+        fold.put(&id(2), 2, None, &record, at(9));
+        assert_eq!(fold.drop_doubted(), [id(1)]);
+        assert!(fold.is_confirmed());
+    }
+
+    #[test]
+    fn a_snapshot_tells_nothing_of_what_was_written_after_it() {
+        let mut fold = fold(&[Mode::Read, Mode::Read, Mode::Read]);
+        let seen = [(id(2), ())].into_iter().collect();
+        assert_eq!(fold.drop_unseen(2, &seen), [id(1)]);
+        assert_eq!(fold.iter().count(), 2);
+    }
+
+    #[test]
+    fn who_has_given_up_stands_before_nobody() {
+        let mut fold = fold(&[Mode::Write]);
+        assert!(fold.has_writer());
+        fold.leave(&id(1));
+        assert!(!fold.has_writer());
+        // Not even when it is written again.
+        let record = Record::Entry(first(Mode::Write));
+        fold.put(&id(1), 2, None, &record, at(9));
+        assert!(fold.blockers(Mode::Write, 9).is_empty());
+        assert!(fold.queue().is_empty());
+    }
+}

@@ -148,3 +148,124 @@ impl Log {
         ticket <= self.through
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn sent(step: u64) -> Sent {
+        let at = Duration::ZERO;
+        Sent { at, step }
+    }
+
+    /// A log that is known up to 5 since step 3.
+    fn known() -> Log {
+        let mut log = Log::default();
+        log.delivered(5, 3);
+        log
+    }
+
+    #[test]
+    fn what_was_sent_before_something_was_passed_over_is_not_decided() {
+        let mut log = known();
+        assert!(log.decides(5, sent(3)));
+        assert!(!log.decides(5, sent(2)));
+        assert!(!log.decides(6, sent(3)));
+        // Nothing stands between.
+        log.delivered(6, 4);
+        assert!(log.decides(6, sent(3)));
+        log.delivered(8, 5);
+        assert!(log.decides(8, sent(5)));
+        assert!(!log.decides(8, sent(4)));
+        // Known already.
+        log.delivered(7, 9);
+        assert_eq!(log.through(), 8);
+        assert!(log.decides(8, sent(5)));
+        log.forget();
+        assert_eq!(log, Log::default());
+        log.delivered(1, 9);
+        assert!(!log.decides(1, sent(8)));
+    }
+
+    #[test]
+    fn own_writes_close_gaps_in_any_order() {
+        let mut log = known();
+        for seq in [9, 7, 8, 7, 5] {
+            log.acknowledged(seq);
+            assert_eq!(log.through(), 5);
+        }
+        log.acknowledged(6);
+        assert_eq!(log.through(), 9);
+        assert!(log.decides(9, sent(3)));
+        // What is known by now closes no gap behind it.
+        log.delivered(11, 5);
+        assert!(!log.decides(11, sent(4)));
+    }
+
+    #[test]
+    fn what_was_known_twice_closes_no_other_gap() {
+        for (acknowledged, delivered) in [(&[5][..], &[][..]), (&[7], &[7]), (&[7, 6], &[])] {
+            let mut log = known();
+            acknowledged.iter().for_each(|seq| log.acknowledged(*seq));
+            delivered.iter().for_each(|seq| log.delivered(*seq, 4));
+            let next = log.through() + 2;
+            log.delivered(next, 9);
+            assert!(!log.decides(next, sent(8)), "{acknowledged:?}");
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_that_was_passed_does_not_stop_later_ones() {
+        let mut log = known();
+        log.acknowledged(7);
+        log.delivered(8, 4);
+        log.acknowledged(10);
+        log.acknowledged(9);
+        assert_eq!(log.through(), 10);
+    }
+
+    #[test]
+    fn acknowledgements_say_nothing_where_nothing_is_known_and_are_not_kept_without_end() {
+        let mut log = Log::default();
+        log.acknowledged(1);
+        assert_eq!(log, Log::default());
+        let mut log = known();
+        let first_kept = 7;
+        let last_kept = first_kept + AHEAD as u64 - 1;
+        (first_kept..=last_kept + 1).for_each(|seq| log.acknowledged(seq));
+        log.acknowledged(6);
+        assert_eq!(log.through(), last_kept);
+    }
+
+    #[test]
+    fn a_snapshot_tells_all_up_to_its_last_message() {
+        let mut log = known();
+        log.snapshot(4);
+        assert_eq!(log.through(), 5);
+        assert!(!log.decides(5, sent(2)));
+        log.snapshot(9);
+        assert!(log.decides(9, sent(0)));
+        assert_eq!(log.through(), 9);
+    }
+
+    #[test]
+    fn a_removal_is_an_anchor_where_it_stands_in_the_log_that_is_known() {
+        let id = EntryId::new("s-1");
+        let now = Duration::from_secs(100);
+        let from = |log: &Log, now| log.unknown_from(now).map(|(from, _)| from);
+        let mut log = known();
+        log.removed(&id, 9, None, now);
+        log.removed(&id, 9, Some(6), now);
+        assert_eq!(from(&log, now), None);
+        log.removed(&id, 9, Some(5), now);
+        assert_eq!(from(&log, now), Some(6));
+        // The removal itself must be shown.
+        log.removed(&id, 6, None, now);
+        assert_eq!((log.through(), from(&log, now)), (6, Some(6)));
+        let end = now + MARKER_TTL / 2;
+        assert_eq!(from(&log, end - Duration::from_nanos(1)), Some(6));
+        assert_eq!(from(&log, end), None);
+        log.lose_anchor();
+        assert_eq!(from(&log, now), None);
+    }
+}

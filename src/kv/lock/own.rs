@@ -263,3 +263,155 @@ impl Own {
         self.last_sent + lease + lease / 2 + Duration::from_secs(15)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::lock::entry::Mode;
+
+    const LEASE: Duration = Duration::from_secs(10);
+
+    const fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    const fn sent(ms: u64) -> Sent {
+        Sent {
+            at: at(ms),
+            step: ms,
+        }
+    }
+
+    fn write(own: &mut Own, ms: u64) -> (LockEntry, Option<u64>) {
+        let request = Request {
+            mode: Mode::Write,
+            lease: LEASE.as_secs() as u32,
+            label: None,
+            data: None,
+            try_only: false,
+        };
+        own.write(&request, sent(ms))
+    }
+
+    fn stored(own: &mut Own, number: u32, revision: u64, ms: u64) -> Stored {
+        own.stored(number, revision, at(ms), LEASE, false)
+    }
+
+    /// An entry that was written at once.
+    fn new() -> Own {
+        let mut own = Own::new(EntryId::new("s-1"), sent(0), 0);
+        assert_eq!(write(&mut own, 0).1, None);
+        own
+    }
+
+    /// Stored as revision 7 after 100 ms.
+    fn first_stored() -> Own {
+        let mut own = new();
+        assert!(matches!(stored(&mut own, 0, 7, 100), Stored::Extended(_)));
+        own
+    }
+
+    #[test]
+    fn a_lease_counts_from_when_a_write_was_sent_and_does_not_come_back() {
+        let mut own = first_stored();
+        assert_eq!(own.trusted_until(LEASE), at(9000));
+        write(&mut own, 5000);
+        let mut late = own.clone();
+        assert!(matches!(stored(&mut own, 1, 8, 8999), Stored::Extended(_)));
+        assert_eq!(own.trusted_until(LEASE), at(14_000));
+        assert_eq!(stored(&mut own, 1, 8, 9001), Stored::Old);
+        assert_eq!(stored(&mut late, 1, 8, 9000), Stored::Late);
+        assert_eq!(stored(&mut new(), 0, 7, 9000), Stored::Late);
+    }
+
+    #[test]
+    fn its_ticket_is_the_first_revision_and_its_condition_the_last() {
+        let mut own = first_stored();
+        assert_eq!(own.settled_revision(), Some(7));
+        assert!(!own.is_pending());
+        let (entry, expect) = write(&mut own, 3000);
+        assert_eq!((entry.write, entry.ticket, expect), (1, Some(7), Some(7)));
+        // Nobody knows which it is while a write is under way.
+        assert_eq!(own.settled_revision(), None);
+        assert!(own.is_pending());
+        stored(&mut own, 1, 9, 3100);
+        assert_eq!((own.ticket, own.settled_revision()), (Some(7), Some(9)));
+        assert_eq!(new().settled_revision(), None);
+        // As long as it may be in the log.
+        assert_eq!(own.certainly_expired(LEASE), at(3000 + 30_000));
+    }
+
+    #[test]
+    fn it_is_written_a_third_of_the_lease_apart_and_sooner_with_a_change() {
+        let mut own = first_stored();
+        let third = LEASE / 3;
+        assert_eq!(own.due(LEASE), Some(third));
+        own.changed = true;
+        assert_eq!(own.due(LEASE), Some(at(100) + WRITE_GAP));
+        write(&mut own, 2000);
+        assert_eq!(own.due(LEASE), Some(at(2000) + third));
+        // A second change waits for the answer to the first.
+        own.changed = true;
+        assert_eq!(own.due(LEASE), Some(at(2000) + third));
+        stored(&mut own, 1, 8, 5000);
+        assert_eq!(own.due(LEASE), Some(at(5000) + WRITE_GAP));
+        assert_eq!(new().due(LEASE), None);
+    }
+
+    #[test]
+    fn a_change_is_stored_with_the_write_that_has_it() {
+        let mut own = first_stored();
+        assert!(!own.take_change());
+        own.changed = true;
+        assert!(!own.take_change());
+        write(&mut own, 2000);
+        assert!(!own.take_change());
+        write(&mut own, 6000);
+        // What failed did not have to be the change.
+        assert!(own.failed(2));
+        assert_eq!((own.changed, own.change), (false, Some(1)));
+        stored(&mut own, 1, 8, 6100);
+        assert!(own.take_change());
+        assert!(!own.take_change());
+    }
+
+    #[test]
+    fn an_entry_is_lost_when_nothing_can_have_been_stored() {
+        let mut own = first_stored();
+        write(&mut own, 3000);
+        let mut twice = own.clone();
+        assert!(own.refused(1));
+        // Stored, as the watch has shown before the answer came.
+        let mut own = twice.clone();
+        stored(&mut own, 1, 8, 3100);
+        assert!(!own.refused(1));
+        // One of two with the same condition was stored.
+        write(&mut twice, 7000);
+        assert!(!twice.refused(2));
+        assert!(twice.refused(1));
+        assert!(!twice.changed);
+    }
+
+    #[test]
+    fn the_latest_writes_are_known_when_they_come_back() {
+        let mut own = first_stored();
+        for number in 1..=4 {
+            write(&mut own, number * 3000);
+        }
+        assert_eq!(own.clone().echo(0), None);
+        assert_eq!(own.clone().echo(1), Some(sent(3000)));
+        assert!(!own.echoed);
+        assert_eq!(own.echo(3), Some(sent(9000)));
+        assert!(own.echoed);
+        assert_eq!((own.echo(2), own.echo(3)), (None, None));
+        assert_eq!(own.echo(4), Some(sent(12_000)));
+    }
+
+    #[test]
+    fn later_writes_say_when_the_first_was_stored() {
+        let mut own = first_stored();
+        own.set_since(0, 1234);
+        own.set_since(1, 5678);
+        assert_eq!(write(&mut own, 3000).0.since, Some(1234));
+    }
+}

@@ -124,6 +124,16 @@ mod tests {
         }
     }
 
+    /// An older message may come through late, behind a newer one.
+    #[test]
+    fn an_older_proof_does_not_take_the_place_of_a_newer_one() {
+        let mut trust = Trust::default();
+        trust.echo(sent(500, 2), ms(510), 3);
+        trust.echo(sent(0, 1), ms(520), 4);
+        assert!(trust.is_fresh(ms(1400)));
+        assert!(trust.echo(sent(530, 4), ms(1400), 5));
+    }
+
     #[test]
     fn an_interruption_forgets() {
         let mut trust = Trust::default();
