@@ -13,11 +13,19 @@ mod acting;
 mod anew;
 mod change;
 mod check;
+mod ends;
 mod faults;
+mod known;
+mod leaving;
 mod lost;
+mod pace;
+mod queue;
 mod rng;
+mod script;
 mod server;
+mod snapshots;
 mod stream;
+mod trusted;
 mod world;
 
 use std::{

@@ -1,0 +1,188 @@
+//! Holds that are lost, and services that refuse or cannot be reached.
+
+use std::time::Duration;
+
+use shizuku::kv::lock::{
+    entry::{EntryId, Mode},
+    machine::{Action, Event, GivenUp, LostWhy, Machine, Notice, Outcome},
+};
+
+use crate::script::{
+    ONE, TWO, acquire, actions, at, gone, granted, holding, notices, other, purges, watching, write,
+};
+
+fn lost(why: LostWhy) -> Notice {
+    Notice::Lost { claim: ONE, why }
+}
+
+fn gave_up(why: GivenUp) -> Notice {
+    Notice::GaveUp { claim: ONE, why }
+}
+
+/// Waits behind `other-1` with a ticket of 12.
+fn waiting() -> (Machine, EntryId) {
+    let mut machine = watching();
+    machine.event(at(2), other("other-1", Mode::Write, 11));
+    acquire(&mut machine, at(3), ONE, Mode::Write);
+    let (id, _) = write(&mut machine);
+    machine.written(at(4), &id, 0, Outcome::Stored(12));
+    assert_eq!(granted(&mut machine), None);
+    (machine, id)
+}
+
+#[test]
+fn an_entry_that_others_removed_is_lost_at_once() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    machine.event(at(3), gone(&id, 12));
+    assert_eq!(notices(&mut machine), [lost(LostWhy::Gone)]);
+    assert_eq!(machine.trusted_until(ONE), None);
+    assert!(machine.is_idle());
+    assert_eq!(actions(&mut machine), []);
+}
+
+#[test]
+fn who_waits_and_whose_entry_was_removed_queues_again() {
+    let (mut machine, id) = waiting();
+    machine.event(at(5), gone(&id, 13));
+    assert_eq!(notices(&mut machine), []);
+    assert_ne!(write(&mut machine).0, id);
+}
+
+#[test]
+fn a_refused_renewal_is_a_loss_and_an_answer_that_comes_late_is_none() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    assert_eq!(machine.trusted_until(ONE), Some(at(2 + 13_500)));
+    machine.tick(at(6000));
+    write(&mut machine);
+    let mut late = machine.clone();
+    machine.written(at(6001), &id, 1, Outcome::Conflict);
+    assert_eq!(notices(&mut machine), [lost(LostWhy::Refused)]);
+    assert_eq!(machine.trusted_until(ONE), None);
+    // It may be there all the same.
+    assert!(purges(&mut machine, &id, None));
+
+    late.written(at(13_502), &id, 1, Outcome::Stored(12));
+    assert_eq!(notices(&mut late), [lost(LostWhy::Lapsed)]);
+    assert!(purges(&mut late, &id, None));
+}
+
+#[test]
+fn a_renewal_that_certainly_failed_ends_nothing() {
+    for fatal in [true, false] {
+        let (mut machine, id, _) = holding(Mode::Write);
+        machine.tick(at(6000));
+        write(&mut machine);
+        machine.written(at(6001), &id, 1, Outcome::Failed { fatal });
+        assert_eq!(notices(&mut machine), []);
+        assert_eq!(machine.trusted_until(ONE), Some(at(2 + 13_500)));
+        assert_eq!(machine.wake_at(), Some(at(11_000)));
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_stored_is_tried_again_under_another_name() {
+    let mut machine = watching();
+    acquire(&mut machine, at(2), ONE, Mode::Write);
+    let (id, _) = write(&mut machine);
+    let mut taken = machine.clone();
+    let mut refused = machine.clone();
+    machine.written(at(3), &id, 0, Outcome::Failed { fatal: false });
+    assert_eq!(actions(&mut machine), []);
+    assert_eq!(machine.wake_at(), Some(at(253)));
+    machine.tick(at(253));
+    assert_ne!(write(&mut machine).0, id);
+
+    // That somebody else has this name cannot be, and does no harm.
+    taken.written(at(3), &id, 0, Outcome::Conflict);
+    let sent = actions(&mut taken);
+    assert!(
+        matches!(&sent[..], [Action::Write { id: new, .. }, Action::Purge { .. }] if *new != id),
+        "{sent:?}"
+    );
+
+    refused.written(at(3), &id, 0, Outcome::Failed { fatal: true });
+    assert_eq!(notices(&mut refused), [gave_up(GivenUp::Fatal)]);
+    assert!(refused.is_idle());
+}
+
+/// A service that fails for as long as that is not waited for any longer.
+#[test]
+fn failures_without_end_are_told() {
+    let mut machine = watching();
+    let mut now = at(2);
+    acquire(&mut machine, now, ONE, Mode::Write);
+    let mut told = Vec::new();
+    while told.is_empty() {
+        for action in actions(&mut machine) {
+            if let Action::Write { id, entry, .. } = action {
+                machine.written(now, &id, entry.write, Outcome::Failed { fatal: false });
+            }
+        }
+        now = machine.wake_at().unwrap();
+        machine.tick(now);
+        told = notices(&mut machine);
+    }
+    assert_eq!(told, [gave_up(GivenUp::Unreachable)]);
+    assert_eq!(now, at(2 + 15_000));
+}
+
+/// A reader that stands outside has no need of the service: there is a writer.
+#[test]
+fn who_waits_for_somebody_is_not_stuck() {
+    let mut machine = watching();
+    acquire(&mut machine, at(2), ONE, Mode::Read);
+    let (id, _) = write(&mut machine);
+    machine.event(at(3), other("other-1", Mode::Write, 11));
+    machine.written(at(4), &id, 0, Outcome::Failed { fatal: false });
+    machine.tick(at(254));
+    for seconds in (5..60).step_by(5) {
+        let now = Duration::from_secs(seconds);
+        machine.event(now, other("other-1", Mode::Write, 11 + seconds));
+        assert_eq!(notices(&mut machine), [], "{now:?}");
+    }
+    assert_eq!(actions(&mut machine), []);
+}
+
+#[test]
+fn a_refused_watch_ends_all_waiting_and_no_hold_until_somebody_asks_again() {
+    let (mut machine, _, _) = holding(Mode::Read);
+    acquire(&mut machine, at(3), TWO, Mode::Write);
+    let (id, _) = write(&mut machine);
+    machine.event(at(4), Event::Ended { fatal: true });
+    let why = GivenUp::Fatal;
+    let told = notices(&mut machine);
+    assert_eq!(told, [Notice::GaveUp { claim: TWO, why }]);
+    assert!(purges(&mut machine, &id, None));
+    assert!(machine.is_refused());
+    assert!(machine.trusted_until(ONE).is_some());
+    let mut observed = machine.clone();
+    acquire(&mut machine, at(5), TWO, Mode::Write);
+    observed.observe(at(5), true);
+    for mut machine in [machine, observed] {
+        assert!(!machine.is_refused());
+        assert!(actions(&mut machine).contains(&Action::Watch));
+    }
+}
+
+#[test]
+fn a_watch_that_ends_is_made_anew_after_pauses_that_grow() {
+    let (mut machine, _) = waiting();
+    let mut now = at(10);
+    for pause in [50, 100, 200, 400, 800, 1600, 3200, 3200] {
+        machine.event(now, Event::Ended { fatal: false });
+        assert!(!machine.is_synced());
+        assert_eq!(actions(&mut machine), []);
+        let soon = now + at(pause - 1);
+        now += at(pause);
+        machine.tick(soon);
+        let tried = |machine: &mut Machine| actions(machine).contains(&Action::Watch);
+        assert!(!tried(&mut machine), "{pause}");
+        machine.tick(now);
+        assert!(tried(&mut machine), "{pause}");
+    }
+    // What goes well ends that.
+    machine.event(now, Event::Current);
+    actions(&mut machine);
+    machine.event(now, Event::Ended { fatal: false });
+    assert_eq!(machine.wake_at(), Some(now + at(50)));
+}

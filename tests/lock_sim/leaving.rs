@@ -1,0 +1,156 @@
+//! How entries get out of the log, and what those who leave are told.
+
+use shizuku::kv::lock::{
+    entry::{EntryId, Mode},
+    machine::{Event, Machine, Notice, Outcome},
+};
+
+use crate::{
+    anew::{enter, is_granted, put},
+    script::{ONE, acquire, actions, at, gone, holding, notices, purges, watching, write},
+};
+
+const RELEASED: Notice = Notice::Released { claim: ONE };
+
+/// Holds without a watch.
+fn unwatched() -> (Machine, EntryId) {
+    let mut machine = Machine::new("s").unwatched_for(at(60_000));
+    let (id, entry, _) = enter(&mut machine, at(1), 1, 100);
+    machine.read(at(1), Some(&[put(&id, 100, &entry)]));
+    assert!(is_granted(&mut machine));
+    (machine, id)
+}
+
+/// A watch would tell that the hold was lost. Without one, the purge must tell.
+#[test]
+fn a_purge_has_a_condition_where_no_watch_tells_what_was_lost() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    machine.release(at(3), ONE);
+    assert!(purges(&mut machine, &id, None));
+
+    let (mut machine, id) = unwatched();
+    machine.release(at(3), ONE);
+    assert!(purges(&mut machine, &id, Some(100)));
+
+    // Which revision would be the right one is not known while a write is under way.
+    let (mut machine, id) = unwatched();
+    machine.tick(at(5001));
+    assert_eq!(write(&mut machine).0, id);
+    machine.release(at(5002), ONE);
+    assert!(purges(&mut machine, &id, None));
+}
+
+#[test]
+fn a_release_of_what_was_lost_says_so_and_leaves_nothing() {
+    let (mut machine, id) = unwatched();
+    machine.release(at(3), ONE);
+    actions(&mut machine);
+    machine.purged(at(4), &id, Outcome::Conflict);
+    assert_eq!(notices(&mut machine), [Notice::NotHeld { claim: ONE }]);
+    // The server may only have been behind.
+    assert!(purges(&mut machine, &id, None));
+    machine.purged(at(5), &id, Outcome::Stored(102));
+    assert_eq!(notices(&mut machine), []);
+    assert!(machine.is_idle());
+}
+
+#[test]
+fn a_purge_is_repeated_after_a_pause_and_without_its_condition() {
+    for outcome in [Outcome::Unknown, Outcome::Failed { fatal: false }] {
+        let (mut machine, id) = unwatched();
+        machine.release(at(3), ONE);
+        actions(&mut machine);
+        // One at a time.
+        machine.tick(at(1500));
+        assert_eq!(actions(&mut machine), []);
+        machine.purged(at(2000), &id, outcome);
+        assert_eq!(
+            notices(&mut machine),
+            [Notice::ReleaseFailed { claim: ONE }]
+        );
+        assert_eq!(actions(&mut machine), []);
+        assert_eq!(machine.wake_at(), Some(at(3000)));
+        machine.tick(at(3000));
+        assert!(purges(&mut machine, &id, None));
+        // The server has removed it by now.
+        let end = at(1 + 15_000 + 7500 + 15_000);
+        assert_eq!(machine.wake_at(), Some(end));
+        machine.tick(end);
+        assert!(machine.is_idle());
+        assert_eq!(notices(&mut machine), []);
+    }
+}
+
+#[test]
+fn who_may_not_purge_is_told_and_does_not_try_again() {
+    let (mut machine, id) = unwatched();
+    machine.release(at(3), ONE);
+    actions(&mut machine);
+    machine.purged(at(4), &id, Outcome::Failed { fatal: true });
+    assert_eq!(
+        notices(&mut machine),
+        [Notice::ReleaseFailed { claim: ONE }]
+    );
+    assert!(machine.is_idle());
+    assert_eq!(actions(&mut machine), []);
+}
+
+/// What is not answered in time is over when the server has certainly removed the entry.
+#[test]
+fn a_release_always_ends() {
+    let (mut machine, _) = unwatched();
+    machine.release(at(3), ONE);
+    actions(&mut machine);
+    machine.tick(machine.wake_at().unwrap());
+    assert_eq!(notices(&mut machine), [RELEASED]);
+    assert!(machine.is_idle());
+
+    let mut machine = watching();
+    machine.event(at(2), Event::Ended { fatal: false });
+    acquire(&mut machine, at(3), ONE, Mode::Write);
+    machine.release(at(4), ONE);
+    assert_eq!(notices(&mut machine), [RELEASED]);
+    assert_eq!(actions(&mut machine), []);
+}
+
+#[test]
+fn the_watch_may_tell_sooner_than_the_answer() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    machine.release(at(3), ONE);
+    actions(&mut machine);
+    machine.event(at(4), gone(&id, 12));
+    assert_eq!(notices(&mut machine), [RELEASED]);
+    machine.purged(at(5), &id, Outcome::Stored(12));
+    assert_eq!(notices(&mut machine), []);
+    assert!(machine.is_idle());
+}
+
+/// A write that was long under way, of an entry that nobody wants any more.
+#[test]
+fn what_is_stored_late_is_taken_out_at_once() {
+    // Its purge has failed, and is to be repeated in a second.
+    let mut machine = watching();
+    acquire(&mut machine, at(2), ONE, Mode::Write);
+    let (id, entry) = write(&mut machine);
+    machine.release(at(3), ONE);
+    actions(&mut machine);
+    machine.purged(at(4), &id, Outcome::Failed { fatal: false });
+    machine.event(at(5), put(&id, 11, &entry));
+    assert!(purges(&mut machine, &id, None));
+
+    // It was given up for good.
+    let mut machine = watching();
+    acquire(&mut machine, at(2), ONE, Mode::Write);
+    let (id, entry) = write(&mut machine);
+    machine.release(at(3), ONE);
+    actions(&mut machine);
+    machine.purged(at(4), &id, Outcome::Stored(11));
+    assert!(machine.is_idle());
+    machine.event(at(5), put(&id, 12, &entry));
+    assert!(purges(&mut machine, &id, None));
+    // For as long as it may be there.
+    machine.tick(at(5 + 15_000 + 10_000 - 1));
+    assert!(!machine.is_idle());
+    machine.tick(at(5 + 15_000 + 10_000));
+    assert!(machine.is_idle());
+}

@@ -1,0 +1,159 @@
+//! What is sent when nothing goes wrong: no more than is needed, and in time.
+
+use std::time::Duration;
+
+use shizuku::kv::lock::{
+    entry::Mode,
+    machine::{Action, Event, GivenUp, Machine, Notice, Outcome},
+};
+
+use crate::{
+    anew::{enter, is_granted, put},
+    script::{ONE, TWO, acquire, actions, at, gone, holding, notices, other, watching, write},
+};
+
+/// Acts whenever something is due, for a time, and answers how much was written.
+fn run(machine: &mut Machine, until: Duration) -> usize {
+    let (mut writes, mut revision) = (0, 100);
+    while let Some(now) = machine.wake_at().filter(|now| *now < until) {
+        machine.tick(now);
+        for action in actions(machine) {
+            let Action::Write { id, entry, expect } = action else {
+                panic!("{action:?}");
+            };
+            // 11 was the first.
+            let last = if revision == 100 { 11 } else { revision };
+            assert_eq!(expect, Some(last));
+            assert_eq!(entry.since, Some(1));
+            revision += 1;
+            writes += 1;
+            machine.written(now + at(20), &id, entry.write, Outcome::Stored(revision));
+            machine.event(now + at(30), put(&id, revision, &entry));
+        }
+    }
+    writes
+}
+
+#[test]
+fn a_hold_is_renewed_three_times_in_a_lease_and_never_lost() {
+    for mode in [Mode::Read, Mode::Write, Mode::Permit(3)] {
+        let (mut machine, id, entry) = holding(mode);
+        machine.event(at(3), put(&id, 11, &entry));
+        assert_eq!(run(&mut machine, Duration::from_secs(100)), 19);
+        assert_eq!(notices(&mut machine), []);
+        assert!(machine.trusted_until(ONE).unwrap() > Duration::from_secs(100));
+    }
+}
+
+#[test]
+fn a_short_hold_needs_no_watch_and_a_long_one_does() {
+    let unwatched = at(100);
+    let mut machine = Machine::new("s").unwatched_for(unwatched);
+    let (id, entry, _) = enter(&mut machine, at(1), 1, 11);
+    machine.read(at(50), Some(&[put(&id, 11, &entry)]));
+    assert!(is_granted(&mut machine));
+    // It counts from the grant.
+    assert_eq!(machine.wake_at(), Some(at(150)));
+    machine.tick(at(149));
+    assert_eq!(actions(&mut machine), []);
+    machine.tick(at(150));
+    // A hold has nothing to prove.
+    assert_eq!(actions(&mut machine), [Action::Watch]);
+    machine.event(at(151), put(&id, 11, &entry));
+    machine.event(at(151), Event::Current);
+    assert_eq!(actions(&mut machine), []);
+}
+
+/// A probe goes along with the request for a watch only where there is somebody to wait for.
+#[test]
+fn nobody_needs_no_probe() {
+    let (mut alone, _, _) = holding(Mode::Read);
+    alone.event(at(3), Event::Ended { fatal: false });
+    let mut waiting = alone.clone();
+    acquire(&mut waiting, at(4), TWO, Mode::Write);
+    for mut machine in [alone, waiting] {
+        machine.tick(at(53));
+        let watches = |action: &&Action| **action == Action::Watch;
+        let sent = actions(&mut machine);
+        assert_eq!(sent.iter().filter(watches).count(), 1);
+        assert!(
+            !sent
+                .iter()
+                .any(|action| matches!(action, Action::Probe { .. }))
+        );
+    }
+    let (mut contended, _, _) = holding(Mode::Read);
+    contended.event(at(3), other("other-1", Mode::Read, 12));
+    contended.event(at(3), Event::Ended { fatal: false });
+    contended.tick(at(53));
+    assert_eq!(actions(&mut contended), [Action::Watch]);
+}
+
+/// Who is there is to be known first, unless hardly anybody is.
+#[test]
+fn an_entry_waits_for_the_watch_where_others_were_seen() {
+    for contended in [true, false] {
+        let mut machine = watching();
+        if contended {
+            machine.event(at(2), other("other-1", Mode::Read, 11));
+        }
+        machine.event(at(3), Event::Interrupted);
+        acquire(&mut machine, at(4), ONE, Mode::Write);
+        assert_eq!(actions(&mut machine).is_empty(), contended);
+        machine.event(at(5), Event::Current);
+        if contended {
+            let sent = actions(&mut machine);
+            assert!(
+                sent.iter().any(|sent| matches!(sent, Action::Write { .. })),
+                "{sent:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_watch_stays_for_who_looks_on() {
+    let mut machine = watching();
+    machine.event(at(2), Event::Ended { fatal: false });
+    assert_eq!(machine.wake_at(), Some(at(52)));
+    machine.tick(at(52));
+    assert_eq!(actions(&mut machine), [Action::Watch]);
+    machine.event(at(53), Event::Ended { fatal: false });
+    machine.observe(at(54), false);
+    machine.tick(at(1000));
+    assert_eq!(machine.wake_at(), None);
+    assert_eq!(actions(&mut machine), []);
+}
+
+/// One that is interrupted is given time from then on, however long it went well before.
+#[test]
+fn an_interruption_is_waited_out() {
+    let mut machine = watching();
+    machine.event(at(2), other("other-1", Mode::Write, 11));
+    acquire(&mut machine, at(3), ONE, Mode::Read);
+    let now = Duration::from_secs(16);
+    machine.event(now, Event::Interrupted);
+    assert_eq!(machine.wake_at(), Some(now + at(15_000)));
+    let mut back = machine.clone();
+    machine.tick(now + at(15_000));
+    let why = GivenUp::Unreachable;
+    assert_eq!(notices(&mut machine), [Notice::GaveUp { claim: ONE, why }]);
+
+    back.event(now + at(14_000), gone("other-1", 12));
+    write(&mut back);
+    back.event(now + at(14_000), Event::Current);
+    assert_eq!(notices(&mut back), []);
+}
+
+/// What is due until now is done: the next moment is a later one.
+#[test]
+fn nothing_is_due_now() {
+    let (mut machine, _, _) = holding(Mode::Write);
+    assert_eq!(machine.wake_at(), Some(at(5002)));
+    machine.tick(at(5002));
+    write(&mut machine);
+    acquire(&mut machine, at(6000), TWO, Mode::Write);
+    assert!(machine.wake_at().unwrap() > at(6000));
+    machine.release(at(11_000), ONE);
+    assert!(machine.wake_at().unwrap() > at(11_000));
+}

@@ -1,0 +1,137 @@
+//! Who enters, who waits outside, and who gives up.
+
+use shizuku::kv::lock::{
+    entry::Mode,
+    machine::{Action, Event, GivenUp, Machine, Notice, Outcome},
+};
+
+use crate::script::{
+    LEASE, ONE, TWO, acquire, actions, at, attempt, gone, granted, holding, notices, other, purges,
+    watching, write,
+};
+
+const WOULD_BLOCK: Notice = Notice::GaveUp {
+    claim: ONE,
+    why: GivenUp::WouldBlock,
+};
+
+/// Somebody else holds.
+fn taken(mode: Mode) -> Machine {
+    let mut machine = watching();
+    machine.event(at(2), other("other-1", mode, 11));
+    machine
+}
+
+#[test]
+fn a_writer_queues_and_gets_its_turn_when_those_before_it_are_gone() {
+    for mode in [Mode::Read, Mode::Write] {
+        let mut machine = taken(mode);
+        machine.event(at(2), other("other-2", mode, 12));
+        acquire(&mut machine, at(3), ONE, Mode::Write);
+        let (id, _) = write(&mut machine);
+        machine.written(at(4), &id, 0, Outcome::Stored(13));
+        machine.event(at(5), gone("other-1", 14));
+        machine.event(at(5), other("other-3", Mode::Read, 15));
+        assert_eq!(granted(&mut machine), None);
+        machine.event(at(6), gone("other-2", 16));
+        assert_eq!(granted(&mut machine), Some((ONE, 13)));
+        assert_eq!(actions(&mut machine), []);
+    }
+}
+
+#[test]
+fn a_reader_waits_outside_for_writers_only() {
+    let mut machine = taken(Mode::Read);
+    acquire(&mut machine, at(3), ONE, Mode::Read);
+    let (id, _) = write(&mut machine);
+    machine.written(at(4), &id, 0, Outcome::Stored(12));
+    assert_eq!(granted(&mut machine), Some((ONE, 12)));
+
+    let mut machine = taken(Mode::Write);
+    acquire(&mut machine, at(3), ONE, Mode::Read);
+    assert_eq!(actions(&mut machine), []);
+    machine.event(at(4), gone("other-1", 12));
+    write(&mut machine);
+}
+
+#[test]
+fn a_try_that_must_fail_writes_nothing() {
+    for (theirs, own) in [
+        (Mode::Read, Mode::Write),
+        (Mode::Write, Mode::Write),
+        (Mode::Write, Mode::Read),
+    ] {
+        let mut machine = taken(theirs);
+        attempt(&mut machine, at(3), ONE, own);
+        assert_eq!(notices(&mut machine), [WOULD_BLOCK]);
+        assert_eq!(actions(&mut machine), []);
+        assert!(machine.is_idle());
+    }
+    let mut machine = taken(Mode::Read);
+    attempt(&mut machine, at(3), ONE, Mode::Read);
+    write(&mut machine);
+}
+
+/// The new watch has not shown who was there before: it may be gone, or not.
+#[test]
+fn a_try_does_not_fail_because_of_somebody_who_may_be_gone() {
+    for own in [Mode::Read, Mode::Write] {
+        let mut machine = taken(Mode::Write);
+        machine.event(at(3), Event::Ended { fatal: false });
+        machine.tick(at(53));
+        assert_eq!(actions(&mut machine), [Action::Watch]);
+        machine.event(at(54), Event::Current);
+        attempt(&mut machine, at(55), ONE, own);
+        assert_eq!(notices(&mut machine), []);
+        let sent = actions(&mut machine);
+        assert!(matches!(sent[..], [Action::Probe { .. }]), "{sent:?}");
+        // It is still there.
+        machine.event(at(56), other("other-1", Mode::Write, 11));
+        assert_eq!(notices(&mut machine), [WOULD_BLOCK]);
+    }
+}
+
+#[test]
+fn a_try_that_came_too_late_is_taken_out() {
+    let mut machine = watching();
+    attempt(&mut machine, at(3), ONE, Mode::Write);
+    let (id, _) = write(&mut machine);
+    machine.event(at(4), other("other-1", Mode::Read, 11));
+    machine.written(at(5), &id, 0, Outcome::Stored(12));
+    assert_eq!(notices(&mut machine), [WOULD_BLOCK]);
+    assert!(purges(&mut machine, &id, None));
+    assert!(!machine.is_idle());
+}
+
+/// What was given up stands before nobody, though it is not out of the log yet.
+#[test]
+fn who_has_released_can_try_again_at_once() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    machine.release(at(3), ONE);
+    assert!(purges(&mut machine, &id, None));
+    attempt(&mut machine, at(3), TWO, Mode::Write);
+    let (id, _) = write(&mut machine);
+    machine.written(at(4), &id, 0, Outcome::Stored(12));
+    assert_eq!(granted(&mut machine), Some((TWO, 12)));
+}
+
+/// Others that wait in the same participant get their turn as others would.
+#[test]
+fn two_claims_of_one_participant_keep_each_other_out() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    acquire(&mut machine, at(3), TWO, Mode::Write);
+    let (second, _) = write(&mut machine);
+    machine.written(at(4), &second, 0, Outcome::Stored(12));
+    assert_eq!(granted(&mut machine), None);
+    machine.change(at(5), ONE, Some(Mode::Read), None);
+    machine.tick(at(2000));
+    let (_, entry) = write(&mut machine);
+    assert_eq!(
+        (entry.mode, entry.ticket, entry.lease),
+        (Mode::Read, Some(11), LEASE)
+    );
+    machine.written(at(2001), &id, 1, Outcome::Stored(13));
+    assert_eq!(notices(&mut machine), [Notice::Changed { claim: ONE }]);
+    machine.release(at(3000), ONE);
+    assert_eq!(granted(&mut machine), Some((TWO, 12)));
+}

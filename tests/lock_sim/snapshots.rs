@@ -1,0 +1,184 @@
+//! Snapshots, which stand in for a watch.
+
+use shizuku::kv::lock::{
+    entry::{EntryId, LockEntry, Mode},
+    machine::{Action, Event, LostWhy, Machine, Notice, Outcome},
+};
+
+use crate::{
+    anew::put,
+    script::{ONE, TWO, acquire, actions, at, echo_of_probe, gone, granted, notices, other, write},
+};
+
+fn machine() -> Machine {
+    Machine::new("s").unwatched_for(at(100))
+}
+
+/// Has an entry written, and not yet answered.
+fn sent(
+    machine: &mut Machine,
+    claim: shizuku::kv::lock::machine::ClaimId,
+    mode: Mode,
+) -> (EntryId, LockEntry) {
+    acquire(machine, at(1), claim, mode);
+    write(machine)
+}
+
+/// An entry that was stored as 11, and is asked about.
+fn asked(mode: Mode) -> (Machine, Event) {
+    let mut machine = machine();
+    let (id, entry) = sent(&mut machine, ONE, mode);
+    machine.written(at(2), &id, 0, Outcome::Stored(11));
+    assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
+    (machine, put(&id, 11, &entry))
+}
+
+#[test]
+fn a_snapshot_decides_all_that_it_shows() {
+    let mut machine = machine();
+    let (one, first) = sent(&mut machine, ONE, Mode::Read);
+    let (two, second) = sent(&mut machine, TWO, Mode::Read);
+    machine.written(at(2), &one, 0, Outcome::Stored(11));
+    assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
+    // Nothing more is asked for meanwhile.
+    machine.tick(at(3));
+    assert_eq!(actions(&mut machine), []);
+    // The answer to the second write is lost.
+    let shown = [
+        put(&one, 11, &first),
+        put(&two, 12, &second),
+        gone("other-1", 13),
+    ];
+    machine.read(at(4), Some(&shown));
+    let tokens: Vec<_> = notices(&mut machine)
+        .into_iter()
+        .map(|notice| match notice {
+            Notice::Granted { claim, token, .. } => (claim, token),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(tokens, [(ONE, 11), (TWO, 12)]);
+    assert_eq!(actions(&mut machine), []);
+    // All is known up to the last thing that was shown.
+    machine.release(at(5), ONE);
+    machine.purged(at(5), &one, Outcome::Stored(14));
+    actions(&mut machine);
+    notices(&mut machine);
+    acquire(&mut machine, at(6), ONE, Mode::Read);
+    let (id, _) = write(&mut machine);
+    machine.written(at(7), &id, 0, Outcome::Stored(15));
+    assert_eq!(granted(&mut machine), Some((ONE, 15)));
+}
+
+/// It would be asked for again and again.
+#[test]
+fn a_watch_tells_what_a_snapshot_does_not() {
+    let other = other("other-1", Mode::Write, 7);
+    for shown in [None, Some(&[][..]), Some(&[other][..])] {
+        let (mut machine, own) = asked(Mode::Write);
+        machine.read(at(3), shown);
+        let watched = actions(&mut machine);
+        assert_eq!(watched[0], Action::Watch);
+        assert!(
+            !watched
+                .iter()
+                .any(|action| matches!(action, Action::Read { .. }))
+        );
+        assert_eq!(granted(&mut machine), None);
+        machine.event(at(4), own);
+        machine.event(at(4), Event::Current);
+        assert_eq!(granted(&mut machine), None);
+    }
+}
+
+#[test]
+fn one_that_is_older_than_an_entry_leaves_it_undecided() {
+    let mut machine = machine();
+    let (one, first) = sent(&mut machine, ONE, Mode::Read);
+    machine.written(at(2), &one, 0, Outcome::Stored(11));
+    actions(&mut machine);
+    let (two, _) = sent(&mut machine, TWO, Mode::Read);
+    machine.written(at(3), &two, 0, Outcome::Stored(13));
+    machine.read(at(4), Some(&[put(&one, 11, &first)]));
+    assert_eq!(granted(&mut machine), Some((ONE, 11)));
+    // It is asked for again, and not given up: this was not for the second entry.
+    assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
+}
+
+#[test]
+fn an_entry_that_nobody_owns_any_more_is_taken_out() {
+    let mut machine = machine();
+    let (lost, entry) = sent(&mut machine, ONE, Mode::Read);
+    machine.release(at(2), ONE);
+    machine.purged(at(2), &lost, Outcome::Stored(5));
+    actions(&mut machine);
+    notices(&mut machine);
+    assert!(machine.is_idle());
+    let (two, second) = sent(&mut machine, TWO, Mode::Read);
+    machine.written(at(3), &two, 0, Outcome::Stored(11));
+    actions(&mut machine);
+    machine.read(
+        at(4),
+        Some(&[put(&lost, 7, &entry), put(&two, 11, &second)]),
+    );
+    let purge = Action::Purge {
+        id: lost,
+        expect: None,
+    };
+    assert_eq!(actions(&mut machine), [purge]);
+}
+
+#[test]
+fn a_hold_that_the_whole_log_does_not_show_is_lost() {
+    let (mut machine, own) = asked(Mode::Read);
+    machine.read(at(3), Some(&[own]));
+    assert_eq!(granted(&mut machine), Some((ONE, 11)));
+    let (two, second) = sent(&mut machine, TWO, Mode::Write);
+    machine.disconnected();
+    machine.written(at(4), &two, 0, Outcome::Stored(13));
+    assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
+    machine.read(at(5), Some(&[put(&two, 13, &second)]));
+    let told = notices(&mut machine);
+    let why = LostWhy::Gone;
+    assert_eq!(told[0], Notice::Lost { claim: ONE, why });
+    assert!(matches!(told[1], Notice::Granted { claim: TWO, .. }));
+}
+
+/// It does not show what stands before that.
+#[test]
+fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
+    let (mut machine, own) = asked(Mode::Read);
+    machine.read(at(3), Some(&[own]));
+    assert_eq!(granted(&mut machine), Some((ONE, 11)));
+    let (left, _) = sent(&mut machine, TWO, Mode::Read);
+    machine.release(at(4), TWO);
+    machine.purged(at(4), &left, Outcome::Stored(12));
+    actions(&mut machine);
+    notices(&mut machine);
+    let (two, second) = sent(&mut machine, TWO, Mode::Write);
+    machine.written(at(5), &two, 0, Outcome::Stored(20));
+    assert_eq!(actions(&mut machine), [Action::Read { from: 12 }]);
+    let shown = [gone(&left, 12), put(&two, 20, &second)];
+    machine.read(at(6), Some(&shown));
+    assert_eq!(notices(&mut machine), []);
+    machine.release(at(7), ONE);
+    assert_eq!(granted(&mut machine), Some((TWO, 20)));
+}
+
+/// It is older than what the watch tells.
+#[test]
+fn one_that_comes_after_the_watch_is_not_looked_at() {
+    let (mut machine, own) = asked(Mode::Write);
+    machine.tick(at(101));
+    assert_eq!(actions(&mut machine), [Action::Watch]);
+    let other = other("other-1", Mode::Write, 7);
+    machine.read(at(102), Some(&[other, own.clone()]));
+    machine.event(at(103), own);
+    machine.event(at(103), Event::Current);
+    let sent = actions(&mut machine);
+    let [Action::Probe { id }] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    machine.event(at(104), echo_of_probe(id, 12));
+    assert_eq!(granted(&mut machine), Some((ONE, 11)));
+}

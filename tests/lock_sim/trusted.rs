@@ -1,0 +1,149 @@
+//! What echoes prove, and of which watch.
+
+use shizuku::kv::lock::{
+    entry::Mode,
+    machine::{Action, ClaimId, Event, Machine, Outcome},
+};
+
+use crate::{
+    anew::put,
+    script::{
+        ONE, TWO, acquire, actions, at, attempt, echo_of_probe, gone, granted, notices, other,
+        probe, purges, watching, write,
+    },
+};
+
+/// Somebody waits for `other-1`, who is not heard of any more. At 16.5 s an echo proves the watch.
+/// Answers as well what a new watch would show.
+fn in_silence() -> (Machine, [Event; 2]) {
+    let mut machine = watching();
+    machine.event(at(3), other("other-1", Mode::Write, 11));
+    acquire(&mut machine, at(4), ONE, Mode::Write);
+    let mut last = None;
+    for (number, ms) in [(0, 4), (1, 5005), (2, 10_010), (3, 15_015)] {
+        machine.tick(at(ms));
+        let (id, entry) = write(&mut machine);
+        assert_eq!(entry.write, number);
+        let revision = 12 + u64::from(number);
+        machine.written(at(ms), &id, number, Outcome::Stored(revision));
+        last = Some(put(&id, revision, &entry));
+    }
+    acquire(&mut machine, at(16_500), TWO, Mode::Write);
+    let (id, entry) = write(&mut machine);
+    machine.written(at(16_501), &id, 0, Outcome::Stored(16));
+    let echo = put(&id, 16, &entry);
+    machine.event(at(16_502), echo.clone());
+    (machine, [last.unwrap(), echo])
+}
+
+#[test]
+fn silence_makes_a_watch_suspected_and_proofs_are_of_one_watch() {
+    let (mut machine, there) = in_silence();
+    machine.tick(at(17_002));
+    assert_eq!(actions(&mut machine), []);
+    assert_eq!(machine.wake_at(), Some(at(17_003)));
+    machine.tick(at(17_003));
+    let sent = actions(&mut machine);
+    let [Action::Watch, Action::Probe { id: probe }] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    for event in there {
+        machine.event(at(17_004), event);
+    }
+    machine.event(at(17_005), Event::Current);
+    assert_eq!(notices(&mut machine), []);
+    acquire(&mut machine, at(17_010), ClaimId(3), Mode::Write);
+    // Its echo would decide nothing: that of the probe has to come first.
+    assert_eq!(actions(&mut machine), []);
+    machine.event(at(17_030), echo_of_probe(probe, 17));
+    let sent = actions(&mut machine);
+    let [Action::Write { id, entry, .. }, Action::Probe { .. }] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(notices(&mut machine), []);
+    machine.event(at(17_040), put(id, 18, entry));
+    // What this watch has not shown is gone.
+    assert_eq!(granted(&mut machine), Some((ONE, 12)));
+}
+
+/// The watch is not told from one that lags: nothing follows from what it does not show.
+#[test]
+fn a_first_echo_proves_and_a_second_decides() {
+    for mode in [Mode::Read, Mode::Write] {
+        for try_only in [false, true] {
+            let mut machine = Machine::new("s");
+            machine.observe(at(0), true);
+            machine.event(at(1), Event::Current);
+            assert_eq!(actions(&mut machine), [Action::Watch]);
+            if try_only {
+                attempt(&mut machine, at(2), ONE, mode);
+            } else {
+                acquire(&mut machine, at(2), ONE, mode);
+            }
+            let (id, entry) = write(&mut machine);
+            machine.written(at(3), &id, 0, Outcome::Stored(11));
+            // There is nothing to prove before it has come back.
+            assert_eq!(actions(&mut machine), []);
+            machine.event(at(4), put(&id, 11, &entry));
+            let probe = probe(&mut machine);
+            assert_eq!(notices(&mut machine), []);
+            machine.event(at(5), echo_of_probe(&probe, 12));
+            assert_eq!(granted(&mut machine), Some((ONE, 11)));
+            assert_eq!(actions(&mut machine), []);
+        }
+    }
+}
+
+/// Presence needs no proof.
+#[test]
+fn who_sees_somebody_before_itself_withdraws_at_once() {
+    for try_only in [false, true] {
+        let mut machine = Machine::new("s");
+        machine.observe(at(0), true);
+        machine.event(at(1), Event::Current);
+        actions(&mut machine);
+        if try_only {
+            attempt(&mut machine, at(2), ONE, Mode::Write);
+        } else {
+            acquire(&mut machine, at(2), ONE, Mode::Read);
+        }
+        let (id, entry) = write(&mut machine);
+        machine.event(at(3), other("other-1", Mode::Write, 11));
+        assert_eq!(actions(&mut machine), []);
+        machine.event(at(4), put(&id, 12, &entry));
+        assert!(purges(&mut machine, &id, None));
+        assert_eq!(notices(&mut machine).len(), usize::from(try_only));
+        machine.event(at(5), gone("other-1", 13));
+        // Who only tried does not come back.
+        assert_eq!(actions(&mut machine).len(), usize::from(!try_only));
+    }
+}
+
+/// What is lost is sent again when it would not prove much any more.
+#[test]
+fn a_probe_is_sent_again_and_not_too_soon() {
+    let mut machine = Machine::new("s");
+    machine.observe(at(0), true);
+    machine.event(at(1), Event::Current);
+    actions(&mut machine);
+    acquire(&mut machine, at(2), ONE, Mode::Write);
+    let (id, entry) = write(&mut machine);
+    machine.event(at(3), put(&id, 11, &entry));
+    let first = probe(&mut machine);
+    machine.probed(at(4), &first, Outcome::Unknown);
+    assert_eq!(machine.wake_at(), Some(at(2003)));
+    machine.tick(at(2003));
+    let second = probe(&mut machine);
+    assert_ne!(first, second);
+    // The answer to the first is of no interest.
+    machine.probed(at(2004), &first, Outcome::Failed { fatal: false });
+    assert_eq!(machine.wake_at(), Some(at(4003)));
+    machine.probed(at(2005), &second, Outcome::Failed { fatal: false });
+    assert_eq!(actions(&mut machine), []);
+    assert_eq!(machine.wake_at(), Some(at(2505)));
+    machine.tick(at(2505));
+    let third = probe(&mut machine);
+    machine.event(at(2506), echo_of_probe(&third, 12));
+    machine.event(at(2507), gone("other-1", 13));
+    assert_eq!(granted(&mut machine), None);
+}
