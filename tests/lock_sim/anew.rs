@@ -88,6 +88,7 @@ fn it_decides_nothing_in_another_log() {
     // Its own entry is there, but not what it left: in this log, 1 to 100 are not known.
     machine.read(NOW, Some(&[put(&id, 200, &entry)]));
     assert_eq!(machine.next_action(), Some(Action::Read { from: 0 }));
+    assert_eq!(machine.next_action(), None);
     let other = EntryId::new("other-1");
     machine.read(NOW, Some(&[put(&other, 7, &entry), put(&id, 200, &entry)]));
     assert!(!is_granted(&mut machine));

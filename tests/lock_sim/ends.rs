@@ -45,7 +45,15 @@ fn who_waits_and_whose_entry_was_removed_queues_again() {
     let (mut machine, id) = waiting();
     machine.event(at(5), gone(&id, 13));
     assert_eq!(notices(&mut machine), []);
-    assert_ne!(write(&mut machine).0, id);
+    let (new, _) = write(&mut machine);
+    assert_ne!(new, id);
+    machine.event(at(6), gone("other-1", 14));
+    machine.written(at(7), &new, 0, Outcome::Stored(15));
+    assert_eq!(granted(&mut machine), Some((ONE, 15)));
+    // What is told twice, as by a new watch, is not about the new entry.
+    machine.event(at(8), gone(&id, 13));
+    assert_eq!(notices(&mut machine), []);
+    assert!(machine.trusted_until(ONE).is_some());
 }
 
 #[test]
@@ -60,6 +68,8 @@ fn a_refused_renewal_is_a_loss_and_an_answer_that_comes_late_is_none() {
     assert_eq!(machine.trusted_until(ONE), None);
     // It may be there all the same.
     assert!(purges(&mut machine, &id, None));
+    machine.purged(at(6002), &id, Outcome::Stored(13));
+    assert!(machine.is_idle());
 
     late.written(at(13_502), &id, 1, Outcome::Stored(12));
     assert_eq!(notices(&mut late), [lost(LostWhy::Lapsed)]);
@@ -134,6 +144,22 @@ fn who_waits_for_somebody_is_not_stuck() {
     let (id, _) = write(&mut machine);
     machine.event(at(3), other("other-1", Mode::Write, 11));
     machine.written(at(4), &id, 0, Outcome::Failed { fatal: false });
+    // Whatever happens then, nothing is due again that has been done.
+    let unknown = &EntryId::new("s-9");
+    let inputs: [&dyn Fn(&mut Machine); 7] = [
+        &|machine| machine.observe(at(254), true),
+        &|machine| machine.release(at(254), TWO),
+        &|machine| machine.change(at(254), TWO, None, None),
+        &|machine| machine.written(at(254), unknown, 0, Outcome::Unknown),
+        &|machine| machine.probed(at(254), unknown, Outcome::Unknown),
+        &|machine| machine.purged(at(254), unknown, Outcome::Unknown),
+        &|machine| machine.tick(at(254)),
+    ];
+    for input in inputs {
+        let mut machine = machine.clone();
+        input(&mut machine);
+        assert!(machine.wake_at().unwrap() > at(254));
+    }
     machine.tick(at(254));
     for seconds in (5..60).step_by(5) {
         let now = Duration::from_secs(seconds);
@@ -141,6 +167,45 @@ fn who_waits_for_somebody_is_not_stuck() {
         assert_eq!(notices(&mut machine), [], "{now:?}");
     }
     assert_eq!(actions(&mut machine), []);
+}
+
+#[test]
+fn who_is_in_the_queue_is_not_stuck() {
+    let mut machine = watching();
+    machine.event(at(2), other("other-1", Mode::Write, 11));
+    acquire(&mut machine, at(2), ONE, Mode::Write);
+    let (id, _) = write(&mut machine);
+    machine.written(at(3), &id, 0, Outcome::Failed { fatal: false });
+    machine.tick(at(253));
+    let (id, _) = write(&mut machine);
+    machine.written(at(254), &id, 0, Outcome::Stored(12));
+    for (number, seconds) in (1..).zip((6..60).step_by(6)) {
+        let now = Duration::from_secs(seconds);
+        machine.event(now, other("other-1", Mode::Write, 11 + 2 * seconds));
+        write(&mut machine);
+        machine.written(now, &id, number, Outcome::Stored(12 + 2 * seconds));
+        assert_eq!(notices(&mut machine), [], "{now:?}");
+    }
+}
+
+/// Each attempt looks well until it ends.
+#[test]
+fn who_gets_no_watch_that_lasts_gives_up() {
+    let (mut machine, _) = waiting();
+    let began = at(1000);
+    let (mut now, mut told) = (began, Vec::new());
+    machine.event(now, Event::Ended { fatal: false });
+    while told.is_empty() {
+        if actions(&mut machine).contains(&Action::Watch) {
+            now += at(100);
+            machine.event(now, Event::Ended { fatal: false });
+        }
+        now = machine.wake_at().unwrap();
+        machine.tick(now);
+        told = notices(&mut machine);
+    }
+    assert_eq!(told, [gave_up(GivenUp::Unreachable)]);
+    assert_eq!(now, began + at(15_000));
 }
 
 #[test]
@@ -155,11 +220,14 @@ fn a_refused_watch_ends_all_waiting_and_no_hold_until_somebody_asks_again() {
     assert!(purges(&mut machine, &id, None));
     assert!(machine.is_refused());
     assert!(machine.trusted_until(ONE).is_some());
+    machine.observe(at(5), false);
+    assert!(machine.is_refused());
     let mut observed = machine.clone();
     acquire(&mut machine, at(5), TWO, Mode::Write);
     observed.observe(at(5), true);
     for mut machine in [machine, observed] {
         assert!(!machine.is_refused());
+        machine.tick(at(200));
         assert!(actions(&mut machine).contains(&Action::Watch));
     }
 }

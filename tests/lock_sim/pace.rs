@@ -36,9 +36,17 @@ fn run(machine: &mut Machine, until: Duration) -> usize {
 
 #[test]
 fn a_hold_is_renewed_three_times_in_a_lease_and_never_lost() {
-    for mode in [Mode::Read, Mode::Write, Mode::Permit(3)] {
+    for (mode, event) in [
+        (Mode::Read, None),
+        (Mode::Write, Some(Event::Interrupted)),
+        // Nobody waits for it, so that it does not matter whether it is still there.
+        (Mode::Permit(3), Some(other("other-1", Mode::Permit(3), 12))),
+    ] {
         let (mut machine, id, entry) = holding(mode);
         machine.event(at(3), put(&id, 11, &entry));
+        event
+            .into_iter()
+            .for_each(|event| machine.event(at(4), event));
         assert_eq!(run(&mut machine, Duration::from_secs(100)), 19);
         assert_eq!(notices(&mut machine), []);
         assert!(machine.trusted_until(ONE).unwrap() > Duration::from_secs(100));
@@ -62,6 +70,28 @@ fn a_short_hold_needs_no_watch_and_a_long_one_does() {
     machine.event(at(151), put(&id, 11, &entry));
     machine.event(at(151), Event::Current);
     assert_eq!(actions(&mut machine), []);
+}
+
+#[test]
+fn the_oldest_claim_says_when_a_watch_is_due() {
+    let mut machine = Machine::new("s").unwatched_for(at(100));
+    acquire(&mut machine, at(1), ONE, Mode::Write);
+    acquire(&mut machine, at(50), TWO, Mode::Write);
+    actions(&mut machine);
+    machine.tick(at(101));
+    assert_eq!(actions(&mut machine), [Action::Watch]);
+}
+
+#[test]
+fn a_renewal_tells_until_when_the_hold_lasts() {
+    let (mut machine, id, _) = holding(Mode::Write);
+    machine.tick(at(5002));
+    write(&mut machine);
+    machine.written(at(6000), &id, 1, Outcome::Stored(12));
+    let until = at(5002 + 13_500);
+    let extended = Notice::Extended { claim: ONE, until };
+    assert_eq!(machine.next_notice(), Some(extended));
+    assert_eq!(machine.trusted_until(ONE), Some(until));
 }
 
 /// A probe goes along with the request for a watch only where there is somebody to wait for.
@@ -119,7 +149,13 @@ fn a_watch_stays_for_who_looks_on() {
     machine.tick(at(52));
     assert_eq!(actions(&mut machine), [Action::Watch]);
     machine.event(at(53), Event::Ended { fatal: false });
+    let mut wanted = machine.clone();
     machine.observe(at(54), false);
+    assert_eq!(machine.wake_at(), None);
+    // Or for who waits.
+    acquire(&mut wanted, at(54), ONE, Mode::Write);
+    wanted.observe(at(54), false);
+    assert_eq!(wanted.wake_at(), Some(at(153)));
     machine.tick(at(1000));
     assert_eq!(machine.wake_at(), None);
     assert_eq!(actions(&mut machine), []);
@@ -148,10 +184,16 @@ fn an_interruption_is_waited_out() {
 /// What is due until now is done: the next moment is a later one.
 #[test]
 fn nothing_is_due_now() {
+    let mut machine = watching();
+    machine.event(at(2), other("other-1", Mode::Write, 11));
+    acquire(&mut machine, at(3), ONE, Mode::Read);
+    assert!(machine.wake_at().unwrap() > at(3));
+
     let (mut machine, _, _) = holding(Mode::Write);
     assert_eq!(machine.wake_at(), Some(at(5002)));
     machine.tick(at(5002));
     write(&mut machine);
+    assert!(machine.wake_at().unwrap() > at(5002));
     acquire(&mut machine, at(6000), TWO, Mode::Write);
     assert!(machine.wake_at().unwrap() > at(6000));
     machine.release(at(11_000), ONE);

@@ -123,9 +123,11 @@ fn two_claims_of_one_participant_keep_each_other_out() {
     let (second, _) = write(&mut machine);
     machine.written(at(4), &second, 0, Outcome::Stored(12));
     assert_eq!(granted(&mut machine), None);
-    machine.change(at(5), ONE, Some(Mode::Read), None);
+    machine.change(at(5), ONE, None, Some("data".into()));
+    machine.change(at(6), ONE, Some(Mode::Read), None);
     machine.tick(at(2000));
     let (_, entry) = write(&mut machine);
+    assert_eq!(entry.data.as_deref(), Some("data"));
     assert_eq!(
         (entry.mode, entry.ticket, entry.lease),
         (Mode::Read, Some(11), LEASE)

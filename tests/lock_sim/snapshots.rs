@@ -2,7 +2,7 @@
 
 use shizuku::kv::lock::{
     entry::{EntryId, LockEntry, Mode},
-    machine::{Action, Event, LostWhy, Machine, Notice, Outcome},
+    machine::{Action, ClaimId, Event, LostWhy, Machine, Notice, Outcome},
 };
 
 use crate::{
@@ -15,11 +15,7 @@ fn machine() -> Machine {
 }
 
 /// Has an entry written, and not yet answered.
-fn sent(
-    machine: &mut Machine,
-    claim: shizuku::kv::lock::machine::ClaimId,
-    mode: Mode,
-) -> (EntryId, LockEntry) {
+fn sent(machine: &mut Machine, claim: ClaimId, mode: Mode) -> (EntryId, LockEntry) {
     acquire(machine, at(1), claim, mode);
     write(machine)
 }
@@ -79,11 +75,8 @@ fn a_watch_tells_what_a_snapshot_does_not() {
         machine.read(at(3), shown);
         let watched = actions(&mut machine);
         assert_eq!(watched[0], Action::Watch);
-        assert!(
-            !watched
-                .iter()
-                .any(|action| matches!(action, Action::Read { .. }))
-        );
+        let others = |action: &Action| matches!(action, Action::Watch | Action::Probe { .. });
+        assert!(watched.iter().all(others), "{watched:?}");
         assert_eq!(granted(&mut machine), None);
         machine.event(at(4), own);
         machine.event(at(4), Event::Current);
@@ -148,7 +141,7 @@ fn a_hold_that_the_whole_log_does_not_show_is_lost() {
 #[test]
 fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
     let (mut machine, own) = asked(Mode::Read);
-    machine.read(at(3), Some(&[own]));
+    machine.read(at(3), Some(std::slice::from_ref(&own)));
     assert_eq!(granted(&mut machine), Some((ONE, 11)));
     let (left, _) = sent(&mut machine, TWO, Mode::Read);
     machine.release(at(4), TWO);
@@ -158,11 +151,22 @@ fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
     let (two, second) = sent(&mut machine, TWO, Mode::Write);
     machine.written(at(5), &two, 0, Outcome::Stored(20));
     assert_eq!(actions(&mut machine), [Action::Read { from: 12 }]);
+    let mut removed = machine.clone();
     let shown = [gone(&left, 12), put(&two, 20, &second)];
     machine.read(at(6), Some(&shown));
     assert_eq!(notices(&mut machine), []);
     machine.release(at(7), ONE);
     assert_eq!(granted(&mut machine), Some((TWO, 20)));
+
+    // Somebody has removed the entry meanwhile.
+    let Event::Put { id, .. } = own else {
+        panic!("{own:?}");
+    };
+    let [left, two] = shown;
+    removed.read(at(6), Some(&[left, gone(&id, 15), two]));
+    let why = LostWhy::Gone;
+    let told = notices(&mut removed);
+    assert_eq!(told[0], Notice::Lost { claim: ONE, why });
 }
 
 /// It is older than what the watch tells.

@@ -2,7 +2,7 @@
 
 use shizuku::kv::lock::{
     entry::Mode,
-    machine::{Action, ClaimId, Event, Machine, Outcome},
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome},
 };
 
 use crate::{
@@ -61,6 +61,9 @@ fn silence_makes_a_watch_suspected_and_proofs_are_of_one_watch() {
         panic!("{sent:?}");
     };
     assert_eq!(notices(&mut machine), []);
+    // There is a proof by now: nobody has to wait for the next.
+    acquire(&mut machine, at(17_035), ClaimId(4), Mode::Write);
+    write(&mut machine);
     machine.event(at(17_040), put(id, 18, entry));
     // What this watch has not shown is gone.
     assert_eq!(granted(&mut machine), Some((ONE, 12)));
@@ -92,6 +95,32 @@ fn a_first_echo_proves_and_a_second_decides() {
             assert_eq!(actions(&mut machine), []);
         }
     }
+}
+
+/// Nor from what one shows that has been interrupted since, or has not shown all yet.
+#[test]
+fn an_interruption_ends_what_was_proved() {
+    let mut machine = Machine::new("s");
+    machine.observe(at(0), true);
+    actions(&mut machine);
+    acquire(&mut machine, at(2), ONE, Mode::Read);
+    let (one, first) = write(&mut machine);
+    machine.event(at(3), put(&one, 11, &first));
+    acquire(&mut machine, at(4), TWO, Mode::Read);
+    let (two, second) = write(&mut machine);
+    let mut late = machine.clone();
+    late.event(at(5), put(&two, 12, &second));
+    assert_eq!(notices(&mut late), []);
+
+    machine.event(at(5), Event::Current);
+    let before = probe(&mut machine);
+    machine.event(at(6), Event::Interrupted);
+    machine.event(at(7), Event::Current);
+    // What was sent before the interruption is not waited for.
+    let after = probe(&mut machine);
+    assert_ne!(before, after);
+    machine.event(at(8), put(&two, 12, &second));
+    assert_eq!(notices(&mut machine), []);
 }
 
 /// Presence needs no proof.
@@ -143,6 +172,11 @@ fn a_probe_is_sent_again_and_not_too_soon() {
     assert_eq!(machine.wake_at(), Some(at(2505)));
     machine.tick(at(2505));
     let third = probe(&mut machine);
+    let mut refused = machine.clone();
+    refused.probed(at(2506), &third, Outcome::Failed { fatal: true });
+    let why = GivenUp::Fatal;
+    assert_eq!(notices(&mut refused), [Notice::GaveUp { claim: ONE, why }]);
+    assert!(purges(&mut refused, &id, None));
     machine.event(at(2506), echo_of_probe(&third, 12));
     machine.event(at(2507), gone("other-1", 13));
     assert_eq!(granted(&mut machine), None);

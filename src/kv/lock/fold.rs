@@ -324,6 +324,23 @@ mod tests {
         entry.since = Some(10);
         put(&mut fold, 3, Some(33), &entry);
         assert_eq!(since(&fold), Some(10));
+        for record in [Record::Entry(first(Mode::Read)), Record::Unknown] {
+            let mut fold = Fold::default();
+            fold.put(&id(1), 1, Some(11), &record, at(1));
+            assert_eq!(since(&fold), Some(11));
+            assert!(fold.is_confirmed());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_stands_before_all_others() {
+        let mut fold = fold(&[Mode::Read]);
+        fold.put(&id(2), 2, None, &Record::Unknown, at(2));
+        fold.put(&id(3), 3, None, &Record::Entry(first(Mode::Write)), at(3));
+        assert!(fold.blockers(Mode::Read, 1).contains(&id(2)));
+        let queue = fold.queue();
+        let queue: Vec<_> = queue.iter().map(|(id, _, holds)| (*id, *holds)).collect();
+        assert_eq!(queue, [(&id(2), true), (&id(1), false), (&id(3), false)]);
     }
 
     #[test]

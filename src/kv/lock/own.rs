@@ -325,6 +325,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_heard_of_is_given_up_with_its_lease_or_soon_after_no_answer_came() {
+        let mut own = new();
+        assert_eq!(own.trusted_until(LEASE), at(9000));
+        own.unanswered(at(3000));
+        own.unanswered(at(4000));
+        assert_eq!(own.trusted_until(LEASE), at(3000) + LOST);
+        let mut own = new();
+        own.unanswered(at(8500));
+        assert_eq!(own.trusted_until(LEASE), at(9000));
+    }
+
+    #[test]
     fn its_ticket_is_the_first_revision_and_its_condition_the_last() {
         let mut own = first_stored();
         assert_eq!(own.settled_revision(), Some(7));
