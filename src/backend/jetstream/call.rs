@@ -3,15 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{
+    StreamExt,
+    future::{BoxFuture, Either, select},
+    stream::FuturesUnordered,
+};
 
 use super::api::{ApiError, Refusal, code};
 use crate::{
     json::{self, FromJson},
     kv::{BoxError, BucketName, ServiceError},
     message::{Message, Outbound, TransportError},
+    platform,
     transport::Transport,
 };
+
+/// After how long without an answer the same is asked once more.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// The JetStream API of one domain.
 #[derive(Clone, Debug)]
@@ -103,6 +111,23 @@ impl Api {
                 Err(Failure::Service(malformed(verb, "no `success` in it")))
             }
             None => Ok(answer.payload),
+        }
+    }
+}
+
+/// Asks, and while nobody answers asks once more beside that, after longer and longer times. The first
+/// answer counts, and so does the first that says that there is none.
+///
+/// A cluster that elects a leader drops what it is asked without a word, and has one long before who asked
+/// gives up. Only for what may be asked twice.
+pub(super) async fn insist<T, F: Future<Output = T>>(ask: impl Fn() -> F) -> T {
+    let mut asked = FuturesUnordered::new();
+    let mut patience = SILENCE;
+    loop {
+        asked.push(ask());
+        match select(asked.next(), platform::sleep(patience)).await {
+            Either::Left((Some(answer), _)) => return answer,
+            Either::Left((None, _)) | Either::Right(_) => patience *= 2,
         }
     }
 }

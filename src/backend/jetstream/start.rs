@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     api::{ConsumerConfig, ConsumerInfo, CreateConsumer},
     bucket::Bucket,
-    call::{Api, not_answered, parse},
+    call::{Api, insist, not_answered, parse},
     consumer::{Consumer, Why},
     entry::Stamp,
     filters::Filters,
@@ -175,7 +175,12 @@ impl Plan {
         }
     }
 
+    /// May be asked twice, as each asks for a consumer of its own, which is removed when it is of no use.
     async fn start(&self, progress: &Progress) -> Result<Started, ServiceError> {
+        insist(|| self.ask(progress)).await
+    }
+
+    async fn ask(&self, progress: &Progress) -> Result<Started, ServiceError> {
         let Api {
             transport, timeout, ..
         } = &self.bucket.api;
@@ -378,9 +383,12 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
+    use super::super::{
+        stream::{StreamConfig, StreamInfo},
+        testing::{self, DropsFirst, Says},
+    };
     use super::*;
-    use crate::kv::KeyFilter;
+    use crate::kv::{BucketName, KeyFilter};
 
     #[test]
     fn a_listing_starts_over_and_a_watch_goes_on() {
@@ -400,6 +408,42 @@ mod tests {
         }
         assert_eq!(policy(watch, None), all);
         assert_eq!(policy(watch, Some(5)), ("by_start_sequence", Some(6)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_without_a_leader_drops_is_asked_once_more() {
+        let answer = concat!(
+            r#"{"num_pending":7,"delivered":{"stream_seq":0},"config":{},"state":{},"#,
+            r#""created":"2026-01-01T00:00:00Z"}"#
+        );
+        let bucket = || {
+            let api = Api {
+                transport: Arc::new(DropsFirst {
+                    came: false.into(),
+                    then: Says(Some(answer)),
+                }),
+                prefix: "$JS.API".into(),
+                timeout: Duration::from_secs(5),
+            };
+            let created = std::time::UNIX_EPOCH;
+            let name = BucketName::new("b").unwrap();
+            Bucket::new(api, name, &StreamConfig::default(), created)
+        };
+        let began = Instant::now();
+        let request = WatchRequest {
+            deliver: Deliver::Latest,
+            metadata_only: false,
+            once: false,
+        };
+        let plan = Plan::new(Arc::new(bucket()), Filters::new(&[]), request);
+        let started = plan.start(&Progress::new(&plan.bucket)).await.unwrap();
+        assert_eq!(started.pending, 7);
+
+        let Bucket {
+            api, stream, name, ..
+        } = bucket();
+        StreamInfo::ask(&api, &stream, &name).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(3));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 
-use super::call::{Api, parse};
+use super::call::{Api, insist, parse};
 use crate::{
     json::{Fields, FromJson, Writer},
     kv::{BucketName, ServiceError},
@@ -35,7 +35,7 @@ impl StreamInfo {
         bucket: &BucketName,
     ) -> Result<Self, ServiceError> {
         let operation = "STREAM.INFO";
-        let answer = api.call(operation, stream, Bytes::new()).await;
+        let answer = insist(|| api.call(operation, stream, Bytes::new())).await;
         let info = answer.and_then(|answer| parse(operation, &answer));
         info.map_err(|failure| failure.of(bucket))
     }

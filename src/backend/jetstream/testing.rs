@@ -1,7 +1,10 @@
 //! A transport that is none, for what needs no connection.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -13,6 +16,7 @@ use super::{Api, bucket::Bucket, stream::StreamConfig};
 use crate::{
     kv::BucketName,
     message::{Message, Outbound, TransportError},
+    platform,
     status::{ConnectionState, ConnectionStatus},
     transport::{Subscription, Transport},
 };
@@ -71,4 +75,53 @@ pub(super) fn bucket(answer: Option<&'static str>) -> Arc<Bucket> {
     };
     let config = StreamConfig::default();
     Arc::new(Bucket::new(api, name, &config, UNIX_EPOCH))
+}
+
+/// Drops the first request, as a server without a leader does.
+#[derive(Debug)]
+pub(super) struct DropsFirst {
+    pub(super) came: AtomicBool,
+    pub(super) then: Says,
+}
+
+impl Transport for DropsFirst {
+    fn request(
+        &self,
+        message: Outbound,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Message, TransportError>> {
+        if self.came.swap(true, Ordering::Relaxed) {
+            return self.then.request(message, timeout);
+        }
+        platform::sleep(timeout)
+            .map(move |()| Err(TransportError::Timeout(timeout)))
+            .boxed()
+    }
+
+    fn publish(&self, message: Outbound) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.then.publish(message)
+    }
+
+    fn subscribe(
+        &self,
+        subject: ByteString,
+    ) -> BoxFuture<'_, Result<Subscription, TransportError>> {
+        self.then.subscribe(subject)
+    }
+
+    fn new_inbox(&self) -> ByteString {
+        self.then.new_inbox()
+    }
+
+    fn status(&self) -> watch::Receiver<ConnectionStatus> {
+        self.then.status()
+    }
+
+    fn max_payload(&self) -> usize {
+        self.then.max_payload()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.then.close()
+    }
 }
