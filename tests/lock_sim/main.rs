@@ -1,4 +1,4 @@
-//! The lock's state machine in simulated worlds: virtual time, one seed per world.
+//! The lock's state machine in simulated worlds: virtual time, one seed per world. And in scripts (`scripts`).
 //!
 //! `SHIZUKU_SIM_SEEDS=100000` runs more worlds, `SHIZUKU_SIM_SEED=17` replays one and prints all
 //! that happens in it.
@@ -10,22 +10,12 @@
 )]
 
 mod acting;
-mod anew;
-mod change;
 mod check;
-mod ends;
 mod faults;
-mod known;
-mod leaving;
-mod lost;
-mod pace;
-mod queue;
 mod rng;
-mod script;
+mod scripts;
 mod server;
-mod snapshots;
 mod stream;
-mod trusted;
 mod world;
 
 use std::{

@@ -7,7 +7,7 @@ use shizuku::kv::lock::{
     machine::{Action, ClaimId, Machine, Notice, Outcome},
 };
 
-use crate::anew::{enter, is_granted, put};
+use super::anew::{enter, is_granted, put};
 
 const HELD: ClaimId = ClaimId(1);
 

@@ -5,12 +5,9 @@ use shizuku::kv::lock::{
     machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome},
 };
 
-use crate::{
-    anew::put,
-    script::{
-        ONE, TWO, acquire, actions, at, attempt, echo_of_probe, gone, granted, notices, other,
-        probe, purges, watching, write,
-    },
+use super::{
+    ONE, TWO, acquire, actions, anew::put, at, attempt, echo_of_probe, gone, granted, notices,
+    other, probe, purges, watching, write,
 };
 
 /// Somebody waits for `other-1`, who is not heard of any more. At 16.5 s an echo proves the watch.

@@ -7,9 +7,10 @@ use shizuku::kv::lock::{
     machine::{Action, Event, GivenUp, Machine, Notice, Outcome},
 };
 
-use crate::{
+use super::{
+    ONE, TWO, acquire, actions,
     anew::{enter, is_granted, put},
-    script::{ONE, TWO, acquire, actions, at, gone, holding, notices, other, watching, write},
+    at, gone, holding, notices, other, watching, write,
 };
 
 /// Acts whenever something is due, for a time, and answers how much was written.

@@ -7,7 +7,7 @@ use shizuku::kv::lock::{
     machine::{Action, Event, GivenUp, LostWhy, Machine, Notice, Outcome},
 };
 
-use crate::script::{
+use super::{
     ONE, TWO, acquire, actions, at, gone, granted, holding, notices, other, purges, watching, write,
 };
 

@@ -6,7 +6,7 @@ use shizuku::kv::lock::{
     machine::{Action, Event, Machine, Outcome},
 };
 
-use crate::script::{
+use super::{
     ONE, TWO, acquire, actions, at, gone, granted, holding, notices, other, watching, write,
 };
 

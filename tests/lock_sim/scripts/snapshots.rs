@@ -5,9 +5,8 @@ use shizuku::kv::lock::{
     machine::{Action, ClaimId, Event, LostWhy, Machine, Notice, Outcome},
 };
 
-use crate::{
-    anew::put,
-    script::{ONE, TWO, acquire, actions, at, echo_of_probe, gone, granted, notices, other, write},
+use super::{
+    ONE, TWO, acquire, actions, anew::put, at, echo_of_probe, gone, granted, notices, other, write,
 };
 
 fn machine() -> Machine {

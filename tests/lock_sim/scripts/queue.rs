@@ -5,7 +5,7 @@ use shizuku::kv::lock::{
     machine::{Action, Event, GivenUp, Machine, Notice, Outcome},
 };
 
-use crate::script::{
+use super::{
     LEASE, ONE, TWO, acquire, actions, at, attempt, gone, granted, holding, notices, other, purges,
     watching, write,
 };

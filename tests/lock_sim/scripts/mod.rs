@@ -1,4 +1,16 @@
-//! What the scripted tests share.
+//! Certain events in a certain order, which the worlds seldom or never bring: what the machine makes of them.
+//! Here is what the scripts share.
+
+mod anew;
+mod change;
+mod ends;
+mod known;
+mod leaving;
+mod lost;
+mod pace;
+mod queue;
+mod snapshots;
+mod trusted;
 
 use std::time::Duration;
 
@@ -7,7 +19,8 @@ use shizuku::kv::lock::{
     machine::{Action, ClaimId, Event, Machine, Notice, Outcome, Request},
 };
 
-use crate::{anew::put, request};
+use self::anew::put;
+use crate::request;
 
 pub const ONE: ClaimId = ClaimId(1);
 pub const TWO: ClaimId = ClaimId(2);

@@ -5,9 +5,10 @@ use shizuku::kv::lock::{
     machine::{Event, Machine, Notice, Outcome},
 };
 
-use crate::{
+use super::{
+    ONE, acquire, actions,
     anew::{enter, is_granted, put},
-    script::{ONE, acquire, actions, at, gone, holding, notices, purges, watching, write},
+    at, gone, holding, notices, purges, watching, write,
 };
 
 const RELEASED: Notice = Notice::Released { claim: ONE };
