@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{
-    StreamExt,
-    future::{BoxFuture, Either, select},
-    stream::FuturesUnordered,
-};
+use futures::future::{BoxFuture, Either, select, select_all};
 
 use super::api::{ApiError, Refusal, code};
 use crate::{
@@ -120,15 +116,16 @@ impl Api {
 ///
 /// A cluster that elects a leader drops what it is asked without a word, and has one long before who asked
 /// gives up. Only for what may be asked twice.
-pub(super) async fn insist<T, F: Future<Output = T>>(ask: impl Fn() -> F) -> T {
-    let mut asked = FuturesUnordered::new();
+pub(super) async fn insist<'a, T>(ask: impl Fn() -> BoxFuture<'a, T>) -> T {
+    let mut asked = Vec::new();
     let mut patience = SILENCE;
     loop {
         asked.push(ask());
-        match select(asked.next(), platform::sleep(patience)).await {
-            Either::Left((Some(answer), _)) => return answer,
-            Either::Left((None, _)) | Either::Right(_) => patience *= 2,
+        match select(select_all(asked), platform::sleep(patience)).await {
+            Either::Left(((answer, ..), _)) => return answer,
+            Either::Right(((), waiting)) => asked = waiting.into_inner(),
         }
+        patience *= 2;
     }
 }
 

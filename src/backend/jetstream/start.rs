@@ -177,7 +177,7 @@ impl Plan {
 
     /// May be asked twice, as each asks for a consumer of its own, which is removed when it is of no use.
     async fn start(&self, progress: &Progress) -> Result<Started, ServiceError> {
-        insist(|| self.ask(progress)).await
+        insist(|| Box::pin(self.ask(progress))).await
     }
 
     async fn ask(&self, progress: &Progress) -> Result<Started, ServiceError> {

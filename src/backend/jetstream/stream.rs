@@ -35,7 +35,7 @@ impl StreamInfo {
         bucket: &BucketName,
     ) -> Result<Self, ServiceError> {
         let operation = "STREAM.INFO";
-        let answer = insist(|| api.call(operation, stream, Bytes::new())).await;
+        let answer = insist(|| Box::pin(api.call(operation, stream, Bytes::new()))).await;
         let info = answer.and_then(|answer| parse(operation, &answer));
         info.map_err(|failure| failure.of(bucket))
     }
