@@ -30,7 +30,7 @@
 // `registry` finds it, `hold` and `guard` are what callers get.
 
 pub mod entry;
-/// For simulation and model checking. No part of the API.
+// For simulation and model checking. No part of the API.
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod machine;
