@@ -249,3 +249,161 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Woken {
+        fn waker(self: &Arc<Self>) -> Waker {
+            self.clone().into()
+        }
+
+        /// How often since the last look.
+        fn count(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    /// A bell with a background task.
+    fn bell() -> (Arc<Bell>, Arc<Woken>) {
+        let (bell, background) = (Arc::new(Bell::default()), Arc::new(Woken::default()));
+        bell.set_background(&background.waker());
+        (bell, background)
+    }
+
+    fn caller(bell: &Arc<Bell>, waits: Waits) -> (Place, Arc<Woken>) {
+        let woken = Arc::new(Woken::default());
+        let mut place = Place::new(bell.clone(), waits);
+        place.take(&woken.waker());
+        (place, woken)
+    }
+
+    #[test]
+    fn one_caller_is_woken_whom_the_news_is_most_likely_for() {
+        use Waits::{Answer, Entry, Turn};
+        let (bell, _) = bell();
+        // In the order in which they are woken, each when those before have gone.
+        let mut callers: Vec<_> = [Entry, Turn, Answer, Entry, Turn, Answer, Entry]
+            .map(|waits| Some(caller(&bell, waits)))
+            .into();
+        for next in [5, 2, 1, 4, 6, 3, 0] {
+            bell.ring();
+            for (number, caller) in callers.iter().enumerate() {
+                let Some((_, woken)) = caller else { continue };
+                assert_eq!(woken.count(), usize::from(number == next), "{number}");
+            }
+            callers[next] = None;
+        }
+    }
+
+    #[test]
+    fn the_background_task_is_woken_where_no_caller_comes() {
+        let (bell, background) = bell();
+        bell.ring();
+        assert_eq!(background.count(), 1);
+        let (place, caller) = caller(&bell, Waits::Entry);
+        let began = Instant::now();
+        bell.ring();
+        bell.ring();
+        let late = background.count();
+        assert!(late == 0 || began.elapsed() > PATIENCE);
+        assert_eq!(caller.count(), 2);
+        std::thread::sleep(2 * PATIENCE);
+        bell.ring();
+        assert_eq!((background.count(), caller.count()), (1, 1));
+        // Somebody has come.
+        bell.work(|| ());
+        bell.ring();
+        assert_eq!((background.count(), caller.count()), (0, 1));
+        // It was woken, and has gone without a look.
+        drop(place);
+        assert_eq!(background.count(), 1);
+        let (place, _) = self::caller(&bell, Waits::Entry);
+        drop(place);
+        assert_eq!(background.count(), 0);
+    }
+
+    #[test]
+    fn a_caller_has_one_place_and_its_latest_waker() {
+        let (bell, _) = bell();
+        let (mut first, old) = caller(&bell, Waits::Turn);
+        let (_second, behind) = caller(&bell, Waits::Turn);
+        let new = Arc::new(Woken::default());
+        first.take(&new.waker());
+        bell.ring();
+        assert_eq!((old.count(), new.count(), behind.count()), (0, 1, 0));
+        drop(first);
+        bell.ring();
+        assert_eq!((new.count(), behind.count()), (0, 1));
+        let again = Arc::new(Woken::default());
+        bell.set_background(&again.waker());
+        bell.call_background();
+        assert_eq!(again.count(), 1);
+    }
+
+    #[test]
+    fn the_background_task_is_woken_where_its_timer_is_set_too_late() {
+        let ms = Duration::from_millis;
+        for (alarm, wake, woken) in [
+            (None, None, 0),
+            (None, Some(ms(5)), 1),
+            (Some(ms(5)), None, 0),
+            (Some(ms(5)), Some(ms(5)), 0),
+            (Some(ms(5)), Some(ms(4)), 1),
+            (Some(ms(5)), Some(ms(6)), 0),
+        ] {
+            let (bell, background) = bell();
+            bell.set_alarm(alarm);
+            bell.need(wake);
+            assert_eq!(background.count(), woken, "{alarm:?} {wake:?}");
+        }
+    }
+
+    #[test]
+    fn what_rings_while_somebody_is_at_work_makes_them_look_again_and_wakes_nobody() {
+        let (bell, background) = bell();
+        let (_place, caller) = caller(&bell, Waits::Entry);
+        let waker = Waker::from(bell.clone());
+        let mut looks = 0;
+        bell.work(|| {
+            looks += 1;
+            match looks {
+                1 => waker.wake_by_ref(),
+                // Somebody else would do the work.
+                2 => bell.work(|| panic!("two are at work")),
+                _ => {}
+            }
+        });
+        assert_eq!((looks, background.count(), caller.count()), (3, 0, 0));
+        waker.wake();
+        assert_eq!((background.count(), caller.count()), (0, 1));
+    }
+
+    #[test]
+    fn others_get_their_turn_where_it_never_ends_or_fails() {
+        let (bell, background) = bell();
+        let mut looks = 0;
+        bell.work(|| {
+            looks += 1;
+            bell.work(|| ());
+        });
+        assert_eq!((looks, background.count()), (ROUNDS, 1));
+        let failed = catch_unwind(AssertUnwindSafe(|| bell.work(|| panic!("a backend"))));
+        assert!(failed.is_err());
+        bell.work(|| looks += 1);
+        assert_eq!(looks, ROUNDS + 1);
+    }
+}
