@@ -182,7 +182,10 @@ fn a_stopped_runtime_loses_its_holds() {
     second
         .block_on(async {
             assert_eq!(guard.lost().await, LostReason::Stopped);
-            assert!(guard.release().await.is_err());
+            let DistroRwLockError::Lost { reason, .. } = guard.release().await.unwrap_err() else {
+                panic!("it was lost");
+            };
+            assert_eq!(reason, LostReason::Stopped);
             DistroRwLock::new(&store, "other")?
                 .write()
                 .await?

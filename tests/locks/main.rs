@@ -18,6 +18,7 @@ mod holding;
 #[path = "../support/restless.rs"]
 mod restless;
 mod seed;
+mod sent;
 mod stress;
 mod support;
 mod turns;
