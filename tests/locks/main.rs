@@ -15,6 +15,7 @@ mod family;
 mod faults;
 mod handle;
 mod holding;
+mod noted;
 #[path = "../support/restless.rs"]
 mod restless;
 mod seed;

@@ -1,189 +1,18 @@
-//! What a lock asks of a service, request by request, and what it learns from a lost connection.
+//! What a lock asks of a service, request by request, and what it makes of the answers.
 
-use std::{
-    mem,
-    sync::{Arc, Mutex},
-    time::Duration,
+use std::time::Duration;
+
+use shizuku::kv::{
+    KvWriteError, ServiceError,
+    lock::LockOptions,
+    rw_lock::{DistroRwLock, DistroRwLockError},
 };
+use tokio::time::{sleep, timeout};
 
-use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
-use shizuku::{
-    Bytes, Client, ConnectionState, ConnectionStatus,
-    backend::{
-        Backend, Buckets, CreateMode, RawWatch, WatchRequest,
-        memory::{ManualClock, MemoryBuckets},
-    },
-    kv::{
-        BucketConfig, BucketError, BucketName, BucketStatus, Entry, Expect, Key, KeyFilter,
-        KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
-        lock::LockOptions, rw_lock::DistroRwLock,
-    },
+use crate::{
+    noted::{Failure, noted},
+    support::{MOMENT, Result, SOON},
 };
-use tokio::sync::watch;
-
-use crate::support::Result;
-
-/// A service in memory that notes what it is asked for.
-#[derive(Debug)]
-struct Noted<T: ?Sized> {
-    notes: Arc<Mutex<Vec<String>>>,
-    connection: watch::Sender<ConnectionStatus>,
-    inner: Arc<T>,
-}
-
-impl<T: ?Sized> Noted<T> {
-    fn wrap<U: ?Sized>(&self, inner: Arc<U>) -> Noted<U> {
-        Noted {
-            notes: self.notes.clone(),
-            connection: self.connection.clone(),
-            inner,
-        }
-    }
-
-    fn note(&self, note: String) {
-        self.notes.lock().unwrap().push(note);
-    }
-
-    /// What was noted since the last look.
-    fn notes(&self) -> Vec<String> {
-        mem::take(&mut self.notes.lock().unwrap())
-    }
-}
-
-impl Buckets for Noted<dyn Buckets> {
-    fn create<'a>(
-        &'a self,
-        config: &'a BucketConfig,
-        mode: CreateMode,
-    ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>> {
-        let create = self.inner.create(config, mode);
-        async move { Ok(Arc::new(self.wrap(create.await?)) as _) }.boxed()
-    }
-
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-    ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>> {
-        let open = self.inner.open(bucket);
-        async move { Ok(Arc::new(self.wrap(open.await?)) as _) }.boxed()
-    }
-
-    fn delete<'a>(&'a self, bucket: &'a BucketName) -> BoxFuture<'a, Result<(), BucketError>> {
-        self.inner.delete(bucket)
-    }
-
-    fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
-        self.inner.list()
-    }
-
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
-        self.connection.subscribe()
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
-        self.inner.close()
-    }
-}
-
-fn seconds(ttl: Option<Duration>) -> u64 {
-    ttl.map_or(0, |ttl| ttl.as_secs())
-}
-
-fn condition(expect: Expect) -> String {
-    match expect {
-        Expect::Any => String::new(),
-        other => format!(" if {other:?}"),
-    }
-}
-
-impl Backend for Noted<dyn Backend> {
-    fn bucket(&self) -> &BucketName {
-        self.inner.bucket()
-    }
-
-    fn get<'a>(
-        &'a self,
-        key: &'a Key,
-        revision: Option<u64>,
-        read: Read,
-    ) -> BoxFuture<'a, Result<Option<Entry>, KvReadError>> {
-        self.inner.get(key, revision, read)
-    }
-
-    fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>> {
-        self.inner.get_many(keys)
-    }
-
-    fn snapshot<'a>(
-        &'a self,
-        filter: &'a KeyFilter,
-        from: u64,
-    ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>> {
-        self.note(format!("read {filter} from {from}"));
-        self.inner.snapshot(filter, from)
-    }
-
-    fn put<'a>(
-        &'a self,
-        key: &'a Key,
-        value: Bytes,
-        options: PutOptions,
-    ) -> BoxFuture<'a, Result<u64, KvWriteError>> {
-        let ttl = seconds(options.ttl);
-        self.note(format!("put for {ttl} s{}", condition(options.expect)));
-        self.inner.put(key, value, options)
-    }
-
-    fn remove<'a>(
-        &'a self,
-        key: &'a Key,
-        options: RemoveOptions,
-    ) -> BoxFuture<'a, Result<u64, KvWriteError>> {
-        let ttl = seconds(options.marker_ttl);
-        let condition = condition(options.expect);
-        self.note(format!("{:?} for {ttl} s{condition}", options.removal));
-        self.inner.remove(key, options)
-    }
-
-    fn watch<'a>(
-        &'a self,
-        filters: &'a [KeyFilter],
-        request: WatchRequest,
-    ) -> BoxFuture<'a, Result<RawWatch, KvReadError>> {
-        self.note(format!("watch {}", filters[0]));
-        self.inner.watch(filters, request)
-    }
-
-    fn compact<'a>(&'a self, key: &'a Key, before: u64) -> BoxFuture<'a, Result<(), KvWriteError>> {
-        self.inner.compact(key, before)
-    }
-
-    fn status(&self) -> BoxFuture<'_, Result<BucketStatus, BucketError>> {
-        self.inner.status()
-    }
-
-    fn now(&self) -> std::time::SystemTime {
-        self.inner.now()
-    }
-
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
-        self.connection.subscribe()
-    }
-}
-
-fn noted() -> (Arc<Noted<dyn Buckets>>, Client) {
-    // Nothing expires.
-    let clock = Arc::new(ManualClock::new());
-    let inner: Arc<dyn Buckets> = Arc::new(MemoryBuckets::with_clock(clock));
-    let connected = ConnectionStatus::new(ConnectionState::Connected, 1);
-    let noted = Arc::new(Noted {
-        notes: Arc::default(),
-        connection: watch::Sender::new(connected),
-        inner,
-    });
-    let client = Client::new(noted.clone());
-    (noted, client)
-}
 
 enum Before {
     Nothing,
@@ -242,5 +71,99 @@ async fn who_must_wait_asks_for_a_watch_and_a_probe() -> Result {
     ];
     assert_eq!(service.notes(), asked);
     held.release().await?;
+    Ok(())
+}
+
+/// An entry that is gone must not come back.
+#[tokio::test]
+async fn a_renewal_is_conditional_on_the_one_before() -> Result {
+    let (service, client) = noted();
+    let store = client.create_bucket("locks").await?;
+    let options = LockOptions::new().lease(Duration::from_secs(3));
+    let lock = DistroRwLock::with_options(&store, "r", options)?;
+    let held = lock.write().await?;
+    let mut asked = Vec::new();
+    while asked.len() < 5 {
+        sleep(MOMENT).await;
+        asked.extend(service.notes());
+    }
+    let renewed = [
+        "put for 3 s",
+        "read _lock.r.* from 0",
+        "watch _lock.r.*",
+        "put for 3 s if Revision(1)",
+        "put for 3 s if Revision(2)",
+    ];
+    assert_eq!(asked, renewed);
+    held.release().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
+    let (service, client) = noted();
+    let store = client.create_bucket("locks").await?;
+    let lock = DistroRwLock::new(&store, "r")?;
+    let failures: [(Failure, &str); 2] = [
+        (
+            |_| {
+                let subject = "$KV.locks.x".into();
+                KvWriteError::Service(ServiceError::PermissionDenied { subject })
+            },
+            "no permission",
+        ),
+        (
+            |key| KvWriteError::TooLarge {
+                key,
+                size: 0,
+                limit: 10,
+            },
+            "cannot understand",
+        ),
+    ];
+    for (failure, says) in failures {
+        service.failures.lock().unwrap().push_back(failure);
+        let error = timeout(SOON, lock.write()).await?.unwrap_err();
+        let DistroRwLockError::Service { source, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert!(source.to_string().starts_with(says), "{source}");
+        assert_eq!(service.notes(), ["put for 15 s"]);
+        // The service is better by now.
+        timeout(SOON, lock.write()).await??.release().await?;
+        service.notes();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_that_may_go_better_is_tried_again() -> Result {
+    let failures: [Failure; 3] = [
+        |_| {
+            let (operation, after) = ("a put".into(), SOON);
+            KvWriteError::Service(ServiceError::Timeout { operation, after })
+        },
+        // As where a cluster elects a leader.
+        |_| {
+            let detail = "no responders".into();
+            KvWriteError::Service(ServiceError::JetStreamUnavailable { detail })
+        },
+        |key| {
+            let detail = "gone".into();
+            let source = ServiceError::Disconnected { detail };
+            KvWriteError::OutcomeUnknown { key, source }
+        },
+    ];
+    for failure in failures {
+        let (service, client) = noted();
+        let store = client.create_bucket("locks").await?;
+        service.failures.lock().unwrap().push_back(failure);
+        let lock = DistroRwLock::new(&store, "r")?;
+        let held = timeout(2 * SOON, lock.write()).await??;
+        let puts = service.notes();
+        let puts = puts.iter().filter(|note| *note == "put for 15 s").count();
+        assert_eq!(puts, 2);
+        held.release().await?;
+    }
     Ok(())
 }
