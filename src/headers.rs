@@ -88,6 +88,7 @@ impl Headers {
 
     /// The last value of a name. A server adds its own behind those that the message came with, and one
     /// that was republished came with those of another stream.
+    #[cfg_attr(not(feature = "web"), allow(dead_code))] // without a server
     pub(crate) fn last(&self, name: &str) -> Option<&str> {
         self.iter()
             .filter(|(existing, _)| *existing == name)
@@ -117,6 +118,7 @@ impl Headers {
     }
 
     /// How many bytes they take in a message: a line with the version, one for each value, an empty one.
+    #[cfg_attr(not(feature = "web"), allow(dead_code))] // without a server
     pub(crate) fn wire_size(&self) -> usize {
         let values: usize = self
             .iter()
