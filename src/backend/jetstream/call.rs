@@ -121,7 +121,9 @@ pub(super) async fn insist<'a, T>(ask: impl Fn() -> BoxFuture<'a, T>) -> T {
     let mut patience = SILENCE;
     loop {
         asked.push(ask());
-        match select(select_all(asked), platform::sleep(patience)).await {
+        // Not before it is polled, as there may be no runtime, which the other will say.
+        let silence = Box::pin(async { platform::sleep(patience).await });
+        match select(select_all(asked), silence).await {
             Either::Left(((answer, ..), _)) => return answer,
             Either::Right(((), waiting)) => asked = waiting.into_inner(),
         }
