@@ -118,7 +118,7 @@ async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
                 size: 0,
                 limit: 10,
             },
-            "cannot understand",
+            "the server refused",
         ),
     ];
     for (failure, says) in failures {
