@@ -259,25 +259,15 @@ pub(super) fn nanos(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::stream::{External, StreamSource};
-    use super::super::testing::Says;
+    use super::super::testing::{Says, bucket_of};
     use super::*;
-    use crate::transport::Transport;
 
     fn bucket(prefix: &str, mirror: Option<StreamSource>) -> Bucket {
-        let transport: std::sync::Arc<dyn Transport> = std::sync::Arc::new(Says(None));
-        let api = Api {
-            transport,
-            prefix: prefix.into(),
-            timeout: Duration::from_secs(1),
-        };
         let config = StreamConfig {
             mirror,
             ..StreamConfig::default()
         };
-        let Ok(name) = BucketName::new("b") else {
-            unreachable!()
-        };
-        Bucket::new(api, name, &config, UNIX_EPOCH)
+        bucket_of(Says(None), prefix, &config)
     }
 
     #[tokio::test]

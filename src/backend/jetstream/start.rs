@@ -385,10 +385,10 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::super::{
         stream::{StreamConfig, StreamInfo},
-        testing::{self, DropsFirst, Says},
+        testing::{self, DropsFirst, Says, bucket_of},
     };
     use super::*;
-    use crate::kv::{BucketName, KeyFilter};
+    use crate::kv::KeyFilter;
 
     #[test]
     fn a_listing_starts_over_and_a_watch_goes_on() {
@@ -417,17 +417,11 @@ mod tests {
             r#""created":"2026-01-01T00:00:00Z"}"#
         );
         let bucket = || {
-            let api = Api {
-                transport: Arc::new(DropsFirst {
-                    came: false.into(),
-                    then: Says(Some(answer)),
-                }),
-                prefix: "$JS.API".into(),
-                timeout: Duration::from_secs(5),
+            let transport = DropsFirst {
+                came: false.into(),
+                then: Says(Some(answer)),
             };
-            let created = std::time::UNIX_EPOCH;
-            let name = BucketName::new("b").unwrap();
-            Bucket::new(api, name, &StreamConfig::default(), created)
+            bucket_of(transport, "$JS.API", &StreamConfig::default())
         };
         let began = Instant::now();
         let request = WatchRequest {

@@ -65,16 +65,24 @@ impl Transport for Says {
 
 /// The bucket `b` of a server that gives every request the same answer, or none.
 pub(super) fn bucket(answer: Option<&'static str>) -> Arc<Bucket> {
+    Arc::new(bucket_of(Says(answer), "$JS.API", &StreamConfig::default()))
+}
+
+/// The bucket `b`, which is reached like this.
+pub(super) fn bucket_of(
+    transport: impl Transport + 'static,
+    prefix: &str,
+    config: &StreamConfig,
+) -> Bucket {
     let api = Api {
-        transport: Arc::new(Says(answer)),
-        prefix: "$JS.API".into(),
-        timeout: Duration::from_secs(1),
+        transport: Arc::new(transport),
+        prefix: prefix.into(),
+        timeout: Duration::from_secs(5),
     };
     let Ok(name) = BucketName::new("b") else {
         unreachable!()
     };
-    let config = StreamConfig::default();
-    Arc::new(Bucket::new(api, name, &config, UNIX_EPOCH))
+    Bucket::new(api, name, config, UNIX_EPOCH)
 }
 
 /// Drops the first request, as a server without a leader does.

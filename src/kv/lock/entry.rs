@@ -271,11 +271,10 @@ impl FromJson<'_> for Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(mode: Mode) -> LockEntry {
-        LockEntry {
+impl LockEntry {
+    /// The first write of an entry.
+    pub(super) fn first(mode: Mode) -> Self {
+        Self {
             mode,
             ticket: None,
             lease: 15,
@@ -285,10 +284,15 @@ mod tests {
             data: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_format_is_what_the_table_says() {
-        let first = Record::Entry(entry(Mode::Write)).encode();
+        let first = Record::Entry(LockEntry::first(Mode::Write)).encode();
         assert_eq!(first, br#"{"v":1,"m":"w","l":15,"w":0}"#);
         let later = Record::Entry(LockEntry {
             ticket: Some(17),
@@ -296,7 +300,7 @@ mod tests {
             since: Some(1_700_000_000_000),
             label: Some("host \"a\"".into()),
             data: Some("10.0.0.1:80".into()),
-            ..entry(Mode::Permit(4))
+            ..LockEntry::first(Mode::Permit(4))
         });
         assert_eq!(
             String::from_utf8(later.encode()).unwrap(),
@@ -335,7 +339,7 @@ mod tests {
     fn fields_of_later_minor_formats_are_ignored() {
         assert_eq!(
             Record::decode(br#"{"v":1,"m":"r","l":15,"w":0,"zone":{"a":1}}"#),
-            Record::Entry(entry(Mode::Read))
+            Record::Entry(LockEntry::first(Mode::Read))
         );
     }
 }

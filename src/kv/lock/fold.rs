@@ -233,24 +233,11 @@ mod tests {
         EntryId::new(&format!("s-{number}"))
     }
 
-    /// The first write of an entry.
-    fn first(mode: Mode) -> LockEntry {
-        LockEntry {
-            mode,
-            ticket: None,
-            lease: 15,
-            write: 0,
-            since: None,
-            label: None,
-            data: None,
-        }
-    }
-
     /// Entries of these modes, with tickets from 1 on.
     fn fold(modes: &[Mode]) -> Fold {
         let mut fold = Fold::default();
         for (revision, mode) in (1..).zip(modes) {
-            let record = Record::Entry(first(*mode));
+            let record = Record::Entry(LockEntry::first(*mode));
             fold.put(&id(revision), revision, None, &record, at(revision));
         }
         fold
@@ -284,10 +271,10 @@ mod tests {
         let later = LockEntry {
             ticket: Some(1),
             write: 1,
-            ..first(Mode::Read)
+            ..LockEntry::first(Mode::Read)
         };
         fold.put(&id(1), 5, None, &Record::Entry(later), at(500));
-        let old = Record::Entry(first(Mode::Write));
+        let old = Record::Entry(LockEntry::first(Mode::Write));
         fold.put(&id(1), 1, Some(77), &old, at(600));
         let live = fold.get(&id(1)).unwrap();
         assert_eq!(
@@ -304,7 +291,7 @@ mod tests {
     fn when_an_entry_was_first_stored_is_what_it_says_or_what_was_told_first() {
         let mut fold = Fold::default();
         let since = |fold: &Fold| fold.get(&id(1)).and_then(|live| live.since);
-        let mut entry = first(Mode::Write);
+        let mut entry = LockEntry::first(Mode::Write);
         let put = |fold: &mut Fold, revision, stored, entry: &LockEntry| {
             fold.put(
                 &id(1),
@@ -324,7 +311,7 @@ mod tests {
         entry.since = Some(10);
         put(&mut fold, 3, Some(33), &entry);
         assert_eq!(since(&fold), Some(10));
-        for record in [Record::Entry(first(Mode::Read)), Record::Unknown] {
+        for record in [Record::Entry(LockEntry::first(Mode::Read)), Record::Unknown] {
             let mut fold = Fold::default();
             fold.put(&id(1), 1, Some(11), &record, at(1));
             assert_eq!(since(&fold), Some(11));
@@ -336,7 +323,13 @@ mod tests {
     fn what_cannot_be_read_stands_before_all_others() {
         let mut fold = fold(&[Mode::Read]);
         fold.put(&id(2), 2, None, &Record::Unknown, at(2));
-        fold.put(&id(3), 3, None, &Record::Entry(first(Mode::Write)), at(3));
+        fold.put(
+            &id(3),
+            3,
+            None,
+            &Record::Entry(LockEntry::first(Mode::Write)),
+            at(3),
+        );
         assert!(fold.blockers(Mode::Read, 1).contains(&id(2)));
         let queue = fold.queue();
         let queue: Vec<_> = queue.iter().map(|(id, _, holds)| (*id, *holds)).collect();
@@ -351,7 +344,7 @@ mod tests {
         fold.doubt(Some(&id(1)));
         assert!(!fold.is_confirmed());
         fold.doubt(None);
-        let record = Record::Entry(first(Mode::Read));
+        let record = Record::Entry(LockEntry::first(Mode::Read));
         fold.put(&id(2), 2, None, &record, at(9));
         assert_eq!(fold.drop_doubted(), [id(1)]);
         assert!(fold.is_confirmed());
@@ -372,7 +365,7 @@ mod tests {
         fold.leave(&id(1));
         assert!(!fold.has_writer());
         // Not even when it is written again.
-        let record = Record::Entry(first(Mode::Write));
+        let record = Record::Entry(LockEntry::first(Mode::Write));
         fold.put(&id(1), 2, None, &record, at(9));
         assert!(fold.blockers(Mode::Write, 9).is_empty());
         assert!(fold.queue().is_empty());
