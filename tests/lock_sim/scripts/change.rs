@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use shizuku::kv::lock::{
     entry::EntryId,
-    machine::{Action, ClaimId, Machine, Notice, Outcome},
+    machine::{Action, Machine, Notice, Outcome},
 };
 
-use super::anew::{enter, is_granted, put};
-
-const HELD: ClaimId = ClaimId(1);
-
-const fn at(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use super::{
+    ONE,
+    anew::{enter, is_granted, put},
+    at, notices,
+};
 
 /// The next write that is asked for: its number, and the data in it.
 fn written(machine: &mut Machine) -> Option<(u32, String)> {
@@ -32,9 +30,7 @@ fn stored(
     revision: u64,
 ) -> Vec<Notice> {
     machine.written(now, id, number, Outcome::Stored(revision));
-    std::iter::from_fn(|| machine.next_notice())
-        .filter(|notice| !matches!(notice, Notice::Extended { .. }))
-        .collect()
+    notices(machine)
 }
 
 /// Held by this entry, with the first change sent and the second one not.
@@ -43,9 +39,9 @@ fn changed_twice() -> (Machine, EntryId) {
     let (id, entry, _) = enter(&mut machine, at(1), 1, 1);
     machine.read(at(2), Some(&[put(&id, 1, &entry)]));
     assert!(is_granted(&mut machine));
-    machine.change(at(2000), HELD, None, Some("a".into()));
+    machine.change(at(2000), ONE, None, Some("a".into()));
     assert_eq!(written(&mut machine), Some((1, "a".into())));
-    machine.change(at(2000), HELD, None, Some("b".into()));
+    machine.change(at(2000), ONE, None, Some("b".into()));
     assert_eq!(written(&mut machine), None);
     (machine, id)
 }
@@ -56,7 +52,7 @@ fn the_answer_to_the_first_change_does_not_answer_the_second() {
     assert_eq!(stored(&mut machine, &id, at(2001), 1, 2), []);
     machine.tick(at(3200));
     assert_eq!(written(&mut machine), Some((2, "b".into())));
-    let done = [Notice::Changed { claim: HELD }];
+    let done = [Notice::Changed { claim: ONE }];
     assert_eq!(stored(&mut machine, &id, at(3201), 2, 3), done);
 }
 
@@ -65,7 +61,7 @@ fn the_second_change_is_sent_where_the_first_failed() {
     let (mut machine, id) = changed_twice();
     machine.written(at(2001), &id, 1, Outcome::Failed { fatal: false });
     assert_eq!(written(&mut machine), Some((2, "b".into())));
-    let done = [Notice::Changed { claim: HELD }];
+    let done = [Notice::Changed { claim: ONE }];
     assert_eq!(stored(&mut machine, &id, at(2002), 2, 2), done);
 }
 
@@ -81,6 +77,6 @@ fn the_second_change_is_sent_again_where_the_first_was_stored_unnoticed() {
     assert_eq!(stored(&mut machine, &id, at(7002), 1, 2), []);
     machine.tick(at(8200));
     assert_eq!(written(&mut machine), Some((3, "b".into())));
-    let done = [Notice::Changed { claim: HELD }];
+    let done = [Notice::Changed { claim: ONE }];
     assert_eq!(stored(&mut machine, &id, at(8201), 3, 3), done);
 }
