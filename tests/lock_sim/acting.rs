@@ -15,6 +15,12 @@ use crate::{
 /// How soon a lock that is free is granted where nothing goes wrong.
 const PROMPT: Time = 1500 * MS;
 
+/// Whether this participant has written the entry, in whichever of its sessions.
+fn is_own(who: usize, id: &EntryId) -> bool {
+    let rest = id.strip_prefix(&format!("p{who}"));
+    rest.is_some_and(|rest| rest.starts_with(['-', 's']))
+}
+
 impl World {
     pub fn start(&mut self, who: usize) -> Verdict {
         if self.participants[who].jobs == 0 {
@@ -62,7 +68,9 @@ impl World {
     pub fn act(&mut self, who: usize) -> Verdict {
         let mut actions = Vec::new();
         while let Some(action) = self.participants[who].machine.next_action() {
-            if let Action::Purge { id, .. } = &action {
+            if let Action::Purge { id, .. } = &action
+                && is_own(who, id)
+            {
                 self.stream.give_up(who, id, self.now);
             }
             actions.push(action);
@@ -240,6 +248,14 @@ impl World {
         }
         let next = self.now + self.rng.range(100 * MS, 4 * SECOND);
         self.at(next, who, What::Fault);
+        if self.rng.chance(self.faults.revive)
+            && let Some(seq) = self.stream.forgotten(&mut self.rng)
+        {
+            if self.trace {
+                println!("{:>10} server: {seq} comes back", self.now);
+            }
+            self.stream.revive(seq);
+        }
         if self.rng.chance(self.faults.crash) {
             if self.trace {
                 println!("{:>10} p{who} crashes", self.now);

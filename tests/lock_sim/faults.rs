@@ -24,6 +24,10 @@ pub struct Faults {
     pub end: u64,
     pub crash: u64,
     pub cancel: u64,
+    /// Something that was removed comes back for good.
+    pub revive: u64,
+    /// A watch shows something that was removed.
+    pub phantom: u64,
     pub timeout: Time,
     /// How often somebody writes to a key that is no lock's, at most; 0 is never.
     pub other: Time,
@@ -58,6 +62,8 @@ impl Faults {
             end: maybe(300),
             crash: maybe(60),
             cancel: maybe(150),
+            revive: maybe(300),
+            phantom: maybe(500),
             until: rng.range(10, 40) * SECOND,
             slowest: *[50 * MS, SECOND, 10 * SECOND]
                 .get(rng.below(3) as usize)
@@ -120,6 +126,8 @@ impl Faults {
             end: 900,
             crash: 0,
             cancel: 0,
+            revive: 0,
+            phantom: 0,
             until: 40 * SECOND,
             slowest: SECOND,
             longest_stall: SECOND,

@@ -149,6 +149,10 @@ impl World {
                 }
             }
         }
+        let mut phantoms = Vec::new();
+        while self.strikes(self.faults.phantom) && phantoms.len() < 3 {
+            phantoms.extend(self.stream.forgotten(&mut self.rng));
+        }
         self.participants[who].feed = Some(Feed {
             cursor: from,
             applied,
@@ -156,6 +160,7 @@ impl World {
             pumping: false,
             last_arrival: self.now,
             vanished,
+            phantoms,
         });
         self.pump_soon(who, 0);
     }
@@ -197,7 +202,7 @@ impl World {
             }
             feed.cursor += 1;
             let seq = feed.cursor;
-            if !self.stream.shows(seq, feed.applied) {
+            if !self.stream.shows(seq, feed.applied) && !feed.phantoms.contains(&seq) {
                 continue;
             }
             sent += 1;

@@ -8,6 +8,8 @@ use shizuku::kv::lock::{
     machine::Event,
 };
 
+use crate::rng::Rng;
+
 /// Microseconds of the one true clock.
 pub type Time = u64;
 pub const SECOND: Time = 1_000_000;
@@ -35,6 +37,8 @@ pub struct Message {
     removed_at: Option<Time>,
     /// When the server removes it.
     pub expires: Time,
+    /// It was removed and has come back, or was written over one that had.
+    revived: bool,
 }
 
 /// The log. Sequence `n` is at index `n - 1`, and nothing is really thrown away, so that lagging
@@ -43,6 +47,8 @@ pub struct Message {
 pub struct Stream {
     log: Vec<Message>,
     last: BTreeMap<EntryId, u64>,
+    /// The last values of what was removed.
+    removed: Vec<u64>,
     /// By whom, and when.
     given_up: BTreeMap<EntryId, (usize, Time)>,
 }
@@ -83,20 +89,48 @@ impl Stream {
     pub fn live(&self) -> impl Iterator<Item = (&EntryId, &LockEntry, u64)> {
         self.last
             .iter()
+            .filter(|(_, seq)| !self.message(**seq).revived)
             .filter_map(|(id, seq)| match self.value(id) {
                 Some(Record::Entry(entry)) => Some((id, entry, entry.ticket.unwrap_or(*seq))),
                 _ => None,
             })
     }
 
+    /// Whether nothing is left but what has come back.
     pub fn is_empty(&self) -> bool {
-        self.last.is_empty()
+        self.last.values().all(|seq| self.message(*seq).revived)
+    }
+
+    /// An entry whose removal has left no trace, if there is any: its last value.
+    pub fn forgotten(&self, rng: &mut Rng) -> Option<u64> {
+        let removed = self.removed.iter();
+        let forgotten: Vec<_> = removed
+            .filter(|seq| self.revision(&self.message(**seq).id) == 0)
+            .collect();
+        let count = forgotten.len() as u64;
+        (count > 0).then(|| *forgotten[rng.below(count) as usize])
+    }
+
+    /// The server has come back with what it had removed, and will not remove it again.
+    pub fn revive(&mut self, seq: u64) {
+        let message = &mut self.log[seq as usize - 1];
+        message.replaced_by = None;
+        message.revived = true;
+        let id = message.id.clone();
+        self.last.insert(id, seq);
     }
 
     pub fn append(&mut self, id: &EntryId, body: Body, ttl: Time, now: Time) -> u64 {
         let seq = self.last_seq() + 1;
+        let mut revived = false;
         if let Some(old) = self.last.insert(id.clone(), seq) {
-            self.log[old as usize - 1].replaced_by = Some(seq);
+            let last = &mut self.log[old as usize - 1];
+            last.replaced_by = Some(seq);
+            if matches!(body, Body::Value(_)) {
+                revived = last.revived;
+            } else if matches!(last.body, Body::Value(Record::Entry(_))) {
+                self.removed.push(old);
+            }
         }
         self.log.push(Message {
             id: id.clone(),
@@ -105,6 +139,7 @@ impl Stream {
             replaced_by: None,
             removed_at: None,
             expires: now + ttl,
+            revived,
         });
         seq
     }
@@ -118,6 +153,7 @@ impl Stream {
             replaced_by: None,
             removed_at: Some(now),
             expires: now,
+            revived: false,
         });
     }
 

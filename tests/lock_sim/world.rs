@@ -113,6 +113,8 @@ pub struct Feed {
     pub pumping: bool,
     pub last_arrival: Time,
     pub vanished: Vec<EntryId>,
+    /// What its copy shows, and the leader has removed.
+    pub phantoms: Vec<u64>,
 }
 
 pub struct Participant {

@@ -18,6 +18,8 @@ pub(super) struct Standing {
     pub(super) lease: Duration,
     /// When its first write was stored (server's clock, ms since 1970), where that is known.
     pub(super) since: Option<u64>,
+    /// When this revision was stored, likewise.
+    pub(super) stored: Option<u64>,
     /// For people.
     pub(super) label: Option<Arc<str>>,
     /// For programs.
@@ -63,6 +65,9 @@ impl Fold {
             known.confirmed |= revision == known.revision;
             known.heard = now;
             known.since = known.since.or(stored);
+            if revision == known.revision {
+                known.stored = known.stored.or(stored);
+            }
             return;
         }
         let known = self.live.get(id);
@@ -76,6 +81,7 @@ impl Fold {
                 revision,
                 lease: entry.lease(),
                 since: entry.since.or(since).or(stored),
+                stored,
                 label: entry.label.clone(),
                 data: entry.data.clone(),
                 heard: now,
@@ -88,6 +94,7 @@ impl Fold {
                 revision,
                 lease: UNKNOWN_LEASE,
                 since: since.or(stored),
+                stored,
                 label: None,
                 data: None,
                 heard: now,
@@ -169,11 +176,6 @@ impl Fold {
     /// All live entries that count, in no certain order.
     pub(super) fn standing(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter().filter(|(_, live)| !live.left)
-    }
-
-    /// Whether there is a live entry that is not a reader's.
-    pub(super) fn has_writer(&self) -> bool {
-        self.standing().any(|(_, live)| !live.is_reader())
     }
 
     /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of

@@ -21,8 +21,11 @@ use crate::sorted::{SortedMap, SortedSet};
 
 mod messages;
 mod news;
+mod overdue;
 mod settle;
 mod simulation;
+
+use overdue::{Removal, Shown};
 
 pub use messages::{Action, ClaimId, Event, GivenUp, LostWhy, Notice, Outcome, Request};
 pub use simulation::Mutant;
@@ -30,8 +33,15 @@ pub use simulation::Mutant;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Watch {
     Closed,
-    Open { synced: bool, since: Duration },
-    Broken { retry_at: Duration },
+    Open {
+        /// Whether it has shown all that was there.
+        synced: bool,
+        /// Since when.
+        since: Duration,
+    },
+    Broken {
+        retry_at: Duration,
+    },
     Refused,
 }
 
@@ -140,6 +150,10 @@ pub struct Machine {
     claims: SortedMap<ClaimId, Claim>,
     owners: SortedMap<EntryId, ClaimId>,
     leaving: SortedMap<EntryId, Leaving>,
+    /// The latest own message that the present watch or a snapshot has shown.
+    shown: Option<Shown>,
+    /// Entries of others that are taken out, as the server has not.
+    removals: SortedMap<EntryId, Removal>,
     probe: Option<Probe>,
     probe_retry_at: Duration,
     observed: bool,
@@ -169,6 +183,8 @@ impl Machine {
             claims: SortedMap::new(),
             owners: SortedMap::new(),
             leaving: SortedMap::new(),
+            shown: None,
+            removals: SortedMap::new(),
             probe: None,
             probe_retry_at: Duration::ZERO,
             observed: false,
@@ -313,8 +329,9 @@ impl Machine {
             }
             Event::Vanished { id } => self.fold.doubt(Some(&id)),
             Event::Current => {
-                if let Watch::Open { synced, .. } = &mut self.watch {
+                if let Watch::Open { synced, since } = &mut self.watch {
                     *synced = true;
+                    *since = now;
                     self.failures = 0;
                     self.log.delivered(self.catching_up, self.step);
                     if self.mutant.is(Mutant::CreationProves) {
@@ -407,7 +424,9 @@ impl Machine {
     /// The outcome of an [`Action::Purge`].
     pub fn purged(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
-        if let Outcome::Stored(revision) = outcome {
+        if self.removal_ended(id, outcome) {
+            // It was not an own entry.
+        } else if let Outcome::Stored(revision) = outcome {
             // Known before the watch tells, so that whoever released can try again at once.
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
             self.log.removed(id, revision, expect, now);

@@ -38,6 +38,7 @@ impl Machine {
             Record::Unknown => None,
         };
         let Some(sent) = sent else { return };
+        self.shown(revision, stored);
         let decides = self.trust.echo(sent, now, self.step);
         if self.is_synced() && (decides || self.mutant.is(Mutant::NoTrustRule)) {
             for gone in self.fold.drop_doubted() {
@@ -110,6 +111,7 @@ impl Machine {
         let mut seen = SortedSet::new();
         let mut last = 0;
         let mut shown = Vec::new();
+        let mut own = None;
         for message in messages {
             match message {
                 Event::Put {
@@ -123,6 +125,7 @@ impl Machine {
                     self.fold.put(id, *revision, Some(*stored), record, now);
                     match (record, self.owners.get(id)) {
                         (Record::Entry(entry), Some(claim)) => {
+                            own = own.max(Some((*revision, *stored)));
                             shown.push((*claim, entry.write, *revision));
                         }
                         (Record::Entry(_), None) if self.is_of_this_session(id) => {
@@ -142,6 +145,9 @@ impl Machine {
             for gone in self.fold.drop_unseen(last, &seen) {
                 self.entry_gone(&gone);
             }
+        }
+        if let Some((revision, stored)) = own {
+            self.shown(revision, stored);
         }
         self.log.snapshot(last);
         for (claim, write, revision) in shown {

@@ -13,6 +13,7 @@ impl Machine {
         self.trust.forget();
         self.catching_up = 0;
         self.probe = None;
+        self.shown = None;
         self.fold.doubt(None);
         self.opened = now;
         self.watch = Watch::Open {
@@ -34,6 +35,7 @@ impl Machine {
         }
         self.settle_watch(now);
         self.decide_by_log();
+        self.settle_overdue();
         // What is settled may be over, and gone.
         let mut next = self.claims.first().copied();
         while let Some(claim) = next {
@@ -88,7 +90,7 @@ impl Machine {
         }
     }
 
-    fn waiting(&self) -> impl Iterator<Item = &Claim> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Claim> {
         self.claims
             .values()
             .filter(|state| state.phase != Phase::Held)
@@ -174,21 +176,21 @@ impl Machine {
             return;
         }
         let mode = state.request.mode;
-        if mode == Mode::Read && self.fold.has_writer() {
-            if state.request.try_only && self.fold.is_confirmed() {
-                self.give_up(now, claim, GivenUp::WouldBlock);
-            } else if let Some(state) = self.claims.get_mut(&claim) {
-                // Nothing is wrong: there is a writer.
-                state.stuck_since = None;
+        let try_only = state.request.try_only;
+        if try_only || mode == Mode::Read {
+            let everybody = self.fold.blockers(mode, u64::MAX);
+            if !self.fold.admits(mode, &everybody) {
+                let known = !self.is_age_unknown() || now >= state.began + TRY_PATIENCE;
+                if !try_only {
+                    if let Some(state) = self.claims.get_mut(&claim) {
+                        // Nothing is wrong: there is a writer.
+                        state.stuck_since = None;
+                    }
+                } else if known && self.fold.is_confirmed() && !self.soon_admits(mode, everybody) {
+                    self.give_up(now, claim, GivenUp::WouldBlock);
+                }
+                return;
             }
-            return;
-        }
-        let everybody = || self.fold.blockers(mode, u64::MAX);
-        if state.request.try_only && !self.fold.admits(mode, &everybody()) {
-            if self.fold.is_confirmed() {
-                self.give_up(now, claim, GivenUp::WouldBlock);
-            }
-            return;
         }
         if self.is_synced() && self.probe.is_some() && !self.trust.is_fresh(now) {
             // The probe's echo is about to make this entry's echo decide.
@@ -228,8 +230,9 @@ impl Machine {
             return;
         };
         let mode = state.request.mode;
+        let try_only = state.request.try_only;
         let Some(ticket) = own.ticket else { return };
-        let blocked = match blockers {
+        let blockers = match blockers {
             Some(blockers) if self.fold.admits(mode, blockers) => {
                 let until = own.trusted_until(state.request.lease());
                 if let Some(state) = self.claims.get_mut(&claim) {
@@ -244,13 +247,19 @@ impl Machine {
                 });
                 return;
             }
-            Some(_) => true,
+            // Waits for its turn.
+            _ if !try_only && mode != Mode::Read => return,
+            Some(blockers) => blockers.clone(),
             // Presence needs no proof: whoever is seen before this entry blocks it.
-            None => own.echoed && !self.fold.admits(mode, &self.fold.blockers(mode, ticket)),
+            None if own.echoed => self.fold.blockers(mode, ticket),
+            None => return,
         };
-        if blocked && state.request.try_only {
+        if self.soon_admits(mode, blockers) {
+            return;
+        }
+        if try_only {
             self.give_up(now, claim, GivenUp::WouldBlock);
-        } else if blocked && mode == Mode::Read {
+        } else {
             // A reader does not stand in the queue: the writers before it go first, and it comes
             // back when they are gone.
             self.start_again(now, claim);
@@ -287,6 +296,8 @@ impl Machine {
         undecided
             || (self.waiting().next().is_some()
                 && self.fold.iter().any(|(_, live)| !live.confirmed))
+            // Who has an entry has something to measure others by.
+            || (self.waiting().any(|state| state.own.is_none()) && self.is_age_unknown())
     }
 
     fn settle_probe(&mut self, now: Duration) {
@@ -362,7 +373,12 @@ impl Machine {
                     at(own.trusted_until(lease));
                     own.due(lease).into_iter().for_each(&mut at);
                 }
-                None if self.may_enter() => at(state.retry_at),
+                None if self.may_enter() => {
+                    at(state.retry_at);
+                    if state.request.try_only {
+                        at(state.began + TRY_PATIENCE);
+                    }
+                }
                 None => {}
             }
         }

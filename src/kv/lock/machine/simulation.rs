@@ -34,6 +34,14 @@ pub enum Mutant {
     AnySnapshot,
     /// A snapshot begins at the own entry, though not all before it is known.
     ShortSnapshot,
+    /// What the server should have removed is left where it is.
+    LeavesOverdue,
+    /// It is purged whatever was written meanwhile.
+    UnconditionalRemoval,
+    /// It is purged before its time.
+    RemovesTooSoon,
+    /// Where such a purge is refused, the entry is taken for gone.
+    RefusalIsGone,
 }
 
 impl Mutant {
