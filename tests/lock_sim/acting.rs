@@ -16,7 +16,7 @@ use crate::{
 const PROMPT: Time = 1500 * MS;
 
 /// Whether this participant has written the entry, in whichever of its sessions.
-fn is_own(who: usize, id: &EntryId) -> bool {
+pub fn is_own(who: usize, id: &EntryId) -> bool {
     let rest = id.strip_prefix(&format!("p{who}"));
     rest.is_some_and(|rest| rest.starts_with(['-', 's']))
 }
@@ -248,6 +248,11 @@ impl World {
         }
         let next = self.now + self.rng.range(100 * MS, 4 * SECOND);
         self.at(next, who, What::Fault);
+        if self.rng.chance(self.faults.elect) {
+            // A tenth of the lease is what is allowed.
+            let allowed = u64::from(self.lease) * SECOND / 10;
+            self.stream.ahead = self.rng.below(allowed);
+        }
         if self.rng.chance(self.faults.revive)
             && let Some(seq) = self.stream.forgotten(&mut self.rng)
         {

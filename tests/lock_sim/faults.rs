@@ -24,6 +24,8 @@ pub struct Faults {
     pub end: u64,
     pub crash: u64,
     pub cancel: u64,
+    /// Another server becomes the leader, with a clock of its own.
+    pub elect: u64,
     /// Something that was removed comes back for good.
     pub revive: u64,
     /// A watch shows something that was removed.
@@ -62,6 +64,7 @@ impl Faults {
             end: maybe(300),
             crash: maybe(60),
             cancel: maybe(150),
+            elect: maybe(300),
             revive: maybe(300),
             phantom: maybe(500),
             until: rng.range(10, 40) * SECOND,
@@ -126,6 +129,7 @@ impl Faults {
             end: 900,
             crash: 0,
             cancel: 0,
+            elect: 0,
             revive: 0,
             phantom: 0,
             until: 40 * SECOND,

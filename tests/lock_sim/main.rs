@@ -127,6 +127,7 @@ fn a_seed_replays_to_the_step() {
 #[test]
 fn mutants_are_caught() {
     let mixed = &["order", "exclusion", "tokens"][..];
+    let robbed = &["robbed"][..];
     for (mutant, kinds, within) in [
         (Mutant::NoTrustRule, mixed, 2000),
         (Mutant::UnconditionalRefresh, &["resurrection"], 2000),
@@ -139,8 +140,9 @@ fn mutants_are_caught() {
         (Mutant::ChangeLeaves, mixed, 2000),
         (Mutant::ShortSnapshot, mixed, 20_000),
         (Mutant::LeavesOverdue, &["deadlock"], 2000),
-        (Mutant::UnconditionalRemoval, mixed, 20_000),
-        (Mutant::RemovesTooSoon, mixed, 2000),
+        (Mutant::UnconditionalRemoval, robbed, 20_000),
+        (Mutant::RemovesTooSoon, robbed, 2000),
+        (Mutant::AgeOfFirstWrite, robbed, 2000),
         (Mutant::RefusalIsGone, mixed, 20_000),
     ] {
         let summary = run(within, mutant);

@@ -7,7 +7,8 @@ use shizuku::kv::lock::{
 };
 
 use crate::{
-    check::Verdict,
+    acting::is_own,
+    check::{Hold, Verdict},
     stream::{Body, MS, SECOND, Time},
     world::{Feed, Message, Ticket, What, World},
 };
@@ -48,6 +49,7 @@ impl World {
                 Outcome::Conflict
             }
             Message::Purge { .. } => {
+                self.robbed(who, id)?;
                 let ttl = MARKER_TTL.as_micros() as Time;
                 Outcome::Stored(self.append(id, Body::Marker, ttl))
             }
@@ -56,6 +58,18 @@ impl World {
             println!("{:>10} server: {id} {outcome:?}", self.now);
         }
         self.answer(who, id, outcome, ticket, None)
+    }
+
+    /// Nobody takes out what somebody else believes to hold.
+    fn robbed(&self, who: usize, id: &EntryId) -> Verdict {
+        let Some(ticket) = self.stream.ticket(id).filter(|_| !is_own(who, id)) else {
+            return Ok(());
+        };
+        let believed = |hold: &&Hold| hold.token == ticket && self.believes(hold);
+        match self.check.holds.iter().find(believed) {
+            Some(hold) => Err(format!("robbed: p{who} takes out {id} of {hold:?}")),
+            None => Ok(()),
+        }
     }
 
     fn answer(

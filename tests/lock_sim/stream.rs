@@ -31,6 +31,8 @@ pub struct Message {
     pub id: EntryId,
     pub body: Body,
     pub stored: Time,
+    /// The same by the clock of the server that was the leader then.
+    stamp: Time,
     /// The message of the same subject that replaced it.
     replaced_by: Option<u64>,
     /// When it went away without a trace.
@@ -47,6 +49,8 @@ pub struct Message {
 pub struct Stream {
     log: Vec<Message>,
     last: BTreeMap<EntryId, u64>,
+    /// How far the leader's clock is ahead of the one true clock.
+    pub ahead: Time,
     /// The last values of what was removed.
     removed: Vec<u64>,
     /// By whom, and when.
@@ -83,6 +87,12 @@ impl Stream {
 
     pub fn is_given_up_by(&self, who: usize, id: &EntryId) -> bool {
         self.given_up.get(id).is_some_and(|(by, _)| *by == who)
+    }
+
+    /// The ticket of the entry of this id, if it is alive.
+    pub fn ticket(&self, id: &EntryId) -> Option<u64> {
+        let mut live = self.live();
+        live.find_map(|(live, _, ticket)| (live == id).then_some(ticket))
     }
 
     /// All live entries with their tickets.
@@ -136,6 +146,7 @@ impl Stream {
             id: id.clone(),
             body,
             stored: now,
+            stamp: now + self.ahead,
             replaced_by: None,
             removed_at: None,
             expires: now + ttl,
@@ -150,6 +161,7 @@ impl Stream {
             id: EntryId::new("other"),
             body: Body::Other,
             stored: now,
+            stamp: now + self.ahead,
             replaced_by: None,
             removed_at: Some(now),
             expires: now,
@@ -218,7 +230,7 @@ impl Stream {
             Body::Value(record) => Event::Put {
                 id,
                 revision: seq,
-                stored: message.stored / MS,
+                stored: message.stamp / MS,
                 record: record.clone(),
             },
             Body::Marker | Body::Other => Event::Gone { id, revision: seq },

@@ -12,7 +12,7 @@ use shizuku::kv::lock::{
 };
 
 use crate::{
-    check::{Belief, Check, Verdict},
+    check::{Belief, Check, Hold, Verdict},
     faults::Faults,
     rng::Rng,
     stream::{MS, SECOND, Stream, Time},
@@ -306,14 +306,21 @@ impl World {
             if !participant.alive {
                 return None;
             }
-            let until = participant.machine.trusted_until(hold.claim)?;
+            participant.machine.trusted_until(hold.claim)?;
             Some(Belief {
                 mode: participant.machine.mode(hold.claim)?,
-                believes: self.local(hold.participant) < until,
+                believes: self.believes(hold),
             })
         });
         self.check = check;
         verdict
+    }
+
+    /// Whether its holder believes in it now.
+    pub fn believes(&self, hold: &Hold) -> bool {
+        let participant = &self.participants[hold.participant];
+        let until = participant.machine.trusted_until(hold.claim);
+        participant.alive && until.is_some_and(|until| self.local(hold.participant) < until)
     }
 
     fn end(&self) -> Verdict {

@@ -16,6 +16,7 @@ mod faults;
 mod handle;
 mod holding;
 mod noted;
+mod overdue;
 #[path = "../support/restless.rs"]
 mod restless;
 mod seed;

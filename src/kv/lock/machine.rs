@@ -341,6 +341,7 @@ impl Machine {
             }
             Event::Interrupted => {
                 self.trust.forget();
+                self.shown = None;
                 self.log.forget();
                 self.catching_up = 0;
                 self.probe = None;

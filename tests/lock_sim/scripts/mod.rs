@@ -7,6 +7,7 @@ mod ends;
 mod known;
 mod leaving;
 mod lost;
+mod overdue;
 mod pace;
 mod queue;
 mod snapshots;

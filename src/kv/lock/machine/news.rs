@@ -21,6 +21,7 @@ impl Machine {
         if !self.is_of_this_session(id) {
             return;
         }
+        self.shown(revision, stored);
         let sent = match record {
             Record::Probe => {
                 let Some(probe) = self.probe.take_if(|probe| probe.id == *id) else {
@@ -38,7 +39,6 @@ impl Machine {
             Record::Unknown => None,
         };
         let Some(sent) = sent else { return };
-        self.shown(revision, stored);
         let decides = self.trust.echo(sent, now, self.step);
         if self.is_synced() && (decides || self.mutant.is(Mutant::NoTrustRule)) {
             for gone in self.fold.drop_doubted() {
@@ -68,6 +68,7 @@ impl Machine {
 
     /// An entry of this session that no claim owns: it was abandoned, and stored late.
     fn ghost(&mut self, now: Duration, id: &EntryId, revision: u64) {
+        self.given_up(id);
         match self.leaving.get_mut(id) {
             Some(leaving) => {
                 leaving.stored = leaving.stored.max(revision);
@@ -375,6 +376,7 @@ impl Machine {
 
     pub(super) fn watch_ended(&mut self, now: Duration, fatal: bool) {
         self.trust.forget();
+        self.shown = None;
         self.log.forget();
         self.probe = None;
         if fatal {

@@ -7,7 +7,8 @@
 //! then, unless it has written the entry again. So the purge is conditional on the revision: it is refused if
 //! the entry was written again before, and a write that comes later is refused in its turn.
 //!
-//! This trusts the server's clock no further than the server does, which removes an entry by it.
+//! This trusts the server's clock no further than the server does, which removes an entry by it. Nothing is
+//! concluded from a refusal: a leader that has been deposed may refuse as well.
 
 use super::*;
 use crate::kv::lock::fold::Standing;
@@ -27,9 +28,9 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Whether the entry should have been removed when this was stored.
-    fn outlives(&self, live: &Standing) -> bool {
-        let stood = live.stored.and_then(|at| self.stored.checked_sub(at));
+    /// Whether an entry that has stood since then should have been removed when this was stored.
+    fn outlives(&self, live: &Standing, since: Option<u64>) -> bool {
+        let stood = since.and_then(|at| self.stored.checked_sub(at));
         // What cannot be read does not say for how long it lives.
         live.mode.is_some()
             && live.revision < self.revision
@@ -40,9 +41,9 @@ impl Shown {
 /// An attempt to take out such an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Removal {
-    /// The revision that is purged, and no other.
-    revision: u64,
-    /// The own message that showed it to be overdue. Only a later one leads to another attempt.
+    /// What the purge is conditional on: the entry's revision, or 0 if it was refused for that.
+    expect: u64,
+    /// The own message that showed the entry to be overdue. Only a later one leads to another attempt.
     shown: u64,
     under_way: bool,
 }
@@ -65,11 +66,12 @@ impl Machine {
         let mut under_way = self.removals.values().filter(|r| r.under_way).count();
         let mut overdue = Vec::new();
         for (id, live) in self.fold.iter() {
-            let tried = |removal: &Removal| removal.under_way || removal.shown >= shown.revision;
+            let first = self.mutant.is(Mutant::AgeOfFirstWrite);
+            let since = if first { live.since } else { live.stored };
             let soon = self.mutant.is(Mutant::RemovesTooSoon);
+            let tried = |removal: &Removal| removal.under_way || removal.shown >= shown.revision;
             if under_way < AT_ONCE
-                && live.confirmed
-                && (soon || shown.outlives(live))
+                && (soon || shown.outlives(live, since))
                 && !self.is_of_this_session(id)
                 && !self.removals.get(id).is_some_and(tried)
             {
@@ -80,15 +82,19 @@ impl Machine {
         let shown = shown.revision;
         for (id, revision) in overdue {
             let removal = Removal {
-                revision,
+                expect: revision,
                 shown,
                 under_way: true,
             };
             self.removals.insert(id.clone(), removal);
-            let unconditional = self.mutant.is(Mutant::UnconditionalRemoval);
-            let expect = Some(revision).filter(|_| !unconditional);
-            self.actions.push_back(Action::Purge { id, expect });
+            self.purge_overdue(id, revision);
         }
+    }
+
+    fn purge_overdue(&mut self, id: EntryId, expect: u64) {
+        let unconditional = self.mutant.is(Mutant::UnconditionalRemoval);
+        let expect = Some(expect).filter(|_| !unconditional);
+        self.actions.push_back(Action::Purge { id, expect });
     }
 
     /// Whether somebody stands there of whom it is not known if they should have gone long ago: nothing
@@ -117,26 +123,26 @@ impl Machine {
         let Some(removal) = self.removals.get_mut(id) else {
             return false;
         };
-        removal.under_way = false;
-        let expected = removal.revision;
         match outcome {
+            Outcome::Conflict if self.mutant.is(Mutant::RefusalIsGone) => {
+                self.removed(id, u64::MAX);
+            }
+            // It was written again, which the watch will show. Or it is gone, and only the copy behind the
+            // watch still has it: then nothing of it is there, and a marker puts that copy right.
+            Outcome::Conflict if removal.expect > 0 => {
+                removal.expect = 0;
+                self.purge_overdue(id.clone(), 0);
+                return true;
+            }
             Outcome::Stored(revision) => {
                 self.log.acknowledged(revision);
                 self.removed(id, revision);
             }
-            Outcome::Conflict if self.mutant.is(Mutant::RefusalIsGone) => {
-                self.removed(id, u64::MAX);
-            }
-            // It was written again, which the watch will show, or it is gone, and the copy behind the
-            // watch is wrong: a trusted echo will tell. A write that the watch has not shown by then
-            // came after its holder had stopped believing.
-            Outcome::Conflict => {
-                let live = self.fold.get(id);
-                if live.is_some_and(|live| live.revision == expected) {
-                    self.fold.doubt(Some(id));
-                }
-            }
-            Outcome::Unknown | Outcome::Failed { .. } => {}
+            Outcome::Failed { fatal: true } => removal.shown = u64::MAX,
+            Outcome::Conflict | Outcome::Unknown | Outcome::Failed { .. } => {}
+        }
+        if let Some(removal) = self.removals.get_mut(id) {
+            removal.under_way = false;
         }
         true
     }

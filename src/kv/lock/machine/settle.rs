@@ -33,9 +33,10 @@ impl Machine {
             // Lost, or too late to be of much use.
             self.probe = None;
         }
+        // A new watch forgets what it concludes from.
+        self.settle_overdue();
         self.settle_watch(now);
         self.decide_by_log();
-        self.settle_overdue();
         // What is settled may be over, and gone.
         let mut next = self.claims.first().copied();
         while let Some(claim) = next {
@@ -180,13 +181,15 @@ impl Machine {
         if try_only || mode == Mode::Read {
             let everybody = self.fold.blockers(mode, u64::MAX);
             if !self.fold.admits(mode, &everybody) {
-                let known = !self.is_age_unknown() || now >= state.began + TRY_PATIENCE;
+                let certain = self.fold.is_confirmed() && !self.is_age_unknown();
                 if !try_only {
                     if let Some(state) = self.claims.get_mut(&claim) {
                         // Nothing is wrong: there is a writer.
                         state.stuck_since = None;
                     }
-                } else if known && self.fold.is_confirmed() && !self.soon_admits(mode, everybody) {
+                } else if now >= state.began + TRY_PATIENCE
+                    || (certain && !self.soon_admits(mode, everybody))
+                {
                     self.give_up(now, claim, GivenUp::WouldBlock);
                 }
                 return;

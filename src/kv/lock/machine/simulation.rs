@@ -40,6 +40,8 @@ pub enum Mutant {
     UnconditionalRemoval,
     /// It is purged before its time.
     RemovesTooSoon,
+    /// How long it has stood is counted from its first write.
+    AgeOfFirstWrite,
     /// Where such a purge is refused, the entry is taken for gone.
     RefusalIsGone,
 }

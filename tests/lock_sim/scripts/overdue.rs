@@ -1,0 +1,306 @@
+//! Entries that the server should have removed and has not.
+
+use std::time::Duration;
+
+use shizuku::kv::lock::{
+    TRUST_WINDOW,
+    entry::{EntryId, LockEntry, Mode, Record},
+    machine::{Action, Event, GivenUp, Machine, Notice, Outcome},
+};
+
+use super::{
+    LEASE, ONE, acquire, actions, at, attempt, gone, granted, holding, notices, other, probe, write,
+};
+
+/// From then on what was stored at 0 is overdue, by the server's clock.
+const OVERDUE: u64 = 1000 * LEASE as u64 + 2000;
+
+/// The same message, stored then.
+fn stamped(event: Event, at: u64) -> Event {
+    match event {
+        Event::Put {
+            id,
+            revision,
+            record,
+            ..
+        } => Event::Put {
+            id,
+            revision,
+            stored: at,
+            record,
+        },
+        other => other,
+    }
+}
+
+fn put(id: &EntryId, revision: u64, entry: &LockEntry, stored: u64) -> Event {
+    Event::Put {
+        id: id.clone(),
+        revision,
+        stored,
+        record: Record::Entry(entry.clone()),
+    }
+}
+
+/// A watch that has shown this writer, whose entry is at 11 and was stored at 0.
+fn shown(name: &str) -> Machine {
+    let mut machine = Machine::new("s");
+    machine.observe(at(0), true);
+    assert_eq!(actions(&mut machine), [Action::Watch]);
+    machine.event(at(1), stamped(other(name, Mode::Write, 11), 0));
+    machine.event(at(1), Event::Current);
+    machine
+}
+
+fn purge(name: &str, expect: u64) -> Action {
+    Action::Purge {
+        id: EntryId::new(name),
+        expect: Some(expect),
+    }
+}
+
+/// A writer behind it whose entry, at 20, was stored so late. Answers what is sent then.
+fn stored_behind(machine: &mut Machine, stored: u64) -> (EntryId, LockEntry, Vec<Action>) {
+    acquire(machine, at(2), ONE, Mode::Write);
+    let (id, entry) = write(machine);
+    machine.written(at(3), &id, 0, Outcome::Stored(20));
+    machine.event(at(3), put(&id, 20, &entry, stored));
+    let sent = actions(machine);
+    let sent = sent.into_iter();
+    let sent = sent.filter(|action| !matches!(action, Action::Probe { .. }));
+    (id, entry, sent.collect())
+}
+
+/// One that waits behind it, while it is being taken out.
+fn removing() -> (Machine, EntryId, LockEntry) {
+    let mut machine = shown("other-1");
+    let (id, entry, sent) = stored_behind(&mut machine, OVERDUE + 1);
+    assert_eq!(sent, [purge("other-1", 11)]);
+    (machine, id, entry)
+}
+
+#[test]
+fn it_is_overdue_two_seconds_after_its_lease() {
+    let (_, _, sent) = stored_behind(&mut shown("other-1"), OVERDUE);
+    assert_eq!(sent, []);
+    let (_, _, sent) = stored_behind(&mut shown("other-1"), OVERDUE + 1);
+    assert_eq!(sent, [purge("other-1", 11)]);
+    // By the clock of a server that is behind.
+    let mut machine = shown("other-1");
+    machine.event(at(2), stamped(other("other-2", Mode::Write, 12), OVERDUE));
+    let (_, _, sent) = stored_behind(&mut machine, 1);
+    assert_eq!(sent, []);
+}
+
+#[test]
+fn the_time_of_its_last_write_counts() {
+    let mut machine = shown("other-1");
+    machine.event(at(2), stamped(other("other-1", Mode::Write, 12), 5000));
+    let (_, _, sent) = stored_behind(&mut machine, OVERDUE + 1);
+    assert_eq!(sent, []);
+}
+
+#[test]
+fn what_stands_behind_the_own_message_or_cannot_be_read_is_not_measured() {
+    let mut machine = Machine::new("s");
+    machine.observe(at(0), true);
+    actions(&mut machine);
+    machine.event(at(1), stamped(other("other-1", Mode::Write, 21), 0));
+    machine.event(at(1), Event::Current);
+    let (_, _, sent) = stored_behind(&mut machine, OVERDUE + 1);
+    assert_eq!(sent, []);
+
+    let mut machine = shown("other-1");
+    let id = EntryId::new("other-1");
+    let unreadable = Event::Put {
+        id,
+        revision: 12,
+        stored: 0,
+        record: Record::Unknown,
+    };
+    machine.event(at(2), unreadable);
+    let (_, _, sent) = stored_behind(&mut machine, 100 * OVERDUE);
+    assert_eq!(sent, []);
+}
+
+#[test]
+fn who_waits_for_nobody_takes_nothing_out() {
+    let (mut machine, id, entry) = holding(Mode::Write);
+    machine.event(at(3), stamped(other("other-1", Mode::Write, 12), 0));
+    let again = LockEntry {
+        ticket: Some(11),
+        write: 1,
+        ..entry
+    };
+    machine.event(at(4), put(&id, 13, &again, OVERDUE + 1));
+    assert_eq!(actions(&mut machine), []);
+}
+
+#[test]
+fn whoever_is_next_holds_when_it_is_out() {
+    let (mut machine, _, _) = removing();
+    machine.purged(at(5), &EntryId::new("other-1"), Outcome::Stored(21));
+    // Trusted by an echo, as always.
+    let echo = probe_echoes(&mut machine, 22);
+    assert_eq!(echo, Some((ONE, 20)));
+
+    // The watch may be quicker.
+    let (mut machine, _, _) = removing();
+    machine.event(at(4), gone("other-1", 21));
+    machine.purged(at(5), &EntryId::new("other-1"), Outcome::Stored(21));
+    assert_eq!(probe_echoes(&mut machine, 22), Some((ONE, 20)));
+}
+
+/// Lets probes be sent and come back until something is granted.
+fn probe_echoes(machine: &mut Machine, revision: u64) -> Option<(super::ClaimId, u64)> {
+    for round in 0..3 {
+        if let Some(granted) = granted(machine) {
+            return Some(granted);
+        }
+        let later = at(5 + round) + 3 * TRUST_WINDOW;
+        machine.tick(later);
+        for action in actions(machine) {
+            if let Action::Probe { id } = action {
+                machine.event(later, super::echo_of_probe(&id, revision + round));
+            }
+        }
+    }
+    granted(machine)
+}
+
+/// The leader has something else. Where it has nothing at all a marker tells everybody.
+#[test]
+fn what_only_a_copy_shows_is_marked_as_gone() {
+    let id = EntryId::new("other-1");
+    let (mut machine, own, entry) = removing();
+    machine.purged(at(5), &id, Outcome::Conflict);
+    assert_eq!(actions(&mut machine), [purge("other-1", 0)]);
+    let mut written_again = machine.clone();
+    machine.purged(at(6), &id, Outcome::Stored(21));
+    assert_eq!(probe_echoes(&mut machine, 22), Some((ONE, 20)));
+
+    // It was written again. Nothing is concluded before the watch shows it.
+    written_again.purged(at(6), &id, Outcome::Conflict);
+    assert_eq!(actions(&mut written_again), []);
+    assert_eq!(granted(&mut written_again), None);
+    // If it never does, a later message leads to another attempt.
+    let again = LockEntry {
+        ticket: Some(20),
+        write: 1,
+        ..entry
+    };
+    written_again.event(at(7), put(&own, 30, &again, OVERDUE + 5000));
+    assert_eq!(actions(&mut written_again), [purge("other-1", 11)]);
+}
+
+#[test]
+fn without_an_answer_it_is_tried_again_with_the_next_own_message() {
+    for (outcome, again) in [
+        (Outcome::Unknown, true),
+        (Outcome::Failed { fatal: false }, true),
+        (Outcome::Failed { fatal: true }, false),
+    ] {
+        let (mut machine, own, entry) = removing();
+        machine.purged(at(5), &EntryId::new("other-1"), outcome);
+        machine.tick(at(900));
+        assert_eq!(actions(&mut machine), []);
+        let entry = LockEntry {
+            ticket: Some(20),
+            write: 1,
+            ..entry
+        };
+        machine.event(at(901), put(&own, 30, &entry, OVERDUE + 900));
+        let expected = if again {
+            &[purge("other-1", 11)][..]
+        } else {
+            &[]
+        };
+        assert_eq!(actions(&mut machine), expected, "{outcome:?}");
+    }
+}
+
+#[test]
+fn not_all_are_taken_out_at_once() {
+    let mut machine = Machine::new("s");
+    machine.observe(at(0), true);
+    actions(&mut machine);
+    for number in 0..40 {
+        let name = format!("other-{number}");
+        machine.event(at(1), stamped(other(&name, Mode::Write, 11 + number), 0));
+    }
+    machine.event(at(1), Event::Current);
+    acquire(&mut machine, at(2), ONE, Mode::Write);
+    let (own, entry) = write(&mut machine);
+    machine.written(at(3), &own, 0, Outcome::Stored(100));
+    machine.event(at(3), put(&own, 100, &entry, OVERDUE + 1));
+    let purged = |sent: Vec<Action>| {
+        let sent = sent.into_iter();
+        let ids = sent.filter_map(|action| match action {
+            Action::Purge { id, .. } => Some(id),
+            _ => None,
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let first = purged(actions(&mut machine));
+    assert_eq!(first.len(), 32);
+    machine.purged(at(4), &first[0], Outcome::Stored(101));
+    assert_eq!(purged(actions(&mut machine)).len(), 1);
+    // Those that fail make room for others too.
+    machine.purged(at(4), &first[1], Outcome::Unknown);
+    assert_eq!(purged(actions(&mut machine)).len(), 1);
+}
+
+#[test]
+fn a_try_waits_for_what_comes_of_it() {
+    let would_block = [Notice::GaveUp {
+        claim: ONE,
+        why: GivenUp::WouldBlock,
+    }];
+    let id = EntryId::new("other-1");
+    for mode in [Mode::Read, Mode::Write] {
+        // Nothing of its own stands in the log to measure others by, so a probe is sent first.
+        let mut machine = shown("other-1");
+        attempt(&mut machine, at(2), ONE, mode);
+        let probe = probe(&mut machine);
+        assert_eq!(notices(&mut machine), []);
+        let mut unheard = machine.clone();
+        let echo = stamped(super::echo_of_probe(&probe, 20), OVERDUE + 1);
+        machine.event(at(3), echo);
+        assert_eq!(actions(&mut machine), [purge("other-1", 11)]);
+        assert_eq!(notices(&mut machine), []);
+        let mut refused = machine.clone();
+        machine.purged(at(4), &id, Outcome::Stored(21));
+        assert_eq!(notices(&mut machine), []);
+        write(&mut machine);
+
+        refused.purged(at(4), &id, Outcome::Conflict);
+        assert_eq!(notices(&mut refused), []);
+        refused.purged(at(5), &id, Outcome::Conflict);
+        assert_eq!(notices(&mut refused), would_block);
+
+        // Nor does it wait for long.
+        let late = at(2) + Duration::from_secs(2);
+        assert_eq!(unheard.wake_at(), Some(late));
+        unheard.tick(late);
+        assert_eq!(notices(&mut unheard), would_block);
+    }
+}
+
+/// It waits outside, and so has nothing in the log either.
+#[test]
+fn a_reader_learns_how_old_the_writer_is() {
+    let mut machine = shown("other-1");
+    acquire(&mut machine, at(2), ONE, Mode::Read);
+    let probe = probe(&mut machine);
+    let echo = stamped(super::echo_of_probe(&probe, 20), OVERDUE + 1);
+    machine.event(at(3), echo);
+    assert_eq!(actions(&mut machine), [purge("other-1", 11)]);
+    machine.purged(at(4), &EntryId::new("other-1"), Outcome::Stored(21));
+    write(&mut machine);
+    // Whoever has come since the watch began is no older than that.
+    let mut machine = shown("other-1");
+    machine.event(at(2), gone("other-1", 12));
+    machine.event(at(3), other("other-2", Mode::Write, 13));
+    acquire(&mut machine, at(4), ONE, Mode::Read);
+    assert_eq!(actions(&mut machine), []);
+}
