@@ -102,6 +102,12 @@ pub(crate) async fn removals_can_be_conditional(env: Env) -> Outcome {
         assert_eq!(store.get("a").await?.unwrap(), "2");
         store.remove_with("a", at(second)).await?;
         assert_eq!(store.get("a").await?, None);
+        // Only where there is nothing at all, not even a marker. Then there is one.
+        let marked = conflict(store.remove_with("a", at(0)).await);
+        assert!(marked.actual > Some(second));
+        let never_written = format!("b.{first}");
+        store.remove_with(&*never_written, at(0)).await?;
+        conflict(store.remove_with(&*never_written, at(0)).await);
     }
     Ok(())
 }

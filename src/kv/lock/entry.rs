@@ -14,6 +14,10 @@
 //! | `h` | a label of the holder, for people | optional |
 //! | `d` | data that comes with the hold, such as a leader's address | optional |
 //!
+//! An entry must be written again before its lease is over. One that stands two seconds longer than that by the
+//! server's clock may be purged by anybody, on condition of its revision: a server that was restored may not
+//! do it.
+//!
 //! Fields that a reader does not know are ignored. A value that is not of this form, or of
 //! another version, stands for a live writer whose ticket is smaller than any other.
 //!

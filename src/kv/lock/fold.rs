@@ -31,11 +31,28 @@ pub(super) struct Standing {
     pub(super) confirmed: bool,
     /// Whether this participant has given it up. It is on its way out, and stands before nobody.
     pub(super) left: bool,
+    /// The last attempt to take it out, as the server should have done.
+    pub(super) removal: Option<Removal>,
+}
+
+/// An attempt to take out an entry of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Removal {
+    /// What the purge is conditional on: the entry's revision, or 0 if it was refused for that.
+    pub(super) expect: u64,
+    /// The own message that showed the entry to be overdue. Only a later one leads to another attempt.
+    pub(super) shown: u64,
+    pub(super) under_way: bool,
 }
 
 impl Standing {
     fn is_reader(&self) -> bool {
         self.mode == Some(Mode::Read)
+    }
+
+    /// Whether it is just being taken out.
+    pub(super) fn is_in_removal(&self) -> bool {
+        self.removal.as_ref().is_some_and(|r| r.under_way)
     }
 }
 
@@ -87,6 +104,7 @@ impl Fold {
                 heard: now,
                 confirmed: true,
                 left,
+                removal: None,
             },
             Record::Unknown => Standing {
                 mode: None,
@@ -100,6 +118,7 @@ impl Fold {
                 heard: now,
                 confirmed: true,
                 left,
+                removal: None,
             },
         };
         self.live.insert(id.clone(), live);
@@ -163,6 +182,11 @@ impl Fold {
         self.live.get(id)
     }
 
+    /// The last attempt to take this entry out.
+    pub(super) fn removal(&mut self, id: &EntryId) -> Option<&mut Option<Removal>> {
+        Some(&mut self.live.get_mut(id)?.removal)
+    }
+
     /// Whether the present watch has shown all of them.
     pub(super) fn is_confirmed(&self) -> bool {
         self.live.values().all(|live| live.confirmed)
@@ -181,9 +205,19 @@ impl Fold {
     /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of
     /// them, for the other modes all of them.
     pub(super) fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
+        self.ahead(mode, ticket, true)
+    }
+
+    /// Whether an entry of this mode and ticket would hold if what is being taken out were gone.
+    pub(super) fn will_admit(&self, mode: Mode, ticket: u64) -> bool {
+        self.admits(mode, &self.ahead(mode, ticket, false))
+    }
+
+    fn ahead(&self, mode: Mode, ticket: u64, in_removal: bool) -> SortedSet<EntryId> {
         let ahead = self.standing().filter(|(_, live)| live.ticket < ticket);
         ahead
             .filter(|(_, live)| mode != Mode::Read || !live.is_reader())
+            .filter(|(_, live)| in_removal || !live.is_in_removal())
             .map(|(id, _)| (id.clone(), ()))
             .collect()
     }
@@ -363,13 +397,33 @@ mod tests {
     #[test]
     fn who_has_given_up_stands_before_nobody() {
         let mut fold = fold(&[Mode::Write]);
-        assert!(fold.has_writer());
+        assert!(!admits(&fold, Mode::Read));
         fold.leave(&id(1));
-        assert!(!fold.has_writer());
+        assert!(admits(&fold, Mode::Read));
         // Not even when it is written again.
         let record = Record::Entry(LockEntry::first(Mode::Write));
         fold.put(&id(1), 2, None, &record, at(9));
         assert!(fold.blockers(Mode::Write, 9).is_empty());
         assert!(fold.queue().is_empty());
+    }
+
+    #[test]
+    fn what_is_being_taken_out_stands_there_until_it_is_gone() {
+        let mut fold = fold(&[Mode::Write]);
+        let removal = |under_way| Removal {
+            expect: 1,
+            shown: 9,
+            under_way,
+        };
+        for under_way in [true, false] {
+            *fold.removal(&id(1)).unwrap() = Some(removal(under_way));
+            assert!(!admits(&fold, Mode::Write));
+            assert_eq!(fold.will_admit(Mode::Write, 9), under_way);
+        }
+        // A later write is another matter.
+        *fold.removal(&id(1)).unwrap() = Some(removal(true));
+        let record = Record::Entry(LockEntry::first(Mode::Write));
+        fold.put(&id(1), 2, None, &record, at(9));
+        assert!(!fold.will_admit(Mode::Write, 9));
     }
 }

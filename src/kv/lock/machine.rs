@@ -25,7 +25,7 @@ mod overdue;
 mod settle;
 mod simulation;
 
-use overdue::{Removal, Shown};
+use overdue::Shown;
 
 pub use messages::{Action, ClaimId, Event, GivenUp, LostWhy, Notice, Outcome, Request};
 pub use simulation::Mutant;
@@ -152,8 +152,6 @@ pub struct Machine {
     leaving: SortedMap<EntryId, Leaving>,
     /// The latest own message that the present watch or a snapshot has shown.
     shown: Option<Shown>,
-    /// Entries of others that are taken out, as the server has not.
-    removals: SortedMap<EntryId, Removal>,
     probe: Option<Probe>,
     probe_retry_at: Duration,
     observed: bool,
@@ -184,7 +182,6 @@ impl Machine {
             owners: SortedMap::new(),
             leaving: SortedMap::new(),
             shown: None,
-            removals: SortedMap::new(),
             probe: None,
             probe_retry_at: Duration::ZERO,
             observed: false,
@@ -425,8 +422,8 @@ impl Machine {
     /// The outcome of an [`Action::Purge`].
     pub fn purged(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
-        if self.removal_ended(id, outcome) {
-            // It was not an own entry.
+        if !self.is_of_this_session(id) {
+            self.removal_ended(id, outcome);
         } else if let Outcome::Stored(revision) = outcome {
             // Known before the watch tells, so that whoever released can try again at once.
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);

@@ -11,7 +11,7 @@
 //! concluded from a refusal: a leader that has been deposed may refuse as well.
 
 use super::*;
-use crate::kv::lock::fold::Standing;
+use crate::kv::lock::fold::{Removal, Standing};
 
 /// How much longer than its lease an entry must have stood. The server may take a second of it.
 const GRACE: Duration = Duration::from_secs(2);
@@ -38,16 +38,6 @@ impl Shown {
     }
 }
 
-/// An attempt to take out such an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Removal {
-    /// What the purge is conditional on: the entry's revision, or 0 if it was refused for that.
-    expect: u64,
-    /// The own message that showed the entry to be overdue. Only a later one leads to another attempt.
-    shown: u64,
-    under_way: bool,
-}
-
 impl Machine {
     /// An own message has come back.
     pub(super) fn shown(&mut self, revision: u64, stored: u64) {
@@ -56,24 +46,22 @@ impl Machine {
 
     /// Takes out what keeps those who wait from what nobody holds.
     pub(super) fn settle_overdue(&mut self) {
-        let fold = &self.fold;
-        self.removals
-            .retain(|id, removal| removal.under_way || fold.get(id).is_some());
         let Some(shown) = &self.shown else { return };
         if self.waiting().next().is_none() || self.mutant.is(Mutant::LeavesOverdue) {
             return;
         }
-        let mut under_way = self.removals.values().filter(|r| r.under_way).count();
+        let in_removal = |(_, live): &(&EntryId, &Standing)| live.is_in_removal();
+        let mut under_way = self.fold.iter().filter(in_removal).count();
         let mut overdue = Vec::new();
         for (id, live) in self.fold.iter() {
             let first = self.mutant.is(Mutant::AgeOfFirstWrite);
             let since = if first { live.since } else { live.stored };
             let soon = self.mutant.is(Mutant::RemovesTooSoon);
-            let tried = |removal: &Removal| removal.under_way || removal.shown >= shown.revision;
+            let tried = |last: &Removal| last.under_way || last.shown >= shown.revision;
             if under_way < AT_ONCE
                 && (soon || shown.outlives(live, since))
                 && !self.is_of_this_session(id)
-                && !self.removals.get(id).is_some_and(tried)
+                && !live.removal.as_ref().is_some_and(tried)
             {
                 under_way += 1;
                 overdue.push((id.clone(), live.revision));
@@ -81,12 +69,13 @@ impl Machine {
         }
         let shown = shown.revision;
         for (id, revision) in overdue {
-            let removal = Removal {
-                expect: revision,
-                shown,
-                under_way: true,
-            };
-            self.removals.insert(id.clone(), removal);
+            if let Some(removal) = self.fold.removal(&id) {
+                *removal = Some(Removal {
+                    expect: revision,
+                    shown,
+                    under_way: true,
+                });
+            }
             self.purge_overdue(id, revision);
         }
     }
@@ -112,17 +101,17 @@ impl Machine {
         self.shown.is_none() && self.fold.iter().any(silent)
     }
 
-    /// Whether an entry of this mode would hold if what is being taken out were gone.
-    pub(super) fn soon_admits(&self, mode: Mode, mut blockers: SortedSet<EntryId>) -> bool {
-        blockers.retain(|id, ()| !self.removals.get(id).is_some_and(|r| r.under_way));
-        self.fold.admits(mode, &blockers)
-    }
-
-    /// The outcome of a purge, if it was of an overdue entry. Answers whether it was.
-    pub(super) fn removal_ended(&mut self, id: &EntryId, outcome: Outcome) -> bool {
-        let Some(removal) = self.removals.get_mut(id) else {
-            return false;
+    /// The outcome of such a purge.
+    pub(super) fn removal_ended(&mut self, id: &EntryId, outcome: Outcome) {
+        if let Outcome::Stored(revision) = outcome {
+            self.log.acknowledged(revision);
+            self.removed(id, revision);
+        }
+        // It is over too where the entry was written again meanwhile, or has gone.
+        let Some(Some(removal)) = self.fold.removal(id) else {
+            return;
         };
+        removal.under_way = false;
         match outcome {
             Outcome::Conflict if self.mutant.is(Mutant::RefusalIsGone) => {
                 self.removed(id, u64::MAX);
@@ -131,19 +120,11 @@ impl Machine {
             // watch still has it: then nothing of it is there, and a marker puts that copy right.
             Outcome::Conflict if removal.expect > 0 => {
                 removal.expect = 0;
+                removal.under_way = true;
                 self.purge_overdue(id.clone(), 0);
-                return true;
-            }
-            Outcome::Stored(revision) => {
-                self.log.acknowledged(revision);
-                self.removed(id, revision);
             }
             Outcome::Failed { fatal: true } => removal.shown = u64::MAX,
-            Outcome::Conflict | Outcome::Unknown | Outcome::Failed { .. } => {}
+            _ => {}
         }
-        if let Some(removal) = self.removals.get_mut(id) {
-            removal.under_way = false;
-        }
-        true
     }
 }

@@ -188,7 +188,7 @@ impl Machine {
                         state.stuck_since = None;
                     }
                 } else if now >= state.began + TRY_PATIENCE
-                    || (certain && !self.soon_admits(mode, everybody))
+                    || (certain && !self.fold.will_admit(mode, u64::MAX))
                 {
                     self.give_up(now, claim, GivenUp::WouldBlock);
                 }
@@ -235,7 +235,7 @@ impl Machine {
         let mode = state.request.mode;
         let try_only = state.request.try_only;
         let Some(ticket) = own.ticket else { return };
-        let blockers = match blockers {
+        match blockers {
             Some(blockers) if self.fold.admits(mode, blockers) => {
                 let until = own.trusted_until(state.request.lease());
                 if let Some(state) = self.claims.get_mut(&claim) {
@@ -250,14 +250,13 @@ impl Machine {
                 });
                 return;
             }
-            // Waits for its turn.
+            // It waits for its turn.
             _ if !try_only && mode != Mode::Read => return,
-            Some(blockers) => blockers.clone(),
             // Presence needs no proof: whoever is seen before this entry blocks it.
-            None if own.echoed => self.fold.blockers(mode, ticket),
-            None => return,
-        };
-        if self.soon_admits(mode, blockers) {
+            None if !own.echoed => return,
+            _ => {}
+        }
+        if self.fold.will_admit(mode, ticket) {
             return;
         }
         if try_only {
