@@ -18,7 +18,7 @@ pub(super) struct Standing {
     pub(super) lease: Duration,
     /// When its first write was stored (server's clock, ms since 1970), where that is known.
     pub(super) since: Option<u64>,
-    /// When this revision was stored, likewise.
+    /// When this revision was stored, likewise. Not known of what an acknowledgement has told.
     pub(super) stored: Option<u64>,
     /// For people.
     pub(super) label: Option<Arc<str>>,
@@ -82,9 +82,6 @@ impl Fold {
             known.confirmed |= revision == known.revision;
             known.heard = now;
             known.since = known.since.or(stored);
-            if revision == known.revision {
-                known.stored = known.stored.or(stored);
-            }
             return;
         }
         let known = self.live.get(id);

@@ -9,7 +9,8 @@ use shizuku::kv::lock::{
 };
 
 use super::{
-    LEASE, ONE, acquire, actions, at, attempt, gone, granted, holding, notices, other, probe, write,
+    LEASE, ONE, TWO, acquire, actions, at, attempt, gone, granted, holding, notices, other, probe,
+    watching, write,
 };
 
 /// From then on what was stored at 0 is overdue, by the server's clock.
@@ -271,7 +272,10 @@ fn a_try_waits_for_what_comes_of_it() {
         let mut refused = machine.clone();
         machine.purged(at(4), &id, Outcome::Stored(21));
         assert_eq!(notices(&mut machine), []);
-        write(&mut machine);
+        let (own, _) = write(&mut machine);
+        // Nothing that is not known stands between.
+        machine.written(at(5), &own, 0, Outcome::Stored(22));
+        assert_eq!(granted(&mut machine), Some((ONE, 22)));
 
         refused.purged(at(4), &id, Outcome::Conflict);
         assert_eq!(notices(&mut refused), []);
@@ -279,10 +283,100 @@ fn a_try_waits_for_what_comes_of_it() {
         assert_eq!(notices(&mut refused), would_block);
 
         // Nor does it wait for long.
-        let late = at(2) + Duration::from_secs(2);
-        assert_eq!(unheard.wake_at(), Some(late));
-        unheard.tick(late);
+        unheard.tick(at(2) + Duration::from_secs(2));
         assert_eq!(notices(&mut unheard), would_block);
+    }
+    // However often it is asked how old they are.
+    let mut machine = shown("other-1");
+    acquire(&mut machine, at(2), ONE, Mode::Read);
+    attempt(&mut machine, at(500), TWO, Mode::Write);
+    machine.tick(at(2002));
+    assert_eq!(notices(&mut machine), []);
+    assert_eq!(machine.wake_at(), Some(at(2500)));
+}
+
+/// What is known of their age ends with the watch that has told it.
+#[test]
+fn every_watch_asks_anew() {
+    let known = || {
+        let mut machine = shown("other-1");
+        acquire(&mut machine, at(2), ONE, Mode::Read);
+        let probe = probe(&mut machine);
+        machine.event(at(3), stamped(super::echo_of_probe(&probe, 20), 1000));
+        assert_eq!(actions(&mut machine), []);
+        machine
+    };
+    let mut interrupted = known();
+    interrupted.event(at(4), Event::Interrupted);
+    interrupted.event(at(5), Event::Current);
+    probe(&mut interrupted);
+
+    let mut ended = known();
+    ended.event(at(4), Event::Ended { fatal: false });
+    ended.tick(at(100));
+    let sent = actions(&mut ended);
+    let [Action::Watch, Action::Probe { id }] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    ended.probed(at(101), id, Outcome::Failed { fatal: false });
+    ended.event(at(102), stamped(other("other-1", Mode::Write, 11), 0));
+    ended.event(at(102), Event::Current);
+    ended.tick(at(1000));
+    probe(&mut ended);
+}
+
+#[test]
+fn it_is_purged_once_at_a_time() {
+    let (mut machine, own, entry) = removing();
+    let again = LockEntry {
+        ticket: Some(20),
+        write: 1,
+        ..entry
+    };
+    machine.event(at(4), put(&own, 30, &again, OVERDUE + 5000));
+    assert_eq!(actions(&mut machine), []);
+}
+
+/// What oneself has given up comes back too.
+#[test]
+fn an_entry_of_ones_own_is_purged_without_a_condition_and_in_nobodys_way() {
+    let mut machine = watching();
+    machine.event(at(2), stamped(other("s-99", Mode::Write, 11), 0));
+    assert_eq!(
+        actions(&mut machine),
+        [Action::Purge {
+            id: EntryId::new("s-99"),
+            expect: None
+        }]
+    );
+    acquire(&mut machine, at(3), ONE, Mode::Write);
+    let (id, entry) = write(&mut machine);
+    let mut echoed = machine.clone();
+    machine.written(at(4), &id, 0, Outcome::Stored(12));
+    assert_eq!(granted(&mut machine), Some((ONE, 12)));
+    echoed.event(at(4), put(&id, 12, &entry, OVERDUE + 1));
+    assert_eq!(actions(&mut echoed), []);
+}
+
+/// Without a watch, the snapshot that shows its own entry shows how old the others are.
+#[test]
+fn a_first_try_knows_at_once() {
+    for mode in [Mode::Read, Mode::Write] {
+        let mut machine = Machine::new("s").unwatched_for(at(100));
+        attempt(&mut machine, at(1), ONE, mode);
+        let (id, entry) = write(&mut machine);
+        machine.written(at(2), &id, 0, Outcome::Stored(20));
+        assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
+        let seen = [
+            stamped(other("other-1", Mode::Write, 11), 0),
+            put(&id, 20, &entry, OVERDUE + 1),
+        ];
+        machine.read(at(3), Some(&seen));
+        let sent = actions(&mut machine);
+        assert_eq!(sent.first(), Some(&purge("other-1", 11)));
+        assert_eq!(notices(&mut machine), []);
+        machine.purged(at(4), &EntryId::new("other-1"), Outcome::Stored(21));
+        assert_eq!(granted(&mut machine), Some((ONE, 20)));
     }
 }
 

@@ -6,8 +6,8 @@ use shizuku::kv::lock::{
 };
 
 use super::{
-    LEASE, ONE, TWO, acquire, actions, at, attempt, gone, granted, holding, notices, other, purges,
-    watching, write,
+    LEASE, ONE, TWO, acquire, actions, at, attempt, echo_of_probe, gone, granted, holding, notices,
+    other, purges, watching, write,
 };
 
 const WOULD_BLOCK: Notice = Notice::GaveUp {
@@ -85,6 +85,12 @@ fn a_try_does_not_fail_because_of_somebody_who_may_be_gone() {
         assert_eq!(notices(&mut machine), []);
         let sent = actions(&mut machine);
         assert!(matches!(sent[..], [Action::Probe { .. }]), "{sent:?}");
+        // That it comes back says how old they are, and not yet who is there.
+        let [Action::Probe { id }] = &sent[..] else {
+            panic!("{sent:?}");
+        };
+        machine.event(at(55), echo_of_probe(id, 12));
+        assert_eq!(notices(&mut machine), []);
         // It is still there.
         machine.event(at(56), other("other-1", Mode::Write, 11));
         assert_eq!(notices(&mut machine), [WOULD_BLOCK]);
@@ -101,6 +107,20 @@ fn a_try_that_came_too_late_is_taken_out() {
     assert_eq!(notices(&mut machine), [WOULD_BLOCK]);
     assert!(purges(&mut machine, &id, None));
     assert!(!machine.is_idle());
+}
+
+/// What came between may be that the other has left.
+#[test]
+fn a_try_is_not_decided_before_all_has_come() {
+    let mut machine = taken(Mode::Write);
+    machine.event(at(2), gone("other-1", 12));
+    attempt(&mut machine, at(3), ONE, Mode::Write);
+    let (id, _) = write(&mut machine);
+    machine.event(at(4), other("other-2", Mode::Write, 13));
+    machine.written(at(5), &id, 0, Outcome::Stored(15));
+    assert_eq!(notices(&mut machine), []);
+    machine.event(at(6), gone("other-2", 14));
+    assert_eq!(granted(&mut machine), Some((ONE, 15)));
 }
 
 /// What was given up stands before nobody, though it is not out of the log yet.

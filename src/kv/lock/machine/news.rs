@@ -376,7 +376,6 @@ impl Machine {
 
     pub(super) fn watch_ended(&mut self, now: Duration, fatal: bool) {
         self.trust.forget();
-        self.shown = None;
         self.log.forget();
         self.probe = None;
         if fatal {

@@ -96,9 +96,8 @@ impl Machine {
         else {
             return false;
         };
-        let silent =
-            |(id, live): (&EntryId, &Standing)| live.heard <= since && !self.is_of_this_session(id);
-        self.shown.is_none() && self.fold.iter().any(silent)
+        let mut all = self.fold.iter();
+        self.shown.is_none() && all.any(|(_, live)| live.heard <= since)
     }
 
     /// The outcome of such a purge.
