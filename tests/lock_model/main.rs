@@ -11,404 +11,14 @@
     unreachable_pub
 )]
 
-use std::{collections::BTreeMap, hash::Hash, time::Duration};
+mod model;
 
-use shizuku::kv::lock::{
-    entry::{EntryId, Mode, Record},
-    machine::{Action, ClaimId, Event, Machine, Mutant, Notice, Outcome, Request},
-};
-use stateright::{Checker, Model, Property};
+use std::time::Duration;
 
-const SHORT: Duration = Duration::from_millis(750);
-const LONG: Duration = Duration::from_millis(1600);
-/// Longer than a lease.
-const OVER: Duration = Duration::from_millis(3100);
-const LEASE: u32 = 3;
-/// Longer than any world lasts, in ms.
-const FOR_EVER: u32 = 100_000;
-const CLAIM: ClaimId = ClaimId(1);
+use shizuku::kv::lock::{entry::Mode, machine::Mutant};
+use stateright::{Checker, Model};
 
-/// A message that is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stored {
-    id: EntryId,
-    /// `None` for a marker.
-    record: Option<Record>,
-    /// Of a key that is no lock's.
-    other: bool,
-    /// In ms.
-    expires: u32,
-    replaced_by: Option<u64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Sent {
-    Write(EntryId, shizuku::kv::lock::entry::LockEntry, Option<u64>),
-    Probe(EntryId),
-    Purge(EntryId, Option<u64>),
-    Read(u64),
-}
-
-/// A participant, and all that is on the way to and from it, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Part {
-    machine: Machine,
-    /// To the server.
-    out: Vec<Sent>,
-    /// How far the watch has read, if there is one, and where its initial entries end.
-    cursor: Option<u64>,
-    initial: Option<u64>,
-    /// How many more times its watch may pass over what is there to catch up at once.
-    released: bool,
-    granted: Option<u64>,
-    over: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct State {
-    /// In ms.
-    now: u32,
-    log: Vec<Stored>,
-    last: BTreeMap<EntryId, u64>,
-    parts: Vec<Part>,
-    bad: bool,
-    /// Whether a lease has run out.
-    expired: bool,
-    tokens: (u64, u64),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Step {
-    /// Time passes, for everybody.
-    Tick,
-    /// The server handles the next message of this participant, and its acknowledgement arrives.
-    /// (That one may be late is the simulation's business.)
-    Serve(usize),
-    /// The server handles it, and the acknowledgement is lost.
-    LoseAck(usize),
-    /// The watch delivers the next message that still exists.
-    Watch(usize),
-    /// The holder releases.
-    Release(usize),
-    /// Somebody writes to a key that is no lock's.
-    Other,
-}
-
-/// A small world.
-#[derive(Clone)]
-struct World {
-    modes: Vec<Mode>,
-    mutant: Mutant,
-    tick: Duration,
-    ticks: u32,
-    lose: bool,
-    /// Whether everybody has a watch from the start.
-    watched: bool,
-    /// How many messages of other keys there are.
-    others: usize,
-    /// How long the log may get.
-    messages: usize,
-}
-
-fn clock(ms: u32) -> Duration {
-    Duration::from_millis(ms.into())
-}
-
-impl World {
-    fn settle(state: &mut State, who: usize) {
-        let now = state.now;
-        while let Some(notice) = state.parts[who].machine.next_notice() {
-            let part = &mut state.parts[who];
-            match notice {
-                Notice::Granted { token, .. } => {
-                    part.granted = Some(token);
-                    let mode = part.machine.mode(CLAIM);
-                    let (alone, shared) = state.tokens;
-                    let floor = match mode {
-                        Some(Mode::Read) => alone,
-                        _ => alone.max(shared),
-                    };
-                    state.bad |= token <= floor;
-                    if mode == Some(Mode::Read) {
-                        state.tokens.1 = shared.max(token);
-                    } else {
-                        state.tokens.0 = token;
-                    }
-                }
-                Notice::Released { .. }
-                | Notice::ReleaseFailed { .. }
-                | Notice::NotHeld { .. }
-                | Notice::Lost { .. }
-                | Notice::GaveUp { .. } => part.over = true,
-                Notice::Extended { .. } | Notice::Changed { .. } => {}
-            }
-        }
-        while let Some(action) = state.parts[who].machine.next_action() {
-            let part = &mut state.parts[who];
-            match action {
-                Action::Watch => {
-                    // The copy behind the watch is up to date when the watch is made: lag comes
-                    // from reading late. (Lagging copies are the simulation's business.)
-                    part.cursor = Some(0);
-                    part.initial = Some(state.log.len() as u64);
-                }
-                Action::Write { id, entry, expect } => {
-                    part.out.push(Sent::Write(id, entry, expect));
-                }
-                Action::Probe { id } => part.out.push(Sent::Probe(id)),
-                Action::Purge { id, expect } => part.out.push(Sent::Purge(id, expect)),
-                Action::Read { from } => part.out.push(Sent::Read(from)),
-            }
-        }
-        let believed = |part: &Part| {
-            let until = part.machine.trusted_until(CLAIM)?;
-            (clock(now) < until).then(|| part.machine.mode(CLAIM))?
-        };
-        let held: Vec<_> = state.parts.iter().filter_map(believed).collect();
-        let alone = held.iter().filter(|mode| **mode == Mode::Write).count();
-        state.bad |= alone > 1 || (alone == 1 && held.len() > 1);
-    }
-
-    fn store(state: &mut State, id: &EntryId, record: Option<Record>, ttl: u32) -> u64 {
-        let seq = state.log.len() as u64 + 1;
-        if let Some(old) = state.last.insert(id.clone(), seq) {
-            state.log[old as usize - 1].replaced_by = Some(seq);
-        }
-        state.log.push(Stored {
-            id: id.clone(),
-            record,
-            other: false,
-            expires: state.now + ttl,
-            replaced_by: None,
-        });
-        seq
-    }
-
-    fn serve(state: &mut State, sent: &Sent) -> Outcome {
-        match sent {
-            Sent::Write(id, entry, expect) => {
-                let last = state.last.get(id).copied().unwrap_or(0);
-                if expect.is_some_and(|expect| expect != last) {
-                    return Outcome::Conflict;
-                }
-                let record = Some(Record::Entry(entry.clone()));
-                Outcome::Stored(Self::store(state, id, record, entry.lease * 1000))
-            }
-            Sent::Probe(id) => {
-                Outcome::Stored(Self::store(state, id, Some(Record::Probe), FOR_EVER))
-            }
-            Sent::Purge(id, Some(expect)) if state.last.get(id) != Some(expect) => {
-                Outcome::Conflict
-            }
-            Sent::Purge(id, _) => Outcome::Stored(Self::store(state, id, None, FOR_EVER)),
-            Sent::Read(_) => Outcome::Unknown,
-        }
-    }
-
-    /// What there is from a sequence on.
-    fn snapshot(state: &State, from: u64) -> Vec<Event> {
-        let mut seen = Vec::new();
-        let before = from.saturating_sub(1);
-        while let Some(seq) = Self::next(state, seen.last().map_or(before, |(seq, _)| *seq)) {
-            seen.push((seq, Self::event(state, seq)));
-        }
-        seen.into_iter().map(|(_, event)| event).collect()
-    }
-
-    fn event(state: &State, seq: u64) -> Event {
-        let stored = &state.log[seq as usize - 1];
-        let id = stored.id.clone();
-        match &stored.record {
-            Some(record) => Event::Put {
-                id,
-                revision: seq,
-                stored: 1,
-                record: record.clone(),
-            },
-            None => Event::Gone { id, revision: seq },
-        }
-    }
-
-    /// The next message that a watch at this place delivers.
-    fn next(state: &State, cursor: u64) -> Option<u64> {
-        (cursor + 1..=state.log.len() as u64).find(|seq| {
-            let stored = &state.log[*seq as usize - 1];
-            stored.replaced_by.is_none() && !stored.other
-        })
-    }
-}
-
-impl Model for World {
-    type State = State;
-    type Action = Step;
-
-    fn init_states(&self) -> Vec<State> {
-        let mut state = State {
-            now: 0,
-            log: Vec::new(),
-            last: BTreeMap::new(),
-            parts: Vec::new(),
-            bad: false,
-            expired: false,
-            tokens: (0, 0),
-        };
-        for (number, mode) in self.modes.iter().enumerate() {
-            let mut machine = Machine::new(&format!("{number}")).mutant(self.mutant);
-            if self.watched {
-                machine = machine.unwatched_for(Duration::ZERO);
-            }
-            let request = Request {
-                mode: *mode,
-                lease: LEASE,
-                label: None,
-                data: None,
-                try_only: false,
-            };
-            machine.acquire(Duration::ZERO, CLAIM, request);
-            state.parts.push(Part {
-                machine,
-                out: Vec::new(),
-                cursor: None,
-                initial: None,
-                released: false,
-                granted: None,
-                over: false,
-            });
-            Self::settle(&mut state, number);
-        }
-        vec![state]
-    }
-
-    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        if state.bad {
-            return;
-        }
-        if clock(state.now) < self.tick * self.ticks {
-            steps.push(Step::Tick);
-        }
-        let others = state.log.iter().filter(|stored| stored.other).count();
-        if others < self.others && !state.log.is_empty() {
-            steps.push(Step::Other);
-        }
-        for (who, part) in state.parts.iter().enumerate() {
-            if !part.out.is_empty() {
-                steps.push(Step::Serve(who));
-                if self.lose {
-                    steps.push(Step::LoseAck(who));
-                }
-            }
-            if let Some(cursor) = part.cursor
-                && (part.initial.is_some() || Self::next(state, cursor).is_some())
-            {
-                steps.push(Step::Watch(who));
-            }
-            if part.granted.is_some() && !part.released && !part.over {
-                steps.push(Step::Release(who));
-            }
-        }
-    }
-
-    fn next_state(&self, last: &State, step: Step) -> Option<State> {
-        let mut state = last.clone();
-        let now = clock(state.now);
-        match step {
-            Step::Tick => {
-                state.now += self.tick.as_millis() as u32;
-                let expired: Vec<_> = state
-                    .last
-                    .iter()
-                    .filter(|(_, seq)| {
-                        let stored = &state.log[**seq as usize - 1];
-                        stored.record.is_some() && stored.expires <= state.now
-                    })
-                    .map(|(id, _)| id.clone())
-                    .collect();
-                state.expired |= !expired.is_empty();
-                for id in expired {
-                    Self::store(&mut state, &id, None, FOR_EVER);
-                }
-                let now = clock(state.now);
-                for who in 0..state.parts.len() {
-                    state.parts[who].machine.tick(now);
-                    Self::settle(&mut state, who);
-                }
-            }
-            Step::Serve(who) | Step::LoseAck(who) => {
-                let sent = state.parts[who].out.remove(0);
-                let mut outcome = Self::serve(&mut state, &sent);
-                if matches!(step, Step::LoseAck(_)) {
-                    outcome = Outcome::Unknown;
-                }
-                let seen = match (&step, &sent) {
-                    (Step::Serve(_), Sent::Read(from)) => Some(Self::snapshot(&state, *from)),
-                    _ => None,
-                };
-                let part = &mut state.parts[who];
-                match sent {
-                    Sent::Write(id, entry, _) => {
-                        part.machine.written(now, &id, entry.write, outcome);
-                    }
-                    Sent::Probe(id) => part.machine.probed(now, &id, outcome),
-                    Sent::Purge(id, _) => part.machine.purged(now, &id, outcome),
-                    Sent::Read(_) => part.machine.read(now, seen.as_deref()),
-                }
-                Self::settle(&mut state, who);
-            }
-            Step::Watch(who) => {
-                let cursor = state.parts[who].cursor?;
-                let next = Self::next(&state, cursor);
-                let part = &mut state.parts[who];
-                // The end of the initial entries comes before whatever is stored later.
-                let event = match (part.initial, next) {
-                    (Some(end), next) if next.is_none_or(|seq| seq > end) => {
-                        part.initial = None;
-                        Event::Current
-                    }
-                    (_, Some(seq)) => {
-                        part.cursor = Some(seq);
-                        Self::event(&state, seq)
-                    }
-                    (_, None) => return None,
-                };
-                state.parts[who].machine.event(now, event);
-                Self::settle(&mut state, who);
-            }
-            Step::Other => state.log.push(Stored {
-                id: EntryId::new("other"),
-                record: None,
-                other: true,
-                expires: FOR_EVER,
-                replaced_by: None,
-            }),
-            Step::Release(who) => {
-                let part = &mut state.parts[who];
-                part.released = true;
-                part.machine.release(now, CLAIM);
-                Self::settle(&mut state, who);
-            }
-        }
-        Some(state)
-    }
-
-    fn within_boundary(&self, state: &State) -> bool {
-        state.log.len() <= self.messages
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = vec![
-            Property::always(EXCLUSION, |_, state: &State| !state.bad),
-            Property::sometimes("everybody gets in", |_, state: &State| {
-                state.parts.iter().all(|part| part.granted.is_some())
-            }),
-        ];
-        if self.tick == OVER {
-            properties.push(Property::sometimes(EXPIRED, |_, state: &State| {
-                state.expired && state.parts.iter().any(|part| part.granted.is_some())
-            }));
-        }
-        properties
-    }
-}
+use model::{EXCLUSION, EXPIRED, LONG, OVER, SHORT, World};
 
 fn world(modes: &[Mode], tick: Duration, ticks: u32, messages: usize) -> World {
     let wanted = std::env::var("SHIZUKU_MODEL_MESSAGES");
@@ -418,6 +28,7 @@ fn world(modes: &[Mode], tick: Duration, ticks: u32, messages: usize) -> World {
         tick,
         ticks,
         lose: false,
+        overdue: false,
         watched: false,
         others: 0,
         messages: wanted.map_or(messages, |number| number.parse().unwrap()),
@@ -430,6 +41,7 @@ fn explore(world: World) -> impl Checker<World> {
         tick,
         ticks,
         lose,
+        overdue,
         watched,
         others,
         messages,
@@ -437,15 +49,12 @@ fn explore(world: World) -> impl Checker<World> {
     } = world.clone();
     let checker = world.checker().threads(2).spawn_bfs().join();
     println!(
-        "{modes:?}, {ticks} ticks of {tick:?}, lossy: {lose}, watched: {watched}, {others} others, {messages} messages, {mutant:?}: {} states, depth {}",
+        "{modes:?}, {ticks} ticks of {tick:?}, lossy: {lose}, overdue: {overdue}, watched: {watched}, {others} others, {messages} messages, {mutant:?}: {} states, depth {}",
         checker.unique_state_count(),
         checker.max_depth(),
     );
     checker
 }
-
-const EXCLUSION: &str = "exclusion and growing tokens";
-const EXPIRED: &str = "an entry is gone with its lease, and somebody has got in";
 
 /// With a watch from the start, and without, where more can happen and so logs are shorter by this.
 fn both(world: &World, shorter: usize) -> [World; 2] {
@@ -488,6 +97,19 @@ fn leases_run_out() {
             let checker = explore(world);
             checker.assert_no_discovery(EXCLUSION);
             checker.assert_any_discovery(EXPIRED);
+        }
+    }
+}
+
+/// They take it out, and then get in one after the other.
+#[test]
+fn nobody_waits_for_an_entry_that_is_overdue() {
+    use Mode::{Read, Write};
+    for modes in [&[Write][..], &[Read], &[Write, Write], &[Read, Write]] {
+        let mut world = world(modes, SHORT, 0, 10);
+        world.overdue = true;
+        for world in both(&world, 4) {
+            explore(world).assert_properties();
         }
     }
 }
