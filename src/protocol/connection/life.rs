@@ -100,6 +100,17 @@ impl Connection {
         }
     }
 
+    /// A server takes messages in their order and answers them in its own: a PONG says that it has
+    /// all, and not what became of it.
+    pub(super) fn close_if_idle(&mut self) {
+        if matches!(self.state, State::Closing(_))
+            && self.liveness.is_settled()
+            && !self.requests.has_in_flight()
+        {
+            self.finish(CloseReason::Asked);
+        }
+    }
+
     pub(super) fn hang_up(&mut self, now: Instant) {
         self.parser = Parser::new();
         self.out = Vec::new();

@@ -147,6 +147,8 @@ impl Connection {
 
     /// What is to be done next, in order.
     pub(crate) fn next_output(&mut self) -> Option<Output> {
+        // Whatever ended the last request has been handled.
+        self.close_if_idle();
         self.outputs.pop_front()
     }
 
@@ -249,7 +251,7 @@ impl Connection {
         }
     }
 
-    /// Sends what is to be sent, waits until the server has it, and closes.
+    /// Sends what is to be sent, waits until the server has it and has answered, and closes.
     pub(crate) fn close(&mut self, now: Instant) {
         for id in self.requests.take_waiting() {
             self.fail(id, TransportError::Closed);

@@ -6,7 +6,7 @@ use super::{ANSWERS, Connection, MOVE_TIMEOUT, Output, Stage, State};
 use crate::{
     message::{Message, TransportError},
     platform::Instant,
-    protocol::{CloseReason, ParseError, RequestId, ServerInfo, ServerOp, encoder},
+    protocol::{ParseError, RequestId, ServerInfo, ServerOp, encoder},
 };
 
 impl Connection {
@@ -15,12 +15,8 @@ impl Connection {
             ServerOp::Ping => self.out.extend_from_slice(encoder::PONG),
             ServerOp::Pong => {
                 self.liveness.pong_received();
-                match self.state {
-                    State::Connecting(Stage::Pong, _) => self.connected(now),
-                    State::Closing(_) if self.liveness.is_settled() => {
-                        self.finish(CloseReason::Asked);
-                    }
-                    _ => {}
+                if matches!(self.state, State::Connecting(Stage::Pong, _)) {
+                    self.connected(now);
                 }
             }
             ServerOp::Info(json) => self.told(&json, now),

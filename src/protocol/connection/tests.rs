@@ -489,6 +489,39 @@ fn closing_waits_until_the_server_has_everything() {
 }
 
 #[test]
+fn closing_waits_for_answers_that_come_behind_the_pong() {
+    let mut talk = Talk::connected();
+    let ids = ["a", "b"].map(|subject| talk.request(subject));
+    talk.client.close(talk.now);
+    talk.hear("PONG");
+    talk.hear("MSG _INBOX.x.2 1 0\r\n");
+    assert!(!talk.has(|o| matches!(o, Output::Closed(_))));
+    talk.hear("MSG _INBOX.x.1 1 0\r\n");
+    assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
+    let nothing = || "b\"\"".to_owned();
+    assert_eq!(talk.answers(), [(ids[1], nothing()), (ids[0], nothing())]);
+}
+
+#[test]
+fn closing_does_not_wait_for_what_is_refused_or_too_late() {
+    let mut talk = Talk::connected();
+    let refused = talk.request("a");
+    talk.client.close(talk.now);
+    talk.hear("PONG");
+    talk.hear("-ERR 'Permissions Violation for Publish to \"a\"'");
+    assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
+    assert_eq!(talk.answers()[0].0, refused);
+
+    let mut talk = Talk::connected();
+    let never = talk.request("a");
+    talk.client.close(talk.now);
+    talk.hear("PONG");
+    talk.pass_to_deadline();
+    assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
+    assert_eq!(talk.answers()[0].0, never);
+}
+
+#[test]
 fn closing_does_not_wait_for_ever() {
     let mut talk = Talk::connected();
     talk.client.close(talk.now);

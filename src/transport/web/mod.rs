@@ -191,8 +191,18 @@ impl Transport for Web {
 
     fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async {
+            if !platform::is_running() {
+                return Err(TransportError::NoRuntime);
+            }
             let (done, closed) = oneshot::channel();
-            self.command(Command::Close(done)).await?;
+            // All the room there is, so that this comes behind every call before it. Where there is
+            // room again, who waited for it may use it later than who asks now.
+            let all = self.commands.max_capacity();
+            let room = self.commands.reserve_many(all).await;
+            let permit = room.map_err(|_| TransportError::Closed)?.next();
+            permit
+                .ok_or(TransportError::Closed)?
+                .send(Command::Close(done));
             closed.await.map_err(|_| TransportError::Closed)
         })
     }

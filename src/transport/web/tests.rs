@@ -105,6 +105,23 @@ async fn many_in_flight_find_their_answers() {
 }
 
 #[tokio::test]
+async fn closing_comes_behind_what_was_asked_before() {
+    let server = server().await;
+    for url in urls(&server) {
+        let (client, other) = (client(url.clone()).await, client(url).await);
+        echo(&other, "echo").await;
+        let ready = other.request(Outbound::new("echo", ""), SECOND).await;
+        ready.unwrap();
+        let all = (0..1_000).map(|_| client.request(Outbound::new("echo", ""), 5 * SECOND));
+        let (answers, closed) = tokio::join!(futures::future::join_all(all), client.close());
+        closed.unwrap();
+        for answer in answers {
+            answer.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fast_writer_waits_and_nothing_is_lost() {
     let server = server().await;
     for url in urls(&server) {
