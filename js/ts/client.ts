@@ -220,11 +220,15 @@ export class Client {
   }
 
   /**
-   * Sends what is still to be sent, and closes; once, however often it is called. What is called later
-   * rejects with {@link ClosedError}.
+   * Sends what is still to be sent, waits for the answers, up to 5 s, and closes; once, however often it
+   * is called. What is called later rejects with {@link ClosedError}.
    */
   close(): Promise<void> {
-    return (this.#closing ??= call(() => this.#raw.close()));
+    return (this.#closing ??= call(async () => {
+      // A watch that was stopped just before needs this turn to have its consumer removed.
+      await undefined;
+      return this.#raw.close();
+    }));
   }
 
   /** The same as `close`, which drains too. */
@@ -266,7 +270,8 @@ export async function connectWith(
   target: string | ConnectOptions,
   more: ConnectOptions,
 ): Promise<Client> {
-  const options = typeof target === "string" ? { ...more, servers: target } : target;
+  // What JavaScript gives may be neither: an address that is not set.
+  const options = typeof target === "object" && target !== null ? target : { ...more, servers: target };
   const { servers = "", authenticator, signal, ...given } = options;
   check(signal);
   const settings = {
@@ -297,7 +302,7 @@ export async function connectWith(
       throw new ConnectError(error.code, error.message, { cause });
     }
   })();
-  const raw = signal === undefined ? await connecting : await unlessAborted(connecting, signal);
+  const raw = signal ? await unlessAborted(connecting, signal) : await connecting;
   return new Client(raw);
 }
 

@@ -31,6 +31,12 @@ export const act = (
   server: Nats,
 ): Promise<Nats> => ask(`/${what}`, { id: server.id });
 
+/** How many consumers a server has. */
+export async function consumers(server: Nats): Promise<number> {
+  const { consumers } = (await ask("/monitor", { id: server.id, path: "/jsz" })) as Nats & { consumers: number };
+  return consumers;
+}
+
 let buckets = 0;
 
 /** A name that no other test has. */
