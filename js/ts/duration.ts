@@ -24,7 +24,7 @@ export function millis(option: string, time: Duration | undefined): number | und
   const factor = UNITS[unit ?? ""];
   if (factor === undefined) {
     throw new InvalidOptionError(
-      `invalid ${option}: ${JSON.stringify(time)} is no time (milliseconds, or "5s", "10m", "2h")`,
+      `invalid ${option}: "${String(time)}" is no time (milliseconds, or "5s", "10m", "2h")`,
       { option },
     );
   }

@@ -17,7 +17,7 @@ export type News =
 
 /** What a feed follows. */
 export interface Followed {
-  watch(options: WatchHooks & { readonly key: string }): Promise<Watch<Entry>>;
+  watch(options: WatchHooks & { readonly key: readonly string[] }): Promise<Watch<Entry>>;
 }
 
 /** Answers when it has dealt with the news, and never rejects. */
@@ -61,7 +61,8 @@ export class Feed {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     const options = {
-      key: this.#key,
+      // As a list: a key that JavaScript leaves out is refused then, and does not stand for all.
+      key: [this.#key],
       signal,
       onCurrent: () => {
         void this.#tell((this.#state = { status: "current" }));
@@ -89,7 +90,7 @@ export class Feed {
   }
 
   /** Tries again where it is refused for a reason that may pass. */
-  async #open(options: WatchHooks & { readonly key: string }): Promise<Watch<Entry>> {
+  async #open(options: WatchHooks & { readonly key: readonly string[] }): Promise<Watch<Entry>> {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LAST_PAUSE)) {
       try {
         const watch = await this.#source.watch(options);

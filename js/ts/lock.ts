@@ -193,7 +193,8 @@ export class Lock {
   }
 
   async #wait(write: boolean, signal: AbortSignal | undefined): Promise<Guard> {
-    const guard = await this.#acquire(write, false, signal);
+    // `condition && signal` is false where it is none, which must not reach the bindings.
+    const guard = await this.#acquire(write, false, signal || undefined);
     if (guard !== null) return guard;
     if (signal?.aborted === true) throw new AbortedError(signal);
     throw new ShizukuError("internal", `lock ${this.name} was not granted`);
