@@ -122,7 +122,7 @@ struct Many {
     filters: Filters,
     todo: VecDeque<Vec<KeyFilter>>,
     at_work: Work,
-    /// A key that is written between two pages comes in both.
+    /// A key that is written between two pages comes in both, and so do those before a page that is given up.
     shown: Shown,
 }
 
@@ -167,15 +167,17 @@ impl Many {
                     self.at_work = begin(&self.bucket, keys).await?;
                 }
                 Work::Listing(listing) => match listing.try_next().await? {
-                    Some(WatchEvent::Entry(entry)) if self.filters.wants(&entry.key) => {
-                        return Ok(Some(entry));
+                    Some(WatchEvent::Entry(entry)) => {
+                        if self.filters.wants(&entry.key) && self.shown.is_new(&entry.key) {
+                            return Ok(Some(entry));
+                        }
                     }
                     Some(_) => {}
                     None => self.at_work = Work::Next,
                 },
                 Work::Gets(gets) => match gets.try_next().await? {
-                    Some(Some(entry)) => return Ok(Some(entry)),
-                    Some(None) => {}
+                    Some(Some(entry)) if self.shown.is_new(&entry.key) => return Ok(Some(entry)),
+                    Some(_) => {}
                     None => self.at_work = Work::Next,
                 },
                 Work::Page(page) => {
