@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer, V2_10, VERSIONS};
 use shizuku::kv::{
     BucketConfig, BucketError, BucketName, Entry, LimitMarkers, PutOptions, Read, RemoveOptions,
-    Republish, Source, Storage,
+    Republish, Source, Storage, mutex::DistroMutex,
 };
 
 use crate::{PATIENCE, admin, client, current, entry, keys, server, until};
@@ -196,6 +196,10 @@ async fn mirrors_and_sources_follow_their_origin() {
         let mut names: Vec<BucketName> = client.bucket_names().try_collect().await.unwrap();
         names.sort();
         assert_eq!(names, ["mirror", "origin", "sum"]);
+        // Limit markers are nothing that a mirror can be given.
+        let lock = DistroMutex::new(&mirror, "l").unwrap();
+        let refused = lock.lock().await.unwrap_err().to_string();
+        assert!(refused.contains("a mirror"), "{refused}");
     }
 }
 

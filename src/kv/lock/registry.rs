@@ -240,10 +240,15 @@ impl Registry {
             if ability.markers.is_none() {
                 return Err(DistroRwLockError::NotSupported {
                     bucket: backend.bucket().clone(),
-                    remedy: "it has no limit markers, so the server would not remove the entries \
+                    remedy: match status.config.mirror {
+                        Some(_) => "it is a mirror; the bucket that it copies keeps them",
+                        None => {
+                            "it has no limit markers, so the server would not remove the entries \
                              of holders that died; on a server 2.11 or newer, give it \
                              `limit_markers` with `create_or_update_bucket`"
-                        .into(),
+                        }
+                    }
+                    .into(),
                 });
             }
             Ok(ability)
