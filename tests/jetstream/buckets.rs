@@ -105,6 +105,33 @@ async fn settings_are_kept_compared_and_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn direct_reads_are_turned_off_and_on_under_a_handle() {
+    for version in VERSIONS {
+        let server = server(version).await;
+        let admin = admin(&server.url()).await;
+        let client = shizuku::connect(server.url()).await.unwrap();
+        let stores = [
+            client.create_bucket("b").await.unwrap(),
+            client.open_bucket("b").await.unwrap(),
+            client.open_bucket("b").await.unwrap(),
+        ];
+        let [one, by_revision, many] = &stores;
+        let revision = one.put("a", "1").await.unwrap();
+        for direct in [false, true] {
+            let stream = admin.get_stream("KV_b").await.unwrap();
+            let mut config = stream.cached_info().config.clone();
+            config.allow_direct = direct;
+            admin.update_stream(&config).await.unwrap();
+            assert!(one.get("a").await.unwrap().is_some(), "{version}");
+            let there = by_revision.entry_at("a", revision).await.unwrap();
+            assert!(there.is_some());
+            assert_eq!(many.get_many(["a", "b"]).await.unwrap().len(), 1);
+            assert_eq!(many.get_many(">").await.unwrap().len(), 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_written_is_published_once_more() {
     for version in VERSIONS {
         let server = server(version).await;

@@ -37,7 +37,7 @@ pub(super) struct Bucket {
     /// The stream that takes the writes: of the origin where this is a mirror.
     pub(super) leader: Origin,
     mirror: bool,
-    direct: bool,
+    direct: AtomicBool,
     markers: AtomicBool,
     /// Whether the stream is replicated.
     copies: AtomicBool,
@@ -109,7 +109,7 @@ impl Bucket {
             read_subjects,
             leader: origin,
             mirror: config.mirror.is_some(),
-            direct: config.allow_direct,
+            direct: AtomicBool::new(config.allow_direct),
             markers: AtomicBool::new(false),
             copies: AtomicBool::new(false),
             created: AtomicU64::new(nanos(created)),
@@ -126,6 +126,10 @@ impl Bucket {
         self.markers.store(has_markers(config), Ordering::Relaxed);
         self.copies
             .store(config.num_replicas > 1, Ordering::Relaxed);
+        // And it says for itself who may be asked.
+        if !self.mirror {
+            self.direct.store(config.allow_direct, Ordering::Relaxed);
+        }
     }
 
     /// Takes in how much there is.
@@ -159,7 +163,7 @@ impl Bucket {
 
     /// Whether any replica may be asked.
     pub(super) fn is_direct(&self) -> bool {
-        self.direct
+        self.direct.load(Ordering::Relaxed)
     }
 
     /// Whether what answers a read may lag behind the stream's leader, as far as is known.
@@ -203,7 +207,8 @@ impl Bucket {
         })
     }
 
-    /// Finds out why nobody listens where this bucket should be.
+    /// Finds out why nobody listens where this bucket should be. Where only its leader may be asked by now,
+    /// that is learned.
     pub(super) async fn why_nobody(&self) -> ServiceError {
         let Origin { api, stream } = &self.leader;
         // The caller has waited before.
@@ -214,12 +219,14 @@ impl Bucket {
         match StreamInfo::ask(&api, stream, &self.name).await {
             // Retryable: that is what an election of the stream's leader looks like, and it is the
             // leader who would have answered this.
-            Ok(_) | Err(ServiceError::Timeout { .. }) => ServiceError::Refused {
-                status: 503,
-                code: 0,
-                description: format!("nobody answers for bucket {} now", self.name),
-            },
-            Err(error) => error,
+            Ok(info) => self.learn(&info.config),
+            Err(ServiceError::Timeout { .. }) => {}
+            Err(error) => return error,
+        }
+        ServiceError::Refused {
+            status: 503,
+            code: 0,
+            description: format!("nobody answers for bucket {} now", self.name),
         }
     }
 }

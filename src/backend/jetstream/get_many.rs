@@ -336,7 +336,11 @@ impl Page {
                 bucket.batches.do_not_work();
                 Ok(Answer::NotSo)
             }
-            Some(503) => Err(bucket.why_nobody().await),
+            Some(503) => match bucket.why_nobody().await {
+                // By now only the leader may be asked.
+                _ if !bucket.is_direct() => Ok(Answer::NotSo),
+                why => Err(why),
+            },
             Some(status) => Err(refusal(status, message)),
         }
     }

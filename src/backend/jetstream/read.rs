@@ -38,20 +38,28 @@ impl Bucket {
         revision: Option<u64>,
         read: Read,
     ) -> Result<Option<Entry>, ServiceError> {
-        let entry = match (read, revision) {
-            (Read::Any, None) if self.is_direct() => {
-                let subject = self.read_subject(key);
-                self.get_direct(subject, Bytes::new(), Some(key)).await?
+        let entry = loop {
+            let direct = matches!(read, Read::Any) && self.is_direct();
+            let entry = match revision {
+                _ if !direct => self.get_from_leader(key, revision).await,
+                None => {
+                    let subject = self.read_subject(key);
+                    self.get_direct(subject, Bytes::new(), Some(key)).await
+                }
+                Some(seq) => {
+                    let subject = self.api.subject("DIRECT.GET", &self.stream);
+                    let which = Which {
+                        seq: Some(seq),
+                        last_by_subj: None,
+                    };
+                    self.get_direct(subject, which.to_json(), None).await
+                }
+            };
+            match entry {
+                // By now only the leader may be asked.
+                Err(_) if direct && !self.is_direct() => {}
+                entry => break entry?,
             }
-            (Read::Any, Some(seq)) if self.is_direct() => {
-                let subject = self.api.subject("DIRECT.GET", &self.stream);
-                let which = Which {
-                    seq: Some(seq),
-                    last_by_subj: None,
-                };
-                self.get_direct(subject, which.to_json(), None).await?
-            }
-            _ => self.get_from_leader(key, revision).await?,
         };
         // A revision number may be that of another key.
         Ok(entry.filter(|entry| entry.key == *key))
