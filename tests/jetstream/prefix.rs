@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer};
 use shizuku::{
     Client, ConnectOptions, Store,
-    kv::{BucketError, KvReadError, KvWriteError, Read, RemoveOptions, ServiceError},
+    kv::{BucketError, KeyValueRead, KvReadError, KvWriteError, Read, RemoveOptions, ServiceError},
 };
 
 use crate::{assert_refused, current, entry, keys, server, sign_in};
@@ -104,6 +104,36 @@ async fn an_account_works_in_the_buckets_of_another() {
         theirs.entry("a").await.unwrap(),
         store.entry("a").await.unwrap()
     );
+}
+
+/// Who does not import the inboxes of a watch makes consumers that nobody hears.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_hears_nothing_at_all_ends() {
+    let server = NatsServer::builder().version(LATEST).config(ACCOUNTS);
+    let server = server.start().await.unwrap();
+    let host = sign_in(&server, "host").await;
+    let theirs = host.create_bucket("b").await.unwrap();
+    theirs.put("a", "1").await.unwrap();
+    let guest = ConnectOptions::new()
+        .user_and_password("guest", "guest")
+        .api_prefix("host")
+        .connect(server.url())
+        .await
+        .unwrap();
+    let store = guest.open_bucket("b").await.unwrap();
+    assert!(store.get("a").await.unwrap().is_some());
+    let listed = async {
+        let keys = store.keys().await.unwrap();
+        keys.try_collect::<Vec<_>>().await
+    };
+    let live = String::live(&store, "a");
+    let (listed, live) = tokio::join!(listed, live);
+    for error in [listed.unwrap_err(), live.unwrap_err()] {
+        assert!(matches!(
+            error,
+            KvReadError::Service(ServiceError::Timeout { .. })
+        ));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

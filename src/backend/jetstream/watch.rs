@@ -51,6 +51,8 @@ pub(super) struct Watch {
     current: bool,
     /// Whether the reader was told of an interruption that is not over.
     interrupted: bool,
+    /// Whether any consumer before this one was heard.
+    heard: bool,
     keys: Keys,
     /// Keys that are gone without a trace and still to be told, and where that is known from.
     vanished: std::vec::IntoIter<Box<str>>,
@@ -124,6 +126,7 @@ impl Watch {
             caught_up: false,
             current: false,
             interrupted: false,
+            heard: false,
             keys,
             vanished: Vec::new().into_iter(),
             vanished_at: Stamp {
@@ -157,7 +160,10 @@ impl Watch {
     /// Gives the consumer up and makes another. The reader is told once.
     fn reset(&mut self, why: Why) -> Option<Event> {
         let old = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Running(running) => Some(running.started.on_server),
+            State::Running(running) => {
+                self.heard |= running.heard;
+                Some(running.started.on_server)
+            }
             _ => None,
         };
         let restart = Arc::clone(&self.plan).restart(self.progress, why, old);
@@ -384,6 +390,24 @@ impl Watch {
         }))
     }
 
+    /// Nothing came, not even heartbeats.
+    fn on_silence(&mut self, heard: bool) -> Option<Event> {
+        // One consumer after the other is made, and none is heard: what they send is kept from us, say by an
+        // account that does not import our inboxes.
+        let may_be_heard = heard
+            || match self.plan.request.once {
+                true => false,
+                false => self.heard || !self.interrupted,
+            };
+        if may_be_heard {
+            return self.reset(Why::Silence);
+        }
+        Some(self.end(ServiceError::Timeout {
+            operation: "a watch on its inbox".to_owned(),
+            after: HEARTBEAT * 2,
+        }))
+    }
+
     /// There is nothing to read: looks whether there should be.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let State::Running(running) = &mut self.state else {
@@ -415,7 +439,10 @@ impl Watch {
         while running.alarm.poll_unpin(context).is_ready() {
             match running.started.consumer.patience_left(now) {
                 Some(left) => running.alarm = platform::sleep(left),
-                None => return Poll::Ready(self.reset(Why::Silence)),
+                None => {
+                    let heard = running.heard;
+                    return Poll::Ready(self.on_silence(heard));
+                }
             }
         }
         Poll::Pending
