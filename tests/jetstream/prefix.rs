@@ -1,6 +1,8 @@
 //! The API under another prefix: of a domain, as one account imports it from another, and where
 //! something else than a server answers there.
 
+use std::time::Duration;
+
 use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer};
 use shizuku::{
@@ -104,6 +106,31 @@ async fn an_account_works_in_the_buckets_of_another() {
         theirs.entry("a").await.unwrap(),
         store.entry("a").await.unwrap()
     );
+}
+
+/// By default an export lets one answer to each request through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_keys_are_read_where_one_answer_is_let_through() {
+    let server = NatsServer::builder().version(LATEST);
+    let server = server.config(ACCOUNTS.replace(", response_type: stream", ""));
+    let server = server.start().await.unwrap();
+    let guest = ConnectOptions::new()
+        .user_and_password("guest", "guest")
+        .api_prefix("host")
+        .inbox_prefix("_GUEST")
+        .request_timeout(Duration::from_secs(1))
+        .connect(server.url())
+        .await
+        .unwrap();
+    let store = guest.create_bucket("b").await.unwrap();
+    for key in ["a", "b", "c"] {
+        store.put(key, "1").await.unwrap();
+    }
+    assert_eq!(store.get_many(["a", "b"]).await.unwrap().len(), 2);
+    // Once is enough to learn that.
+    let many = store.get_many(">");
+    let many = tokio::time::timeout(Duration::from_millis(900), many).await;
+    assert_eq!(many.unwrap().unwrap().len(), 3);
 }
 
 /// Who does not import the inboxes of a watch makes consumers that nobody hears.
