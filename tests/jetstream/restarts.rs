@@ -171,6 +171,42 @@ async fn a_watch_says_what_vanished_during_a_break() {
     .await;
 }
 
+/// To come back, a watch may need no second consumer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_comes_back_where_there_may_be_no_other_consumer() {
+    let server = server(LATEST).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let written = shizuku::connect(server.url()).await.unwrap();
+    let written = written.create_bucket("b").await.unwrap();
+    let admin = admin(&server.url()).await;
+    let stream = admin.get_stream("KV_b").await.unwrap();
+    let mut config = stream.cached_info().config.clone();
+    config.max_consumers = 1;
+    admin.update_stream(&config).await.unwrap();
+    for key in ["stays", "vanishes"] {
+        written.put(key, "1").await.unwrap();
+    }
+    let store = shizuku::connect(&proxy.url).await.unwrap();
+    let store = store.open_bucket("b").await.unwrap();
+    let watch = store.watch_all().await.unwrap();
+    for _ in 0..2 {
+        entry(&watch).await;
+    }
+    current(&watch).await;
+
+    proxy.cut();
+    interrupted(&watch).await;
+    stream.purge().filter("$KV.b.vanishes").await.unwrap();
+    proxy.mend();
+    let gone = entry(&watch).await;
+    assert_eq!(
+        (gone.key.as_str(), gone.operation),
+        ("vanishes", Operation::Vanish)
+    );
+    current(&watch).await;
+    assert!(consumers(&admin, "b").await.len() <= 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn updates_only_never_replays_what_was_before() {
     let server = server(LATEST).await;

@@ -1,6 +1,6 @@
 //! After an interruption: which keys of those that a watch has shown are gone without a trace.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 
@@ -14,17 +14,33 @@ use super::{
 use crate::{
     backend::{WatchEvent, WatchRequest},
     kv::{Read, ServiceError},
+    platform,
 };
+
+/// After a sweep that failed at once, where a watch would make consumers as fast as it can.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lists the keys that there are, values left out, and shows them to the tracker.
 pub(super) async fn sweep(
     plan: Arc<Plan>,
     mut tracker: Tracker,
 ) -> (Tracker, Result<(), ServiceError>) {
-    let swept = match list(&plan, &mut tracker).await {
-        Ok(()) => ask(&plan.bucket, &mut tracker).await,
-        Err(error) => Err(error),
+    let listed = list(&plan, &mut tracker).await;
+    let swept = match listed {
+        // Refused as where there are as many consumers as may be. Then each key is asked for.
+        Ok(()) | Err(ServiceError::Refused { .. }) => {
+            match ask(&plan.bucket, &mut tracker).await {
+                // Then the listing is all that can be known.
+                Err(ServiceError::PermissionDenied { .. }) => listed,
+                asked => asked,
+            }
+        }
+        Err(_) => listed,
     };
+    if let Err(ServiceError::Refused { .. } | ServiceError::JetStreamUnavailable { .. }) = swept {
+        // The next would fare no better, and fail as fast.
+        platform::sleep(PAUSE).await;
+    }
     (tracker, swept)
 }
 
@@ -50,8 +66,6 @@ async fn ask(bucket: &Arc<Bucket>, tracker: &mut Tracker) -> Result<(), ServiceE
             // A removal too: the watch is about to show it.
             Ok(Some(entry)) => tracker.found(&entry.key),
             Ok(None) => {}
-            // Then the listing is all that can be known.
-            Err(ServiceError::PermissionDenied { .. }) => break,
             Err(error) => return Err(error),
         }
     }
