@@ -6,7 +6,7 @@ use harness::{LATEST, NatsServer};
 use shizuku::{
     Client, ConnectError, ConnectOptions, ConnectionState,
     kv::{
-        BoxError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
+        BoxError, BucketError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
         rw_lock::DistroRwLock,
     },
 };
@@ -159,5 +159,39 @@ async fn without_a_runtime_calls_are_refused() {
         tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
             .await
             .unwrap();
+    }
+}
+
+/// A connection lives in the runtime in which it was made, as those of tests do.
+#[tokio::test]
+async fn a_client_whose_runtime_is_gone_is_closed() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let other = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let made = other.spawn(async move {
+            let client = shizuku::connect(&url).await.unwrap();
+            works(&client).await
+        });
+        let store = made.await.unwrap();
+        other.shutdown_background();
+        // Natively the first request finds out.
+        for _ in 0..100 {
+            if store.get("key").await.unwrap_err().to_string() == ServiceError::Closed.to_string() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_refused!(
+            store.put("key", "1").await,
+            KvWriteError::Service(ServiceError::Closed)
+        );
+        assert_refused!(
+            store.status().await,
+            BucketError::Service(ServiceError::Closed)
+        );
     }
 }

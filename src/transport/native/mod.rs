@@ -9,7 +9,7 @@ use std::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
 use bytes::Bytes;
 use bytestring::ByteString;
-use futures::{StreamExt, future::BoxFuture};
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::{
     sync::{RwLock, RwLockReadGuard, watch},
     time::Instant,
@@ -124,8 +124,14 @@ impl Native {
                 RequestErrorKind::TimedOut => TransportError::Timeout(timeout),
                 RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
                 RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
-                // The client's task is gone, before or after it sent this.
-                _ => TransportError::Lost,
+                _ => {
+                    // The client's task is gone, before or after it sent this: its runtime was shut down,
+                    // which nothing else tells.
+                    if let Some(Err(_)) = self.client.flush().now_or_never() {
+                        self.monitor.close();
+                    }
+                    TransportError::Lost
+                }
             })
     }
 
