@@ -206,7 +206,8 @@ impl ConnectOptions {
     }
 
     /// The prefix of JetStream's API, where an account imports it under another name. Default
-    /// `$JS.API`.
+    /// `$JS.API`. Whoever exports it should say `response_type: stream`, or reading many keys at once
+    /// takes longer; and the [inboxes](Self::inbox_prefix) of watches must be imported too.
     #[must_use]
     pub fn api_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.api_prefix = prefix.into();
