@@ -40,20 +40,21 @@ impl Bucket {
     ) -> Result<Option<Entry>, ServiceError> {
         let entry = loop {
             let direct = matches!(read, Read::Any) && self.is_direct();
-            let entry = match revision {
-                _ if !direct => self.get_from_leader(key, revision).await,
-                None => {
-                    let subject = self.read_subject(key);
-                    self.get_direct(subject, Bytes::new(), Some(key)).await
-                }
-                Some(seq) => {
-                    let subject = self.api.subject("DIRECT.GET", &self.stream);
-                    let which = Which {
-                        seq: Some(seq),
-                        last_by_subj: None,
-                    };
-                    self.get_direct(subject, which.to_json(), None).await
-                }
+            let entry = if direct {
+                let (subject, body, known) = match revision {
+                    None => (self.read_subject(key), Bytes::new(), Some(key)),
+                    Some(_) => {
+                        let subject = self.api.subject("DIRECT.GET", &self.stream);
+                        let which = Which {
+                            seq: revision,
+                            last_by_subj: None,
+                        };
+                        (subject, which.to_json(), None)
+                    }
+                };
+                self.get_direct(subject, body, known).await
+            } else {
+                self.get_from_leader(key, revision).await
             };
             match entry {
                 // By now only the leader may be asked.

@@ -241,7 +241,7 @@ impl Registry {
                 return Err(DistroRwLockError::NotSupported {
                     bucket: backend.bucket().clone(),
                     remedy: match status.config.mirror {
-                        Some(_) => "it is a mirror; the bucket that it copies keeps them",
+                        Some(_) => "it is a mirror, so take them in its origin",
                         None => {
                             "it has no limit markers, so the server would not remove the entries \
                              of holders that died; on a server 2.11 or newer, give it \
