@@ -25,18 +25,15 @@ pub(super) async fn sweep(
     plan: Arc<Plan>,
     mut tracker: Tracker,
 ) -> (Tracker, Result<(), ServiceError>) {
-    let listed = list(&plan, &mut tracker).await;
-    let swept = match listed {
-        // Refused as where there are as many consumers as may be. Then each key is asked for.
-        Ok(()) | Err(ServiceError::Refused { .. }) => {
-            match ask(&plan.bucket, &mut tracker).await {
-                // Then the listing is all that can be known.
-                Err(ServiceError::PermissionDenied { .. }) => listed,
-                asked => asked,
-            }
+    let mut swept = list(&plan, &mut tracker).await;
+    // Refused as where there are as many consumers as may be. Then each key is asked for.
+    if matches!(swept, Ok(()) | Err(ServiceError::Refused { .. })) {
+        let asked = ask(&plan.bucket, &mut tracker).await;
+        // Where that is denied the listing is all that can be known.
+        if !matches!(asked, Err(ServiceError::PermissionDenied { .. })) {
+            swept = asked;
         }
-        Err(_) => listed,
-    };
+    }
     if let Err(ServiceError::Refused { .. } | ServiceError::JetStreamUnavailable { .. }) = swept {
         // The next would fare no better, and fail as fast.
         platform::sleep(PAUSE).await;

@@ -394,12 +394,7 @@ impl Watch {
     fn on_silence(&mut self, heard: bool) -> Option<Event> {
         // One consumer after the other is made, and none is heard: what they send is kept from us, say by an
         // account that does not import our inboxes.
-        let may_be_heard = heard
-            || match self.plan.request.once {
-                true => false,
-                false => self.heard || !self.interrupted,
-            };
-        if may_be_heard {
+        if heard || (!self.plan.request.once && (self.heard || !self.interrupted)) {
             return self.reset(Why::Silence);
         }
         Some(self.end(ServiceError::Timeout {
