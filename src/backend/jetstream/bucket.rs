@@ -217,12 +217,12 @@ impl Bucket {
             ..api.clone()
         };
         match StreamInfo::ask(&api, stream, &self.name).await {
-            // Retryable: that is what an election of the stream's leader looks like, and it is the
-            // leader who would have answered this.
             Ok(info) => self.learn(&info.config),
             Err(ServiceError::Timeout { .. }) => {}
             Err(error) => return error,
         }
+        // Retryable: that is what an election of the stream's leader looks like, and it is the leader
+        // who would have answered this.
         ServiceError::Refused {
             status: 503,
             code: 0,

@@ -179,9 +179,9 @@ impl Fold {
         self.live.get(id)
     }
 
-    /// The last attempt to take this entry out.
-    pub(super) fn removal(&mut self, id: &EntryId) -> Option<&mut Option<Removal>> {
-        Some(&mut self.live.get_mut(id)?.removal)
+    /// The same, to note an attempt to take it out.
+    pub(super) fn get_mut(&mut self, id: &EntryId) -> Option<&mut Standing> {
+        self.live.get_mut(id)
     }
 
     /// Whether the present watch has shown all of them.
@@ -413,12 +413,12 @@ mod tests {
             under_way,
         };
         for under_way in [true, false] {
-            *fold.removal(&id(1)).unwrap() = Some(removal(under_way));
+            fold.get_mut(&id(1)).unwrap().removal = Some(removal(under_way));
             assert!(!admits(&fold, Mode::Write));
             assert_eq!(fold.will_admit(Mode::Write, 9), under_way);
         }
         // A later write is another matter.
-        *fold.removal(&id(1)).unwrap() = Some(removal(true));
+        fold.get_mut(&id(1)).unwrap().removal = Some(removal(true));
         let record = Record::Entry(LockEntry::first(Mode::Write));
         fold.put(&id(1), 2, None, &record, at(9));
         assert!(!fold.will_admit(Mode::Write, 9));

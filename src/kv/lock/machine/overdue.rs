@@ -69,8 +69,8 @@ impl Machine {
         }
         let shown = shown.revision;
         for (id, revision) in overdue {
-            if let Some(removal) = self.fold.removal(&id) {
-                *removal = Some(Removal {
+            if let Some(live) = self.fold.get_mut(&id) {
+                live.removal = Some(Removal {
                     expect: revision,
                     shown,
                     under_way: true,
@@ -107,7 +107,8 @@ impl Machine {
             self.removed(id, revision);
         }
         // It is over too where the entry was written again meanwhile, or has gone.
-        let Some(Some(removal)) = self.fold.removal(id) else {
+        let live = self.fold.get_mut(id);
+        let Some(removal) = live.and_then(|live| live.removal.as_mut()) else {
             return;
         };
         removal.under_way = false;

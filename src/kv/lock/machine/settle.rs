@@ -178,22 +178,19 @@ impl Machine {
         }
         let mode = state.request.mode;
         let try_only = state.request.try_only;
-        if try_only || mode == Mode::Read {
-            let everybody = self.fold.blockers(mode, u64::MAX);
-            if !self.fold.admits(mode, &everybody) {
-                let certain = self.fold.is_confirmed() && !self.is_age_unknown();
-                if !try_only {
-                    if let Some(state) = self.claims.get_mut(&claim) {
-                        // Nothing is wrong: there is a writer.
-                        state.stuck_since = None;
-                    }
-                } else if now >= state.began + TRY_PATIENCE
-                    || (certain && !self.fold.will_admit(mode, u64::MAX))
-                {
-                    self.give_up(now, claim, GivenUp::WouldBlock);
+        let waits_outside = try_only || mode == Mode::Read;
+        if waits_outside && !self.fold.admits(mode, &self.fold.blockers(mode, u64::MAX)) {
+            let late = now >= state.began + TRY_PATIENCE;
+            let certain = self.fold.is_confirmed() && !self.is_age_unknown();
+            if !try_only {
+                if let Some(state) = self.claims.get_mut(&claim) {
+                    // Nothing is wrong: there is a writer.
+                    state.stuck_since = None;
                 }
-                return;
+            } else if late || (certain && !self.fold.will_admit(mode, u64::MAX)) {
+                self.give_up(now, claim, GivenUp::WouldBlock);
             }
+            return;
         }
         if self.is_synced() && self.probe.is_some() && !self.trust.is_fresh(now) {
             // The probe's echo is about to make this entry's echo decide.
