@@ -11,7 +11,7 @@ use shizuku::kv::{
     Republish, Source, Storage, mutex::DistroMutex,
 };
 
-use crate::{PATIENCE, admin, client, current, entry, keys, server, until};
+use crate::{PATIENCE, admin, change, client, current, entry, keys, server, until};
 
 fn source(bucket: &str, domain: Option<&str>) -> Source {
     Source {
@@ -67,15 +67,7 @@ async fn settings_are_kept_compared_and_changed() {
 
         // What is not ours stays, what is ours is set.
         let admin = admin(&harness::shared(version).await.unwrap().url()).await;
-        let mut stream = admin
-            .get_stream("KV_settings")
-            .await
-            .unwrap()
-            .cached_info()
-            .config
-            .clone();
-        stream.max_consumers = 77;
-        let grown = admin.update_stream(&stream).await;
+        let grown = change(&admin, "KV_settings", |stream| stream.max_consumers = 77).await;
         other.limit_markers = LimitMarkers::Off;
         other.republish = None;
         other.metadata.clear();
@@ -118,10 +110,8 @@ async fn direct_reads_are_turned_off_and_on_under_a_handle() {
         let [one, by_revision, many] = &stores;
         let revision = one.put("a", "1").await.unwrap();
         for direct in [false, true] {
-            let stream = admin.get_stream("KV_b").await.unwrap();
-            let mut config = stream.cached_info().config.clone();
-            config.allow_direct = direct;
-            admin.update_stream(&config).await.unwrap();
+            let changed = change(&admin, "KV_b", |stream| stream.allow_direct = direct).await;
+            changed.unwrap();
             assert!(one.get("a").await.unwrap().is_some(), "{version}");
             let there = by_revision.entry_at("a", revision).await.unwrap();
             assert!(there.is_some());

@@ -86,6 +86,18 @@ async fn admin(url: &str) -> async_nats::jetstream::Context {
     async_nats::jetstream::new(async_nats::connect(url).await.unwrap())
 }
 
+/// Changes a stream's settings, as an administrator does.
+async fn change(
+    admin: &async_nats::jetstream::Context,
+    stream: &str,
+    change: impl FnOnce(&mut async_nats::jetstream::stream::Config),
+) -> Result<(), async_nats::jetstream::context::UpdateStreamError> {
+    let stream = admin.get_stream(stream).await.unwrap();
+    let mut config = stream.cached_info().config.clone();
+    change(&mut config);
+    admin.update_stream(&config).await.map(drop)
+}
+
 /// The consumers of a bucket.
 async fn consumers(admin: &async_nats::jetstream::Context, bucket: &str) -> Vec<String> {
     let stream = admin.get_stream(format!("KV_{bucket}")).await.unwrap();

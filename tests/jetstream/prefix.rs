@@ -82,6 +82,13 @@ const ACCOUNTS: &str = r#"accounts {
     }
 }"#;
 
+/// Signs in to the account that imports the API of another.
+fn guest() -> ConnectOptions {
+    ConnectOptions::new()
+        .user_and_password("guest", "guest")
+        .api_prefix("host")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_works_in_the_buckets_of_another() {
     let server = NatsServer::builder()
@@ -90,9 +97,7 @@ async fn an_account_works_in_the_buckets_of_another() {
         .start()
         .await
         .unwrap();
-    let guest = ConnectOptions::new()
-        .user_and_password("guest", "guest")
-        .api_prefix("host")
+    let guest = guest()
         .inbox_prefix("_GUEST")
         .connect(server.url())
         .await
@@ -114,9 +119,7 @@ async fn many_keys_are_read_where_one_answer_is_let_through() {
     let server = NatsServer::builder().version(LATEST);
     let server = server.config(ACCOUNTS.replace(", response_type: stream", ""));
     let server = server.start().await.unwrap();
-    let guest = ConnectOptions::new()
-        .user_and_password("guest", "guest")
-        .api_prefix("host")
+    let guest = guest()
         .inbox_prefix("_GUEST")
         .request_timeout(Duration::from_secs(3))
         .connect(server.url())
@@ -141,12 +144,7 @@ async fn a_watch_that_hears_nothing_at_all_ends() {
     let host = sign_in(&server, "host").await;
     let theirs = host.create_bucket("b").await.unwrap();
     theirs.put("a", "1").await.unwrap();
-    let guest = ConnectOptions::new()
-        .user_and_password("guest", "guest")
-        .api_prefix("host")
-        .connect(server.url())
-        .await
-        .unwrap();
+    let guest = guest().connect(server.url()).await.unwrap();
     let store = guest.open_bucket("b").await.unwrap();
     assert!(store.get("a").await.unwrap().is_some());
     let listed = async {

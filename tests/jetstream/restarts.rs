@@ -13,8 +13,8 @@ use shizuku::{
 };
 
 use crate::{
-    admin, assert_refused, consumers, current, entry, event, interrupted, next, proxy::Proxy,
-    server, until,
+    admin, assert_refused, change, consumers, current, entry, event, interrupted, next,
+    proxy::Proxy, server, until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,9 +180,8 @@ async fn a_watch_comes_back_where_there_may_be_no_other_consumer() {
     let written = written.create_bucket("b").await.unwrap();
     let admin = admin(&server.url()).await;
     let stream = admin.get_stream("KV_b").await.unwrap();
-    let mut config = stream.cached_info().config.clone();
-    config.max_consumers = 1;
-    admin.update_stream(&config).await.unwrap();
+    let changed = change(&admin, "KV_b", |stream| stream.max_consumers = 1).await;
+    changed.unwrap();
     for key in ["stays", "vanishes"] {
         written.put(key, "1").await.unwrap();
     }

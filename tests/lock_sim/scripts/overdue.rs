@@ -9,8 +9,8 @@ use shizuku::kv::lock::{
 };
 
 use super::{
-    LEASE, ONE, TWO, acquire, actions, at, attempt, gone, granted, holding, notices, other, probe,
-    watching, write,
+    LEASE, ONE, TWO, acquire, actions, anew, at, attempt, gone, granted, holding, notices, other,
+    probe, watching, write,
 };
 
 /// From then on what was stored at 0 is overdue, by the server's clock.
@@ -35,20 +35,33 @@ fn stamped(event: Event, at: u64) -> Event {
 }
 
 fn put(id: &EntryId, revision: u64, entry: &LockEntry, stored: u64) -> Event {
-    Event::Put {
-        id: id.clone(),
-        revision,
-        stored,
-        record: Record::Entry(entry.clone()),
-    }
+    stamped(anew::put(id, revision, entry), stored)
+}
+
+/// The own entry, whose ticket is this, once more.
+fn put_again(id: &EntryId, ticket: u64, revision: u64, entry: LockEntry, stored: u64) -> Event {
+    let entry = LockEntry {
+        ticket: Some(ticket),
+        write: 1,
+        ..entry
+    };
+    put(id, revision, &entry, stored)
 }
 
 /// A watch that has shown this writer, whose entry is at 11 and was stored at 0.
 fn shown(name: &str) -> Machine {
+    all_shown([(name, 11)])
+}
+
+/// A watch that has shown these writers, whose entries were stored at 0.
+fn all_shown<N: AsRef<str>>(writers: impl IntoIterator<Item = (N, u64)>) -> Machine {
     let mut machine = Machine::new("s");
     machine.observe(at(0), true);
     assert_eq!(actions(&mut machine), [Action::Watch]);
-    machine.event(at(1), stamped(other(name, Mode::Write, 11), 0));
+    for (name, revision) in writers {
+        let writer = other(name.as_ref(), Mode::Write, revision);
+        machine.event(at(1), stamped(writer, 0));
+    }
     machine.event(at(1), Event::Current);
     machine
 }
@@ -103,11 +116,7 @@ fn the_time_of_its_last_write_counts() {
 
 #[test]
 fn what_stands_behind_the_own_message_or_cannot_be_read_is_not_measured() {
-    let mut machine = Machine::new("s");
-    machine.observe(at(0), true);
-    actions(&mut machine);
-    machine.event(at(1), stamped(other("other-1", Mode::Write, 21), 0));
-    machine.event(at(1), Event::Current);
+    let mut machine = all_shown([("other-1", 21)]);
     let (_, _, sent) = stored_behind(&mut machine, OVERDUE + 1);
     assert_eq!(sent, []);
 
@@ -128,12 +137,7 @@ fn what_stands_behind_the_own_message_or_cannot_be_read_is_not_measured() {
 fn who_waits_for_nobody_takes_nothing_out() {
     let (mut machine, id, entry) = holding(Mode::Write);
     machine.event(at(3), stamped(other("other-1", Mode::Write, 12), 0));
-    let again = LockEntry {
-        ticket: Some(11),
-        write: 1,
-        ..entry
-    };
-    machine.event(at(4), put(&id, 13, &again, OVERDUE + 1));
+    machine.event(at(4), put_again(&id, 11, 13, entry, OVERDUE + 1));
     assert_eq!(actions(&mut machine), []);
 }
 
@@ -185,12 +189,7 @@ fn what_only_a_copy_shows_is_marked_as_gone() {
     assert_eq!(actions(&mut written_again), []);
     assert_eq!(granted(&mut written_again), None);
     // If it never does, a later message leads to another attempt.
-    let again = LockEntry {
-        ticket: Some(20),
-        write: 1,
-        ..entry
-    };
-    written_again.event(at(7), put(&own, 30, &again, OVERDUE + 5000));
+    written_again.event(at(7), put_again(&own, 20, 30, entry, OVERDUE + 5000));
     assert_eq!(actions(&mut written_again), [purge("other-1", 11)]);
 }
 
@@ -205,12 +204,7 @@ fn without_an_answer_it_is_tried_again_with_the_next_own_message() {
         machine.purged(at(5), &EntryId::new("other-1"), outcome);
         machine.tick(at(900));
         assert_eq!(actions(&mut machine), []);
-        let entry = LockEntry {
-            ticket: Some(20),
-            write: 1,
-            ..entry
-        };
-        machine.event(at(901), put(&own, 30, &entry, OVERDUE + 900));
+        machine.event(at(901), put_again(&own, 20, 30, entry, OVERDUE + 900));
         let expected = if again {
             &[purge("other-1", 11)][..]
         } else {
@@ -222,14 +216,7 @@ fn without_an_answer_it_is_tried_again_with_the_next_own_message() {
 
 #[test]
 fn not_all_are_taken_out_at_once() {
-    let mut machine = Machine::new("s");
-    machine.observe(at(0), true);
-    actions(&mut machine);
-    for number in 0..40 {
-        let name = format!("other-{number}");
-        machine.event(at(1), stamped(other(&name, Mode::Write, 11 + number), 0));
-    }
-    machine.event(at(1), Event::Current);
+    let mut machine = all_shown((0..40).map(|number| (format!("other-{number}"), 11 + number)));
     acquire(&mut machine, at(2), ONE, Mode::Write);
     let (own, entry) = write(&mut machine);
     machine.written(at(3), &own, 0, Outcome::Stored(100));
@@ -328,12 +315,7 @@ fn every_watch_asks_anew() {
 #[test]
 fn it_is_purged_once_at_a_time() {
     let (mut machine, own, entry) = removing();
-    let again = LockEntry {
-        ticket: Some(20),
-        write: 1,
-        ..entry
-    };
-    machine.event(at(4), put(&own, 30, &again, OVERDUE + 5000));
+    machine.event(at(4), put_again(&own, 20, 30, entry, OVERDUE + 5000));
     assert_eq!(actions(&mut machine), []);
 }
 
