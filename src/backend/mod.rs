@@ -264,7 +264,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
 /// # let bucket = service.create(&BucketConfig::new("b"), CreateMode::Create).await?;
 /// bucket.put(&Key::new("color")?, "blue".into(), PutOptions::new()).await?;
 /// // A listing of the keys: one entry each, without its value, and then the end.
-/// let request = WatchRequest { deliver: Deliver::Latest, metadata_only: true, once: true };
+/// let request = WatchRequest {
+///     deliver: Deliver::Latest,
+///     metadata_only: true,
+///     once: true,
+///     complete: true,
+/// };
 /// let mut watch = bucket.watch(&[KeyFilter::all()], request).await?;
 /// assert!(matches!(
 ///     watch.next().await,
@@ -282,6 +287,10 @@ pub struct WatchRequest {
     pub metadata_only: bool,
     /// Ends after the initial entries and their [`WatchEvent::Current`]: a listing, not a watch.
     pub once: bool,
+    /// Makes sure that nothing is missing at the first [`WatchEvent::Current`], at the cost of one more
+    /// question to the server. Otherwise an entry that is overwritten just when this begins may come a
+    /// moment after it.
+    pub complete: bool,
 }
 
 impl WatchRequest {
@@ -291,6 +300,7 @@ impl WatchRequest {
             deliver: Deliver::Latest,
             metadata_only,
             once: true,
+            complete: true,
         }
     }
 }

@@ -25,6 +25,7 @@ impl Store {
             deliver: Deliver::History,
             metadata_only: false,
             once: true,
+            complete: true,
         };
         self.list(vec![KeyFilter::from(key)], request)
             .await?

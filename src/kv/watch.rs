@@ -68,6 +68,7 @@ impl<T> Watch<T> {
             deliver: options.deliver,
             metadata_only: options.metadata_only,
             once: false,
+            complete: true,
         };
         let include_reserved =
             options.include_reserved || filters.iter().any(KeyFilter::names_reserved);

@@ -16,6 +16,9 @@ use crate::kv::{BucketName, Key, ServiceError};
 /// and 30 bytes that the store needs.
 const SMALL: u64 = 200;
 
+/// After how long without a write a bucket is quiet: what a server counts is right then.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// For how long it is asked why nobody is there.
 const ASKING_WHY: Duration = Duration::from_secs(1);
 
@@ -198,12 +201,15 @@ impl Bucket {
         }
         self.created.store(created, Ordering::Relaxed);
         self.measure(&info.state);
-        let last_time = info.state.last_ts.as_deref().map(parse_time);
+        let time = |text: Option<&str>| text.and_then(|text| parse_time(text).ok());
+        // A stream without messages has a time that is none.
+        let last_time = time(info.state.last_ts.as_deref()).unwrap_or(UNIX_EPOCH);
+        let silent = time(info.now.as_deref()).and_then(|now| now.duration_since(last_time).ok());
         Ok(Identity {
             created,
             last: info.state.last_seq,
-            // A stream without messages has a time that is none.
-            last_time: last_time.and_then(Result::ok).unwrap_or(UNIX_EPOCH),
+            last_time,
+            is_quiet: silent.is_some_and(|silent| silent >= QUIET),
         })
     }
 
@@ -238,6 +244,8 @@ pub(super) struct Identity {
     /// Its last revision, and when that was stored.
     pub(super) last: u64,
     pub(super) last_time: SystemTime,
+    /// Whether nothing was written lately.
+    pub(super) is_quiet: bool,
 }
 
 /// The stream of a bucket.

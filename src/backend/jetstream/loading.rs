@@ -3,7 +3,9 @@
 //! A server says with each message how many are still to come, but what it says can be too little: a
 //! message that replaces one which is still to come takes that off the count a moment before it is counted
 //! itself. Whoever believes a zero that was said in this moment misses a key. So those that have come are
-//! counted here too.
+//! counted here too. What is said of a new consumer can be too little for the same reason, so in a bucket that is
+//! being written the server is asked something once more: what is missing was stored before the zero was
+//! said, and is sent before the answer.
 
 use std::{
     task::{Context, Poll},
@@ -12,7 +14,10 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 
-use super::tracker::{Shown, Tracker};
+use super::{
+    consumer::Delivery,
+    tracker::{Shown, Tracker},
+};
 use crate::platform;
 
 /// For how long more is waited for after a zero that is doubted. What is missing then is not replaced
@@ -29,24 +34,44 @@ pub(super) struct Loading {
     /// Up to this revision no key has come twice.
     unique: u64,
     last: u64,
+    /// How many are still to come, as the server says.
+    pending: u64,
+    question: Question,
     /// The keys that have come, where some may have come twice.
     keys: Option<Shown>,
     enough: Option<BoxFuture<'static, ()>>,
 }
 
+/// Whether the server was asked if this is all.
+#[derive(Default)]
+enum Question {
+    ToAsk,
+    Asked(BoxFuture<'static, u64>),
+    /// It answered, and its last revision was this one.
+    Answered(u64),
+    #[default]
+    Unneeded,
+}
+
 impl Loading {
-    pub(super) fn new(expected: u64, unique: u64) -> Self {
+    pub(super) fn new(expected: u64, unique: u64, unsure: bool) -> Self {
         Self {
             expected,
             unique,
+            pending: expected,
+            question: match unsure {
+                true => Question::ToAsk,
+                false => Question::Unneeded,
+            },
             ..Self::default()
         }
     }
 
     /// A message has come.
-    pub(super) fn came(&mut self, revision: u64) {
+    pub(super) fn came(&mut self, delivery: Delivery) {
         self.came += 1;
-        self.last = revision;
+        self.last = delivery.revision;
+        self.pending = delivery.pending;
     }
 
     /// It is of a key that nobody asked for.
@@ -61,8 +86,45 @@ impl Loading {
         }
     }
 
-    /// Whether all has come, now that the server says so of these keys.
-    pub(super) fn is_complete(&mut self, keys: Counted<'_>) -> bool {
+    /// Whether the server says that this is all.
+    pub(super) fn is_at_zero(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// Whether all has come of these keys, now that the server says so. `drained` where nothing waits to be
+    /// read.
+    pub(super) fn is_complete(
+        &mut self,
+        keys: Counted<'_>,
+        drained: bool,
+        ask: impl FnOnce() -> BoxFuture<'static, u64>,
+    ) -> bool {
+        if !self.is_counted(keys) {
+            self.enough.get_or_insert_with(|| platform::sleep(GRACE));
+            return false;
+        }
+        match self.question {
+            Question::ToAsk => {
+                self.question = Question::Asked(ask());
+                false
+            }
+            Question::Asked(_) => false,
+            Question::Answered(last) => drained || self.last >= last,
+            Question::Unneeded => true,
+        }
+    }
+
+    /// Takes in the answer, once.
+    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Question::Asked(answer) = &mut self.question else {
+            return Poll::Pending;
+        };
+        answer
+            .poll_unpin(context)
+            .map(|last| self.question = Question::Answered(last))
+    }
+
+    fn is_counted(&mut self, keys: Counted<'_>) -> bool {
         let distinct = match keys {
             Counted::Shown(shown) => shown.len(),
             Counted::Noted(tracker) if self.last > self.unique => {
@@ -71,11 +133,7 @@ impl Loading {
             }
             Counted::Noted(_) | Counted::Not => self.came,
         };
-        let is_complete = self.came.min(distinct + self.ignored) >= self.expected;
-        if !is_complete {
-            self.enough.get_or_insert_with(|| platform::sleep(GRACE));
-        }
-        is_complete
+        self.came.min(distinct + self.ignored) >= self.expected
     }
 
     /// Whether what is missing has been waited for long enough.
@@ -97,6 +155,10 @@ pub(super) enum Counted<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use futures::channel::oneshot;
+
     use super::*;
 
     fn tracker(keys: &[&str]) -> Tracker {
@@ -108,44 +170,83 @@ mod tests {
     }
 
     fn loading(expected: u64, unique: u64, revisions: &[u64]) -> Loading {
-        let mut loading = Loading::new(expected, unique);
+        let mut loading = Loading::new(expected, unique, false);
         for revision in revisions {
-            loading.came(*revision);
+            loading.came(delivery(*revision));
         }
         loading
+    }
+
+    fn delivery(revision: u64) -> Delivery {
+        Delivery {
+            revision,
+            stored: 0,
+            pending: 0,
+        }
+    }
+
+    fn is_complete(loading: &mut Loading, keys: Counted<'_>) -> bool {
+        loading.is_complete(keys, false, || unreachable!())
     }
 
     #[tokio::test]
     async fn a_zero_that_comes_too_early_is_not_believed() {
         let mut early = loading(3, 3, &[1, 2]);
-        assert!(!early.is_complete(Counted::Noted(&tracker(&["a", "b"]))));
-        early.came(4);
-        assert!(early.is_complete(Counted::Noted(&tracker(&["a", "b", "c"]))));
+        let noted = |keys: &[&str], loading: &mut Loading| {
+            is_complete(loading, Counted::Noted(&tracker(keys)))
+        };
+        assert!(!noted(&["a", "b"], &mut early));
+        early.came(delivery(4));
+        assert!(noted(&["a", "b", "c"], &mut early));
         // Three, but of two keys.
         let mut twice = loading(3, 3, &[1, 2, 4]);
-        let seen = tracker(&["a", "b", "a"]);
-        assert!(!twice.is_complete(Counted::Noted(&seen)));
-        twice.came(5);
+        let seen = ["a", "b", "a"];
+        assert!(!noted(&seen, &mut twice));
+        twice.came(delivery(5));
         twice.noted("b");
-        assert!(!twice.is_complete(Counted::Noted(&seen)));
-        twice.came(6);
+        assert!(!noted(&seen, &mut twice));
+        twice.came(delivery(6));
         twice.noted("c");
-        assert!(twice.is_complete(Counted::Noted(&seen)));
+        assert!(noted(&seen, &mut twice));
         let mut shown = Shown::default();
         shown.is_new("a");
-        assert!(!loading(2, 0, &[1, 2]).is_complete(Counted::Shown(&shown)));
+        let mut short = loading(2, 0, &[1, 2]);
+        assert!(!is_complete(&mut short, Counted::Shown(&shown)));
         // What nobody asked for was expected too.
         let mut ignored = loading(2, 0, &[1, 2]);
         ignored.ignored();
-        assert!(ignored.is_complete(Counted::Shown(&shown)));
+        assert!(is_complete(&mut ignored, Counted::Shown(&shown)));
+    }
+
+    #[tokio::test]
+    async fn a_zero_that_is_doubted_waits_for_an_answer() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut loading = Loading::new(1, 0, true);
+        assert!(loading.poll_answer(&mut context).is_pending());
+        loading.came(delivery(5));
+        let (answer, answered) = oneshot::channel();
+        let ask = || -> BoxFuture<'static, u64> { Box::pin(async { answered.await.unwrap() }) };
+        assert!(!loading.is_complete(Counted::Not, true, ask));
+        assert!(!loading.is_complete(Counted::Not, true, || unreachable!()));
+        assert!(loading.poll_answer(&mut context).is_pending());
+        answer.send(7).unwrap();
+        assert!(loading.poll_answer(&mut context).is_ready());
+        assert!(loading.poll_answer(&mut context).is_pending());
+        // What was sent before the answer may still wait to be read.
+        assert!(!is_complete(&mut loading, Counted::Not));
+        loading.came(delivery(6));
+        assert!(!is_complete(&mut loading, Counted::Not));
+        assert!(loading.is_complete(Counted::Not, true, || unreachable!()));
+        loading.came(delivery(7));
+        assert!(is_complete(&mut loading, Counted::Not));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_missing_is_not_waited_for_for_ever() {
         let mut loading = loading(2, 2, &[1]);
-        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut context = Context::from_waker(Waker::noop());
         assert!(!loading.is_enough(&mut context));
-        assert!(!loading.is_complete(Counted::Not));
+        assert!(!is_complete(&mut loading, Counted::Not));
         assert!(!loading.is_enough(&mut context));
         tokio::time::sleep(GRACE).await;
         assert!(loading.is_enough(&mut context));

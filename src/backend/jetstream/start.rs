@@ -35,9 +35,6 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// against the limits of the stream, where 1000 may be too many.
 pub(super) const INACTIVE: Duration = Duration::from_secs(60);
 
-/// How many keys make a listing long.
-const LONG_LISTING: u64 = 4096;
-
 /// Between failed attempts to make a consumer again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -88,6 +85,8 @@ pub(super) struct Started {
     floor: u64,
     /// The last revision of the bucket before it was made; 0 where that is not known.
     pub(super) before: u64,
+    /// Whether nothing had been written lately then, as far as is known.
+    pub(super) is_quiet: bool,
 }
 
 /// What became of making a consumer again.
@@ -121,35 +120,18 @@ impl Plan {
 
     /// Makes the first consumer.
     pub(super) async fn begin(&self, progress: &mut Progress) -> Result<Started, ServiceError> {
-        let started = if self.request.once {
-            let started = self.start(progress).await?;
-            self.measure(started.pending);
-            started
-        } else {
-            // The handle may be older than the bucket, which may have been made anew since. Asked
-            // at the same time, and first, that costs no time.
-            let (now, started) = join(self.bucket.state(), self.start(progress)).await;
-            let (mut started, now) = (started?, now?);
-            progress.created = now.created;
-            started.before = now.last;
-            started
-        };
+        // The handle may be older than the bucket, which may have been made anew since. Asked at the same
+        // time, and first, that costs no time.
+        let (now, started) = join(self.bucket.state(), self.start(progress)).await;
+        let (mut started, now) = (started?, now?);
+        progress.created = now.created;
+        started.before = now.last;
+        started.is_quiet = now.is_quiet;
         if self.request.deliver == Deliver::Updates {
             // From here on, even if nothing comes before the first interruption.
             progress.last = Some(started.floor);
         }
         Ok(started)
-    }
-
-    /// After a long listing the next one should know how large the values are.
-    fn measure(&self, keys: u64) {
-        if self.request.metadata_only && keys > LONG_LISTING {
-            let bucket = Arc::clone(&self.bucket);
-            // Best effort: not knowing costs little.
-            _ = platform::spawn(async move {
-                _ = bucket.state().await;
-            });
-        }
     }
 
     /// Whether the server is to leave the values out.
@@ -245,6 +227,7 @@ impl Plan {
             pending: info.num_pending,
             floor: info.floor,
             before: 0,
+            is_quiet: false,
         })
     }
 
@@ -428,6 +411,7 @@ mod tests {
             deliver: Deliver::Latest,
             metadata_only: false,
             once: false,
+            complete: false,
         };
         let plan = Plan::new(Arc::new(bucket()), Filters::new(&[]), request);
         let started = plan.start(&Progress::new(&plan.bucket)).await.unwrap();

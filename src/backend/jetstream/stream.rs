@@ -13,6 +13,8 @@ use crate::{
 /// The answer to `STREAM.INFO`, `CREATE` and `UPDATE`.
 pub(super) struct StreamInfo {
     pub(super) created: String,
+    /// When this was answered.
+    pub(super) now: Option<String>,
     pub(super) config: StreamConfig,
     pub(super) state: StreamState,
 }
@@ -21,6 +23,7 @@ impl FromJson<'_> for StreamInfo {
     fn from_json(fields: &mut Fields<'_>) -> Self {
         Self {
             created: fields.string("created"),
+            now: fields.maybe_string("ts"),
             config: fields.need("config"),
             state: fields.maybe("state").unwrap_or_default(),
         }

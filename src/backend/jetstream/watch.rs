@@ -45,6 +45,8 @@ pub(super) struct Watch {
     /// Nothing before this revision is wanted.
     first: u64,
     loading: Loading,
+    /// Whether the server is still to be asked if that is all.
+    unsure: bool,
     /// Whether the server has sent all that there was.
     caught_up: bool,
     /// Whether the reader knows that, too.
@@ -113,6 +115,8 @@ impl Watch {
         if let Keys::Shown(shown) = &mut keys {
             shown.expect(started.pending);
         }
+        let unsure =
+            plan.request.complete && plan.request.deliver != Deliver::Updates && !started.is_quiet;
         let mut watch = Self {
             first: match plan.request.deliver {
                 Deliver::From(first) => first,
@@ -123,6 +127,7 @@ impl Watch {
             progress,
             connection,
             loading: Loading::default(),
+            unsure,
             caught_up: false,
             current: false,
             interrupted: false,
@@ -140,8 +145,9 @@ impl Watch {
     }
 
     fn run(&mut self, started: Started) {
-        self.caught_up = started.pending == 0;
-        self.loading = Loading::new(started.pending, started.before);
+        self.caught_up = false;
+        self.loading = Loading::new(started.pending, started.before, self.unsure);
+        self.check(false);
         self.state = State::Running(Box::new(Running {
             started,
             answer: None,
@@ -212,6 +218,7 @@ impl Watch {
             return None;
         }
         self.current = true;
+        self.unsure = false;
         self.interrupted = false;
         self.loading = Loading::default();
         if self.plan.request.once {
@@ -264,21 +271,32 @@ impl Watch {
 
     /// Takes in a message that the consumer delivers. `None` where it is not for the reader.
     fn deliver(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
-        let Delivery {
-            revision, pending, ..
-        } = delivery;
-        self.progress.last = Some(revision);
-        self.loading.came(revision);
+        self.progress.last = Some(delivery.revision);
+        self.loading.came(delivery);
         let event = self.take(message, delivery);
-        if pending == 0 && !self.caught_up {
-            let latest = self.plan.request.deliver == Deliver::Latest;
-            self.caught_up = self.loading.is_complete(match &self.keys {
-                Keys::Shown(shown) => Counted::Shown(shown),
-                Keys::Live(tracker) if latest && !self.interrupted => Counted::Noted(tracker),
-                Keys::Live(_) | Keys::Nothing => Counted::Not,
-            });
-        }
+        self.check(false);
         event
+    }
+
+    /// Finds out whether the server has sent all that there was.
+    fn check(&mut self, drained: bool) {
+        if self.caught_up || !self.loading.is_at_zero() {
+            return;
+        }
+        let latest = self.plan.request.deliver == Deliver::Latest;
+        let counted = match &self.keys {
+            Keys::Shown(shown) => Counted::Shown(shown),
+            Keys::Live(tracker) if latest && !self.interrupted => Counted::Noted(tracker),
+            Keys::Live(_) | Keys::Nothing => Counted::Not,
+        };
+        let bucket = &self.plan.bucket;
+        self.caught_up = self.loading.is_complete(counted, drained, || {
+            let bucket = Arc::clone(bucket);
+            Box::pin(async move {
+                // Where nobody answers, what was said before has to do.
+                bucket.state().await.map_or(0, |now| now.last)
+            })
+        });
     }
 
     fn take(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
@@ -405,13 +423,19 @@ impl Watch {
 
     /// There is nothing to read: looks whether there should be.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        if !self.caught_up {
+            let drained =
+                matches!(&self.state, State::Running(running) if running.answer.is_none());
+            self.check(drained);
+            self.caught_up |= self.loading.is_enough(context);
+            // What came before the answer is read before it counts.
+            if self.caught_up || self.loading.poll_answer(context).is_ready() {
+                return Poll::Ready(None);
+            }
+        }
         let State::Running(running) = &mut self.state else {
             return Poll::Ready(None);
         };
-        if !self.caught_up && self.loading.is_enough(context) {
-            self.caught_up = true;
-            return Poll::Ready(None);
-        }
         let now = Instant::now();
         running.started.consumer.drained(now);
         if let Some(again) = &mut running.again

@@ -259,6 +259,9 @@ impl Turn<'_> {
                     deliver: Deliver::Latest,
                     metadata_only: false,
                     once: false,
+                    // What comes later was written again, so it comes before the echo of what is
+                    // published now.
+                    complete: false,
                 };
                 let opening = async move { backend.watch(&[filter], request).await };
                 self.io.opening = Some(opening.boxed());

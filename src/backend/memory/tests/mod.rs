@@ -89,6 +89,7 @@ impl Fixture {
             deliver,
             metadata_only: false,
             once,
+            complete: true,
         };
         now(self.bucket.watch(&filters, request)).unwrap()
     }
