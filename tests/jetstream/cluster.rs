@@ -2,9 +2,12 @@
 
 use futures::future::{join, join_all};
 use harness::{Cluster, LATEST};
-use shizuku::kv::{BucketConfig, BucketError, KvWriteError, Placement, ServiceError};
+use shizuku::{
+    ConnectOptions,
+    kv::{BucketConfig, BucketError, KvWriteError, Placement, ServiceError},
+};
 
-use crate::{assert_refused, log::Log};
+use crate::{PATIENCE, assert_refused, log::Log};
 
 // On one thread, as the subscriber is.
 #[tokio::test]
@@ -78,8 +81,14 @@ async fn replicas_and_placement_are_kept_and_compared() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_who_make_a_bucket_at_once_both_get_it() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
-    let one = shizuku::connect(cluster.node(0).url()).await.unwrap();
-    let two = shizuku::connect(cluster.node(1).url()).await.unwrap();
+    // On a busy machine an election of a new stream's leader takes seconds.
+    let patient = ConnectOptions::new().request_timeout(PATIENCE);
+    let one = patient
+        .clone()
+        .connect(cluster.node(0).url())
+        .await
+        .unwrap();
+    let two = patient.connect(cluster.node(1).url()).await.unwrap();
     for round in 0..15 {
         let config = BucketConfig::new(format!("same-{round}")).replicas(3);
         let (made, found) = join(one.create_bucket(&config), two.create_bucket(&config)).await;
