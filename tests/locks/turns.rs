@@ -1,18 +1,19 @@
 //! Who asks again and again, without a pause and on a runtime of one thread, leaves room for those who
-//! bring the news.
+//! bring the news, and so does who waits and does not look.
 
 use std::{pin::pin, thread, time::Duration};
 
 use futures::StreamExt;
 use harness::NatsServer;
 use shizuku::kv::rw_lock::DistroRwLock;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{MOMENT, Result, World, everywhere};
+use crate::support::{MOMENT, Result, SOON, World, everywhere};
 
 everywhere! {
     tries_let_others_release,
     looks_let_others_release,
+    who_does_not_look_keeps_nobody_out,
 }
 
 /// Much longer than it takes. A loop that keeps everybody else out could not be ended by a timer.
@@ -37,6 +38,26 @@ async fn tries_let_others_release(world: World) -> Result {
         assert!(began.elapsed() < LONG, "nobody else gets a turn");
     }
     releasing.await??;
+    Ok(())
+}
+
+async fn who_does_not_look_keeps_nobody_out(world: World) -> Result {
+    let (store, other) = world.stores().await?;
+    let (lock, beside) = (
+        DistroRwLock::new(&store, "r")?,
+        DistroRwLock::new(&other, "r")?,
+    );
+    let held = beside.write().await?;
+    let reader = lock.clone();
+    let reader = tokio::spawn(async move { reader.read().await });
+    sleep(MOMENT).await;
+    // Both wait in one handle, and the news is brought to the latest, which has other things to do.
+    let mut busy = pin!(lock.read());
+    assert!(timeout(MOMENT, &mut busy).await.is_err());
+    held.release().await?;
+    let guard = timeout(SOON, reader).await???;
+    timeout(SOON, busy).await??.release().await?;
+    guard.release().await?;
     Ok(())
 }
 

@@ -2,12 +2,10 @@
 //!
 //! A caller that waits for a lock does the participant's work itself when it is woken: an answer
 //! from the server so reaches it without a detour over another task. But a caller may hold a future
-//! that it does not poll. So if the bell rings and nobody has come for a while since an earlier ring,
-//! the background task is woken too; and that comes by itself whenever an entry is to be written
-//! again, which is early enough for whatever a single ring was about.
+//! that it does not poll, while others wait for what it was woken for. So the background task watches
+//! that somebody comes, and does the work if nobody has for a while.
 //!
-//! Only after a while, because an acknowledgement and an echo often arrive together: waking the
-//! background task as well takes another thread, and more time than all that there is to do.
+//! Only after a while, because it would take another thread, and more time than all that there is to do.
 //!
 //! Of the callers the one is woken whom the news is most likely for, as any other would only have to
 //! wake it in turn: one that waits for an answer, as it has something under way; then the writer who
@@ -46,6 +44,8 @@ struct Who {
     next: u64,
     /// When a caller was woken, if nobody has come since.
     unanswered: Option<Instant>,
+    /// Whether the background task knows that it is to watch for that.
+    watched: bool,
     /// For when the background task has set its timer.
     alarm: Option<Duration>,
 }
@@ -62,9 +62,9 @@ struct Caller {
 pub(super) enum Waits {
     /// What came of a change or a release.
     Answer,
-    /// To hold the lock alone: such callers are served in the order in which they came.
+    /// To hold the lock alone, or permits: such callers are served in the order in which they came.
     Turn,
-    /// To hold the lock beside others.
+    /// To read beside others.
     Entry,
 }
 
@@ -143,19 +143,30 @@ impl Bell {
             .is_ok()
     }
 
+    /// For how long a caller that was woken may still take to come; `None` where all have come.
+    pub(super) fn patience_left(&self) -> Option<Duration> {
+        let mut who = self.who();
+        let left = who
+            .unanswered
+            .map(|since| PATIENCE.saturating_sub(since.elapsed()));
+        who.watched = left.is_some();
+        left
+    }
+
     /// There is something to do, and nobody at work.
     pub(super) fn ring(&self) {
         let mut who = self.who();
         let caller = who.next().cloned();
-        let late = match (&caller, who.unanswered) {
-            (None, _) => true,
-            (Some(_), Some(since)) => since.elapsed() > PATIENCE,
-            (Some(_), None) => {
-                who.unanswered = Some(Instant::now());
-                false
-            }
+        let mut is_known = false;
+        if caller.is_some() {
+            who.unanswered.get_or_insert_with(Instant::now);
+            is_known = std::mem::replace(&mut who.watched, true);
+        }
+        let background = if is_known {
+            None
+        } else {
+            who.background.clone()
         };
-        let background = if late { who.background.clone() } else { None };
         drop(who);
         if let Some(background) = background {
             background.wake();
@@ -314,20 +325,25 @@ mod tests {
         let (bell, background) = bell();
         bell.ring();
         assert_eq!(background.count(), 1);
+        assert_eq!(bell.patience_left(), None);
         let (place, caller) = caller(&bell, Waits::Entry);
-        let began = Instant::now();
+        // Once, to see that somebody comes.
         bell.ring();
         bell.ring();
-        let late = background.count();
-        assert!(late == 0 || began.elapsed() > PATIENCE);
-        assert_eq!(caller.count(), 2);
+        assert_eq!((background.count(), caller.count()), (1, 2));
+        assert!(bell.patience_left().is_some_and(|left| left <= PATIENCE));
         std::thread::sleep(2 * PATIENCE);
+        assert_eq!(bell.patience_left(), Some(Duration::ZERO));
         bell.ring();
-        assert_eq!((background.count(), caller.count()), (1, 1));
-        // Somebody has come.
+        assert_eq!((background.count(), caller.count()), (0, 1));
+        // Somebody has come. The background task learns of it when it looks.
         bell.work(|| ());
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
+        bell.work(|| ());
+        assert_eq!(bell.patience_left(), None);
+        bell.ring();
+        assert_eq!((background.count(), caller.count()), (1, 1));
         // It was woken, and has gone without a look.
         drop(place);
         assert_eq!(background.count(), 1);
@@ -389,7 +405,7 @@ mod tests {
         });
         assert_eq!((looks, background.count(), caller.count()), (3, 0, 0));
         waker.wake();
-        assert_eq!((background.count(), caller.count()), (0, 1));
+        assert_eq!((background.count(), caller.count()), (1, 1));
     }
 
     #[test]

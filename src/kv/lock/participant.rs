@@ -161,8 +161,8 @@ impl Participant {
     /// claim.
     pub(super) fn acquire(self: &Arc<Self>, request: Request) -> (ClaimId, Told<Granted>) {
         let waits = match request.mode {
-            Mode::Write => Waits::Turn,
-            Mode::Read | Mode::Permit(_) => Waits::Entry,
+            Mode::Write | Mode::Permit(_) => Waits::Turn,
+            Mode::Read => Waits::Entry,
         };
         let (teller, told) = Teller::new(self, waits);
         let mut core = self.core();

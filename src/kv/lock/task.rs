@@ -43,10 +43,13 @@ impl Task {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.participant.bell.set_background(context.waker());
-        self.participant.pump();
+        self.help();
         loop {
             let now = self.participant.now();
             let mut wake = self.participant.wake_at();
+            if let Some(left) = self.participant.bell.patience_left() {
+                wake = Some(wake.map_or(now + left, |wake| wake.min(now + left)));
+            }
             if self.participant.is_idle() {
                 let until = *self.idle_since.get_or_insert(now) + LINGER;
                 match self.registry.upgrade() {
@@ -90,6 +93,18 @@ impl Task {
             self.timer = None;
             self.participant.bell.set_alarm(None);
             self.participant.tick();
+            self.help();
+        }
+    }
+
+    /// Does what there is to do, unless a caller was just woken for it.
+    fn help(&self) {
+        if self
+            .participant
+            .bell
+            .patience_left()
+            .is_none_or(|left| left.is_zero())
+        {
             self.participant.pump();
         }
     }
