@@ -1,11 +1,13 @@
-//! Message headers: names with one or more values, in the order they were written.
+//! Message headers: names with one or more values.
 
 use std::fmt;
 
 /// The headers of an entry or a message.
 ///
 /// Names are compared as they are written: NATS header names are case-sensitive. A name may stand
-/// several times; [`get`](Headers::get) answers with its first value.
+/// several times; [`get`](Headers::get) answers with its first value. The values of one name stay in the
+/// order in which they were written; the order of different names is not kept by every transport, and does
+/// not count for `==`.
 ///
 /// ```
 /// use shizuku::Headers;
@@ -24,7 +26,6 @@ pub struct Headers {
     /// The text of all names and values, one after the other: a message has a handful of headers,
     /// and two allocations are less than two for each.
     text: String,
-    /// In the order they were written.
     fields: Vec<Field>,
 }
 
@@ -70,12 +71,9 @@ impl Headers {
 
     /// Keeps only the names that pass.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        let text = &self.text;
-        self.fields
-            .retain(|field| keep(&text[field.start..field.value]));
-        // The text of the others stays as it is, but is not kept for nothing.
-        if self.fields.is_empty() {
-            self.text = String::new();
+        let kept: Self = self.iter().filter(|(name, _)| keep(name)).collect();
+        if kept.len() < self.len() {
+            *self = kept;
         }
     }
 
@@ -103,7 +101,7 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
-    /// Every name and value, in order.
+    /// Every name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = &*self.text;
         self.fields.iter().map(move |field| {
@@ -138,7 +136,8 @@ impl Headers {
 
 impl PartialEq for Headers {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        let has_same = |name| self.get_all(name).eq(other.get_all(name));
+        self.len() == other.len() && self.iter().all(|(name, _)| has_same(name))
     }
 }
 
@@ -165,15 +164,29 @@ mod tests {
     use super::Headers;
 
     #[test]
-    fn equal_is_what_has_the_same_values_in_the_same_order() {
+    fn equal_is_what_has_the_same_values_of_each_name_in_the_same_order() {
         let headers = |fields: &[(&str, &str)]| -> Headers { fields.iter().copied().collect() };
         let two = headers(&[("A", "1"), ("B", "2")]);
         let mut three = headers(&[("C", "3"), ("A", "1"), ("B", "2")]);
         assert_ne!(two, three);
-        assert_ne!(two, headers(&[("B", "2"), ("A", "1")]));
+        assert_eq!(two, headers(&[("B", "2"), ("A", "1")]));
+        assert_ne!(two, headers(&[("A", "1"), ("A", "1")]));
+        let twice = headers(&[("A", "1"), ("A", "2")]);
+        assert_ne!(twice, headers(&[("A", "2"), ("A", "1")]));
         assert_ne!(two, headers(&[("A1", ""), ("B", "2")]));
         // However they came to be.
         three.retain(|name| name != "C");
         assert_eq!(two, three);
+    }
+
+    #[test]
+    fn what_is_replaced_is_not_kept() {
+        let mut headers = Headers::new();
+        headers.append("A", "1");
+        for _ in 0..1000 {
+            headers.insert("B", "a value of some length");
+        }
+        assert_eq!(headers.len(), 2);
+        assert!(headers.text.capacity() < 100);
     }
 }

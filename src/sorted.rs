@@ -90,9 +90,6 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 
     /// All, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {

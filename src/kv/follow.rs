@@ -240,9 +240,12 @@ impl<V> Follower<V> {
         Err(state.errors.end.clone().unwrap_or_else(closed))
     }
 
-    /// Waits until the status differs from what this handle last saw.
+    /// Waits until the status differs from what this handle last saw: for ever after the end.
     pub(super) async fn status_changed(&mut self) -> LiveStatus {
         let seen = self.seen_status;
+        if seen == LiveStatus::Ended {
+            std::future::pending::<()>().await;
+        }
         // An error means that the task is gone, and a task ends with an `Ended`.
         let status = match self.state.wait_for(|state| state.status != seen).await {
             Ok(state) => state.status,

@@ -130,7 +130,7 @@ impl<T> Live<T> {
     }
 
     /// Waits until the status differs from what this handle last saw, and answers it. After
-    /// [`LiveStatus::Ended`] it never differs again.
+    /// [`LiveStatus::Ended`] it never differs again, and this waits for ever.
     pub async fn status_changed(&mut self) -> LiveStatus {
         self.follower.status_changed().await
     }

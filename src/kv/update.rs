@@ -7,14 +7,14 @@ use rand::{TryRngCore, rngs::OsRng};
 
 use super::{
     entry::Entry,
-    error::KvWriteError,
+    error::{KvReadError, KvWriteError, ServiceError},
     key::IntoKey,
     options::{Read, UpdateOptions},
     store::{Store, writable},
 };
 use crate::{platform, random::Random};
 
-/// The longest pause after a first lost race; it doubles with every one more, so often.
+/// The longest pause after a first lost race. It doubles after each one more, at most `DOUBLINGS` times.
 const PAUSE: Duration = Duration::from_micros(500);
 const DOUBLINGS: usize = 7;
 
@@ -23,7 +23,8 @@ impl Store {
     /// Makes a new value out of the current one, again and again until no other write came in
     /// between, and answers its revision. The function sees `None` where there is no value, and
     /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
-    /// they are; then the answer is `None` too.
+    /// they are; then the answer is `None` too. What it sees first may come from a copy that is behind: it is
+    /// asked again where the stream's leader has another revision.
     ///
     /// Only a lost race makes it try again, at most 256 times, after random pauses of up to 64 ms. A
     /// time to live and headers of the old value are not carried over:
@@ -76,18 +77,31 @@ impl Store {
         let most = options.attempts;
         let put = options.into_put().map_err(KvWriteError::from)?;
         let mut attempts = 0;
-        // A replica may be behind, which costs one lost race; after that only the leader is asked.
+        // A replica may be behind. For a write that costs one lost race, but a refusal would stand; so after
+        // either only the leader is asked.
         let mut read = Read::Any;
+        let mut refused = None;
         loop {
-            let last = self
-                .backend()
-                .get(&key, None, read)
-                .await
-                .map_err(|error| KvWriteError::Read(Box::new(error)))?;
-            let revision = last.as_ref().map_or(0, |entry| entry.revision);
+            let last = match (self.backend().get(&key, None, read).await, refused.take()) {
+                (Ok(last), None) => last,
+                (Ok(last), Some((seen, refusal))) => match revision_of(last.as_ref()) == seen {
+                    true => return refusal,
+                    false => last,
+                },
+                // Who may not ask the leader knows no better.
+                (Err(error), Some((_, refusal))) if is_denied(&error) => return refusal,
+                (Err(error), _) => return Err(KvWriteError::Read(Box::new(error)).into()),
+            };
+            let revision = revision_of(last.as_ref());
             let current = last.filter(|entry| !entry.is_removal());
-            let Some(value) = update(current)? else {
-                return Ok(None);
+            let value = match update(current) {
+                Ok(Some(value)) => value,
+                refusal if read == Read::Any => {
+                    read = Read::Leader;
+                    refused = Some((revision, refusal.map(|_| None)));
+                    continue;
+                }
+                refusal => return refusal.map(|_| None),
             };
             let conditional = put.clone().if_revision(revision);
             match self.backend().put(&key, value.into(), conditional).await {
@@ -109,6 +123,17 @@ impl Store {
             }
         }
     }
+}
+
+fn revision_of(last: Option<&Entry>) -> u64 {
+    last.map_or(0, |entry| entry.revision)
+}
+
+fn is_denied(error: &KvReadError) -> bool {
+    matches!(
+        error,
+        KvReadError::Service(ServiceError::PermissionDenied { .. })
+    )
 }
 
 /// A random pause after so many lost races.

@@ -185,6 +185,7 @@ pub(crate) async fn headers_round_trip(env: Env) -> Outcome {
         .header("Tag", "a: b, c")
         .header("trace-id", "other");
     let watch = store.watch("a").await?;
+    let written = options.headers.clone();
     store.put_with("a", "1", options).await?;
     let entries = [
         store.entry("a").await?.unwrap(),
@@ -194,6 +195,7 @@ pub(crate) async fn headers_round_trip(env: Env) -> Outcome {
         env.next_entry(&watch).await,
     ];
     for entry in entries {
+        assert_eq!(entry.headers, written);
         assert_eq!(entry.headers.get("Trace-Id"), Some("7f3a"));
         assert_eq!(entry.headers.get("trace-id"), Some("other"));
         let tags: Vec<_> = entry.headers.get_all("Tag").collect();

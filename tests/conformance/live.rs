@@ -1,5 +1,6 @@
 //! Live values.
 
+use futures::FutureExt;
 use shizuku::{
     ByteDeserialize,
     kv::{
@@ -100,6 +101,7 @@ pub(crate) async fn a_live_value_ends_with_its_bucket(env: Env) -> Outcome {
     let mut live = Number::live(&store, "a").await?;
     env.client.delete_bucket(store.bucket()).await?;
     while env.soon("end", live.status_changed()).await != LiveStatus::Ended {}
+    assert!(live.status_changed().now_or_never().is_none(), "for ever");
     assert_eq!(*live.get().unwrap(), Number(1), "the last known one stands");
     assert!(live.last_error().is_some());
     assert!(env.soon("error", live.changed()).await.is_err());

@@ -7,7 +7,10 @@ use futures::{StreamExt, TryStreamExt};
 use harness::{LATEST, NatsServer};
 use shizuku::{
     Client, ConnectOptions, Store,
-    kv::{BucketError, KeyValueRead, KvReadError, KvWriteError, Read, RemoveOptions, ServiceError},
+    kv::{
+        BoxError, BucketError, Entry, KeyValueRead, KvReadError, KvWriteError, Read, RemoveOptions,
+        ServiceError, UpdateOptions,
+    },
 };
 
 use crate::{assert_refused, current, entry, keys, server, sign_in};
@@ -228,4 +231,73 @@ async fn answers_that_are_none_are_malformed() {
         );
         service.abort();
     }
+}
+
+/// A copy that is behind may not decide that a change is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_is_refused_by_what_the_leader_has() {
+    let server = server(LATEST).await;
+    let client = shizuku::connect(server.url()).await.unwrap();
+    let theirs = client.create_bucket("b").await.unwrap();
+    theirs.put("seats", "0").await.unwrap();
+    let nats = async_nats::connect(server.url()).await.unwrap();
+    let old = "$JS.API.DIRECT.GET.KV_b.$KV.b.seats";
+    let old = nats.request(old, "".into()).await.unwrap();
+    theirs.put("seats", "3").await.unwrap();
+
+    // Hands everything on, and answers reads as a copy that is behind.
+    let mut calls = nats.subscribe("fake.>").await.unwrap();
+    let service = tokio::spawn(async move {
+        while let Some(call) = calls.next().await {
+            let path = call.subject.strip_prefix("fake.").unwrap();
+            let answer = match (path.starts_with("DIRECT."), path.starts_with("$KV.")) {
+                (true, _) => old.clone(),
+                (_, is_write) => {
+                    let api = if is_write { "" } else { "$JS.API." };
+                    let request = async_nats::Request::new()
+                        .headers(call.headers.unwrap_or_default())
+                        .payload(call.payload);
+                    nats.send_request(format!("{api}{path}"), request)
+                        .await
+                        .unwrap()
+                }
+            };
+            let headers = answer.headers.unwrap_or_default();
+            nats.publish_with_headers(call.reply.unwrap(), headers, answer.payload)
+                .await
+                .unwrap();
+        }
+    });
+    let client = ConnectOptions::new().api_prefix("fake");
+    let client = client.connect(server.url()).await.unwrap();
+    let store = client.open_bucket("b").await.unwrap();
+    assert_eq!(
+        store.get("seats").await.unwrap().as_deref(),
+        Some(&b"0"[..])
+    );
+    let book = |current: Option<Entry>| {
+        let value = current.and_then(|entry| entry.value).unwrap_or_default();
+        let left: u32 = std::str::from_utf8(&value).unwrap().parse().unwrap();
+        Some(left.checked_sub(1)?.to_string())
+    };
+    for left in ["2", "1", "0"] {
+        assert!(store.update_with("seats", book).await.unwrap().is_some());
+        let value = theirs.get("seats").await.unwrap();
+        assert_eq!(value.as_deref(), Some(left.as_bytes()));
+    }
+    assert_eq!(store.update_with("seats", book).await.unwrap(), None);
+    // The same with an error.
+    theirs.put("seats", "1").await.unwrap();
+    let book = |current| match book(current) {
+        Some(left) => Ok(Some(left)),
+        None => Err(BoxError::from("sold out")),
+    };
+    let mut sold = Vec::new();
+    for _ in 0..2 {
+        let options = UpdateOptions::new();
+        sold.push(store.try_update_with("seats", options, book).await);
+    }
+    assert!(sold[0].as_ref().unwrap().is_some());
+    assert_eq!(sold[1].as_ref().unwrap_err().to_string(), "sold out");
+    service.abort();
 }

@@ -372,3 +372,32 @@ async fn a_connection_that_falls_silent_is_replaced() {
     replaced.expect("half a minute is enough").unwrap();
     store.put("a", "2").await.unwrap();
 }
+
+/// Nothing comes of a request on a connection that is gone, and nobody waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_of_many_keys_end_with_their_connection() {
+    let server = server(LATEST).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let client = shizuku::connect(&proxy.url).await.unwrap();
+    let store = client.create_bucket("b").await.unwrap();
+    store.put("a", "1").await.unwrap();
+    server.pause().unwrap();
+    let reader = store.clone();
+    let many = tokio::spawn(async move { reader.get_many(["a", "b"]).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    proxy.cut();
+    let many = tokio::time::timeout(Duration::from_secs(3), many).await;
+    assert_refused!(
+        many.unwrap().unwrap(),
+        KvReadError::Service(ServiceError::Disconnected { .. })
+    );
+    server.resume().unwrap();
+    proxy.mend();
+    until("it is read again", || async {
+        store
+            .get_many(["a", "b"])
+            .await
+            .is_ok_and(|found| found.len() == 1)
+    })
+    .await;
+}

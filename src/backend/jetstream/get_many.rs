@@ -1,6 +1,6 @@
 //! Reading many keys with few requests: batches of direct gets, a page at a time.
 
-use std::{collections::VecDeque, sync::Arc, task::Poll};
+use std::{collections::VecDeque, pin::pin, sync::Arc, task::Poll};
 
 use bytestring::ByteString;
 use futures::{
@@ -26,6 +26,7 @@ use crate::{
     kv::{Entry, Key, KeyFilter, KvReadError, Read, ServiceError},
     message::{Message, Outbound},
     platform,
+    status::{ConnectionState, ConnectionStatus},
     transport::Subscription,
 };
 
@@ -147,6 +148,8 @@ struct Page {
     last: u64,
     /// How many have come.
     came: u64,
+    /// The connection that was asked on.
+    epoch: u64,
 }
 
 /// What an answer to a batch is.
@@ -258,6 +261,7 @@ impl Page {
             answers,
             last: 0,
             came: 0,
+            epoch: 0,
         })
     }
 
@@ -284,6 +288,7 @@ impl Page {
     async fn send(&mut self, bucket: &Bucket, batch: Writer) -> Result<(), ServiceError> {
         self.last = 0;
         self.came = 0;
+        self.epoch = bucket.api.transport.status().borrow().epoch;
         let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
         let message = Outbound {
             reply: Some(self.inbox.clone()),
@@ -299,9 +304,21 @@ impl Page {
         let message = match poll!(next) {
             Poll::Ready(message) => message,
             Poll::Pending => {
+                let mut status = bucket.api.transport.status();
+                let epoch = self.epoch;
+                let is_lost = |now: &ConnectionStatus| {
+                    now.epoch != epoch || now.state != ConnectionState::Connected
+                };
+                let lost = pin!(status.wait_for(is_lost));
                 let patience = platform::sleep(bucket.api.timeout);
-                match select(self.answers.next(), patience).await {
+                match select(self.answers.next(), select(lost, patience)).await {
                     Either::Left((message, _)) => message,
+                    Either::Right((Either::Left(_), _)) => {
+                        return Err(ServiceError::Disconnected {
+                            detail: "the connection was lost before all answers had come"
+                                .to_owned(),
+                        });
+                    }
                     // An account that exports this without `response_type: stream` lets one answer
                     // through, as if the server had no batches.
                     Either::Right(_) if self.came == 1 => Some(Message {

@@ -34,7 +34,12 @@ pub(super) async fn sweep(
             swept = asked;
         }
     }
-    if let Err(ServiceError::Refused { .. } | ServiceError::JetStreamUnavailable { .. }) = swept {
+    if let Err(
+        ServiceError::Refused { .. }
+        | ServiceError::JetStreamUnavailable { .. }
+        | ServiceError::Malformed { .. },
+    ) = swept
+    {
         // The next would fare no better, and fail as fast.
         platform::sleep(PAUSE).await;
     }

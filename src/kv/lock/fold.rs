@@ -221,17 +221,11 @@ impl Fold {
 
     /// Whether an entry of this mode holds while these stand before it.
     pub(super) fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
-        let Mode::Permit(mut permits) = mode else {
-            return blockers.is_empty();
-        };
+        let mut ahead = Ahead::default();
         for id in blockers.keys() {
-            match self.live.get(id).and_then(|live| live.mode) {
-                // Participants that disagree on the number all keep to the smallest.
-                Some(Mode::Permit(theirs)) => permits = permits.min(theirs),
-                _ => return false,
-            }
+            ahead.add(self.live.get(id).and_then(|live| live.mode));
         }
-        blockers.len() < permits as usize
+        ahead.admit(mode)
     }
 
     /// All live entries in the order of their tickets, and whether each holds by that order.
@@ -240,16 +234,60 @@ impl Fold {
             .standing()
             .map(|(id, live)| ((live.ticket, id), live))
             .collect();
+        let mut ahead = Ahead::default();
         queue
             .iter()
             .map(|(&(_, id), &live)| {
-                let holds = match live.mode {
-                    Some(mode) => self.admits(mode, &self.blockers(mode, live.ticket)),
-                    None => true,
-                };
+                let holds = live.mode.is_none_or(|mode| ahead.admit(mode));
+                ahead.add(live.mode);
                 (id, live, holds)
             })
             .collect()
+    }
+}
+
+/// Those before an entry, counted.
+struct Ahead {
+    all: usize,
+    readers: usize,
+    with_permits: usize,
+    /// Participants that disagree on the number of permits all keep to the smallest.
+    permits: u32,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            all: 0,
+            readers: 0,
+            with_permits: 0,
+            permits: u32::MAX,
+        }
+    }
+}
+
+impl Ahead {
+    fn add(&mut self, mode: Option<Mode>) {
+        self.all += 1;
+        match mode {
+            Some(Mode::Read) => self.readers += 1,
+            Some(Mode::Permit(permits)) => {
+                self.with_permits += 1;
+                self.permits = self.permits.min(permits);
+            }
+            Some(Mode::Write) | None => {}
+        }
+    }
+
+    /// Whether they let an entry of this mode hold.
+    fn admit(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Write => self.all == 0,
+            Mode::Read => self.all == self.readers,
+            Mode::Permit(permits) => {
+                self.all == self.with_permits && self.all < permits.min(self.permits) as usize
+            }
+        }
     }
 }
 
@@ -367,6 +405,27 @@ mod tests {
         let queue = fold.queue();
         let queue: Vec<_> = queue.iter().map(|(id, _, holds)| (*id, *holds)).collect();
         assert_eq!(queue, [(&id(2), true), (&id(1), false), (&id(3), false)]);
+    }
+
+    #[test]
+    fn a_queue_is_what_each_entry_finds_before_it() {
+        let modes = [
+            Mode::Read,
+            Mode::Write,
+            Mode::Permit(1),
+            Mode::Permit(2),
+            Mode::Permit(3),
+        ];
+        let count = modes.len();
+        for n in 0..count.pow(4) {
+            let picked = [0, 1, 2, 3].map(|place| modes[n / count.pow(place) % count]);
+            let fold = fold(&picked);
+            for (_, live, holds) in fold.queue() {
+                let mode = live.mode.unwrap();
+                let blockers = fold.blockers(mode, live.ticket);
+                assert_eq!(holds, fold.admits(mode, &blockers), "{picked:?}");
+            }
+        }
     }
 
     #[test]

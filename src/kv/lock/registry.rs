@@ -14,7 +14,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Either, select},
 };
-use rand::{RngCore, TryRngCore, rngs::OsRng};
+use rand::{TryRngCore, rngs::OsRng};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -158,7 +158,9 @@ impl Registry {
             return Ok(use_it(participant));
         }
         let mut id = [0_u8; 12];
-        OsRng.unwrap_err().fill_bytes(&mut id);
+        OsRng
+            .try_fill_bytes(&mut id)
+            .map_err(|_| service(lock, no_randomness()))?;
         let session: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         let participant = Participant::new(lock, &session, backend.clone());
         let used = use_it(&participant);
@@ -292,6 +294,14 @@ impl Registry {
             unguarded.remove(&key);
         }
         hold.ok_or(DistroRwLockError::NotHeld { lock: key.0 })
+    }
+}
+
+/// Ids must differ from those of all others.
+fn no_randomness() -> ServiceError {
+    ServiceError::Unsupported {
+        feature: "a lock without random numbers",
+        remedy: "let the system provide them".into(),
     }
 }
 

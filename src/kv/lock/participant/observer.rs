@@ -53,12 +53,16 @@ impl Observer {
             .queue()
             .into_iter()
             .map(|(id, entry, holds)| {
+                let since = Duration::from_millis(entry.since?);
                 Some(Holder {
                     id: id.to_string(),
                     mode: entry.mode,
                     token: entry.ticket,
                     holds,
-                    since: SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since?),
+                    // Anybody may write an entry, and not every platform has a time as late as any number.
+                    since: SystemTime::UNIX_EPOCH
+                        .checked_add(since)
+                        .unwrap_or(SystemTime::UNIX_EPOCH),
                     lease: entry.lease,
                     label: entry.label.clone(),
                     data: entry.data.clone(),
