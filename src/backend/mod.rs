@@ -256,7 +256,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
 /// use futures::StreamExt;
 /// use shizuku::{
 ///     backend::{Buckets, CreateMode, WatchEvent, WatchRequest, memory::MemoryBuckets},
-///     kv::{BucketConfig, Deliver, Key, KeyFilter, PutOptions},
+///     kv::{BucketConfig, Key, KeyFilter, PutOptions},
 /// };
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -264,12 +264,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
 /// # let bucket = service.create(&BucketConfig::new("b"), CreateMode::Create).await?;
 /// bucket.put(&Key::new("color")?, "blue".into(), PutOptions::new()).await?;
 /// // A listing of the keys: one entry each, without its value, and then the end.
-/// let request = WatchRequest {
-///     deliver: Deliver::Latest,
-///     metadata_only: true,
-///     once: true,
-///     complete: true,
-/// };
+/// let request = WatchRequest::listing(true);
 /// let mut watch = bucket.watch(&[KeyFilter::all()], request).await?;
 /// assert!(matches!(
 ///     watch.next().await,
@@ -280,6 +275,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct WatchRequest {
     /// What comes first.
     pub deliver: Deliver,
@@ -295,7 +291,7 @@ pub struct WatchRequest {
 
 impl WatchRequest {
     /// The last revision of every key, and then the end.
-    pub(crate) const fn listing(metadata_only: bool) -> Self {
+    pub const fn listing(metadata_only: bool) -> Self {
         Self {
             deliver: Deliver::Latest,
             metadata_only,

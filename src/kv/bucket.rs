@@ -35,17 +35,39 @@ pub enum Storage {
 /// use shizuku::kv::{BucketConfig, Placement};
 ///
 /// let mut config = BucketConfig::new("sessions").replicas(3);
-/// config.placement = Some(Placement {
-///     tags: vec!["ssd".into()],
-///     ..Placement::default()
-/// });
+/// config.placement = Some(Placement::new().tag("ssd"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Placement {
     /// The cluster's name; `None` for any.
     pub cluster: Option<String>,
     /// Tags that a server must carry.
     pub tags: Vec<String>,
+}
+
+impl Placement {
+    /// Any server.
+    pub const fn new() -> Self {
+        Self {
+            cluster: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// Only servers of this cluster.
+    #[must_use]
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.cluster = Some(name.into());
+        self
+    }
+
+    /// Only servers that carry this tag, too.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
 }
 
 /// Where a bucket publishes what is written to it once more, as plain messages.
@@ -54,12 +76,10 @@ pub struct Placement {
 /// use shizuku::kv::{BucketConfig, Republish};
 ///
 /// let mut config = BucketConfig::new("orders");
-/// config.republish = Some(Republish {
-///     destination: "changes.orders.>".into(),
-///     ..Republish::default()
-/// });
+/// config.republish = Some(Republish::to("changes.orders.>"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Republish {
     /// Which subjects, as `$KV.<bucket>.…`; empty for all.
     pub source: String,
@@ -69,24 +89,64 @@ pub struct Republish {
     pub headers_only: bool,
 }
 
+impl Republish {
+    /// Everything, with its value.
+    pub fn to(destination: impl Into<String>) -> Self {
+        Self {
+            source: String::new(),
+            destination: destination.into(),
+            headers_only: false,
+        }
+    }
+
+    /// Only these subjects, as `$KV.<bucket>.…`.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        self
+    }
+
+    /// Without values.
+    #[must_use]
+    pub const fn headers_only(mut self) -> Self {
+        self.headers_only = true;
+        self
+    }
+}
+
 /// Another bucket whose data this one takes in.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, BucketName, Source};
 ///
 /// let mut config = BucketConfig::new("settings-copy");
-/// config.mirror = Some(Source {
-///     bucket: BucketName::new("settings")?,
-///     domain: Some("hub".into()),
-/// });
+/// config.mirror = Some(Source::new(BucketName::new("settings")?).domain("hub"));
 /// # Ok::<(), shizuku::kv::InvalidKey>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Source {
     /// The other bucket.
     pub bucket: BucketName,
     /// The JetStream domain it lies in; `None` for this one.
     pub domain: Option<String>,
+}
+
+impl Source {
+    /// A bucket in this JetStream domain.
+    pub const fn new(bucket: BucketName) -> Self {
+        Self {
+            bucket,
+            domain: None,
+        }
+    }
+
+    /// It lies in this JetStream domain.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
 }
 
 /// A bucket's settings.

@@ -194,19 +194,9 @@ mod tests {
         actual.storage = Storage::Memory;
         actual.replicas = 3;
         actual.compression = true;
-        actual.placement = Some(Placement {
-            cluster: Some("c".into()),
-            tags: Vec::new(),
-        });
-        actual.republish = Some(Republish {
-            destination: "x".into(),
-            headers_only: true,
-            ..Republish::default()
-        });
-        let source = Source {
-            bucket: BucketName::new("other").unwrap(),
-            domain: None,
-        };
+        actual.placement = Some(Placement::new().cluster("c"));
+        actual.republish = Some(Republish::to("x").headers_only());
+        let source = Source::new(BucketName::new("other").unwrap());
         actual.mirror = Some(source.clone());
         actual.sources = vec![source];
         actual.metadata.insert("team".into(), "blue".into());
@@ -279,20 +269,14 @@ mod tests {
 
     #[test]
     fn the_same_said_in_two_ways_is_no_difference() {
-        let source = |name: &str| Source {
-            bucket: BucketName::new(name).unwrap(),
-            domain: None,
-        };
+        let source = |name: &str| Source::new(BucketName::new(name).unwrap());
         let mut wanted = BucketConfig::new("b");
         let mut actual = BucketConfig::new("b");
-        wanted.placement = Some(Placement::default());
+        wanted.placement = Some(Placement::new());
         wanted.sources = vec![source("x"), source("y")];
         actual.sources = vec![source("y"), source("x")];
-        wanted.republish = Some(Republish::default());
-        actual.republish = Some(Republish {
-            source: ">".into(),
-            ..Republish::default()
-        });
+        wanted.republish = Some(Republish::to("x"));
+        actual.republish = Some(Republish::to("x").source(">"));
         let server = ("_nats.level".to_owned(), "1".to_owned());
         actual.metadata.extend([server]);
         assert_eq!(names(&wanted, &actual), [""; 0]);

@@ -14,6 +14,7 @@ use crate::words::{Quoted, QuotedChar};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {kind} {}: {reason}", Quoted(text))]
+#[non_exhaustive]
 pub struct InvalidKey {
     /// What it was meant to be.
     pub kind: NameKind,

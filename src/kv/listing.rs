@@ -1,8 +1,11 @@
 //! Listings: what a bucket has at this moment, and clearing away what it no longer needs.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
+use futures::{
+    Stream, StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream},
+};
 
 use super::{
     entry::Entry,
@@ -12,6 +15,9 @@ use super::{
     store::Store,
 };
 use crate::backend::{WatchEvent, WatchRequest};
+
+/// How many keys are cleared away at a time.
+const AT_ONCE: usize = 16;
 
 /// Listing, and clearing away.
 impl Store {
@@ -92,11 +98,11 @@ impl Store {
     /// machine's clock, or that of the backend where it has its own.
     ///
     /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
-    /// the marker that was seen. Dropping the future stops it between two keys, or after a key whose
-    /// request is under way; what was cleared stays cleared, and a later call does the rest.
+    /// the marker that was seen. Sixteen keys are cleared at a time. After an error, or where the future is
+    /// dropped, what was cleared stays cleared, those under way may be, and a later call does the rest.
     ///
     /// # Errors
-    /// [`KvWriteError`]; keys that were cleared before it stay cleared.
+    /// [`KvWriteError`].
     pub async fn purge_deletes(&self, older_than: Duration) -> Result<u64, KvWriteError> {
         let read_error = |error| KvWriteError::Read(Box::new(error));
         let mut events = self
@@ -120,9 +126,12 @@ impl Store {
                 markers.push((entry.key.detached(), entry.revision));
             }
         }
+        let clearing = stream::iter(markers)
+            .map(|(key, revision)| async move { self.backend().compact(&key, revision + 1).await });
         let mut cleared = 0;
-        for (key, revision) in markers {
-            self.backend().compact(&key, revision + 1).await?;
+        let mut clearing = pin!(clearing.buffer_unordered(AT_ONCE));
+        while let Some(one) = clearing.next().await {
+            one?;
             cleared += 1;
         }
         Ok(cleared)

@@ -318,10 +318,7 @@ pub(crate) async fn contradictions_are_refused(env: Env) -> Outcome {
             ..
         })
     );
-    let source = Source {
-        bucket: BucketName::new("other")?,
-        domain: None,
-    };
+    let source = Source::new(BucketName::new("other")?);
     let config = env.fresh_config(|config| {
         config.mirror = Some(source.clone());
         config.sources = vec![source];

@@ -212,18 +212,12 @@ pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
     let origins = [env.bucket().await?, env.bucket().await?];
     let mut sources: Vec<_> = origins
         .iter()
-        .map(|origin| Source {
-            bucket: origin.bucket().clone(),
-            domain: None,
-        })
+        .map(|origin| Source::new(origin.bucket().clone()))
         .collect();
     let config = env.fresh_config(|config| {
         config.sources = sources.clone();
-        config.republish = Some(Republish {
-            source: String::new(),
-            destination: format!("copy.{}.>", config.name),
-            headers_only: true,
-        });
+        let copies = Republish::to(format!("copy.{}.>", config.name));
+        config.republish = Some(copies.headers_only());
     });
     let Some(store) = with_others(&env, &config).await? else {
         return Ok(());
@@ -246,10 +240,7 @@ pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
 pub(crate) async fn mirrors_copy(env: Env) -> Outcome {
     let origin = env.bucket().await?;
     let config = env.fresh_config(|config| {
-        config.mirror = Some(Source {
-            bucket: origin.bucket().clone(),
-            domain: None,
-        });
+        config.mirror = Some(Source::new(origin.bucket().clone()));
     });
     let Some(store) = with_others(&env, &config).await? else {
         return Ok(());

@@ -14,10 +14,8 @@ use shizuku::kv::{
 use crate::{PATIENCE, admin, change, client, current, entry, keys, server, until};
 
 fn source(bucket: &str, domain: Option<&str>) -> Source {
-    Source {
-        bucket: BucketName::new(bucket).unwrap(),
-        domain: domain.map(Into::into),
-    }
+    let source = Source::new(BucketName::new(bucket).unwrap());
+    domain.into_iter().fold(source, Source::domain)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,11 +30,7 @@ async fn settings_are_kept_compared_and_changed() {
         config.max_value_size = Some(1000);
         config.max_bytes = Some(1_000_000);
         config.storage = Storage::Memory;
-        config.republish = Some(Republish {
-            source: String::new(),
-            destination: "out.>".into(),
-            headers_only: true,
-        });
+        config.republish = Some(Republish::to("out.>").headers_only());
         config.metadata.insert("team".into(), "blue".into());
         client.create_bucket(config.clone()).await.unwrap();
         let store = client.create_bucket(config.clone()).await.unwrap();
@@ -129,16 +123,11 @@ async fn what_is_written_is_published_once_more() {
         let mut copies = nats.subscribe("changes.>").await.unwrap();
         nats.flush().await.unwrap();
         let client = shizuku::connect(server.url()).await.unwrap();
-        let republish = |source: &str, destination: &str, headers_only| Republish {
-            source: source.into(),
-            destination: destination.into(),
-            headers_only,
-        };
         let mut config = BucketConfig::new("all");
-        config.republish = Some(republish("", "changes.>", true));
+        config.republish = Some(Republish::to("changes.>").headers_only());
         let all = client.create_bucket(config).await.unwrap();
         let mut config = BucketConfig::new("some");
-        config.republish = Some(republish("$KV.some.app.>", "changes.app.>", false));
+        config.republish = Some(Republish::to("changes.app.>").source("$KV.some.app.>"));
         let some = client.create_bucket(config).await.unwrap();
 
         all.put("a.b", "1").await.unwrap();

@@ -48,10 +48,8 @@ async fn replicas_and_placement_are_kept_and_compared() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
     let client = shizuku::connect(cluster.url()).await.unwrap();
     let placement = |cluster: &str, tags: &[&str]| {
-        Some(Placement {
-            cluster: Some(cluster.into()),
-            tags: tags.iter().map(ToString::to_string).collect(),
-        })
+        let placement = Placement::new().cluster(cluster);
+        Some(tags.iter().fold(placement, |all, tag| all.tag(*tag)))
     };
     let mut config = BucketConfig::new("placed").replicas(3);
     config.placement = placement("test", &[]);

@@ -79,7 +79,7 @@ async fn what_is_held_without_a_guard_is_renewed() -> Result {
     let theirs = client.open_bucket("seed-locks").await?;
     DistroRwLock::acquire_write(&mine, "r").await?;
     DistroRwLock::acquire_read(&mine, "s").await?;
-    sleep(Duration::from_secs(DEFAULT_LEASE.into()) + Duration::from_secs(3)).await;
+    sleep(DEFAULT_LEASE + Duration::from_secs(3)).await;
     for name in ["r", "s"] {
         let lock = DistroRwLock::new(&theirs, name)?;
         assert!(lock.try_write().await?.is_none(), "{name}");

@@ -144,29 +144,24 @@ pub enum Mode {
 /// use shizuku::kv::lock::{Mode, entry::{LockEntry, Record}};
 ///
 /// // The first write of one who wants one of four permits …
-/// let first = LockEntry {
-///     mode: Mode::Permit(4),
-///     ticket: None, // the sequence that this write is given
-///     lease: 15,
-///     write: 0,
-///     since: None,
-///     label: Some("host 7".into()),
-///     data: None,
-/// };
+/// let mut first = LockEntry::new(Mode::Permit(4), 15);
+/// first.label = Some("host 7".into());
 /// let value = Record::Entry(first.clone()).encode();
 /// assert_eq!(value, br#"{"v":1,"m":"p","n":4,"l":15,"w":0,"h":"host 7"}"#);
 /// // … is put with this time to live. What renews it has the ticket too.
 /// assert_eq!(first.lease(), Duration::from_secs(15));
-/// let next = LockEntry { ticket: Some(17), write: 1, ..first };
+/// let mut next = first;
+/// (next.ticket, next.write) = (Some(17), 1);
 /// assert_eq!(Record::decode(&Record::Entry(next.clone()).encode()), Record::Entry(next));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct LockEntry {
     /// What it asks for.
     pub mode: Mode,
     /// The sequence of the first write; `None` in the first write itself.
     pub ticket: Option<u64>,
-    /// Whole seconds.
+    /// In whole seconds.
     pub lease: u32,
     /// The number of this write.
     pub write: u32,
@@ -179,6 +174,19 @@ pub struct LockEntry {
 }
 
 impl LockEntry {
+    /// The first write of an acquisition, with a lease in whole seconds.
+    pub const fn new(mode: Mode, lease: u32) -> Self {
+        Self {
+            mode,
+            ticket: None,
+            lease,
+            write: 0,
+            since: None,
+            label: None,
+            data: None,
+        }
+    }
+
     /// The lease.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease.into())
@@ -195,6 +203,8 @@ impl LockEntry {
 /// };
 /// assert_eq!((entry.mode, entry.lease), (Mode::Write, 15));
 /// assert_eq!(Record::decode(b"something else"), Record::Unknown);
+/// // What cannot be read stays so, whoever writes it again.
+/// assert_eq!(Record::decode(&Record::Unknown.encode()), Record::Unknown);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
@@ -228,7 +238,9 @@ impl Record {
                 json.maybe_text("h", entry.label.as_deref());
                 json.maybe_text("d", entry.data.as_deref());
             }
-            _ => json.text("m", "probe"),
+            Self::Probe => json.text("m", "probe"),
+            // Without a mode it is taken for a live writer, as what was read was.
+            Self::Unknown => {}
         }
         json.finish().into()
     }

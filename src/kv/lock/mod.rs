@@ -78,11 +78,11 @@ use crate::platform::IN_BROWSER;
 /// use shizuku::kv::lock::{MIN_LEASE, TRUST_WINDOW};
 ///
 /// // Even the smallest lease has room for renewals that are this far apart.
-/// assert_eq!(3 * TRUST_WINDOW, Duration::from_secs(MIN_LEASE.into()));
+/// assert_eq!(3 * TRUST_WINDOW, MIN_LEASE);
 /// ```
 pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
 
-/// The smallest lease, in seconds.
+/// The smallest lease. Leases are whole seconds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -90,19 +90,18 @@ pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-/// let with_lease = |seconds: u32| {
-///     let lease = Duration::from_secs(seconds.into());
+/// let with_lease = |lease: Duration| {
 ///     DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(lease))
 /// };
 /// // From a configuration that knows no limits.
-/// let configured = 1;
+/// let configured = Duration::from_secs(1);
 /// assert!(with_lease(configured).is_err());
 /// assert!(with_lease(configured.clamp(MIN_LEASE, MAX_LEASE)).is_ok());
 /// # Ok(()) }
 /// ```
-pub const MIN_LEASE: u32 = 3;
+pub const MIN_LEASE: Duration = Duration::from_secs(3);
 
-/// The largest lease, in seconds: a day. A crashed holder blocks everybody for this long.
+/// The largest lease: a day. A crashed holder blocks everybody for this long.
 ///
 /// ```
 /// use std::time::Duration;
@@ -111,30 +110,29 @@ pub const MIN_LEASE: u32 = 3;
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-/// let longer = Duration::from_secs(u64::from(MAX_LEASE) + 1);
+/// let longer = MAX_LEASE + Duration::from_secs(1);
 /// match DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(longer)) {
 ///     Err(DistroRwLockError::InvalidOption(error)) => assert_eq!(error.option, "lease"),
 ///     other => panic!("{other:?}"),
 /// }
 /// # Ok(()) }
 /// ```
-pub const MAX_LEASE: u32 = 86_400;
+pub const MAX_LEASE: Duration = Duration::from_secs(86_400);
 
-/// The lease where none is asked for, in seconds.
+/// The lease if none is asked for.
 ///
 /// ```
-/// use std::time::Duration;
 /// use shizuku::kv::{lock::DEFAULT_LEASE, mutex::DistroMutex};
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 /// let mutex = DistroMutex::new(&store, "invoices")?;
 /// let guard = mutex.lock().await?;
-/// assert_eq!(mutex.holders().await?[0].lease, Duration::from_secs(DEFAULT_LEASE.into()));
+/// assert_eq!(mutex.holders().await?[0].lease, DEFAULT_LEASE);
 /// # guard.release().await?;
 /// # Ok(()) }
 /// ```
-pub const DEFAULT_LEASE: u32 = 15;
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
 /// What a participant really keeps between two writes of its own to one entry: a tenth more than
 /// `X`, because the clocks of two machines do not run at the same speed.

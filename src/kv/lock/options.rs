@@ -69,14 +69,15 @@ impl LockOptions {
 
     pub(crate) fn check(&self) -> Result<(), InvalidOption> {
         if let Some(lease) = self.lease
-            && (lease.subsec_nanos() != 0
-                || !(MIN_LEASE.into()..=MAX_LEASE.into()).contains(&lease.as_secs()))
+            && (lease.subsec_nanos() != 0 || !(MIN_LEASE..=MAX_LEASE).contains(&lease))
         {
             return Err(InvalidOption::new(
                 "lease",
                 format!(
-                    "{} is not a whole number of seconds from {MIN_LEASE} to {MAX_LEASE}",
-                    Lasting(lease)
+                    "{} is not a whole number of seconds from {} to {}",
+                    Lasting(lease),
+                    MIN_LEASE.as_secs(),
+                    MAX_LEASE.as_secs()
                 ),
             ));
         }
@@ -92,10 +93,8 @@ impl LockOptions {
     }
 
     pub(crate) fn lease_seconds(&self) -> u32 {
-        let seconds = self.lease.map(|lease| lease.as_secs());
-        seconds.map_or(DEFAULT_LEASE, |seconds| {
-            u32::try_from(seconds).unwrap_or(MAX_LEASE)
-        })
+        let lease = self.lease.unwrap_or(DEFAULT_LEASE);
+        u32::try_from(lease.as_secs()).unwrap_or(u32::MAX) // which `check` lets nobody have
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {

@@ -91,16 +91,7 @@ pub fn granted(machine: &mut Machine) -> Option<(ClaimId, u64)> {
 
 /// Somebody else's first write.
 pub fn other(name: &str, mode: Mode, revision: u64) -> Event {
-    let entry = LockEntry {
-        mode,
-        ticket: None,
-        lease: LEASE,
-        write: 0,
-        since: None,
-        label: None,
-        data: None,
-    };
-    put(&EntryId::new(name), revision, &entry)
+    put(&EntryId::new(name), revision, &LockEntry::new(mode, LEASE))
 }
 
 pub fn gone(name: &str, revision: u64) -> Event {

@@ -40,11 +40,8 @@ fn put(id: &EntryId, revision: u64, entry: &LockEntry, stored: u64) -> Event {
 
 /// The own entry, whose ticket is this, once more.
 fn put_again(id: &EntryId, ticket: u64, revision: u64, entry: LockEntry, stored: u64) -> Event {
-    let entry = LockEntry {
-        ticket: Some(ticket),
-        write: 1,
-        ..entry
-    };
+    let mut entry = entry;
+    (entry.ticket, entry.write) = (Some(ticket), 1);
     put(id, revision, &entry, stored)
 }
 

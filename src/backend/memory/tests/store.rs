@@ -328,14 +328,8 @@ fn buckets_are_compared_changed_listed_and_refused() {
     };
     let mut many = BucketConfig::new("c");
     many.replicas = 2;
-    let somewhere = placed(Placement {
-        cluster: Some("east".into()),
-        ..Placement::default()
-    });
-    let tagged = placed(Placement {
-        tags: vec!["ssd".into()],
-        ..Placement::default()
-    });
+    let somewhere = placed(Placement::new().cluster("east"));
+    let tagged = placed(Placement::new().tag("ssd"));
     for config in [many, somewhere, tagged] {
         let error = now(fixture.buckets.create(&config, CreateMode::Create)).unwrap_err();
         assert!(matches!(
