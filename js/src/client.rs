@@ -17,7 +17,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
 use crate::{
     error::{Fault, Result, number},
-    options::Options,
+    options::{Options, STRINGS},
     store::RawStore,
 };
 
@@ -276,14 +276,15 @@ fn bucket_config(mut config: BucketConfig, given: &Options) -> Result<BucketConf
             return Err(Fault::option("storage", "\"file\" or \"memory\""));
         }
     };
-    if let Some(metadata) = given.options("metadata") {
+    if let Some(metadata) = given.options("metadata")? {
         config.metadata.clear();
         for name in Object::keys(metadata.0.unchecked_ref::<Object>()) {
             let Some(name) = name.as_string() else {
                 continue;
             };
             let value = metadata.value(&name).and_then(|value| value.as_string());
-            config.metadata.insert(name, value.unwrap_or_default());
+            let value = value.ok_or_else(|| Fault::option("metadata", STRINGS))?;
+            config.metadata.insert(name, value);
         }
     }
     Ok(config)

@@ -130,7 +130,8 @@ impl Guard {
     }
 }
 
-/// A held lock. Freeing it releases in the background.
+/// A held lock. Whoever has asked it how it is lost keeps it held, also once the garbage collector has
+/// freed it: work that goes on has perhaps no more than its token and its signal.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawGuard {
@@ -167,17 +168,14 @@ impl RawGuard {
     pub fn lost(&self) -> Promise {
         let (lock, token) = (self.lock.clone(), self.token);
         let lost = self.guard.borrow().as_ref().map(Guard::lost);
-        // Waiting for a loss does not keep it.
-        let guard = Rc::downgrade(&self.guard);
+        // Keeps it: see there.
+        let guard = Rc::clone(&self.guard);
         promise(async move {
             let Some(lost) = lost else {
                 return Ok(JsValue::UNDEFINED);
             };
             let reason = lost.await;
-            let is_ours = guard
-                .upgrade()
-                .is_some_and(|guard| guard.borrow().is_some());
-            if !is_ours {
+            if guard.borrow().is_none() {
                 return Ok(JsValue::UNDEFINED);
             }
             let lost = DistroRwLockError::Lost {

@@ -7,6 +7,9 @@ use wasm_bindgen::JsValue;
 
 use crate::error::{Fault, Result};
 
+/// What `metadata` must be.
+pub(crate) const STRINGS: &str = "an object of strings";
+
 /// An options object. What is `undefined` or `null` was not given.
 #[derive(Debug)]
 pub(crate) struct Options(pub(crate) JsValue);
@@ -59,16 +62,23 @@ impl Options {
         })
     }
 
-    pub(crate) fn options(&self, name: &'static str) -> Option<Self> {
-        self.value(name).map(Self)
+    pub(crate) fn options(&self, name: &'static str) -> Result<Option<Self>> {
+        self.read(name, STRINGS, |value| {
+            value.is_object().then(|| Self(value.clone()))
+        })
     }
 }
 
 /// A whole number that JavaScript holds exactly.
+fn whole(number: f64) -> Option<u64> {
+    let is_exact = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
+    is_exact.then_some(exact(number))
+}
+
+/// What `ts/given.ts` has found to be a whole number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-pub(crate) fn whole(number: f64) -> Option<u64> {
-    let exact = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
-    exact.then_some(number as u64)
+pub(crate) fn exact(number: f64) -> u64 {
+    number as u64
 }
 
 /// A duration, as JavaScript counts them.

@@ -12,7 +12,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use crate::{
     client::promise,
     error::{Fault, Result, number, object, set},
-    options::{millis, whole},
+    options::{exact, millis},
     pack::{self, Batch},
     watch::RawWatch,
 };
@@ -46,10 +46,9 @@ impl RawStore {
         let store = self.store.clone();
         promise(async move {
             let read = if leader { Read::Leader } else { Read::Any };
-            let entry = match revision.map(whole) {
+            let entry = match revision {
                 None => store.entry_with(key, read).await?,
-                Some(Some(revision)) => store.entry_at_with(key, revision, read).await?,
-                Some(None) => return Err(Fault::option("revision", "a whole number")),
+                Some(revision) => store.entry_at_with(key, exact(revision), read).await?,
             };
             Ok(entry.map_or(JsValue::UNDEFINED, |entry| pack::one(&entry).into()))
         })
@@ -72,7 +71,7 @@ impl RawStore {
     pub fn put(&self, key: String, value: Vec<u8>, expect: f64, ttl: f64) -> Promise {
         let store = self.store.clone();
         promise(async move {
-            let mut options = PutOptions::new().expect(expected(expect)?);
+            let mut options = PutOptions::new().expect(expected(expect));
             if let Some(ttl) = lifetime(ttl)? {
                 options = options.ttl(ttl);
             }
@@ -90,7 +89,7 @@ impl RawStore {
             } else {
                 RemoveOptions::delete()
             };
-            options = options.expect(expected(expect)?);
+            options = options.expect(expected(expect));
             if let Some(ttl) = lifetime(ttl)? {
                 options = options.marker_ttl(ttl);
             }
@@ -115,12 +114,7 @@ impl RawStore {
                 -1.0 => Deliver::Latest,
                 -2.0 => Deliver::History,
                 -3.0 => Deliver::Updates,
-                revision => match whole(revision) {
-                    Some(revision) => Deliver::From(revision),
-                    None => {
-                        return Err(Fault::option("resumeFromRevision", "a whole number"));
-                    }
-                },
+                revision => Deliver::From(exact(revision)),
             };
             let options = WatchOptions::new()
                 .deliver(deliver)
@@ -150,13 +144,11 @@ impl RawStore {
     }
 }
 
-fn expected(expect: f64) -> Result<Expect> {
+fn expected(expect: f64) -> Expect {
     match expect {
-        ANY => Ok(Expect::Any),
-        ABSENT => Ok(Expect::Absent),
-        revision => whole(revision)
-            .map(Expect::Revision)
-            .ok_or_else(|| Fault::option("revision", "a whole number")),
+        ANY => Expect::Any,
+        ABSENT => Expect::Absent,
+        revision => Expect::Revision(exact(revision)),
     }
 }
 

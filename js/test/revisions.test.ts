@@ -18,7 +18,7 @@ after(async () => {
   await client.close();
 });
 
-const wrong = [-1, -2, -3, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, "1" as unknown as number];
+const wrong = [-1, -2, -3, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, "1", "", true, null, [1]] as number[];
 
 test("a write that is conditional on no revision is refused, and changes nothing", async () => {
   const revision = await store.put("k", "one");
@@ -64,7 +64,7 @@ test("a read asks whom it is told to ask, by revision too, and there is no revis
   } finally {
     WebSocket.prototype.send = send;
   }
-  for (const revision of wrong.slice(0, -1)) {
+  for (const revision of wrong) {
     await assert.rejects(store.get("read", { revision }), { code: "invalid_option" }, `get ${revision}`);
   }
 });

@@ -5,12 +5,13 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { ConnectError, UnsupportedError } from "./errors.js";
+import { AbortedError, ConnectError, UnsupportedError } from "./errors.js";
+import { check, flag, named } from "./given.js";
 import { tell } from "./listeners.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
-import { call, check, named, toError } from "./thrown.js";
+import { call } from "./thrown.js";
 
 /** How to prove who you are. Give one kind. */
 export interface Credentials {
@@ -100,7 +101,8 @@ export interface ConnectionEvent {
 }
 
 /**
- * A connection. Made by {@link connect}.
+ * A connection. Made by {@link connect}, it is there until {@link Client.close}, also where nobody
+ * refers to it any more: stores, watches and locks go on.
  *
  * ```ts
  * const client = await connect("wss://nats.example.com", { name: "dashboard" });
@@ -145,7 +147,8 @@ export class Client {
    */
   async create(bucket: string, options: StoreOptions = {}): Promise<Store> {
     known(options);
-    const { update = false, ...given } = options;
+    const { update: changes, ...given } = options;
+    const update = flag("update", changes);
     const settings = {
       ...given,
       ttl: millis("ttl", options.ttl),
@@ -272,8 +275,8 @@ export async function connectWith(
 ): Promise<Client> {
   // What JavaScript gives may be neither: an address that is not set.
   const options = typeof target === "object" && target !== null ? target : { ...more, servers: target };
-  const { servers = "", authenticator, signal, ...given } = options;
-  check(signal);
+  const { servers = "", authenticator, signal: until, ...given } = options;
+  const signal = check(until);
   const settings = {
     ...given,
     timeout: millis("timeout", options.timeout),
@@ -324,11 +327,7 @@ async function unlessAborted(connecting: Promise<RawClient>, signal: AbortSignal
   let stop = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
     stop = () => {
-      try {
-        check(signal);
-      } catch (error) {
-        reject(toError(error));
-      }
+      reject(new AbortedError(signal));
     };
     signal.addEventListener("abort", stop, { once: true });
   });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { InvalidOptionError } from "./errors.js";
+import { invalid } from "./given.js";
 
 /** Milliseconds, or a number with its unit: `"500ms"`, `"5s"`, `"10m"`, `"2h"`, `"7d"`. */
 export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
@@ -22,11 +22,6 @@ export function millis(option: string, time: Duration | undefined): number | und
   if (typeof time === "number" && time >= 0 && Number.isFinite(time)) return time;
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(time)) ?? [];
   const factor = UNITS[unit ?? ""];
-  if (factor === undefined) {
-    throw new InvalidOptionError(
-      `invalid ${option}: "${String(time)}" is no time (milliseconds, or "5s", "10m", "2h")`,
-      { option },
-    );
-  }
+  if (factor === undefined) throw invalid(option, time, 'time (milliseconds, or "5s", "10m", "2h")');
   return Number(number) * factor;
 }

@@ -5,10 +5,11 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { AbortedError, LockLostError, ShizukuError, UnsupportedError } from "./errors.js";
+import { LockLostError, ShizukuError, UnsupportedError } from "./errors.js";
+import { check, named } from "./given.js";
 import { Pull } from "./pull.js";
 import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
-import { call, check, named, toError } from "./thrown.js";
+import { call, toError } from "./thrown.js";
 
 /** How to acquire a lock. */
 export interface LockOptions {
@@ -42,6 +43,9 @@ export interface Holder {
  *
  * It is renewed in the background. Where that fails for too long it is lost: `signal` is aborted
  * and `lost` resolves, and work under it has to stop.
+ *
+ * One that nobody refers to any more is held on, until the client is closed or the page is gone: work
+ * under it may have kept its `token` and `signal`, and no garbage collector knows when that ends.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();
@@ -174,13 +178,13 @@ export class Lock {
   watchHolders(
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): AsyncIterableIterator<Holder[], undefined> {
-    const { signal } = options;
+    let signal: AbortSignal | undefined;
     let raw: RawHolders | undefined;
     const close = (): void => raw?.close();
     const pull = (): Promise<Holder[] | undefined> =>
       call(async () => {
         if (raw === undefined) {
-          check(signal);
+          signal = check(options.signal);
           raw = this.#raw.holders?.(this.name);
           signal?.addEventListener("abort", close, { once: true });
         }
@@ -193,19 +197,18 @@ export class Lock {
   }
 
   async #wait(write: boolean, signal: AbortSignal | undefined): Promise<Guard> {
-    // `condition && signal` is false where it is none, which must not reach the bindings.
-    const guard = await this.#acquire(write, false, signal || undefined);
+    const guard = await this.#acquire(write, false, signal);
     if (guard !== null) return guard;
-    if (signal?.aborted === true) throw new AbortedError(signal);
+    check(signal);
     throw new ShizukuError("internal", `lock ${this.name} was not granted`);
   }
 
   async #acquire(
     write: boolean,
     onlyTry: boolean,
-    signal: AbortSignal | undefined,
+    until: AbortSignal | undefined,
   ): Promise<Guard | null> {
-    check(signal);
+    const signal = check(until);
     const { lease, timeout, label } = this.#options;
     const options = { lease: millis("lease", lease), timeout: millis("timeout", timeout), label };
     let stop = (): void => undefined;

@@ -6,14 +6,15 @@
 import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
-import { ConflictError, EncodeError, InvalidOptionError } from "./errors.js";
+import { ConflictError, EncodeError, InvalidKeyError } from "./errors.js";
 import { Feed } from "./feed.js";
+import { check, flag, invalid, named, whole } from "./given.js";
 import { Live } from "./live.js";
 import { LiveMap } from "./live_map.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { Deliver, Expect, type RawStore, type RawWatch } from "./raw.js";
 import { type Codec, json, type StandardSchema, validated } from "./codec.js";
-import { call, check, named } from "./thrown.js";
+import { call } from "./thrown.js";
 import { TypedStore } from "./typed.js";
 import { type Picker, Watch, type WatchHooks } from "./watch.js";
 
@@ -153,9 +154,9 @@ export class Store {
    * @throws {@link InvalidKeyError} before anything is sent.
    */
   async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
-    const bytes = await call(() =>
-      this.#raw.get(named(key), options.revision, options.leader ?? false),
-    );
+    const revision = options.revision === undefined ? undefined : whole("revision", options.revision);
+    const leader = flag("leader", options.leader);
+    const bytes = await call(() => this.#raw.get(named(key), revision, leader));
     if (bytes === undefined) return null;
     const entry = new Batch(this.bucket, bytes).next<T>(false);
     return entry instanceof Entry ? entry : null;
@@ -284,15 +285,15 @@ export class Store {
 
   /** @internal */
   async watchAs<E>(options: WatchOptions, pick: Picker<E>): Promise<Watch<E>> {
-    check(options.signal);
+    const signal = check(options.signal);
     const raw = await this.#watch(
       options.key ?? ">",
       start(options),
-      options.ignoreDeletes ?? false,
-      options.headers_only ?? false,
+      flag("ignoreDeletes", options.ignoreDeletes),
+      flag("headers_only", options.headers_only),
       false,
     );
-    return new Watch(raw, this.bucket, options, pick);
+    return new Watch(raw, this.bucket, { ...options, signal }, pick);
   }
 
   /**
@@ -300,12 +301,19 @@ export class Store {
    * now on, until it is closed. All of one key share a watch.
    */
   live<T = unknown>(key: string): Live<T> {
-    return new Live(this.feed(key), key, json<T>());
+    return new Live(this.feedOf(key), key, json<T>());
   }
 
   /** The values of all keys that pass a filter, always current: JSON, as with {@link Store.live}. */
   liveMap<T = unknown>(filter = ">"): LiveMap<T> {
     return new LiveMap(this.feed(filter), filter, json<T>());
+  }
+
+  /** @internal Of one key: a filter is refused, as all else is that is no key. */
+  feedOf(key: string): Feed {
+    if (!/[*>]/.test(String(key))) return this.feed(key);
+    const error = new InvalidKeyError(`invalid key "${key}": a wildcard is not allowed`, { key });
+    return new Feed({ watch: () => Promise.reject(error) }, key, () => undefined);
   }
 
   /** @internal */
@@ -392,14 +400,8 @@ function start({ include = "", resumeFromRevision }: WatchOptions): number {
     case "":
       return Deliver.latest;
     default:
-      throw new InvalidOptionError(`invalid include: ${JSON.stringify(include)}`, { option: "include" });
+      throw invalid("include", include, "KvWatchInclude");
   }
-}
-
-/** A revision as it was given: what is below 0 means something else to the bindings. */
-function whole(option: string, revision: number): number {
-  if (Number.isSafeInteger(revision) && revision >= 0) return revision;
-  throw new InvalidOptionError(`invalid ${option}: ${String(revision)} is no revision`, { option });
 }
 
 function bytesOf(key: string, value: Payload): Uint8Array {

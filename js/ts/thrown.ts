@@ -4,7 +4,6 @@
  * @module
  */
 import {
-  AbortedError,
   BucketError,
   ClosedError,
   ConflictError,
@@ -22,18 +21,6 @@ import {
   TooLargeError,
   UnsupportedError,
 } from "./errors.js";
-
-/** A key or name: WebAssembly takes nothing else for a string, and JavaScript gives anything. */
-export function named(name: unknown): string {
-  if (typeof name === "string") return name;
-  const what = name === null ? "null" : typeof name;
-  throw new InvalidKeyError(`a key or name must be a string, not ${what}`, { key: String(name) });
-}
-
-/** Rejects what a signal has ended already. */
-export function check(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new AbortedError(signal);
-}
 
 /** Turns what the bindings throw (`[code, message, fields]`) into the class for it. */
 export function toError(thrown: unknown): ShizukuError {

@@ -166,7 +166,7 @@ export class TypedStore<T, In = T> {
 
   /** A value that is always current. */
   live(key: string): Live<T> {
-    return new Live(this.#store.feed(key), key, this.#codec);
+    return new Live(this.#store.feedOf(key), key, this.#codec);
   }
 
   /** The values of all keys that pass a filter, always current. */

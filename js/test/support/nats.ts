@@ -37,6 +37,12 @@ export async function consumers(server: Nats): Promise<number> {
   return consumers;
 }
 
+/** How many connections a server has. */
+export async function connections(server: Nats): Promise<number> {
+  const { connections } = (await ask("/monitor", { id: server.id, path: "/varz" })) as Nats & { connections: number };
+  return connections;
+}
+
 let buckets = 0;
 
 /** A name that no other test has. */

@@ -1,0 +1,103 @@
+/** What callers in JavaScript give and the types do not allow, in Node: refused before anything is sent. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { join } from "node:path";
+import type * as Shizuku from "../ts/index.js";
+import { JS } from "./support/browser.js";
+import { act, consumers, type Nats, start } from "./support/nats.js";
+
+let shizuku: typeof Shizuku;
+let nats: Nats;
+let client: Shizuku.Client;
+let store: Shizuku.Store;
+
+before(async () => {
+  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
+  nats = await start();
+  client = await shizuku.connect(nats.ws);
+  store = await client.create("given", { description: "here" });
+  await store.put("key", "value");
+});
+
+after(async () => {
+  await client.close();
+  await act("remove", nats);
+});
+
+/** An option that is refused by its name. */
+async function refused(option: string, given: unknown, work: () => Promise<unknown>): Promise<void> {
+  await assert.rejects(work, { name: "InvalidOptionError", code: "invalid_option", option }, `${option}: ${typeof given}`);
+}
+
+test("what is to be true or false is nothing else", async () => {
+  // To WebAssembly "true" is false.
+  for (const given of ["true", "false", "", 0, 1, {}, 2n, Symbol("true")] as unknown[] as boolean[]) {
+    await refused("leader", given, () => store.get("key", { leader: given }));
+    await refused("headers_only", given, () => store.watch({ headers_only: given }));
+    await refused("ignoreDeletes", given, () => store.watch({ ignoreDeletes: given }));
+    await refused("update", given, () => client.create("given", { description: "there", update: given }));
+    await refused("compression", given, () => client.create("new", { compression: given }));
+    await refused("waitOnFirstConnect", given, () => shizuku.connect(nats.ws, { waitOnFirstConnect: given }));
+  }
+  assert.equal((await store.status()).description, "here");
+  const none = null as unknown as undefined;
+  assert.equal((await store.get("key", { leader: none }))?.string(), "value");
+});
+
+test("metadata is strings", async () => {
+  for (const given of [5, true, "text", { team: 5 }, { team: null }, [1]] as unknown[]) {
+    const metadata = given as Record<string, string>;
+    await refused("metadata", given, () => client.create("given", { metadata, update: true }));
+  }
+});
+
+test("a signal is an AbortSignal, or none", async () => {
+  const lock = store.lock("signal");
+  const uses: readonly ((signal: AbortSignal) => Promise<unknown>)[] = [
+    (signal) => lock.write({ signal }).then((guard) => guard.release()),
+    (signal) => store.watch({ signal }).then((watch) => watch.return()),
+    (signal) => shizuku.connect(nats.ws, { signal }).then((other) => other.close()),
+    async (signal) => {
+      for await (const holders of lock.watchHolders({ signal })) return holders;
+      return [];
+    },
+  ];
+  // `condition && signal`
+  for (const none of [undefined, null, false, "", 0] as unknown[]) {
+    for (const use of uses) await use(none as AbortSignal);
+  }
+  const there = await consumers(nats);
+  for (const given of [true, {}, "x", new AbortController()] as unknown[]) {
+    for (const use of uses) await refused("signal", given, () => use(given as AbortSignal));
+  }
+  assert.deepEqual(await lock.holders(), []);
+  // A watch was opened, and nobody could stop it.
+  assert.ok((await consumers(nats)) <= there);
+});
+
+test("a live value is of one key", async () => {
+  let sent = "";
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (data) {
+    sent += new TextDecoder().decode(data as Uint8Array);
+    send.call(this, data);
+  };
+  try {
+    for (const key of ["a.*", "a.>", ">", "a b", "", undefined as unknown as string]) {
+      for (const live of [store.live(key), store.typed().live(key)]) {
+        const refusal = { name: "InvalidKeyError", code: "invalid_key", key: String(key) };
+        await assert.rejects(live.ready, refusal);
+        assert.equal(live.status, "ended");
+        assert.equal(live.error?.code, "invalid_key");
+        live.close();
+      }
+    }
+    assert.equal(sent, "");
+  } finally {
+    WebSocket.prototype.send = send;
+  }
+  // The filter is as good as ever.
+  const map = store.liveMap("a.*");
+  await map.ready;
+  map.close();
+});
