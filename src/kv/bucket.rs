@@ -170,7 +170,8 @@ pub struct BucketConfig {
     pub name: String,
     /// A note for people, at most 4096 bytes.
     pub description: String,
-    /// How many revisions of a key are kept, 1 to 64.
+    /// How many revisions of a key are kept, 1 to 64. In a [`BucketStatus`], 64 may stand for more, which others
+    /// have set on the stream; an update that leaves it at 64 keeps that.
     pub history: u8,
     /// How long a revision lives, 100 ms to 292 years; `None` for ever.
     pub max_age: Option<Duration>,

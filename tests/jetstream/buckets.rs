@@ -263,6 +263,39 @@ async fn a_source_that_others_set_stays_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_without_a_limit_that_others_set_stays_as_it_is() {
+    for version in VERSIONS {
+        let server = server(version).await;
+        let admin = admin(&server.url()).await;
+        let client = shizuku::connect(server.url()).await.unwrap();
+        let made = jetstream::stream::Config {
+            name: "KV_long".into(),
+            subjects: vec!["$KV.long.>".into()],
+            max_messages_per_subject: -1,
+            allow_rollup: true,
+            allow_direct: true,
+            ..Default::default()
+        };
+        admin.create_stream(made).await.unwrap();
+        let store = client.open_bucket("long").await.unwrap();
+        for _ in 0..70 {
+            store.put("key", "value").await.unwrap();
+        }
+        let mut config = store.status().await.unwrap().config;
+        assert_eq!(config.history, 64, "{version}");
+        config.description = "changed".into();
+        let store = client.create_or_update_bucket(&config).await.unwrap();
+        let status = store.status().await.unwrap();
+        assert_eq!(status.config.description, "changed", "{version}");
+        assert_eq!(status.values, 70, "{version}");
+
+        config.history = 5;
+        let store = client.create_or_update_bucket(&config).await.unwrap();
+        assert_eq!(store.status().await.unwrap().config.history, 5, "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_published_once_more_into_a_bucket_is_read() {
     for version in VERSIONS {
         let server = server(version).await;

@@ -218,6 +218,10 @@ fn change(
     // To a server, a source is more than a bucket's name: another's filters and subjects stay.
     let there = from_stream(name, existing.config);
     let mut kept = Vec::new();
+    // What is more than 64 to a server reads as that.
+    if config.history == there.history {
+        kept.push("max_msgs_per_subject");
+    }
     if config.sources == there.sources {
         kept.push("sources");
     }

@@ -105,7 +105,11 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
     };
     let mut config = BucketConfig::new(bucket.as_str());
     config.description = stream.description.unwrap_or_default();
-    config.history = stream.max_msgs_per_subject.clamp(1, 64) as u8;
+    // Others may keep more than a bucket can be set to: -1 is all.
+    config.history = match stream.max_msgs_per_subject {
+        kept @ 1..=64 => kept as u8,
+        _ => 64,
+    };
     config.max_age = (stream.max_age > 0).then(|| Duration::from_nanos(stream.max_age));
     config.limit_markers = match markers {
         true => LimitMarkers::For(Duration::from_nanos(stream.subject_delete_marker_ttl)),
