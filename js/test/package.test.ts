@@ -191,6 +191,49 @@ test("Node runs it", async () => {
   assert.equal(stdout, "hello\n");
 });
 
+test("Vite builds a worker that connects", async () => {
+  const worker = `
+import { main } from "./app.js";
+onmessage = ({ data }) => {
+  main(...data).then(postMessage, (error) => postMessage("failed: " + error.message));
+};
+`;
+  const page = `
+const query = new URLSearchParams(location.search);
+const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+worker.onmessage = ({ data }) => { document.title = data; };
+worker.onerror = ({ message }) => { document.title = "failed: " + message; };
+worker.postMessage([query.get("server"), query.get("bucket")]);
+`;
+  const folder = await project("vite-worker", {
+    "app.js": app("shizuku-kv"),
+    "worker.js": worker,
+    "page.js": page,
+    "index.html": html('<script type="module" src="./page.js"></script>'),
+  });
+  const { build } = await import("vite");
+  await build({ root: folder, logLevel: "error", configFile: false });
+  assert.equal(await title(join(folder, "dist")), "hello");
+});
+
+test("a page's Content-Security-Policy needs what the README says, and no more", async () => {
+  const folder = await project("policy", { "app.js": app("shizuku-kv"), "page.js": page });
+  const { build } = await import("esbuild");
+  const outfile = join(folder, "dist/main.js");
+  await build({ entryPoints: [join(folder, "page.js")], bundle: true, format: "esm", outfile });
+  const under = (scripts: string, connections: string): Promise<string> => {
+    const policy = `default-src 'none'; img-src data:; script-src 'self' ${scripts}; connect-src ${connections}`;
+    const meta = `<meta http-equiv="Content-Security-Policy" content="${policy}">`;
+    const text = html('<script type="module" src="/main.js"></script>');
+    writeFileSync(join(folder, "dist/index.html"), text.replace("<title>", `${meta}<title>`));
+    return title(join(folder, "dist"));
+  };
+  const wasm = "'wasm-unsafe-eval'";
+  assert.equal(await under(`${wasm}; require-trusted-types-for 'script'`, nats.ws), "hello");
+  assert.match(await under("", nats.ws), /^failed: the WebAssembly code does not load: .*Content Security Policy/);
+  assert.match(await under(wasm, "'none'"), /^failed: cannot reach .*Content-Security-Policy/);
+});
+
 test("the types hold in a strict project", async () => {
   await compile("types", `
 import { connect, ConflictError, type Entry, type Live } from "shizuku-kv";
@@ -238,16 +281,18 @@ void [max, live, note, hook, guard.token, guard.signal];
 
 test("the declarations bring what they need", async () => {
   // Validators and React bring libraries of their own.
-  await compile("few-libraries", `
+  const app = `
 import { connect } from "shizuku-kv";
 await using client = await connect("ws://localhost");
 using live = (await client.create("settings")).live("app.limits");
 void live.value;
-`);
+`;
+  await compile("few-libraries", app);
+  await compile("bundler", app, { module: "esnext", moduleResolution: "bundler", lib: ["es2020", "webworker"] });
 });
 
 /** Compiles a module in a strict project that has only the libraries that everybody has. */
-async function compile(name: string, app: string): Promise<void> {
+async function compile(name: string, app: string, more: object = {}): Promise<void> {
   const compilerOptions = {
     strict: true,
     exactOptionalPropertyTypes: true,
@@ -257,6 +302,7 @@ async function compile(name: string, app: string): Promise<void> {
     lib: ["es2022", "dom"],
     types: [],
     skipLibCheck: false,
+    ...more,
   };
   const folder = await project(name, { "app.ts": app, "tsconfig.json": JSON.stringify({ compilerOptions }) });
   const tsc = join(JS, "node_modules/typescript/bin/tsc");

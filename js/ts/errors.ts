@@ -44,6 +44,11 @@ export type LockLostReason = "gone" | "refused" | "lapsed" | "closed" | "stopped
 /** What an error knows beside its code and message. */
 export type ErrorFields = Readonly<Record<string, unknown>>;
 
+/** What an error came of. TypeScript has this only with the library of ES2022, which an app need not have. */
+export interface Cause {
+  readonly cause?: unknown;
+}
+
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 const count = (value: unknown): number => (typeof value === "number" ? value : 0);
 const countOrNot = (value: unknown): number | undefined =>
@@ -65,7 +70,7 @@ export class ShizukuError extends Error {
   /** What went wrong, for programs. */
   readonly code: ErrorCode;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options?: Cause) {
     super(message, options);
     // Not the name of the class: the shipped code has short ones.
     this.name = "ShizukuError";
@@ -231,7 +236,7 @@ export class BucketError extends ShizukuError {
 export class ConnectError extends ShizukuError {
   declare readonly code: "invalid_url" | "authentication" | "unreachable";
 
-  constructor(code: ConnectError["code"], message: string, options?: ErrorOptions) {
+  constructor(code: ConnectError["code"], message: string, options?: Cause) {
     super(code, message, options);
     this.name = "ConnectError";
   }
@@ -345,7 +350,7 @@ export class DecodeError extends ShizukuError {
   readonly key: string;
   readonly revision: number;
 
-  constructor(message: string, key: string, revision: number, options?: ErrorOptions) {
+  constructor(message: string, key: string, revision: number, options?: Cause) {
     super("decode", message, options);
     this.name = "DecodeError";
     this.key = key;
@@ -365,7 +370,7 @@ export class EncodeError extends ShizukuError {
   declare readonly code: "encode";
   readonly key: string;
 
-  constructor(message: string, key: string, options?: ErrorOptions) {
+  constructor(message: string, key: string, options?: Cause) {
     super("encode", message, options);
     this.name = "EncodeError";
     this.key = key;
@@ -497,7 +502,7 @@ export class AbortedError extends ShizukuError {
 export class WasmError extends ShizukuError {
   declare readonly code: "wasm";
 
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, options?: Cause) {
     super("wasm", message, options);
     this.name = "WasmError";
   }

@@ -13,7 +13,11 @@ import { call, toError } from "./thrown.js";
 
 /** How to acquire a lock. */
 export interface LockOptions {
-  /** How long a hold outlives a holder that died: whole seconds from 3. Default 15 s. */
+  /**
+   * How long a hold outlives a holder that died: whole seconds from 3. Default 15 s. A page that is hidden for
+   * minutes renews only when the server's heartbeats come, every 5 s, as browsers hold its timers back: give 10 s
+   * at least where that may be.
+   */
   readonly lease?: Duration | undefined;
   /** Gives up acquiring after this time. Default: never. */
   readonly timeout?: Duration | undefined;
@@ -85,7 +89,10 @@ export class Guard {
     });
   }
 
-  /** Whether it is held, as far as can be known here. */
+  /**
+   * Whether it is held, as far as can be known here. It asks the clock, and so is right at once where a page was
+   * frozen for longer than a lease; `signal` and `lost` tell a few milliseconds later.
+   */
   get held(): boolean {
     return this.#raw.isHeld();
   }

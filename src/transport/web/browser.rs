@@ -66,7 +66,8 @@ impl Socket for BrowserSocket {
             // Browsers tell pages no more, so that they cannot explore networks.
             _ => Err(
                 "the WebSocket was not opened: there is no server, or it does not accept \
-                 this origin, or its certificate is not trusted"
+                 this origin, or its certificate is not trusted, or the page's \
+                 Content-Security-Policy is against it"
                     .to_owned(),
             ),
         })
