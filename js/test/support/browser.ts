@@ -20,9 +20,11 @@ export function screenshots(): string {
   return folder;
 }
 
-export function launch(): Promise<Browser> {
+/** A browser; without flags that Playwright gives it, where a test needs what they turn off. */
+export function launch(without: string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env["CHROME"] ?? "/usr/bin/chromium",
+    ignoreDefaultArgs: without,
     args: [
       "--no-sandbox",
       "--disable-gpu",
