@@ -106,44 +106,72 @@ test("in Deno", { timeout: 60_000 }, () =>
   }),
 );
 
-test("in a worker", { timeout: 60_000 }, async () => {
-  const [browser, web] = await Promise.all([launch(), serve(JS)]);
-  try {
-    const page = await browser.newPage();
-    await page.goto(web.url);
-    await go("worker", async (url, file) => {
-      const from = (path: string): string => path.slice(JS.length);
-      const main = from(file("/dist/index.js"));
-      const script = `import { main } from "${main}";
+/** Says what it says to whoever started it, in a worker of any kind. */
+const worker = `
+import { main } from "FROM";
 if (typeof document !== "undefined") throw new Error("this is a page");
-main("${url}", (text) => postMessage(text)).catch((error) => postMessage(String(error)));`;
-      const worker = join(work, "worker.main.mjs");
-      writeFileSync(worker, script);
-      const queue: string[] = [];
-      let wake = (): void => undefined;
-      await page.exposeFunction("said", (text: string) => {
-        queue.push(text);
-        wake();
+const begin = (say) => main("URL", say).catch((error) => say(String(error)));
+if ("onconnect" in self) self.onconnect = ({ ports: [port] }) => { begin((text) => port.postMessage(text)); };
+else if ("registration" in self) {
+  self.onmessage = (event) => event.waitUntil(begin((text) => event.source.postMessage(text)));
+} else begin((text) => postMessage(text));
+`;
+
+for (const kind of ["worker", "shared worker", "service worker"]) {
+  test(`in a ${kind}`, { timeout: 60_000 }, async () => {
+    const [browser, web] = await Promise.all([launch(), serve(JS)]);
+    try {
+      const page = await browser.newPage();
+      await page.goto(web.url);
+      const name = kind.replace(" ", "-");
+      await go(name, async (url, file) => {
+        const from = (path: string): string => path.slice(JS.length);
+        const main = from(file("/dist/index.js"));
+        const script = join(work, `${name}.main.mjs`);
+        writeFileSync(script, worker.replace("FROM", main).replace("URL", url));
+        const queue: string[] = [];
+        let wake = (): void => undefined;
+        await page.exposeFunction("said", (text: string) => {
+          queue.push(text);
+          wake();
+        });
+        await page.evaluate(begin, [kind, from(script)] as const);
+        return {
+          async next() {
+            while (queue.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+            return { value: queue.shift() ?? "", done: false };
+          },
+        };
       });
-      await page.evaluate((path) => {
-        const worker = new Worker(path, { type: "module" });
-        const { said } = window as unknown as { said(text: string): void };
-        worker.onmessage = ({ data }: MessageEvent<string>) => {
-          said(data);
-        };
-        worker.onerror = ({ message }) => {
-          said(message);
-        };
-      }, from(worker));
-      return {
-        async next() {
-          while (queue.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-          return { value: queue.shift() ?? "", done: false };
-        },
-      };
-    });
-  } finally {
-    await browser.close();
-    web.close();
+    } finally {
+      await browser.close();
+      web.close();
+    }
+  });
+}
+
+/** In the page: starts a worker, and hands on what it says. */
+async function begin([kind, path]: readonly [string, string]): Promise<void> {
+  const { said } = window as unknown as { said(text: string): void };
+  const listen = ({ data }: MessageEvent<string>): void => {
+    said(data);
+  };
+  const fail = ({ message }: ErrorEvent): void => {
+    said(message);
+  };
+  const options = { type: "module" } as const;
+  if (kind === "worker") {
+    const worker = new Worker(path, options);
+    worker.onmessage = listen;
+    worker.onerror = fail;
+  } else if (kind === "shared worker") {
+    const worker = new SharedWorker(path, options);
+    worker.port.onmessage = listen;
+    worker.onerror = fail;
+  } else {
+    navigator.serviceWorker.onmessage = listen;
+    const { installing, active } = await navigator.serviceWorker.register(path, options);
+    // It does not live as long as the page; whoever it works for keeps it alive.
+    (installing ?? active)?.postMessage(null);
   }
-});
+}
