@@ -135,6 +135,46 @@ test("keys, many values, buckets and an update loop", async () => {
   });
 });
 
+test("an update is refused by what the leader has", async () => {
+  const seen = await page.evaluate(
+    async ([url, name]) => {
+      const client = await window.shizuku.connect(url);
+      const store = await client.create(name);
+      await store.put("seats", "0");
+      const old = await store.get("seats");
+      await store.put("seats", "2");
+      // A replica that is behind.
+      const get = store.get.bind(store);
+      store.get = ((key, options) =>
+        options?.leader === true ? get(key, options) : Promise.resolve(old)) as typeof store.get;
+      let asked = 0;
+      const book = (): Promise<number | undefined> =>
+        store.updateWith<number>("seats", (now) => {
+          asked += 1;
+          const left = now?.json() ?? 0;
+          return left > 0 ? String(left - 1) : undefined;
+        });
+      const fail = (): Promise<unknown> =>
+        store
+          .updateWith("seats", () => {
+            asked += 1;
+            throw new RangeError("sold out");
+          })
+          .catch((error: unknown) => String(error));
+      const booked = [await book(), await book(), await book()];
+      const failed = await fail();
+      // What the leader has is what was seen: it is asked once.
+      const before = asked;
+      store.get = get;
+      const refused = [await book(), await fail()];
+      await client.close();
+      return [booked, failed, refused, asked - before];
+    },
+    [here.nats.ws, bucket()] as const,
+  );
+  assert.deepEqual(seen, [[3, 4, undefined], "RangeError: sold out", [undefined, "RangeError: sold out"], 2]);
+});
+
 test("a watch tells what is there, then what changes, and stops", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {

@@ -6,7 +6,7 @@
 import { Batch } from "./batch.js";
 import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
-import { ConflictError, EncodeError, InvalidKeyError } from "./errors.js";
+import { ConflictError, EncodeError, InvalidKeyError, ServerError } from "./errors.js";
 import { Feed } from "./feed.js";
 import { check, flag, invalid, named, whole } from "./given.js";
 import { Live } from "./live.js";
@@ -120,6 +120,7 @@ export interface StoreStatus {
 
 const encoder = new TextEncoder();
 const ATTEMPTS = 256;
+const pause = (millis: number): Promise<void> => new Promise((wake) => setTimeout(wake, millis));
 
 /**
  * A handle on a bucket. Made by {@link Client.create} and {@link Client.open}.
@@ -211,22 +212,52 @@ export class Store {
   /**
    * Makes a new value out of the current one, again until no other write came in between, and
    * answers its revision. `change` sees `null` where there is no value, and answers `undefined` to
-   * leave things as they are.
+   * leave things as they are. What it sees first may come from a replica that is behind: it is asked again
+   * where the leader has another revision.
    */
   async updateWith<T = unknown>(
     key: string,
     change: (current: Entry<T> | null) => Payload | undefined | Promise<Payload | undefined>,
   ): Promise<number | undefined> {
-    // A replica may be behind, which costs one lost race; after that only the leader is asked.
-    for (let attempt = 0; ; attempt += 1) {
-      const last = await this.get<T>(key, { leader: attempt > 0 });
-      const value = await change(last === null || last.removed ? null : last);
-      if (value === undefined) return undefined;
+    // A replica may be behind. For a write that costs one lost race, but a refusal would stand; so after
+    // either only the leader is asked.
+    let leader = false;
+    for (let races = 0; ; ) {
+      const last = await this.get<T>(key, { leader });
+      const revision = last?.revision ?? 0;
+      let value: Payload | undefined;
+      let refuse = (): undefined => undefined;
       try {
-        return await this.update(key, value, last?.revision ?? 0);
+        value = await change(last === null || last.removed ? null : last);
       } catch (error) {
-        if (!(error instanceof ConflictError) || attempt + 1 >= ATTEMPTS) throw error;
+        refuse = () => {
+          throw error;
+        };
       }
+      if (value === undefined) {
+        if (leader || (await this.#isLast(key, revision))) return refuse();
+        leader = true;
+        continue;
+      }
+      try {
+        return await this.update(key, value, revision);
+      } catch (error) {
+        races += 1;
+        if (!(error instanceof ConflictError) || races >= ATTEMPTS) throw error;
+      }
+      leader = true;
+      // Once may be chance. Who loses again has company, and should get out of its way.
+      if (races > 1) await pause(Math.random() * 2 ** Math.min(races - 1, 6));
+    }
+  }
+
+  /** Whether this is the revision that the leader has, as far as it may be asked. */
+  async #isLast(key: string, revision: number): Promise<boolean> {
+    try {
+      return ((await this.get(key, { leader: true }))?.revision ?? 0) === revision;
+    } catch (error) {
+      if (error instanceof ServerError && error.code === "permission_denied") return true;
+      throw error;
     }
   }
 

@@ -1,6 +1,6 @@
 //! Listings: what a bucket has at this moment, and clearing away what it no longer needs.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use futures::{
     Stream, StreamExt, TryStreamExt, future,
@@ -126,10 +126,10 @@ impl Store {
                 markers.push((entry.key.detached(), entry.revision));
             }
         }
-        let clearing = stream::iter(markers)
-            .map(|(key, revision)| async move { self.backend().compact(&key, revision + 1).await });
         let mut cleared = 0;
-        let mut clearing = pin!(clearing.buffer_unordered(AT_ONCE));
+        let mut clearing = stream::iter(&markers)
+            .map(|(key, revision)| self.backend().compact(key, revision + 1))
+            .buffer_unordered(AT_ONCE);
         while let Some(one) = clearing.next().await {
             one?;
             cleared += 1;
