@@ -7,10 +7,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use futures::TryStreamExt;
 use harness::NatsServer;
 use shizuku::{ConnectError, ConnectOptions, ConnectionState, Credentials};
+use tokio::sync::Notify;
 
 use crate::{PATIENCE, assert_refused, jwt, tempdir, ways, works};
 
@@ -182,4 +185,61 @@ async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
         }
     }
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// They may be renewed a little later than they run out.
+#[tokio::test]
+async fn credentials_that_run_out_are_told_and_renewed() {
+    let user = Arc::new(jwt::User::new());
+    let server = NatsServer::builder().config(&user.config);
+    let server = server.start().await.unwrap();
+    let url = server.url();
+    let mut urls = vec![url.clone()];
+    if cfg!(all(feature = "web", feature = "nkeys")) {
+        urls.push(format!("web+{url}"));
+    }
+    for url in urls {
+        let first = user.lasting(Duration::from_secs(2));
+        let asked = Arc::new(AtomicUsize::new(0));
+        // So that nothing else happens before it is seen why.
+        let seen = Arc::new(Notify::new());
+        let (of, go_on) = (user.clone(), seen.clone());
+        let client = ConnectOptions::new()
+            .credentials_from(move || {
+                let asked = asked.fetch_add(1, Ordering::Relaxed);
+                let jwt = match asked {
+                    0 | 1 => first.clone(),
+                    _ => of.jwt.clone(),
+                };
+                let (seed, go_on) = (Some(of.seed.clone()), go_on.clone());
+                async move {
+                    if asked == 1 {
+                        go_on.notified().await;
+                    }
+                    Ok(Credentials::Jwt { jwt, seed })
+                }
+            })
+            .connect(&url)
+            .await
+            .unwrap();
+        let mut connection = client.connection();
+        let lost = connection.wait_for(|now| now.state == ConnectionState::Disconnected);
+        let lost = tokio::time::timeout(PATIENCE, lost).await;
+        let reason = lost.expect("it should run out").unwrap().reason.clone();
+        let reason = reason.unwrap_or_default().to_lowercase();
+        assert!(
+            reason.contains("authentication expired"),
+            "{url}: {reason:?}"
+        );
+        seen.notify_one();
+        let again = async {
+            while let Err(error) = client.bucket_names().try_collect::<Vec<_>>().await {
+                let closed = connection.borrow().state == ConnectionState::Closed;
+                assert!(!closed, "{url}: {error}");
+            }
+        };
+        let again = tokio::time::timeout(PATIENCE, again).await;
+        again.expect("it should be let in again");
+        works(&client).await;
+    }
 }

@@ -1,5 +1,7 @@
 //! A server that knows its users by their JWTs.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use nkeys::KeyPair;
 use serde_json::{Map, Value, json};
 
@@ -8,11 +10,14 @@ pub(crate) struct User {
     pub(crate) config: String,
     pub(crate) jwt: String,
     pub(crate) seed: String,
+    account: KeyPair,
+    pair: KeyPair,
+    claims: Value,
 }
 
 impl User {
     pub(crate) fn new() -> Self {
-        let (operator, user) = (KeyPair::new_operator(), KeyPair::new_user());
+        let (operator, pair) = (KeyPair::new_operator(), KeyPair::new_user());
         let (account, system) = (KeyPair::new_account(), KeyPair::new_account());
         let of_account = |names: &[&str]| {
             let no_limits = no_limits(names);
@@ -29,19 +34,31 @@ impl User {
             (&system, of_account(&core)),
         ];
         let preloaded = preloaded.map(|(key, claims)| {
-            format!("{}: {:?}", key.public_key(), sign(&operator, key, &claims))
+            let jwt = sign(&operator, key, &claims, None);
+            format!("{}: {jwt:?}", key.public_key())
         });
+        let claims = Value::from(claims);
         let itself = json!({ "type": "operator", "version": 2 });
         Self {
             config: format!(
                 "operator: {:?}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload {{ {} }}",
-                sign(&operator, &operator, &itself),
+                sign(&operator, &operator, &itself, None),
                 system.public_key(),
                 preloaded.join(", "),
             ),
-            jwt: sign(&account, &user, &claims.into()),
-            seed: user.seed().unwrap(),
+            jwt: sign(&account, &pair, &claims, None),
+            seed: pair.seed().unwrap(),
+            account,
+            pair,
+            claims,
         }
+    }
+
+    /// A JWT that runs out.
+    pub(crate) fn lasting(&self, life: Duration) -> String {
+        let end = SystemTime::now() + life;
+        let end = end.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        sign(&self.account, &self.pair, &self.claims, Some(end))
     }
 
     /// The text of its `.creds` file.
@@ -61,13 +78,14 @@ fn no_limits(names: &[&str]) -> Map<String, Value> {
 }
 
 /// A JWT that an issuer has signed.
-fn sign(issuer: &KeyPair, subject: &KeyPair, claims: &Value) -> String {
+fn sign(issuer: &KeyPair, subject: &KeyPair, claims: &Value, end: Option<u64>) -> String {
     let encode = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
     let body = json!({
         "jti": subject.public_key(),
         "iat": 1_700_000_000,
         "iss": issuer.public_key(),
         "sub": subject.public_key(),
+        "exp": end.unwrap_or(0),
         "name": "test",
         "nats": claims,
     });

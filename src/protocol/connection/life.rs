@@ -48,6 +48,10 @@ impl Connection {
 
     /// The server does not let us in.
     pub(super) fn unauthorized(&mut self, reason: &str, now: Instant) {
+        if self.is_up() {
+            // What let us in has run out, which is no refusal of what is shown next.
+            return self.disconnect(reason, now);
+        }
         self.auth_failures += 1;
         // Credentials that a callback finds may be good the next time, but not the time after.
         let hopeless = self.auth_failures > 1 || (self.epoch == 0 && self.pool_is_used_up(1));

@@ -68,9 +68,11 @@ impl Native {
                 Ok(Ok(now)) if now.state == ConnectionState::Connected => {}
                 Ok(_) => return Err(TransportError::Closed),
                 Err(_) => {
-                    return Err(TransportError::NotConnected(
-                        "no server can be reached".into(),
-                    ));
+                    let reason = self.monitor.status().borrow().reason.clone();
+                    return Err(TransportError::NotConnected(reason.map_or_else(
+                        || "no server can be reached".to_owned(),
+                        |reason| reason.to_string(),
+                    )));
                 }
             }
         }

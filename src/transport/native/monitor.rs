@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     kv::ServiceError,
     message::TransportError,
-    platform,
+    platform::{self, Instant},
     status::{ConnectionState, ConnectionStatus},
 };
 
@@ -22,6 +22,9 @@ pub(super) const ADOPTED: Duration = Duration::from_millis(250);
 
 /// How often a connection of our own is looked at: async-nats drops events when many come at once.
 pub(super) const OWN: Duration = Duration::from_secs(1);
+
+/// For how long what the server said may be why it then hung up.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many refusals are remembered for the requests that they concern.
 const REFUSALS: usize = 32;
@@ -45,6 +48,8 @@ struct Source {
     client: Option<async_nats::Client>,
     /// Whether it looked disconnected the last time.
     doubtful: bool,
+    /// The last error that the server has sent, and when.
+    last_words: Option<(Instant, Arc<str>)>,
 }
 
 /// All that can end a request early, behind one receiver: requests are many, trouble is rare.
@@ -131,6 +136,7 @@ impl Monitor {
             }
             Event::ServerError(error) => {
                 tracing::warn!(%error, "the server reports an error");
+                self.0.source().last_words = Some((Instant::now(), error.to_string().into()));
                 self.0.went_wrong(error);
                 if let ServerError::Other(text) = error {
                     self.0.refused(text);
@@ -199,9 +205,14 @@ impl Shared {
             let statistics = client.statistics();
             statistics.connects.load(Ordering::Relaxed)
         });
+        let last_words = source.last_words.take();
+        let reason = last_words
+            .filter(|(said, _)| state != ConnectionState::Connected && said.elapsed() < LAST_WORDS)
+            .map(|(_, text)| text);
         self.set(
             state,
             connects.filter(|_| state == ConnectionState::Connected),
+            reason,
         );
     }
 
@@ -218,9 +229,10 @@ impl Shared {
         });
     }
 
-    fn set(&self, state: ConnectionState, epoch: Option<u64>) {
+    fn set(&self, state: ConnectionState, epoch: Option<u64>, reason: Option<Arc<str>>) {
         let before = self.status.borrow().clone();
-        let now = ConnectionStatus::new(state, epoch.unwrap_or(before.epoch));
+        let mut now = ConnectionStatus::new(state, epoch.unwrap_or(before.epoch));
+        now.reason = reason;
         let is_same = before.state == now.state && before.epoch == now.epoch;
         if before.state == ConnectionState::Closed || is_same {
             return;
@@ -310,7 +322,7 @@ mod tests {
 
     fn refused(text: &str) -> Option<String> {
         let monitor = Monitor::new("_INBOX");
-        monitor.0.set(ConnectionState::Connected, Some(1));
+        monitor.0.set(ConnectionState::Connected, Some(1), None);
         let mut ahead = monitor.ahead().unwrap();
         let error = ServerError::Other(text.to_owned());
         monitor.on_event(&Event::ServerError(error));
@@ -342,7 +354,7 @@ mod tests {
     #[test]
     fn many_refusals_of_others_do_not_hide_ones_own() {
         let monitor = Monitor::new("_INBOX");
-        monitor.0.set(ConnectionState::Connected, Some(1));
+        monitor.0.set(ConnectionState::Connected, Some(1), None);
         let refuse = |subject: &str| {
             let text = format!("Permissions Violation for Publish to \"{subject}\"");
             monitor.on_event(&Event::ServerError(ServerError::Other(text)));
@@ -376,21 +388,21 @@ mod tests {
         let mut changed = std::pin::pin!(status.changed());
         let mut context = std::task::Context::from_waker(&waker);
         assert!(changed.poll_unpin(&mut context).is_pending());
-        monitor.0.set(ConnectionState::Connected, Some(1));
+        monitor.0.set(ConnectionState::Connected, Some(1), None);
         assert_eq!(*first.1.lock().unwrap(), Some(true));
     }
 
     #[test]
     fn the_loss_of_another_connection_ends_nothing() {
         let monitor = Monitor::new("_INBOX");
-        monitor.0.set(ConnectionState::Connected, Some(2));
+        monitor.0.set(ConnectionState::Connected, Some(2), None);
         let mut ahead = monitor.ahead().unwrap();
         assert!(ahead.of("a").now_or_never().is_none());
-        monitor.0.set(ConnectionState::Disconnected, None);
+        monitor.0.set(ConnectionState::Disconnected, None, None);
         let lost = ahead.of("a").now_or_never();
         assert!(matches!(lost, Some(TransportError::Lost)));
         assert!(monitor.ahead().is_none());
-        monitor.0.set(ConnectionState::Connected, Some(3));
+        monitor.0.set(ConnectionState::Connected, Some(3), None);
         let before = ahead.of("a").now_or_never();
         assert!(matches!(before, Some(TransportError::Lost)));
     }
