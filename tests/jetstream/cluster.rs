@@ -1,13 +1,13 @@
 //! What only a cluster shows.
 
 use futures::future::{join, join_all};
-use harness::{Cluster, LATEST};
+use harness::{Cluster, LATEST, NatsServer};
 use shizuku::{
     ConnectOptions,
     kv::{BucketConfig, BucketError, KvWriteError, Placement, ServiceError},
 };
 
-use crate::{PATIENCE, assert_refused, log::Log};
+use crate::{PATIENCE, admin, assert_refused, log::Log};
 
 // On one thread, as the subscriber is.
 #[tokio::test]
@@ -45,8 +45,11 @@ async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
 
 #[tokio::test]
 async fn replicas_and_placement_are_kept_and_compared() {
-    let cluster = Cluster::start(3, LATEST).await.unwrap();
+    let builder = NatsServer::builder().version(LATEST);
+    let builder = builder.config("server_tags: [ssd]");
+    let cluster = Cluster::start_with(3, builder).await.unwrap();
     let client = shizuku::connect(cluster.url()).await.unwrap();
+    let admin = admin(&cluster.node(0).url()).await;
     let placement = |cluster: &str, tags: &[&str]| {
         let placement = Placement::new().cluster(cluster);
         Some(tags.iter().fold(placement, |all, tag| all.tag(*tag)))
@@ -57,6 +60,29 @@ async fn replicas_and_placement_are_kept_and_compared() {
     let found = store.status().await.unwrap().config;
     assert_eq!((found.replicas, &found.placement), (3, &config.placement));
     client.create_bucket(&config).await.unwrap();
+
+    // A server moves a stream whose placement has changed, and writes are lost meanwhile.
+    for (round, tags) in [&[][..], &["ssd"]].into_iter().enumerate() {
+        let mut config = BucketConfig::new(format!("stays-{round}"));
+        config.placement = placement("test", tags);
+        let store = client.create_bucket(&config).await.unwrap();
+        let nodes = || async {
+            let info = admin.get_stream(format!("KV_stays-{round}")).await.unwrap();
+            let cluster = info.cached_info().cluster.clone().unwrap();
+            let replicas = cluster.replicas.iter().map(|replica| replica.name.clone());
+            cluster
+                .leader
+                .into_iter()
+                .chain(replicas)
+                .collect::<Vec<_>>()
+        };
+        let before = nodes().await;
+        config.description = "changed".into();
+        client.create_or_update_bucket(&config).await.unwrap();
+        assert_eq!(nodes().await, before);
+        store.put("a", "1").await.unwrap();
+    }
+
     config.placement = None;
     config.replicas = 1;
     let error = client.create_bucket(&config).await.unwrap_err();
@@ -66,7 +92,7 @@ async fn replicas_and_placement_are_kept_and_compared() {
     let names: Vec<_> = differences.iter().map(|found| found.setting).collect();
     assert_eq!(names, ["replicas", "placement"]);
 
-    for nowhere in [placement("other", &[]), placement("test", &["ssd"])] {
+    for nowhere in [placement("other", &[]), placement("test", &["hdd"])] {
         let mut config = BucketConfig::new("nowhere");
         config.placement = nowhere;
         assert_refused!(

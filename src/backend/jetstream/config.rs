@@ -62,7 +62,8 @@ pub(super) fn to_stream(
         })),
         placement: config.placement.as_ref().map(|placement| StreamPlacement {
             cluster: placement.cluster.clone(),
-            tags: Some(placement.tags.clone()),
+            // A server takes an empty list for another placement than none, and would move the stream.
+            tags: (!placement.tags.is_empty()).then(|| placement.tags.clone()),
         }),
         republish: config.republish.as_ref().map(|republish| StreamRepublish {
             src: some_text(&republish.source).unwrap_or_else(|| ">".to_owned()),
