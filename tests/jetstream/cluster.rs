@@ -1,13 +1,15 @@
 //! What only a cluster shows.
 
-use futures::future::{join, join_all};
+use std::time::{Duration, Instant};
+
+use futures::future::{join, join_all, try_join_all};
 use harness::{Cluster, LATEST, NatsServer};
 use shizuku::{
     ConnectOptions,
-    kv::{BucketConfig, BucketError, KvWriteError, Placement, ServiceError},
+    kv::{BucketConfig, BucketError, KeyValueRead, KvWriteError, Placement, ServiceError},
 };
 
-use crate::{PATIENCE, admin, assert_refused, log::Log};
+use crate::{PATIENCE, admin, assert_refused, keys, log::Log};
 
 // On one thread, as the subscriber is.
 #[tokio::test]
@@ -128,4 +130,43 @@ async fn two_who_make_a_bucket_at_once_both_get_it() {
         made.unwrap();
         updated.unwrap();
     }
+}
+
+/// A consumer lies with any copy of the stream, and one that was away offers what it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_not_complete_is_not_believed() {
+    let cluster = Cluster::start(3, LATEST).await.unwrap();
+    let client = shizuku::connect(cluster.url()).await.unwrap();
+    let config = BucketConfig::new("b").replicas(3);
+    client.create_bucket(&config).await.unwrap();
+    let leader = cluster.leader_of("KV_b").await.unwrap();
+    let client = shizuku::connect(leader.url()).await.unwrap();
+    let store = client.open_bucket("b").await.unwrap();
+    let mut others = cluster.nodes().iter();
+    let away = others.find(|node| node.name() != leader.name()).unwrap();
+    store.put("first", "old").await.unwrap();
+    away.stop().await.unwrap();
+    let value = vec![b'x'; 500_000];
+    let fill = (0..160).map(|n| store.put(format!("fill.{n}"), value.clone()));
+    try_join_all(fill).await.unwrap();
+    store.put("first", "new").await.unwrap();
+    // The other two have to be done with it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    away.restart().await.unwrap();
+    let came = Instant::now();
+    let mut looks = 0;
+    while came.elapsed() < Duration::from_secs(4) {
+        let first = String::live(&store, "first").await.unwrap();
+        assert_eq!(
+            first.get().as_deref().map(String::as_str),
+            Some("new"),
+            "{looks}"
+        );
+        assert_eq!(keys(&store).await.len(), 161, "{looks}");
+        let history = store.history("first").await.unwrap();
+        let last = history.last().and_then(|entry| entry.value.as_deref());
+        assert_eq!(last, Some(&b"new"[..]), "{looks}");
+        looks += 1;
+    }
+    assert!(looks > 3, "{looks}");
 }

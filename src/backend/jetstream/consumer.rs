@@ -55,6 +55,8 @@ pub(super) enum Why {
     Connection,
     /// The transport ended the subscription, because its reader was too far behind.
     Behind,
+    /// The copy of the stream that it reads is not complete.
+    OldCopy,
 }
 
 impl Why {
@@ -66,6 +68,7 @@ impl Why {
             Self::Gone => "the consumer is gone",
             Self::Connection => "the connection was lost",
             Self::Behind => "its reader is too far behind",
+            Self::OldCopy => "the copy that it reads is not complete",
         }
     }
 }

@@ -67,6 +67,14 @@ impl Loading {
         }
     }
 
+    /// All has come when what was sent is read.
+    pub(super) fn until_drained() -> Self {
+        Self {
+            question: Question::Answered(u64::MAX),
+            ..Self::default()
+        }
+    }
+
     /// A message has come.
     pub(super) fn came(&mut self, delivery: Delivery) {
         self.came += 1;

@@ -15,6 +15,7 @@ mod entry;
 mod filters;
 mod get_many;
 mod loading;
+mod proof;
 mod read;
 mod removal;
 mod start;

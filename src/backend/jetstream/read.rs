@@ -19,6 +19,7 @@ use crate::{
 struct Which<'a> {
     seq: Option<u64>,
     last_by_subj: Option<&'a str>,
+    next_by_subj: Option<&'a str>,
 }
 
 impl Which<'_> {
@@ -26,6 +27,7 @@ impl Which<'_> {
         let mut json = Writer::new();
         json.maybe_number("seq", self.seq);
         json.maybe_text("last_by_subj", self.last_by_subj);
+        json.maybe_text("next_by_subj", self.next_by_subj);
         json.finish()
     }
 }
@@ -48,6 +50,7 @@ impl Bucket {
                         let which = Which {
                             seq: revision,
                             last_by_subj: None,
+                            next_by_subj: None,
                         };
                         (subject, which.to_json(), None)
                     }
@@ -97,6 +100,7 @@ impl Bucket {
         let which = Which {
             seq: revision,
             last_by_subj: revision.is_none().then_some(&*subject),
+            next_by_subj: None,
         };
         let operation = "STREAM.MSG.GET";
         let answer = match api.call(operation, stream, which.to_json()).await {
@@ -126,6 +130,29 @@ impl Bucket {
         };
         let payload = decode(message.data.as_deref())?;
         Ok(Some(self.entry(key, stamp, headers, payload.into(), false)))
+    }
+
+    /// The first revision from `seq` on that has such a subject, as the leader of this very stream has it.
+    pub(super) async fn next_revision(
+        &self,
+        subject: &str,
+        seq: u64,
+    ) -> Result<Option<u64>, ServiceError> {
+        let which = Which {
+            seq: Some(seq),
+            last_by_subj: None,
+            next_by_subj: Some(subject),
+        };
+        let operation = "STREAM.MSG.GET";
+        let answer = self.api.call(operation, &self.stream, which.to_json());
+        match answer.await.and_then(|answer| {
+            let Stored { message } = parse(operation, &answer)?;
+            Ok(message.seq)
+        }) {
+            Ok(seq) => Ok(Some(seq)),
+            Err(Failure::Refused(error)) if is_no_message(error.code, error.err_code) => Ok(None),
+            Err(failure) => Err(failure.of(&self.name)),
+        }
     }
 }
 

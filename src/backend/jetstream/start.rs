@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, join, select};
+use futures::{
+    StreamExt,
+    future::{Either, join, select},
+    stream,
+};
 use tokio::sync::watch;
 
 use super::{
@@ -34,6 +38,9 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// makes a new one in any case, so this is only for those whose program or page is gone: they count
 /// against the limits of the stream, where 1000 may be too many.
 pub(super) const INACTIVE: Duration = Duration::from_secs(60);
+
+/// How many filters are asked about at a time.
+const QUESTIONS: usize = 64;
 
 /// Between failed attempts to make a consumer again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -155,6 +162,21 @@ impl Plan {
             (None, Deliver::Updates) => ("new", None),
             (None, Deliver::From(first)) => ("by_start_sequence", Some(first)),
         }
+    }
+
+    /// The first revision behind `last` that the watch is about, as far as the leader says. Where that may not be
+    /// asked, or nobody answers, there is none.
+    pub(super) async fn next_after(&self, last: u64) -> Option<u64> {
+        let mut questions = Vec::new();
+        for subject in &self.subjects {
+            questions.push(self.bucket.next_revision(subject, last + 1));
+        }
+        let mut answers = stream::iter(questions).buffer_unordered(QUESTIONS);
+        let mut first = None;
+        while let Some(answer) = answers.next().await {
+            first = first.into_iter().chain(answer.unwrap_or(None)).min();
+        }
+        first
     }
 
     /// May be asked twice, as each asks for a consumer of its own, which is removed when it is of no use.

@@ -20,6 +20,7 @@ use super::{
     consumer::{Action, Delivery, Why},
     entry::{Stamp, from_nanos},
     loading::{Counted, Loading},
+    proof::Proof,
     start::{HEARTBEAT, Plan, Progress, Restarted, Started},
     sweep::sweep,
     tracker::{Shown, Tracker},
@@ -47,6 +48,7 @@ pub(super) struct Watch {
     loading: Loading,
     /// Whether the server is still to be asked if that is all.
     unsure: bool,
+    proof: Proof,
     /// Whether the server has sent all that there was.
     caught_up: bool,
     /// Whether the reader knows that, too.
@@ -74,6 +76,8 @@ pub(super) enum Keys {
 enum State {
     Running(Box<Running>),
     Restarting(BoxFuture<'static, Result<Restarted, ServiceError>>),
+    /// Asks the stream's leader for what is missing, while the consumer waits.
+    Proving(Box<Running>, BoxFuture<'static, Option<u64>>),
     /// After an interruption: looks for keys that are gone, while the consumer waits.
     Sweeping(
         Box<Running>,
@@ -128,6 +132,7 @@ impl Watch {
             connection,
             loading: Loading::default(),
             unsure,
+            proof: Proof::default(),
             caught_up: false,
             current: false,
             interrupted: false,
@@ -140,12 +145,15 @@ impl Watch {
                 delta: 0,
             },
         };
-        watch.run(started);
+        let known = started.before;
+        watch.run(started, known);
         Ok(watch)
     }
 
-    fn run(&mut self, started: Started) {
+    /// Reads from a consumer of a stream whose last revision is known.
+    fn run(&mut self, started: Started, known: u64) {
         self.caught_up = false;
+        self.proof = Proof::new(&self.plan, known);
         self.loading = Loading::new(started.pending, started.before, self.unsure);
         self.check(false);
         self.state = State::Running(Box::new(Running {
@@ -202,12 +210,23 @@ impl Watch {
             self.first = 0; // numbers of the old bucket mean nothing in the new one
         }
         self.vanished_at = restarted.last;
-        self.run(restarted.started);
+        self.run(restarted.started, restarted.last.revision);
     }
 
     /// The server has sent all that there was: the reader is told, but after an interruption not
     /// before it is known which keys are gone.
     fn on_caught_up(&mut self) -> Option<Event> {
+        let last = self
+            .progress
+            .last
+            .unwrap_or(0)
+            .max(self.first.saturating_sub(1));
+        if self.proof.is_due(last)
+            && let State::Running(running) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            self.state = State::Proving(running, self.proof.ask(&self.plan, last));
+            return None;
+        }
         if self.interrupted
             && let Keys::Live(tracker) = &mut self.keys
             && tracker.begin_sweep()
@@ -225,6 +244,19 @@ impl Watch {
             self.state = State::Ended;
         }
         Some(Ok(WatchEvent::Current))
+    }
+
+    fn on_answered(&mut self, missing: Option<u64>) -> Option<Event> {
+        if let State::Proving(running, _) = std::mem::replace(&mut self.state, State::Ended) {
+            self.state = State::Running(running);
+        }
+        if self.proof.answered(missing) {
+            return self.reset(Why::OldCopy);
+        }
+        // What is missing may have come by now.
+        self.caught_up = missing.is_none();
+        self.loading = Loading::until_drained();
+        None
     }
 
     fn on_swept(&mut self, tracker: Tracker, swept: Result<(), ServiceError>) -> Option<Event> {
@@ -487,6 +519,10 @@ impl Stream for Watch {
                     }
                     Err(error) => Some(this.end(error)),
                 },
+                State::Proving(_, ask) => {
+                    let missing = ready!(ask.poll_unpin(context));
+                    this.on_answered(missing)
+                }
                 State::Sweeping(_, sweep) => {
                     let (tracker, swept) = ready!(sweep.poll_unpin(context));
                     this.on_swept(tracker, swept)
