@@ -1,4 +1,4 @@
-//! The way in: a client holds a connection and makes, opens and lists buckets.
+//! The client: it holds a connection and makes, opens and lists buckets.
 
 use std::{
     fmt, mem,
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Client {
     buckets: Arc<dyn Buckets>,
-    /// What was opened, and may be there still.
+    /// The stores that were opened and may still be in use.
     stores: Arc<Mutex<Vec<LocksOf>>>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// How long closing waits for locks to be given up. What is not by then ends with its lease.
+/// How long closing waits for locks to be released. Locks still held then end with their leases.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Client {
@@ -85,7 +85,7 @@ impl Client {
     /// Makes a bucket, or gives an existing one these settings.
     ///
     /// # Errors
-    /// [`ServiceError::Refused`] where the server cannot change a setting of an existing bucket,
+    /// [`ServiceError::Refused`] if the server cannot change a setting of an existing bucket, such
     /// as its storage.
     pub async fn create_or_update_bucket(
         &self,
@@ -103,7 +103,7 @@ impl Client {
     /// Opens a bucket that exists.
     ///
     /// # Errors
-    /// [`ServiceError::BucketNotFound`] where it does not.
+    /// [`ServiceError::BucketNotFound`] if it does not.
     pub async fn open_bucket(&self, name: impl AsRef<str>) -> Result<Store, BucketError> {
         let bucket = BucketName::new(name.as_ref())?;
         Ok(self.store(self.buckets.open(&bucket).await?))
@@ -124,7 +124,7 @@ impl Client {
     /// Deletes a bucket and everything in it.
     ///
     /// # Errors
-    /// [`ServiceError::BucketNotFound`] where there is none.
+    /// [`ServiceError::BucketNotFound`] if there is none.
     pub async fn delete_bucket(&self, name: impl AsRef<str>) -> Result<(), BucketError> {
         let bucket = BucketName::new(name.as_ref())?;
         self.buckets.delete(&bucket).await
@@ -140,14 +140,14 @@ impl Client {
         self.buckets.connection()
     }
 
-    /// Releases the locks that are held or waited for, sends what is still to be sent, and closes. Later
+    /// Releases held locks, withdraws waiting acquires, sends what is still queued, and closes. Later
     /// calls fail with [`ServiceError::Closed`], in all clones and stores.
     ///
-    /// A server that does not answer holds that up for 2 s and a
+    /// If the server does not answer, this takes up to 2 s plus a
     /// [`request_timeout`](ConnectOptions::request_timeout); locks then end with their leases.
     ///
     /// # Errors
-    /// [`ServiceError`] where the connection is lost before everything is sent.
+    /// [`ServiceError`] if the connection is lost before everything is sent.
     pub async fn close(&self) -> Result<(), ServiceError> {
         let stores = mem::take(&mut *self.stores());
         let released: Vec<_> = stores.iter().filter_map(LocksOf::close).collect();
@@ -156,7 +156,7 @@ impl Client {
                 released.await;
             }
         });
-        // Without a connection there is nobody to tell.
+        // Without a connection no server can be told.
         let is_there = self.connection().borrow().state == ConnectionState::Connected;
         let patience = if is_there { GOODBYE } else { Duration::ZERO };
         let enough = pin!(platform::pause(patience));
@@ -172,10 +172,10 @@ impl Client {
 /// | `memory:` | a fresh embedded service inside this process (feature `memory`) |
 /// | `nats://host:4222` | JetStream (feature `native`); no scheme means this one |
 /// | `tls://host:4222` | the same over TLS |
-/// | `ws://host:80`, `wss://host:443` | the same over WebSocket (feature `native`; in browsers `web`, where it is the only way) |
+/// | `ws://host:80`, `wss://host:443` | the same over WebSocket (feature `native`; in browsers `web`, and nothing else works there) |
 ///
-/// Several servers of one cluster are separated by commas. A user and password may stand in the
-/// address.
+/// Separate several servers of one cluster by commas. The address may contain a user and a
+/// password.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -193,7 +193,7 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Client, ConnectError> {
 pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, ConnectError> {
     let first = url.split(',').next().unwrap_or_default().trim();
     if first == "memory" || first.starts_with('-') {
-        let hint = "an address is `memory:`, or as `nats://host:4222`";
+        let hint = "use `memory:` or an address such as nats://host:4222";
         return Err(ConnectError::invalid(url, hint));
     }
     let scheme = match first.split_once(':') {
@@ -217,7 +217,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
             url,
             "a browser speaks ws and wss only",
         )),
-        // async-nats would call the scheme wrong, and it is not.
+        // async-nats would report a wrong scheme, but the scheme is right.
         "web+nats" | "web+ws" if cfg!(not(feature = "web")) => {
             Err(ConnectError::no_feature(url, "web"))
         }
@@ -257,7 +257,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is not one. Nothing was sent.
+    /// The address is invalid. Nothing was sent.
     #[error("invalid address {}: {reason}", Quoted(.url))]
     InvalidUrl {
         /// The address, without user and password.
@@ -268,7 +268,7 @@ pub enum ConnectError {
     /// An option is out of range. Nothing was sent.
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
-    /// This build cannot speak to such an address.
+    /// This build does not support such an address.
     #[error("{} needs the cargo feature {feature} on this platform", Quoted(.url))]
     MissingFeature {
         /// The address, without user and password.
@@ -276,7 +276,7 @@ pub enum ConnectError {
         /// What to build with: a feature's name, or `native or web`.
         feature: &'static str,
     },
-    /// The server does not accept the credentials, or they cannot be had.
+    /// The server does not accept the credentials, or they cannot be obtained.
     #[error("not signed in: {source}")]
     Authentication {
         /// What the server or the provider said.
@@ -296,7 +296,7 @@ pub enum ConnectError {
         /// Why.
         source: BoxError,
     },
-    /// There is no async runtime.
+    /// Another [`ServiceError`], such as [`NoRuntime`](ServiceError::NoRuntime).
     #[error(transparent)]
     Service(#[from] ServiceError),
 }

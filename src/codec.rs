@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::kv::BoxError;
 
-/// A value that can be written: it knows its bytes.
+/// A value that can be written: it can be turned into bytes.
 ///
 /// Derive it as JSON with [`JsonByteSer`](crate::JsonByteSer), wrap any serde type in
 /// [`Json`](crate::Json), or write the format of your choice:
@@ -32,7 +32,7 @@ pub trait ByteSerialize {
     /// The bytes.
     ///
     /// # Errors
-    /// Whatever keeps the value from being written; it arrives as
+    /// Any error of the codec; the caller gets it as
     /// [`KvWriteError::Encode`](crate::kv::KvWriteError::Encode).
     fn to_bytes(&self) -> Result<Bytes, BoxError>;
 }
@@ -50,7 +50,7 @@ pub trait ByteDeserialize: Sized {
     /// The value.
     ///
     /// # Errors
-    /// Whatever is wrong with the bytes; it arrives as
+    /// Any error of the codec; the caller gets it as
     /// [`DecodeError`](crate::kv::DecodeError).
     fn parse_from_bytes(bytes: &[u8]) -> Result<Self, BoxError>;
 }

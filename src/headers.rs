@@ -4,10 +4,9 @@ use std::fmt;
 
 /// The headers of an entry or a message.
 ///
-/// Names are compared as they are written: NATS header names are case-sensitive. A name may stand
-/// several times; [`get`](Headers::get) answers with its first value. The values of one name stay in the
-/// order in which they were written; the order of different names is not kept by every transport, and does
-/// not count for `==`.
+/// NATS header names are case-sensitive. A name may have several values; [`get`](Headers::get) returns the
+/// first. The values of one name stay in the order in which they were written; the order of different
+/// names is not kept by every transport, and `==` ignores it.
 ///
 /// ```
 /// use shizuku::Headers;
@@ -29,7 +28,7 @@ pub struct Headers {
     fields: Vec<Field>,
 }
 
-/// Where a header stands in the text.
+/// The position of a header in the text.
 #[derive(Clone, Copy)]
 struct Field {
     start: usize,
@@ -84,8 +83,8 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
-    /// The last value of a name. A server adds its own behind those that the message came with, and one
-    /// that was republished came with those of another stream.
+    /// The last value of a name. A server adds its own after those of the message, and a republished
+    /// message already has those of another stream.
     #[cfg_attr(not(feature = "web"), allow(dead_code))] // without a server
     pub(crate) fn last(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -115,7 +114,7 @@ impl Headers {
         self.fields.len()
     }
 
-    /// How many bytes they take in a message: a line with the version, one for each value, an empty one.
+    /// How many bytes they take in a message: a line with the version, one line per value, an empty line.
     #[cfg_attr(not(feature = "web"), allow(dead_code))] // without a server
     pub(crate) fn wire_size(&self) -> usize {
         let values: usize = self

@@ -1,4 +1,4 @@
-//! Ways in for programs that hold a connection of async-nats already.
+//! Conversions for programs that already have a connection of async-nats.
 
 use crate::{
     client::{Client, ConnectError},
@@ -6,16 +6,16 @@ use crate::{
 };
 
 impl ConnectOptions {
-    /// A client over a connection that async-nats made. Of the options only those that concern
-    /// requests count: the JetStream domain or prefix, and the time-out.
+    /// A client over an existing connection of async-nats. Only the options for requests are used:
+    /// the JetStream domain or prefix, and the time-out.
     ///
-    /// Such a connection does not tell of its events: a reconnect is noticed by looking, within a
-    /// quarter of a second, and a refused permission shows as a time-out. [`connect`](Self::connect)
-    /// knows both at once.
+    /// Such a connection does not report its events: a reconnect is noticed by polling, within a
+    /// quarter of a second, and a refused permission becomes a time-out. A client made with
+    /// [`connect`](Self::connect) notices both at once.
     ///
     /// A `jetstream::Context` has its connection in `context.client()`; a `kv::Store` does not
-    /// give it out, so open its bucket by `store.name`. Neither tells its prefix, so say a domain
-    /// or prefix here again.
+    /// expose it, so open its bucket by `store.name`. Neither exposes its prefix, so set a domain or
+    /// prefix here again.
     ///
     /// ```no_run
     /// use shizuku::ConnectOptions;

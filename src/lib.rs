@@ -55,25 +55,25 @@
 //! | work with bytes, many keys, time to live | [`Store`], [`kv::PutOptions`] |
 //! | follow changes | [`Store::watch`], [`kv::Watch`], [`kv::WatchOptions`] |
 //! | read configuration in a service | [`kv::Live`], [`kv::LiveMap`] |
-//! | let one at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
+//! | let only one process at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
 //! | know what a lock guarantees | [`kv::lock`] |
-//! | give users of the server no more than they need | [`permissions`] |
+//! | give server users only the permissions they need | [`permissions`] |
 //! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`] |
 //!
 //! # Cargo features
 //!
 //! `memory`, `native`, `json` and `derive` are on by default. `native` is JetStream through
-//! async-nats. `web` is JetStream over the NATS protocol of this crate, which is what browsers
-//! have: build for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`.
-//! `nkeys` adds signing in with `NKey`s and JWTs there.
+//! async-nats. `web` is JetStream over this crate's own NATS protocol, the only one for browsers:
+//! build for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`.
+//! `nkeys` adds signing in with `NKey`s and JWTs over `web`.
 //!
 //! # Runtime
 //!
 //! Native programs run it within a tokio runtime, browsers in their event loop. Every future and
-//! handle is `Send` on every target. Dropping a future is always safe; what that means for a write
-//! is said at each method.
+//! handle is `Send` on every target. Dropping a future is always safe; each method says what that
+//! means for a write.
 
-// Without any backend nothing needs most of what is here, and `native` in a browser is none.
+// Without any backend most of this is unused; `native` is no backend in a browser.
 #![cfg_attr(not(any(feature = "memory", feature = "web")), allow(dead_code))]
 
 pub mod backend;
@@ -122,7 +122,7 @@ pub use processor::Processor;
 pub use shizuku_kv_derive::{JsonByteDes, JsonByteSer};
 pub use status::{ConnectionState, ConnectionStatus};
 
-/// What the derive macros need to name.
+/// The names that the derive macros use.
 #[cfg(feature = "json")]
 #[doc(hidden)]
 pub mod __private {
@@ -130,7 +130,7 @@ pub mod __private {
     pub use serde;
 }
 
-/// What the fuzz targets drive.
+/// Entry points of the fuzz targets.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use protocol::fuzzing;

@@ -13,7 +13,7 @@ use crate::{
 /// The longest time-out: clocks cannot count to the end of time.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How to prove who you are.
+/// How to authenticate.
 ///
 /// `Debug` shows the kind and nothing secret.
 ///
@@ -66,7 +66,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Answers the credentials of the moment; asked at every connect and reconnect.
+/// Returns the current credentials; called at every connect and reconnect.
 pub(crate) type CredentialsProvider =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Credentials, BoxError>> + Send + Sync>;
 
@@ -141,9 +141,9 @@ impl ConnectOptions {
 
     /// Credentials that are asked for at every connect and reconnect, for tokens that expire.
     ///
-    /// Where it fails, the first connect fails; a reconnect is tried again, with longer and longer
-    /// pauses, as where the server is away. Credentials that the server refuses twice in a row end
-    /// the client over `web`, and are tried for ever natively.
+    /// If it fails, the first connect fails; a reconnect is tried again, with longer and longer
+    /// pauses, as if the server were away. Credentials that the server refuses twice in a row close
+    /// the client over `web`; natively they are tried for ever.
     #[must_use]
     pub fn credentials_from<F, Fut>(mut self, provider: F) -> Self
     where
@@ -180,18 +180,18 @@ impl ConnectOptions {
         self.credentials(Credentials::Token(token.into()))
     }
 
-    /// How long a connect may take, from the dial to the server's greeting. Default 5 s; zero, and
-    /// more than a year, is [refused](ConnectError::InvalidOption).
+    /// How long a connect may take, from the dial to the server's greeting. Default 5 s; zero and
+    /// more than a year are [refused](ConnectError::InvalidOption).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long an answer may take, including the wait for a connection that is being made
-    /// again. Default 5 s; zero, and more than a year, is [refused](ConnectError::InvalidOption).
+    /// How long an answer may take, including the wait for a reconnect. Default 5 s; zero and more
+    /// than a year are [refused](ConnectError::InvalidOption).
     ///
-    /// Over `web` 1024 requests wait for a connection, and more than these fail at once with
+    /// Over `web`, up to 1024 requests wait for a connection; further ones fail at once with
     /// [`ServiceError::Disconnected`](crate::kv::ServiceError::Disconnected).
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
@@ -199,15 +199,15 @@ impl ConnectOptions {
         self
     }
 
-    /// The JetStream domain, as leaf nodes have them: requests go to `$JS.<domain>.API`.
+    /// The JetStream domain, such as that of a leaf node: requests go to `$JS.<domain>.API`.
     #[must_use]
     pub fn domain(self, domain: impl AsRef<str>) -> Self {
         self.api_prefix(format!("$JS.{}.API", domain.as_ref()))
     }
 
-    /// The prefix of JetStream's API, where an account imports it under another name. Default
-    /// `$JS.API`. Whoever exports it should say `response_type: stream`, or reading many keys at once
-    /// takes longer; and the [inboxes](Self::inbox_prefix) of watches must be imported too.
+    /// The prefix of JetStream's API, if the account imports it under another name. Default
+    /// `$JS.API`. The export should have `response_type: stream`, or reading many keys at once takes
+    /// longer; the [inboxes](Self::inbox_prefix) of watches must be imported too.
     #[must_use]
     pub fn api_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.api_prefix = prefix.into();
@@ -221,15 +221,15 @@ impl ConnectOptions {
         self
     }
 
-    /// Keeps trying where the very first connect fails, in the background; calls wait for it
-    /// within their own deadline. Off by default, so that a wrong address is noticed at once.
+    /// If the very first connect fails, keeps trying in the background; calls wait for it within
+    /// their own deadline. Off by default, so that a wrong address is noticed at once.
     #[must_use]
     pub fn retry_first_connect(mut self, retry: bool) -> Self {
         self.retry_first_connect = retry;
         self
     }
 
-    /// Stays with the servers that were given, and ignores those that they tell of.
+    /// Uses only the servers in the address, and ignores others that these announce.
     #[must_use]
     pub fn ignore_discovered_servers(mut self, ignore: bool) -> Self {
         self.ignore_discovered_servers = ignore;
@@ -244,7 +244,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Trusts the certificates in a PEM file, beside those of the system. Native only.
+    /// Trusts the certificates in a PEM file, in addition to those of the system. Native only.
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<PathBuf>) -> Self {
         self.root_certificates.push(pem.into());
@@ -294,10 +294,10 @@ impl ConnectOptions {
             ("request_timeout", self.request_timeout),
         ] {
             if timeout.is_zero() {
-                return Err(InvalidOption::new(option, "0 would never let an answer in"));
+                return Err(InvalidOption::new(option, "must be longer than 0"));
             }
             if timeout > A_YEAR {
-                return Err(InvalidOption::new(option, "it is longer than a year"));
+                return Err(InvalidOption::new(option, "must not be longer than a year"));
             }
         }
         Ok(())
@@ -317,7 +317,7 @@ impl fmt::Debug for ConnectOptions {
     }
 }
 
-/// The JWT and the seed in the text of a `.creds` file: each stands alone on the line after its
+/// The JWT and the seed in the text of a `.creds` file: each is alone on the line after its
 /// `BEGIN` marker.
 #[cfg(any(feature = "native", feature = "web"))]
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser

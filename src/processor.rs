@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 /// Work that takes an input and gives an output.
 ///
-/// What runs under a lock with
-/// [`LockedResourceWriteProcessor`](crate::kv::rw_lock::LockedResourceWriteProcessor) is one whose
-/// output is a `Result`.
+/// To run it under a lock with
+/// [`LockedResourceWriteProcessor`](crate::kv::rw_lock::LockedResourceWriteProcessor), its output
+/// must be a `Result`.
 ///
 /// ```
 /// use shizuku::Processor;

@@ -1,4 +1,4 @@
-//! How a connection is, whoever keeps it.
+//! The state of a connection, for all backends.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use std::sync::Arc;
 pub struct ConnectionStatus {
     /// What it is now.
     pub state: ConnectionState,
-    /// How often it was made: 1 at the first connect, one more after each reconnect. While this
-    /// stays the same, no message was missed.
+    /// How often the connection was made: 1 after the first connect, one more after each reconnect.
+    /// While this stays the same, no message was missed.
     pub epoch: u64,
-    /// Why it was lost or closed, in words for people, where that is known.
+    /// Why it was lost or closed, as text for humans, if that is known.
     pub reason: Option<Arc<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! Names that are none, and why.
+//! Invalid names, and why.
 
 use std::fmt;
 
@@ -34,10 +34,10 @@ pub struct InvalidKey {
 ///     Ok((BucketName::new(bucket)?, Key::new(key)?))
 /// }
 ///
-/// /// The answer to one with a bad name.
+/// /// The HTTP status for a bad name.
 /// fn status(error: &InvalidKey) -> u16 {
 ///     match error.kind {
-///         NameKind::Bucket => 404, // there cannot be one
+///         NameKind::Bucket => 404, // no such bucket can exist
 ///         _ => 400,
 ///     }
 /// }
@@ -95,7 +95,7 @@ impl fmt::Display for NameKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidReason {
-    /// Nothing in it.
+    /// The name is empty.
     #[error("it is empty")]
     Empty,
     /// Too many bytes.
@@ -117,9 +117,7 @@ pub enum InvalidReason {
         allowed: &'static str,
     },
     /// A dot at the start, at the end, or next to another: an empty token.
-    #[error(
-        "it has an empty token: dots separate tokens, so none may lead, trail or follow another"
-    )]
+    #[error("it has an empty token: a dot may not be first, last or next to another dot")]
     EmptyToken,
     /// `*` beside other characters in a token, or `>` elsewhere than as the last token.
     #[error("`*` must be a whole token, and `>` the whole last token")]

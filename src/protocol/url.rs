@@ -65,7 +65,8 @@ impl ServerUrl {
             Some(Err(user)) => (Some(decode(user)), None),
             None => (None, None),
         };
-        let (host, port) = split_port(address).ok_or_else(|| invalid("the port is not one"))?;
+        let (host, port) = split_port(address)
+            .ok_or_else(|| invalid("the port is not a number from 1 to 65535"))?;
         let word = |c: char| c.is_ascii_whitespace() || c.is_ascii_control();
         if host.is_empty() || rest.contains(word) {
             return Err(invalid("it has no host, or white space"));

@@ -54,8 +54,8 @@ async fn bad_addresses_fail_before_anything_is_sent() {
         assert_refused!(shizuku::connect(url).await, ConnectError::InvalidUrl { .. });
     }
     for (url, hint) in [
-        ("memory", "an address is `memory:`"),
-        ("--url", "an address is `memory:`"),
+        ("memory", "use `memory:` or an address"),
+        ("--url", "use `memory:` or an address"),
         ("", "it is empty"),
     ] {
         let error = shizuku::connect(url).await.unwrap_err().to_string();
