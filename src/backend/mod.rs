@@ -1,11 +1,11 @@
-//! What a bucket can do, whoever keeps it.
+//! What every backend can do with a bucket.
 //!
 //! Two object-safe traits: [`Buckets`] makes, opens and lists buckets, [`Backend`] is one bucket.
-//! Few methods and no defaults, so that a backend cannot forget one; everything that can be said
-//! in terms of these (typed values, listings, `update_with`, live values, locks) is written once
-//! above them, in [`crate::kv`].
+//! Few methods and no defaults, so that a backend cannot forget one; everything that can be built
+//! on these (typed values, listings, `update_with`, live values, locks) is written once above
+//! them, in [`crate::kv`].
 //!
-//! What reaches a backend has been checked: keys, filters, options and settings are valid.
+//! The arguments of a backend are already checked: keys, filters, options and settings are valid.
 //!
 //! ```
 //! use shizuku::{
@@ -101,7 +101,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub trait Buckets: Debug + Send + Sync + 'static {
-    /// Makes a bucket, or changes an existing one, as `mode` says.
+    /// Makes a bucket, or opens or changes an existing one, according to `mode`.
     fn create<'a>(
         &'a self,
         config: &'a BucketConfig,
@@ -123,11 +123,11 @@ pub trait Buckets: Debug + Send + Sync + 'static {
     /// The state of the connection. A service without a connection is always connected.
     fn connection(&self) -> watch::Receiver<ConnectionStatus>;
 
-    /// Sends what is still to be sent, and closes.
+    /// Sends what is still queued, and closes.
     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>>;
 }
 
-/// What to do about a bucket that exists already.
+/// What to do if a bucket exists already.
 ///
 /// ```
 /// use shizuku::{
@@ -149,7 +149,7 @@ pub trait Buckets: Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CreateMode {
-    /// Take it if its settings are the same, and say which differ if they are not.
+    /// Open it if its settings are the same; otherwise fail and list the differences.
     Create,
     /// Give it the new settings.
     CreateOrUpdate,
@@ -157,7 +157,7 @@ pub enum CreateMode {
 
 /// One bucket.
 ///
-/// A backend hides nothing; what callers of a [`Store`](crate::Store) should not see is left out there.
+/// A backend hides nothing; [`Store`](crate::Store) leaves out what its callers should not see.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -175,7 +175,7 @@ pub enum CreateMode {
 /// store.put(&key, "blue").await?;
 /// let removal = backend.remove(&key, RemoveOptions::delete()).await?;
 ///
-/// // To a store the key is gone; here stands when it went.
+/// // A store says that the key is gone; the backend also has the removal.
 /// assert_eq!(store.get(&key).await?, None);
 /// let last = backend.get(&key, None, Read::Any).await?.expect("the removal");
 /// assert_eq!((last.revision, last.operation), (removal, Operation::Delete));
@@ -191,8 +191,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Its name.
     fn bucket(&self) -> &BucketName;
 
-    /// The last revision of a key, or one revision by its number, removals included. `None` where
-    /// the key was never written, or that revision is gone or is of another key.
+    /// The last revision of a key, or one revision by its number, removals included. `None` if the
+    /// key was never written, or that revision is gone or belongs to another key.
     fn get<'a>(
         &'a self,
         key: &'a Key,
@@ -200,20 +200,20 @@ pub trait Backend: Debug + Send + Sync + 'static {
         read: Read,
     ) -> BoxFuture<'a, Result<Option<Entry>, KvReadError>>;
 
-    /// The last revision of every key that passes a filter, removals included, in no certain order
-    /// and each key once. `keys` may be of any number; a backend pages as it needs to.
+    /// The last revision of every key that passes a filter, removals included, in no particular
+    /// order and each key once. `keys` may be of any length; a backend pages as it needs to.
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
     /// The last revision of every key that passes the filter, removals included, all as of one moment,
-    /// smallest revision first. With `from` > 0 only revisions from there on, among which may be older
-    /// ones of a key. `None` if no copy is certain to have everything that was acknowledged.
+    /// smallest revision first. With `from` > 0 only revisions from there on; these may include older
+    /// revisions of a key. `None` if no copy is certain to have everything that was acknowledged.
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
         from: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<Entry>>, KvReadError>>;
 
-    /// Writes a value and answers its revision.
+    /// Writes a value and returns its revision.
     fn put<'a>(
         &'a self,
         key: &'a Key,
@@ -221,14 +221,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
         options: PutOptions,
     ) -> BoxFuture<'a, Result<u64, KvWriteError>>;
 
-    /// Removes a key and answers the revision of the removal.
+    /// Removes a key and returns the revision of the removal.
     fn remove<'a>(
         &'a self,
         key: &'a Key,
         options: RemoveOptions,
     ) -> BoxFuture<'a, Result<u64, KvWriteError>>;
 
-    /// Follows the keys that pass one of the filters. When this is answered, every later change
+    /// Follows the keys that pass one of the filters. When the future resolves, every later change
     /// will be seen.
     fn watch<'a>(
         &'a self,
@@ -243,14 +243,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Settings and state.
     fn status(&self) -> BoxFuture<'_, Result<BucketStatus, BucketError>>;
 
-    /// The time by which entries grow old, as well as this side knows it.
+    /// The current time by the clock that expires entries, as far as this side knows it.
     fn now(&self) -> SystemTime;
 
     /// The state of the connection below.
     fn connection(&self) -> watch::Receiver<ConnectionStatus>;
 }
 
-/// What a backend needs to know of a watch.
+/// How a backend is to watch.
 ///
 /// ```
 /// use futures::StreamExt;
@@ -284,13 +284,13 @@ pub struct WatchRequest {
     /// Ends after the initial entries and their [`WatchEvent::Current`]: a listing, not a watch.
     pub once: bool,
     /// Makes sure that nothing is missing at the first [`WatchEvent::Current`], at the cost of one more
-    /// question to the server. Otherwise an entry that is overwritten just when this begins may come a
-    /// moment after it.
+    /// request. Otherwise an entry that is overwritten just when the watch begins may come a moment
+    /// after it.
     pub complete: bool,
 }
 
 impl WatchRequest {
-    /// The last revision of every key, and then the end.
+    /// A request for the last revision of every key, and then the end.
     pub const fn listing(metadata_only: bool) -> Self {
         Self {
             deliver: Deliver::Latest,
@@ -327,7 +327,7 @@ impl WatchRequest {
 pub enum WatchEvent<E = Entry> {
     /// An entry.
     Entry(E),
-    /// Everything that was there when the watch began, or came back, has been delivered. Comes
+    /// Everything that was there when the watch began, or reconnected, has been delivered. Comes
     /// exactly once after the start, on an empty bucket too, and once after every interruption.
     Current,
     /// The connection to the data was lost; entries may come late now. What was missed follows,
@@ -345,7 +345,7 @@ pub enum WatchEvent<E = Entry> {
 ///     kv::{BucketName, Entry, Key, Operation, ServiceError},
 /// };
 ///
-/// /// What a backend answers for a bucket of one key, whose server then goes away.
+/// /// What a backend returns for a bucket of one key whose server then goes away.
 /// fn watch(color: Entry) -> RawWatch {
 ///     let events = [Ok(WatchEvent::Entry(color)), Ok(WatchEvent::Current), Err(ServiceError::Closed)];
 ///     Box::pin(stream::iter(events))

@@ -1,4 +1,4 @@
-//! What a bucket is made of: its settings and its state.
+//! A bucket's settings and its state.
 
 use std::{
     collections::BTreeMap,
@@ -70,7 +70,7 @@ impl Placement {
     }
 }
 
-/// Where a bucket publishes what is written to it once more, as plain messages.
+/// Where a bucket publishes its writes once more, as plain messages.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, Republish};
@@ -81,9 +81,9 @@ impl Placement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Republish {
-    /// Which subjects, as `$KV.<bucket>.…`; empty for all.
+    /// Which subjects, such as `$KV.<bucket>.…`; empty for all.
     pub source: String,
-    /// Where to.
+    /// The subject to publish to.
     pub destination: String,
     /// Leaves the values out.
     pub headers_only: bool,
@@ -114,7 +114,7 @@ impl Republish {
     }
 }
 
-/// Another bucket whose data this one takes in.
+/// Another bucket, whose data this one copies.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, BucketName, Source};
@@ -128,7 +128,7 @@ impl Republish {
 pub struct Source {
     /// The other bucket.
     pub bucket: BucketName,
-    /// The JetStream domain it lies in; `None` for this one.
+    /// Its JetStream domain; `None` for this one.
     pub domain: Option<String>,
 }
 
@@ -168,25 +168,25 @@ impl Source {
 pub struct BucketConfig {
     /// The name; checked when the bucket is made.
     pub name: String,
-    /// A note for people, at most 4096 bytes.
+    /// A note for humans, at most 4096 bytes.
     pub description: String,
     /// How many revisions of a key are kept, 1 to 64. In a [`BucketStatus`], 64 may stand for more, which others
     /// have set on the stream; an update that leaves it at 64 keeps that.
     pub history: u8,
     /// How long a revision lives, 100 ms to 292 years; `None` for ever.
     pub max_age: Option<Duration>,
-    /// For how long a marker stands where the server removed a value that had outlived its time.
-    /// `LimitMarkers::Off` turns off with them time to live per key and all locks.
+    /// How long a marker stays after the server has removed an expired value. `LimitMarkers::Off`
+    /// also turns off time to live per key and all locks.
     ///
-    /// The default is 1 s where the server is 2.11 or newer, and off on older ones; a bucket that exists is
-    /// taken as it is. Turning them off is noticed by other handles when they are opened anew.
+    /// The default is 1 s on servers 2.11 and newer, and off on older ones; an existing bucket keeps
+    /// what it has. Other handles notice that markers were turned off only when they are reopened.
     pub limit_markers: LimitMarkers,
     /// The size of the largest value with its headers, in bytes, at most `i32::MAX`; `None` for
     /// the server's own limit.
     pub max_value_size: Option<u32>,
     /// The size of the bucket, in bytes; `None` for no limit. A full bucket refuses writes.
     pub max_bytes: Option<u64>,
-    /// Where the data lies.
+    /// Where the data is kept.
     pub storage: Storage,
     /// How many servers hold a copy, 1 to 5.
     pub replicas: u8,
@@ -198,7 +198,7 @@ pub struct BucketConfig {
     pub republish: Option<Republish>,
     /// Makes this bucket a read-only copy of another.
     pub mirror: Option<Source>,
-    /// Takes in the data of other buckets.
+    /// Copies the data of other buckets into this one.
     pub sources: Vec<Source>,
     /// Notes for programs. Names that begin with `_nats.` belong to the server, and are not shown here.
     pub metadata: BTreeMap<String, String>,
@@ -221,19 +221,19 @@ pub struct BucketConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMarkers {
-    /// For a new bucket one second where the server can do it (2.11 and newer), off elsewhere. Of one that
-    /// exists, what it has, also nothing: buckets of other programs often have none.
-    /// [`create_or_update_bucket`](crate::Client::create_or_update_bucket) turns them on.
+    /// A new bucket gets one second if the server supports it (2.11 and newer), otherwise off. An existing
+    /// bucket keeps what it has, even if that is off, as it often is for buckets of other programs;
+    /// [`create_or_update_bucket`](crate::Client::create_or_update_bucket) turns markers on.
     #[default]
     Auto,
     /// Off.
     Off,
-    /// Markers stand for this long: whole seconds, one at least. Refused by older servers.
+    /// Markers stay for this long: whole seconds, at least one. Refused by older servers.
     For(Duration),
 }
 
 impl LimitMarkers {
-    /// What `Auto` stands for on servers that can do it.
+    /// The value of `Auto` on servers that support markers.
     pub(crate) const AUTO: Duration = Duration::from_secs(1);
 
     /// The marker time on a server that supports markers.
@@ -247,7 +247,7 @@ impl LimitMarkers {
 }
 
 impl BucketConfig {
-    /// One revision a key, no limits, limit markers where the server has them, on disk, one copy.
+    /// One revision per key, no limits, limit markers if the server supports them, on disk, one copy.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -443,16 +443,16 @@ pub struct BucketStatus {
     pub keys: u64,
     /// How much it holds, in bytes as the server counts them.
     pub bytes: u64,
-    /// The first revision that is still there; 0 where the bucket holds nothing.
+    /// The first revision that is still there; 0 if the bucket holds nothing.
     pub first_revision: u64,
-    /// The last revision; 0 where the bucket was never written.
+    /// The last revision; 0 if the bucket was never written.
     pub last_revision: u64,
     /// When it was made.
     pub created: SystemTime,
 }
 
 impl BucketStatus {
-    /// An empty bucket, for a backend of your own; the other fields can be set afterwards.
+    /// The status of an empty bucket, for a backend of your own; the other fields can be set afterwards.
     pub fn new(bucket: BucketName, config: BucketConfig, created: SystemTime) -> Self {
         Self {
             bucket,

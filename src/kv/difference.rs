@@ -1,4 +1,4 @@
-//! In what two buckets differ.
+//! The differences between two buckets' settings.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,9 +11,9 @@ use crate::words::{Lasting, Quoted};
 impl BucketConfig {
     /// In which settings a bucket that exists (`actual`) differs from what is wanted (`self`).
     ///
-    /// Settings that say the same in two ways do not differ: [`LimitMarkers::Auto`] is content
-    /// with whatever there is, the order of sources and tags means nothing, and metadata named
-    /// `_nats.…` is the server's own. The name is not compared.
+    /// Settings that mean the same do not differ: [`LimitMarkers::Auto`] accepts whatever there is,
+    /// the order of sources and tags means nothing, and metadata named `_nats.…` is the server's
+    /// own. The name is not compared.
     pub(crate) fn differences(&self, actual: &Self) -> Vec<Difference> {
         // Naming every field makes a setting that is added later a compile error here.
         let Self {
@@ -80,7 +80,7 @@ impl BucketConfig {
     }
 }
 
-/// Collects what differs: settings are the same where they are worded the same.
+/// Collects the differences: settings are the same if they are printed the same.
 struct Differences(Vec<Difference>);
 
 impl Differences {
@@ -112,7 +112,7 @@ fn maybe<T>(setting: Option<T>, word: impl Fn(T) -> String) -> String {
     setting.map(word).unwrap_or_default()
 }
 
-/// Of placements, tags and sources the order means nothing.
+/// The order of placements, tags and sources means nothing.
 fn in_order(items: impl Iterator<Item = String>) -> String {
     let mut items: Vec<_> = items.collect();
     sort_few(&mut items);
@@ -156,7 +156,7 @@ fn own(metadata: &BTreeMap<String, String>) -> String {
     in_order(fields.map(|(name, value)| format!("{}: {}", Quoted(name), Quoted(value))))
 }
 
-/// Puts a few in order. The standard library's way is for many, and twenty times the code.
+/// Sorts a few items. The standard library's sort is made for many, and is twenty times the code.
 fn sort_few<T: Ord>(items: &mut [T]) {
     for end in 1..items.len() {
         for at in (1..=end).rev() {

@@ -1,4 +1,4 @@
-//! Leader election: a lock whose holder says who it is.
+//! Leader election: a lock whose holder publishes a value, such as its address.
 //!
 //! ```
 //! use futures::StreamExt;
@@ -46,7 +46,7 @@ guard! {
     Leadership
 }
 
-/// Who leads.
+/// The current leader.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,20 +62,20 @@ guard! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leader {
-    /// What it campaigned with, or changed to since.
+    /// The value it campaigned with, or its latest change of it.
     pub value: String,
-    /// Its fencing token: the larger, the later.
+    /// Its fencing token: later leaders have larger ones.
     pub token: u64,
     /// When it began to campaign, by the server's clock (UTC).
     pub since: SystemTime,
-    /// What it calls itself.
+    /// Its label.
     pub label: Option<Arc<str>>,
 }
 
-/// An election: of all who campaign, one leads at a time.
+/// An election: of all candidates, one leads at a time.
 ///
-/// Locks of other kinds with the same name in the same bucket are the same lock: whoever holds one leads, without
-/// a value.
+/// Locks of other kinds with the same name in the same bucket are the same lock: its holder leads, without a
+/// value.
 ///
 /// ```
 /// use shizuku::kv::election::Election;
@@ -138,7 +138,7 @@ impl Election {
         Ok(Leadership { hold })
     }
 
-    /// Becomes the leader if nobody leads or campaigns; `None` otherwise.
+    /// Becomes the leader if there is no leader or candidate; `None` otherwise.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -151,7 +151,7 @@ impl Election {
     /// ```
     ///
     /// # Errors
-    /// As for [`campaign`](Self::campaign), but a server that is out of reach is not waited for: 2 s longer than
+    /// As for [`campaign`](Self::campaign), but if the server is out of reach, this fails after 2 s plus the time of
     /// one request.
     pub async fn try_campaign(
         &self,
@@ -161,17 +161,17 @@ impl Election {
         Ok(hold.map(|hold| Leadership { hold }))
     }
 
-    /// Who leads now; `None` where nobody does.
+    /// The current leader; `None` if there is none.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`] where the server refuses or is out of reach for the length
+    /// [`DistroRwLockError::Service`] if the server refuses or is out of reach for the length
     /// of the lease (10 s at least).
     pub async fn leader(&self) -> Result<Option<Leader>, DistroRwLockError> {
         Ok(leader(self.name.holders().await?))
     }
 
-    /// Who leads, now and whenever that changes. The stream ends after an error. While the server
-    /// is out of reach it is silent, and goes on after that; [`leader`](Self::leader) tells.
+    /// The leader, now and whenever it changes. The stream ends after an error. While the server is
+    /// out of reach it yields nothing, and it goes on afterwards; [`leader`](Self::leader) fails then.
     ///
     /// # Errors
     /// [`DistroRwLockError::Service`], here or as an item.
@@ -195,7 +195,7 @@ impl Election {
         Ok(changes)
     }
 
-    /// Who leads and who campaigns: [`holders`](Self::holders) under its usual name.
+    /// The leader and the candidates: [`holders`](Self::holders) under the name usual for elections.
     ///
     /// # Errors
     /// As for `holders`.
@@ -209,13 +209,13 @@ impl Leadership {
     /// written twice within that time. Dropping the future does not undo it.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Lost`] where it does not lead any more.
+    /// [`DistroRwLockError::Lost`] if it no longer leads.
     pub async fn proclaim(&mut self, value: impl Into<String>) -> Result<(), DistroRwLockError> {
         let value = check(value.into())?;
         self.hold.change(None, Some(value)).await
     }
 
-    /// Steps down: [`release`](Self::release) under its usual name.
+    /// Steps down: [`release`](Self::release) under the name usual for elections.
     ///
     /// # Errors
     /// As for `release`.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::key::{BucketName, Key};
 use crate::headers::Headers;
 
-/// One revision of a key: a value, or the note that it was removed.
+/// One revision of a key: a value, or the record of a removal.
 ///
 /// A store's own methods give `Entry<Bytes>`; typed reads and watches give `Entry<T>`.
 ///
@@ -27,7 +27,7 @@ pub struct Entry<T = Bytes> {
     pub bucket: BucketName,
     /// The key.
     pub key: Key,
-    /// The value: `None` for a removal, and where only metadata was asked for.
+    /// The value: `None` for a removal, and if only metadata was asked for.
     pub value: Option<T>,
     /// The bucket-wide sequence number of this revision, growing with every write to any key.
     pub revision: u64,
@@ -35,8 +35,8 @@ pub struct Entry<T = Bytes> {
     pub created: SystemTime,
     /// What happened.
     pub operation: Operation,
-    /// How many more entries the server had to send after this one when it sent it, in a watch,
-    /// listing or history; 0 elsewhere.
+    /// In a watch, listing or history, how many entries were still to come when the server sent this
+    /// one; 0 elsewhere.
     pub delta: u64,
     /// The headers that the writer set, without those of the KV protocol itself.
     pub headers: Headers,
@@ -68,9 +68,9 @@ pub enum Operation {
     /// The value outlived its time to live, and the server left a marker (server 2.11 and newer,
     /// on buckets with limit markers).
     Expire,
-    /// The key is gone and nothing in the stream says when or how: a watch was interrupted, and
-    /// the marker itself was removed before the watch came back. `revision` is then the latest
-    /// revision of the bucket at which the key is known to be absent.
+    /// The key is gone and nothing in the stream says when or how: a watch was interrupted, and the
+    /// marker of the removal was itself removed before the watch came back. `revision` is then the
+    /// latest revision of the bucket at which the key is known to be absent.
     Vanish,
 }
 
@@ -82,8 +82,8 @@ impl Operation {
 }
 
 impl<T> Entry<T> {
-    /// An entry of this moment's shape, without headers or anything pending: for backends and
-    /// tests of your own. The other fields can be set afterwards.
+    /// An entry created now, without headers and with none pending: for backends and tests of your
+    /// own. The other fields can be set afterwards.
     pub const fn new(
         bucket: BucketName,
         key: Key,
@@ -108,7 +108,7 @@ impl<T> Entry<T> {
         self.operation.is_removal()
     }
 
-    /// The same entry around another value.
+    /// The same entry with another value.
     pub(crate) fn with_value<U>(self, value: Option<U>) -> Entry<U> {
         Entry {
             bucket: self.bucket,

@@ -1,8 +1,7 @@
-//! What can go wrong, by what the caller can do about it.
+//! Errors, grouped by what the caller can do about them.
 //!
 //! Reads fail with [`KvReadError`], writes with [`KvWriteError`], work on whole buckets with
-//! [`BucketError`]. What the service behind them did or failed to do is a [`ServiceError`] in all
-//! three.
+//! [`BucketError`]. In all three, a failure of the service behind them is a [`ServiceError`].
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::words::Lasting;
 
 /// The source of an error that came from elsewhere.
 ///
-/// It comes out as it went in, for those who know the type behind it:
+/// It keeps its type, so that it can be downcast:
 ///
 /// ```
 /// use std::str::Utf8Error;
@@ -52,7 +51,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvReadError {
-    /// The key or filter is not one. Nothing was sent.
+    /// The key or filter is invalid. Nothing was sent.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
     /// An option is out of range, or options contradict each other. Nothing was sent.
@@ -88,7 +87,7 @@ pub enum KvReadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvWriteError {
-    /// The key is not one, or belongs to the library. Nothing was sent.
+    /// The key is invalid, or belongs to the library. Nothing was sent.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
     /// An option is out of range, or options contradict each other. Nothing was sent.
@@ -104,7 +103,7 @@ pub enum KvWriteError {
         /// What the codec said.
         source: BoxError,
     },
-    /// Somebody else was first: the key is not at the revision that this write was conditional
+    /// Another write came first: the key is not at the revision that this write was conditional
     /// on.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -113,13 +112,13 @@ pub enum KvWriteError {
     TooLarge {
         /// The key it was meant for.
         key: Key,
-        /// Value and headers, in bytes; 0 where only the server knows.
+        /// Value and headers, in bytes; 0 if only the server knows.
         size: usize,
-        /// The limit, in bytes; 0 where the server does not say it.
+        /// The limit, in bytes; 0 if the server does not say it.
         limit: usize,
     },
     /// The write was sent, and no answer came: it may have happened or not, and may still happen.
-    /// It is never sent again by the library. Read the key to learn what became of it.
+    /// The library never sends it again. Read the key to learn whether it happened.
     #[error("it is unknown whether the write to key {key} happened: {source}")]
     OutcomeUnknown {
         /// The key.
@@ -144,22 +143,22 @@ pub enum KvWriteError {
 }
 
 impl KvReadError {
-    /// Whether the same read may succeed later without anybody changing anything.
+    /// Whether the same read may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Service(error) if error.is_retryable())
     }
 }
 
 impl BucketError {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Service(error) if error.is_retryable())
     }
 }
 
 impl KvWriteError {
-    /// Whether the same write may succeed later without anybody changing anything, and can be
-    /// repeated safely: never after an unknown outcome.
+    /// Whether the same write may succeed later without any change, and can be repeated safely:
+    /// never after an unknown outcome.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Service(error) => error.is_retryable(),
@@ -168,7 +167,7 @@ impl KvWriteError {
         }
     }
 
-    /// The lost race, where that is what happened.
+    /// The lost race, if the write failed because of one.
     pub fn conflict(&self) -> Option<&Conflict> {
         match self {
             Self::Conflict(conflict) | Self::Contention { last: conflict, .. } => Some(conflict),
@@ -179,8 +178,8 @@ impl KvWriteError {
 
 /// A lost race: the key is not at the revision that a write was conditional on.
 ///
-/// Servers report it with two codes: 10071, and 10164 where another write to the key was still
-/// under way. Both are this.
+/// Servers report it with two codes: 10071, and 10164 if another write to the key was still under
+/// way. Both become this type.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -207,12 +206,12 @@ pub struct Conflict {
     pub key: Key,
     /// What the write was conditional on.
     pub expected: Expect,
-    /// The key's last revision, where the server says it. It may be the revision of a removal.
+    /// The key's last revision, if the server says it. It may be the revision of a removal.
     pub actual: Option<u64>,
 }
 
 impl Conflict {
-    /// A race that was lost, for a backend of your own.
+    /// Makes a lost race, for a backend of your own.
     pub const fn new(key: Key, expected: Expect, actual: Option<u64>) -> Self {
         Self {
             key,
@@ -278,7 +277,7 @@ pub struct InvalidOption {
 }
 
 impl InvalidOption {
-    /// An option by its name, and what is wrong with it.
+    /// Makes the error from the option's name and what is wrong with it.
     pub fn new(option: &'static str, reason: impl Into<String>) -> Self {
         Self {
             option,
@@ -306,7 +305,7 @@ impl InvalidOption {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BucketError {
-    /// The name is not one. Nothing was sent.
+    /// The name is invalid. Nothing was sent.
     #[error(transparent)]
     InvalidName(#[from] InvalidKey),
     /// A setting is out of range. Nothing was sent.
@@ -333,7 +332,7 @@ pub enum BucketError {
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let client = shizuku::connect("memory:").await?;
 /// # client.create_bucket("settings").await?;
-/// // A history can be changed at any time; at anything else somebody should have a look.
+/// // A history can be changed at any time; other differences need a human decision.
 /// let config = BucketConfig::new("settings").history(5);
 /// let store = match client.create_bucket(config.clone()).await {
 ///     Err(BucketError::Mismatch { differences, .. })
@@ -406,13 +405,13 @@ pub enum ServiceError {
     /// JetStream is off on the server or for this account.
     #[error("JetStream is not available: {detail}")]
     JetStreamUnavailable {
-        /// What the server said, or that nobody answered.
+        /// What the server said, or that no server answered.
         detail: String,
     },
     /// This user may not send to, or listen on, a subject.
     #[error("no permission for {subject}")]
     PermissionDenied {
-        /// The subject, or in words which one.
+        /// The subject, or a description of it.
         subject: String,
     },
     /// The server, or the bucket's settings, cannot do this.
@@ -431,10 +430,10 @@ pub enum ServiceError {
         /// The deadline.
         after: Duration,
     },
-    /// The connection was lost, or is not there.
+    /// The connection was lost, or there is none at the moment.
     #[error("not connected: {detail}")]
     Disconnected {
-        /// What is known of it.
+        /// What is known about the reason.
         detail: String,
     },
     /// The client was closed, or dropped.
@@ -450,7 +449,7 @@ pub enum ServiceError {
         /// The server's words.
         description: String,
     },
-    /// An answer that is not one by the protocol.
+    /// An answer that violates the protocol.
     #[error("cannot understand the answer to {operation}: {source}")]
     Malformed {
         /// What was asked.
@@ -458,13 +457,13 @@ pub enum ServiceError {
         /// What is wrong with the answer.
         source: BoxError,
     },
-    /// A background task is needed, and there is no async runtime to run it.
+    /// A background task is needed, but there is no async runtime to run it.
     #[error("no async runtime: call this from within a tokio runtime")]
     NoRuntime,
 }
 
 impl ServiceError {
-    /// A bucket has no limit markers, and with them no time to live.
+    /// A bucket has no limit markers, and therefore no time to live.
     pub(crate) fn no_ttl(bucket: &BucketName) -> Self {
         Self::Unsupported {
             feature: "a time to live per key",
@@ -475,10 +474,10 @@ impl ServiceError {
         }
     }
 
-    /// Whether the same call may succeed later without anybody changing anything: after a
-    /// time-out, a lost connection, or a server that is short of something.
+    /// Whether the same call may succeed later without any change: after a time-out, a lost
+    /// connection, or if the server is short of a resource.
     ///
-    /// A write that may have happened is not retryable whatever this says: see
+    /// A write that may have happened is never retryable, whatever this says: see
     /// [`KvWriteError::OutcomeUnknown`].
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{backend::WatchEvent, codec::ByteDeserialize, platform};
 
-/// How a live value stands to the bucket.
+/// Whether a live value is in step with the bucket.
 ///
 /// ```
 /// use shizuku::kv::{KeyValueRead, LiveStatus};
@@ -43,16 +43,16 @@ use crate::{backend::WatchEvent, codec::ByteDeserialize, platform};
 pub enum LiveStatus {
     /// It follows every change.
     Current,
-    /// The connection is lost: the last known value stands, and what is missed will follow.
+    /// The connection is lost: the last known value stays, and missed changes will follow.
     Interrupted,
-    /// It follows no more, because the bucket is gone, the client was closed or a permission is
-    /// missing: `last_error` says which. The last known value stands.
+    /// It has stopped following, because the bucket is gone, the client was closed or a permission
+    /// is missing: `last_error` says which. The last known value stays.
     Ended,
 }
 
-/// What entries are folded into.
+/// A state that is built from entries.
 pub(super) trait View<T>: Default + Send + Sync + 'static {
-    /// Takes in a value or a removal; says whether the view changed.
+    /// Applies a value or a removal; returns whether the view changed.
     fn apply(&mut self, entry: Entry<Arc<T>>) -> bool;
 }
 
@@ -65,19 +65,19 @@ struct State<V> {
     changes: u64,
 }
 
-/// What is wrong at the moment.
+/// The current errors.
 #[derive(Debug, Default)]
 struct Errors {
-    /// By key, the last revision that does not decode and has not been made up for.
+    /// By key, the last revision that does not decode and has not been replaced by a good one.
     decode: BTreeMap<Key, Arc<KvReadError>>,
-    /// What came last of these.
+    /// The latest of these.
     last: Option<Arc<KvReadError>>,
-    /// What ended the watch.
+    /// The error that ended the watch.
     end: Option<Arc<KvReadError>>,
 }
 
 impl<V> State<V> {
-    /// Takes in what the watch delivered; says whether anything is to be told.
+    /// Applies what the watch delivered; returns whether readers must be told.
     fn apply<T>(&mut self, event: Result<WatchEvent<Entry<T>>, KvReadError>) -> bool
     where
         V: View<T>,
@@ -124,7 +124,7 @@ impl<V> State<V> {
 }
 
 impl Errors {
-    /// A good value, or a removal, makes up for a bad value under the same key.
+    /// A good value, or a removal, clears the error of a bad value under the same key.
     fn forgive(&mut self, key: &Key) -> bool {
         if self.decode.remove(key).is_none() {
             return false;
@@ -138,7 +138,7 @@ impl Errors {
     }
 }
 
-/// The entry as it is kept: the value shared, the key free of the read buffer it was cut from.
+/// The entry as it is kept: the value shared, the key copied out of its read buffer.
 fn keep<T>(mut entry: Entry<T>) -> Entry<Arc<T>> {
     entry.key = entry.key.detached();
     let value = entry.value.take().map(Arc::new);
@@ -200,20 +200,20 @@ impl<V> Follower<V> {
     }
 
     pub(super) fn status(&self) -> LiveStatus {
-        // The task is gone without a word: its runtime was shut down.
+        // The task is gone without an `Ended`: its runtime was shut down.
         if self.state.has_changed().is_err() {
             return LiveStatus::Ended;
         }
         self.state.borrow().status
     }
 
-    /// What ended the watch, or else the last decode error that still stands.
+    /// The error that ended the watch, or else the last decode error that has not been cleared.
     pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
         let last = self.state.borrow().errors.last();
         last.or_else(|| (self.status() == LiveStatus::Ended).then(closed))
     }
 
-    /// What is wrong with each key, in the order of the keys.
+    /// The error of each key, in the order of the keys.
     pub(super) fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
         let state = self.state.borrow();
         state.errors.decode.values().cloned().collect()
@@ -260,7 +260,7 @@ fn closed() -> Arc<KvReadError> {
     Arc::new(ServiceError::Closed.into())
 }
 
-/// Keeps a view current until nobody holds a handle, or the watch ends.
+/// Keeps a view current until the last handle is dropped, or the watch ends.
 async fn follow<T, V>(watch: Watch<T>, state: watch::Sender<State<V>>)
 where
     V: View<T>,

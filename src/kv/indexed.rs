@@ -1,4 +1,4 @@
-//! Values that know the key they lie under.
+//! Values that know their key.
 
 /// A value that always lies under the same key, as configuration does.
 ///
@@ -30,8 +30,8 @@ pub trait StaticKeyIndexedValue {
     fn key() -> String;
 }
 
-/// A value that knows the key it lies under: of every
-/// [`StaticKeyIndexedValue`] that one key, of others as they say.
+/// A value that knows its key. A [`StaticKeyIndexedValue`] always has the same key; other types
+/// compute it.
 ///
 /// ```
 /// use shizuku::kv::KeyIndexedValue;

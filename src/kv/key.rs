@@ -1,5 +1,4 @@
-//! Keys, filters and bucket names: checked once, at the door, so that everything behind it can
-//! trust them.
+//! Keys, filters and bucket names: checked once, on entry, so that all other code can trust them.
 
 use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
@@ -9,8 +8,8 @@ use super::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
 
 /// The longest key or filter, in bytes.
 ///
-/// A server reads at most 4096 bytes of a protocol line (`max_control_line`), and a key stands in
-/// one beside the bucket's name twice; this leaves room for both.
+/// A server reads at most 4096 bytes of a protocol line (`max_control_line`), and a line can hold a
+/// key and twice the bucket's name; this leaves room for all of that.
 ///
 /// ```
 /// use shizuku::kv::{InvalidReason, Key, MAX_KEY_LEN};
@@ -22,12 +21,12 @@ use super::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
 /// ```
 pub const MAX_KEY_LEN: usize = 2048;
 
-/// The longest bucket name, in bytes: a stream name may have 255, and `KV_` stands before it.
+/// The longest bucket name, in bytes: a stream name may have 255, including its prefix `KV_`.
 ///
 /// ```
 /// use shizuku::kv::{BucketName, MAX_BUCKET_LEN};
 ///
-/// // One bucket for each tenant, whose names may be of any length.
+/// // One bucket for each tenant. Tenants' names may be of any length.
 /// let tenant = "a-very-long-name-".repeat(20);
 /// let name = format!("tenant-{tenant}");
 /// assert!(BucketName::new(&*name).is_err());
@@ -56,7 +55,7 @@ fn check_characters(
     allowed: &'static str,
     ok: fn(u8) -> bool,
 ) -> Result<(), InvalidKey> {
-    // Every allowed character is ASCII, so the first byte that is refused starts a character.
+    // Every allowed character is ASCII, so the first refused byte is the start of a character.
     let Some(at) = text.bytes().position(|byte| !ok(byte)) else {
         return Ok(());
     };
@@ -85,7 +84,7 @@ fn check_key(kind: NameKind, text: &str) -> Result<(), InvalidKey> {
     check_tokens(kind, text)
 }
 
-/// The name of a lock is a key that leaves room for what stands around it.
+/// The name of a lock is a key that leaves room for the prefix and suffix that are added to it.
 pub(crate) fn check_lock(text: &str) -> Result<(), InvalidKey> {
     const AROUND: usize = RESERVED_PREFIX.len() + 64;
     check_length(NameKind::Lock, text, MAX_KEY_LEN - AROUND)?;
@@ -102,7 +101,7 @@ fn check_filter(text: &str) -> Result<(), InvalidKey> {
     let mut tokens = text.split('.').peekable();
     while let Some(token) = tokens.next() {
         let last = tokens.peek().is_none();
-        // Bytes: a search for a character brings one for any text along.
+        // Bytes: a search for a `char` would link the code that searches for any text.
         let has = |wildcard| token.as_bytes().contains(&wildcard);
         let misplaced = (has(b'*') && token != "*") || (has(b'>') && (token != ">" || !last));
         if misplaced {
@@ -234,8 +233,8 @@ name_type! {
     /// A key: one to 2048 bytes of `A-Z a-z 0-9 - / _ = .`, where dots separate tokens and no
     /// token is empty (ADR-8).
     ///
-    /// Cheap to clone. Every method that takes a key also takes text, and refuses bad text before
-    /// it sends anything.
+    /// Cheap to clone. Every method that takes a key also takes text, and refuses invalid text
+    /// before it sends anything.
     ///
     /// ```
     /// use shizuku::kv::Key;
@@ -248,8 +247,8 @@ name_type! {
 }
 
 name_type! {
-    /// A filter over keys: a key in which `*` may stand for a token and `>` for all the tokens
-    /// from there on.
+    /// A filter over keys: a key in which `*` matches one token, and `>` at the end matches one or
+    /// more.
     ///
     /// ```
     /// use shizuku::kv::{Key, KeyFilter};
@@ -276,14 +275,14 @@ name_type! {
 }
 
 impl Key {
-    /// Whether the key lies under `_lock.`, where the library's locks live. Puts there are
-    /// refused, and listings and watches leave such keys out unless asked.
+    /// Whether the key is under `_lock.`, which is reserved for the library's locks. Such keys cannot
+    /// be written, and listings and watches leave them out unless asked for them.
     pub fn is_reserved(&self) -> bool {
         self.starts_with(RESERVED_PREFIX)
     }
 
     /// A key from the wire: the end of a subject under which a server stores a value. It is not
-    /// checked: the server let it in, and there may be a million of them.
+    /// checked: the server accepted it, and there may be a million of them.
     #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn from_subject(rest: ByteString) -> Self {
         Self(rest)
@@ -303,8 +302,8 @@ impl Key {
         Ok(())
     }
 
-    /// A copy that shares no memory with whatever this key was cut from. A key from the wire is a
-    /// slice of a read buffer and keeps all of it alive, so what is kept for long is copied.
+    /// A copy that shares no memory with its source. A key from the wire is a slice of a read buffer
+    /// and keeps all of it alive, so keys that are kept for long are copied.
     pub(crate) fn detached(&self) -> Self {
         Self(ByteString::from(self.as_str()))
     }
@@ -330,7 +329,7 @@ impl KeyFilter {
         tokens.next().is_none()
     }
 
-    /// Whether this filter asks for keys of the library by name, so that they are not left out.
+    /// Whether this filter names keys of the library, so that they are not left out.
     pub(crate) fn names_reserved(&self) -> bool {
         self.starts_with(RESERVED_PREFIX)
     }
@@ -348,7 +347,7 @@ impl From<&Key> for KeyFilter {
     }
 }
 
-/// What can name a key: a [`Key`], or text that is checked.
+/// Anything that names a key: a [`Key`], or text that is checked.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -362,7 +361,7 @@ pub trait IntoKey {
     /// The key.
     ///
     /// # Errors
-    /// [`InvalidKey`] where the text is not a key.
+    /// [`InvalidKey`] if the text is not a key.
     fn into_key(self) -> Result<Key, InvalidKey>;
 }
 
@@ -376,7 +375,7 @@ where
     }
 }
 
-/// What can name the keys that a watch or listing is about: one filter, or many.
+/// Anything that names the keys of a watch or listing: one filter, or many.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -389,7 +388,7 @@ pub trait IntoFilters {
     /// The filters.
     ///
     /// # Errors
-    /// [`InvalidKey`] where a text is not a filter.
+    /// [`InvalidKey`] if a text is not a filter.
     fn into_filters(self) -> Result<Vec<KeyFilter>, InvalidKey>;
 }
 

@@ -1,4 +1,4 @@
-//! Listings: what a bucket has at this moment, and clearing away what it no longer needs.
+//! Listings of what a bucket has now, and clearing old markers.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::backend::{WatchEvent, WatchRequest};
 /// How many keys are cleared away at a time.
 const AT_ONCE: usize = 16;
 
-/// Listing, and clearing away.
+/// Listing, and clearing old markers.
 impl Store {
     /// Every revision of a key that is kept, oldest first, removals included.
     ///
@@ -39,7 +39,7 @@ impl Store {
             .await
     }
 
-    /// The keys that have a value, in no certain order.
+    /// The keys that have a value, in no particular order.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -58,7 +58,7 @@ impl Store {
         self.keys_matching(KeyFilter::all()).await
     }
 
-    /// The keys that have a value and pass one of the filters, each once, in no certain order.
+    /// The keys that have a value and pass one of the filters, each once, in no particular order.
     ///
     /// # Errors
     /// [`KvReadError`], at the start or as an item.
@@ -93,13 +93,13 @@ impl Store {
         }))
     }
 
-    /// Clears away the markers of removed keys that are older than `older_than`, and the history
-    /// behind them; answers how many keys were cleared. Zero means all. Age is told by this
-    /// machine's clock, or that of the backend where it has its own.
+    /// Deletes the markers of removed keys that are older than `older_than`, and the older history of
+    /// these keys; returns how many keys were cleared. Zero means all. Age is measured by this
+    /// machine's clock, or by the backend's if it has its own.
     ///
-    /// A value that is put meanwhile is never lost: what is cleared is bounded by the revision of
-    /// the marker that was seen. Sixteen keys are cleared at a time. After an error, or where the future is
-    /// dropped, what was cleared stays cleared, those under way may be, and a later call does the rest.
+    /// A value that is put meanwhile is never lost: only revisions up to the marker that was seen are
+    /// deleted. Sixteen keys are cleared at a time. After an error, or if the future is dropped, what was
+    /// cleared stays cleared, those under way may be cleared, and a later call does the rest.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -110,8 +110,8 @@ impl Store {
             .watch(&[KeyFilter::all()], WatchRequest::listing(true))
             .await
             .map_err(read_error)?;
-        // The listing is read to its end first: clearing while the server lists would make its
-        // slow reader out of us.
+        // The listing is read to its end first: clearing while the server lists would make us a
+        // slow reader.
         let now = self.backend().now();
         let mut markers = Vec::new();
         while let Some(event) = events.next().await {

@@ -1,4 +1,4 @@
-//! A value that is always current.
+//! A value that is kept current.
 
 use std::{fmt, sync::Arc};
 
@@ -13,10 +13,10 @@ use crate::codec::ByteDeserialize;
 
 /// The value of one key, kept current in memory: this is how a service reads its configuration.
 ///
-/// Reading it asks nobody. It survives reconnects; while the connection is lost, and where a
-/// revision does not decode, the last good value stands, and [`status`](Live::status) and
+/// Reading it makes no request. It survives reconnects; while the connection is lost, or if a
+/// revision does not decode, the last good value stays, and [`status`](Live::status) and
 /// [`last_error`](Live::last_error) say so. Clones are cheap and share one watch, which ends with
-/// the last of them. It lives in a task of the runtime in which it was opened.
+/// the last of them. It runs in a task of the runtime in which it was opened.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -33,7 +33,7 @@ use crate::codec::ByteDeserialize;
 /// # Ok(()) }
 /// ```
 ///
-/// A value that is bad is not a value that is missing:
+/// A bad value and a missing value are different:
 ///
 /// ```
 /// use shizuku::{Json, kv::KeyValueRead};
@@ -100,7 +100,7 @@ impl<T> Live<T> {
         &self.key
     }
 
-    /// The current value; `None` where the key has none. Takes some ten nanoseconds.
+    /// The current value; `None` if the key has none. Takes some ten nanoseconds.
     pub fn get(&self) -> Option<Arc<T>> {
         self.follower.read(Latest::value)
     }
@@ -111,12 +111,11 @@ impl<T> Live<T> {
     }
 
     /// Waits until the value has changed since this handle last waited, or a revision came that
-    /// does not decode, and answers the value. Changes that come faster than they are waited for
-    /// fall together. A new handle counts the value at opening as seen; a clone starts from what its
-    /// original had seen. `None` also where no revision has decoded yet:
-    /// [`last_error`](Live::last_error) tells.
+    /// does not decode, and returns the value. Several changes between two calls count as one. A new
+    /// handle counts the value at opening as seen; a clone starts from what its original had seen.
+    /// Also returns `None` if no revision has decoded yet; [`last_error`](Live::last_error) says so.
     ///
-    /// May be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time: nothing is lost.
     ///
     /// # Errors
     /// The error that ended the watch, from then on.
@@ -124,13 +123,13 @@ impl<T> Live<T> {
         self.follower.changed(Latest::value).await
     }
 
-    /// How it stands to the bucket.
+    /// Whether it is in step with the bucket.
     pub fn status(&self) -> LiveStatus {
         self.follower.status()
     }
 
-    /// Waits until the status differs from what this handle last saw, and answers it. After
-    /// [`LiveStatus::Ended`] it never differs again, and this waits for ever.
+    /// Waits until the status differs from what this handle last saw, and returns it. After
+    /// [`LiveStatus::Ended`] it never changes again, and this waits for ever.
     pub async fn status_changed(&mut self) -> LiveStatus {
         self.follower.status_changed().await
     }

@@ -1,4 +1,4 @@
-//! Many values that are always current.
+//! Many values that are kept current.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -13,8 +13,7 @@ use crate::codec::ByteDeserialize;
 
 /// The values of all keys that pass a filter, kept current in memory.
 ///
-/// Everything that is said of [`Live`](super::Live) holds here too. Keys under `_lock.` are left
-/// out.
+/// Everything about [`Live`](super::Live) applies here too. Keys under `_lock.` are left out.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -61,7 +60,7 @@ impl<T: ByteDeserialize + Send + Sync + 'static> LiveMap<T> {
 }
 
 impl<T> LiveMap<T> {
-    /// The current value of a key; `None` where it has none or does not pass the filter.
+    /// The current value of a key; `None` if it has none or does not pass the filter.
     pub fn get(&self, key: &str) -> Option<Arc<T>> {
         self.follower
             .read(|values| values.0.get(key).and_then(|entry| entry.value.clone()))
@@ -100,10 +99,10 @@ impl<T> LiveMap<T> {
     }
 
     /// Waits until a value has changed since this handle last waited, or a revision came that does
-    /// not decode. Changes that come faster than they are waited for fall together. A new handle
-    /// counts the values at opening as seen; a clone starts from what its original had seen.
+    /// not decode. Several changes between two calls count as one. A new handle counts the values at
+    /// opening as seen; a clone starts from what its original had seen.
     ///
-    /// May be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time: nothing is lost.
     ///
     /// # Errors
     /// The error that ended the watch, from then on.
@@ -111,24 +110,24 @@ impl<T> LiveMap<T> {
         self.follower.changed(|_| ()).await
     }
 
-    /// How it stands to the bucket.
+    /// Whether it is in step with the bucket.
     pub fn status(&self) -> LiveStatus {
         self.follower.status()
     }
 
-    /// Waits until the status differs from what this handle last saw, and answers it. After
-    /// [`LiveStatus::Ended`] it never differs again, and this waits for ever.
+    /// Waits until the status differs from what this handle last saw, and returns it. After
+    /// [`LiveStatus::Ended`] it never changes again, and this waits for ever.
     pub async fn status_changed(&mut self) -> LiveStatus {
         self.follower.status_changed().await
     }
 
-    /// Why the map is no longer followed; otherwise one of the decode errors that still stand.
-    /// [`decode_errors`](LiveMap::decode_errors) has them all.
+    /// Why the map is no longer followed; otherwise one of the decode errors that have not been
+    /// cleared. [`decode_errors`](LiveMap::decode_errors) returns them all.
     pub fn last_error(&self) -> Option<Arc<KvReadError>> {
         self.follower.last_error()
     }
 
-    /// For every key whose last revision does not decode, why; in the order of the keys.
+    /// The error of every key whose last revision does not decode, in the order of the keys.
     pub fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
         self.follower.decode_errors()
     }

@@ -24,7 +24,7 @@
 //! # Coming from async-nats
 //!
 //! `get`, `entry`, `put`, `create`, `update`, `delete`, `purge`, `keys`, `history`, `watch`, `watch_all` and
-//! `status` are what they are there, and all of `keys`, `history` and `watch` stand on [`Store`]. The others:
+//! `status` mean the same here (for `watch` see below), and are all methods of [`Store`]. The others:
 //!
 //! | async-nats | here |
 //! | --- | --- |
@@ -38,9 +38,10 @@
 //! | `watch_with_history(key)` | `watch_with(key, WatchOptions::new().deliver(Deliver::History))` |
 //! | `watch_from_revision(key, revision)` | `watch_with(key, WatchOptions::new().deliver(Deliver::From(revision)))` |
 //!
-//! A watch begins with the last revision of each key, where async-nats' `watch` begins with what comes next
-//! (`Deliver::Updates`), it tells when it is current and when it was interrupted, and its entries may say that
-//! a value expired ([`Operation::Expire`]) or is gone without a trace ([`Operation::Vanish`]).
+//! A watch begins with the last revision of each key; async-nats' `watch` begins with the next change
+//! (`Deliver::Updates` here). A watch also reports when it is current and when it was interrupted, and its
+//! entries may say that a value expired ([`Operation::Expire`]) or is gone without a trace
+//! ([`Operation::Vanish`]).
 
 mod bucket;
 mod difference;

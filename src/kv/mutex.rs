@@ -1,5 +1,4 @@
-//! A mutual exclusion that many processes share: a [read-write lock](super::rw_lock) that is only
-//! written.
+//! A mutex that many processes share: a [read-write lock](super::rw_lock) with only writers.
 //!
 //! ```
 //! use shizuku::kv::mutex::DistroMutex;
@@ -9,7 +8,7 @@
 //! let mutex = DistroMutex::new(&store, "invoices")?;
 //! let guard = mutex.lock().await?;
 //! tokio::select! {
-//!     () = async { /* work that nobody else does at the same time */ } => {}
+//!     () = async { /* work that only one process does at a time */ } => {}
 //!     reason = guard.lost() => return Err(format!("stopped in the middle: {reason}").into()),
 //! }
 //! guard.release().await?;
@@ -38,7 +37,7 @@ guard! {
     MutexGuard
 }
 
-/// A mutex. Whoever came first gets it first.
+/// A mutex. First come, first served.
 ///
 /// A [`DistroRwLock`](super::rw_lock::DistroRwLock) of the same name in the same bucket is the
 /// same lock.
@@ -73,7 +72,7 @@ impl DistroMutex {
         Self::with_options(store, name, LockOptions::new())
     }
 
-    /// The mutex of this name, acquired as the options say.
+    /// The mutex of this name, acquired with these options.
     ///
     /// # Errors
     /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
@@ -86,7 +85,7 @@ impl DistroMutex {
         Ok(Self { name })
     }
 
-    /// Waits until everybody who came before has left, and enters. Dropping the future withdraws.
+    /// Waits until all who came before have left, and locks. Dropping the future withdraws.
     ///
     /// # Errors
     /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
@@ -95,10 +94,10 @@ impl DistroMutex {
         Ok(MutexGuard { hold })
     }
 
-    /// Enters if nobody holds or waits; `None` otherwise.
+    /// Locks if the mutex is neither held nor waited for; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`lock`](Self::lock), but a server that is out of reach is not waited for: 2 s longer than one
+    /// As for [`lock`](Self::lock), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
     pub async fn try_lock(&self) -> Result<Option<MutexGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;

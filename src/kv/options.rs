@@ -1,4 +1,4 @@
-//! How to read, write and watch, beyond the plain calls.
+//! Options for reading, writing and watching.
 
 use std::time::Duration;
 
@@ -110,18 +110,18 @@ impl PutOptions {
         /// Removes the value after this time: whole seconds, at least one.
         ///
         /// Needs a bucket with [limit markers](super::BucketConfig::limit_markers) (server 2.11 and
-        /// newer). A later write without a time to live makes the key permanent again. With a history
-        /// of more than one revision a server raises the time to that of the bucket's markers.
+        /// newer). A later write without a time to live makes the key permanent again. If the bucket
+        /// keeps more than one revision, a server raises a shorter time to that of the bucket's markers.
         ttl(Duration) = Some(ttl);
     }
 
-    /// Writes only where there is no value, as [`Store::create`](super::Store::create) does.
+    /// Writes only if there is no value, as [`Store::create`](super::Store::create) does.
     #[must_use]
     pub const fn if_absent(self) -> Self {
         self.expect(Expect::Absent)
     }
 
-    /// Writes only where the key's last revision is this one, as
+    /// Writes only if the key's last revision is this one, as
     /// [`Store::update`](super::Store::update) does.
     #[must_use]
     pub const fn if_revision(self, revision: u64) -> Self {
@@ -148,7 +148,7 @@ impl PutOptions {
     }
 }
 
-/// How a key goes.
+/// How a key is removed.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, RemoveOptions};
@@ -191,11 +191,11 @@ pub enum Removal {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RemoveOptions {
-    /// How the key goes.
+    /// How the key is removed.
     pub removal: Removal,
     /// What the removal is conditional on.
     pub expect: Expect,
-    /// The time to live of the marker that it leaves.
+    /// The time to live of the marker that the removal leaves.
     pub marker_ttl: Option<Duration>,
 }
 
@@ -222,12 +222,12 @@ impl RemoveOptions {
         /// Makes the removal conditional. [`Expect::Absent`] makes no sense here and is refused.
         expect(Expect) = expect;
 
-        /// Lets the marker that the removal leaves behind go away by itself after this time: whole
-        /// seconds, at least one. Only with a purge, and only on a bucket with limit markers.
+        /// Lets the marker that the removal leaves expire after this time: whole seconds, at least
+        /// one. Only with a purge, and only on a bucket with limit markers.
         marker_ttl(Duration) = Some(marker_ttl);
     }
 
-    /// Removes only where the key's last revision is this one.
+    /// Removes only if the key's last revision is this one.
     #[must_use]
     pub const fn if_revision(self, revision: u64) -> Self {
         self.expect(Expect::Revision(revision))
@@ -285,8 +285,8 @@ impl Default for UpdateOptions {
 }
 
 impl UpdateOptions {
-    /// 256 attempts, no time to live, no headers. In every race that is lost somebody else's write
-    /// went through, so 256 are lost only where very many write to one key at the same time.
+    /// 256 attempts, no time to live, no headers. Every lost race means that another write
+    /// succeeded, so 256 are lost only if very many clients write to one key at the same time.
     pub const fn new() -> Self {
         Self {
             attempts: 256,
@@ -296,7 +296,7 @@ impl UpdateOptions {
     }
 
     setters! {
-        /// How many lost races it takes before it gives up: one at least.
+        /// How many lost races it takes before it gives up: at least one.
         attempts(usize) = attempts;
 
         /// The time to live of the new value, as in [`PutOptions::ttl`].
@@ -310,10 +310,10 @@ impl UpdateOptions {
         self
     }
 
-    /// What each of its writes is put with.
+    /// The options of each of its writes.
     pub(crate) fn into_put(self) -> Result<PutOptions, InvalidOption> {
         if self.attempts == 0 {
-            return Err(InvalidOption::new("attempts", "0 would write nothing"));
+            return Err(InvalidOption::new("attempts", "must be at least 1"));
         }
         let mut put = PutOptions::new();
         put.ttl = self.ttl;
@@ -398,18 +398,18 @@ impl WatchOptions {
         metadata_only(bool) = metadata_only;
 
         /// Includes the keys under `_lock.`, which belong to the library's locks. They are also
-        /// included where a filter begins with `_lock.`.
+        /// included if a filter begins with `_lock.`.
         include_reserved(bool) = include_reserved;
     }
 }
 
-/// A time to live on the wire is in whole seconds; anything else would be cut by the server.
+/// A time to live on the wire is in whole seconds; the server would cut off the rest.
 pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), InvalidOption> {
     if ttl.subsec_nanos() != 0 || ttl.as_secs() == 0 {
         return Err(InvalidOption::new(
             option,
             format!(
-                "{} is not a whole number of seconds, one at least",
+                "{} is not a whole number of seconds, at least 1",
                 Lasting(ttl)
             ),
         ));

@@ -5,7 +5,7 @@
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-//! // In each of many processes: four of all of their uploads run at a time.
+//! // In each of many processes: together they run at most four uploads at a time.
 //! let uploads = DistroSemaphore::new(&store, "uploads", 4.try_into()?)?;
 //! let permit = uploads.acquire().await?;
 //! // … upload …
@@ -23,7 +23,7 @@ use super::{
 guard! {
     /// One permit of a [`DistroSemaphore`].
     ///
-    /// Its token is larger than those of all who came before, but several are held at a time.
+    /// Its token is larger than those of all earlier permits, but several permits are held at a time.
     ///
     /// ```
     /// use shizuku::kv::semaphore::DistroSemaphore;
@@ -38,10 +38,10 @@ guard! {
     Permit
 }
 
-/// A semaphore: at most so many hold a permit at a time, served in the order in which they came.
+/// A semaphore: at most a given number of permits are held at a time. First come, first served.
 ///
-/// The number of permits is not stored with the name: everybody should give the same one. Those
-/// who differ keep to the smaller number. Locks of other kinds with the same name in the same bucket are the
+/// The number of permits is not stored with the name: every process should use the same number. If
+/// they differ, the smaller number counts. Locks of other kinds with the same name in the same bucket are the
 /// same lock: while one is held exclusively there are no permits.
 ///
 /// ```
@@ -77,7 +77,7 @@ impl DistroSemaphore {
         Self::with_options(store, name, permits, LockOptions::new())
     }
 
-    /// The semaphore of this name, acquired as the options say.
+    /// The semaphore of this name, acquired with these options.
     ///
     /// # Errors
     /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
@@ -107,7 +107,7 @@ impl DistroSemaphore {
     /// Takes a permit if one is free; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`acquire`](Self::acquire), but a server that is out of reach is not waited for: 2 s longer than one
+    /// As for [`acquire`](Self::acquire), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
     pub async fn try_acquire(&self) -> Result<Option<Permit>, DistroRwLockError> {
         let hold = self.name.try_acquire(self.ask()).await?;

@@ -1,4 +1,4 @@
-//! A bucket, as a program holds it: keys, bytes and revisions.
+//! A handle on a bucket: keys, bytes and revisions.
 
 use std::{
     fmt,
@@ -46,8 +46,8 @@ pub struct Store {
     locks: Arc<OnceLock<Box<dyn Locks>>>,
 }
 
-/// The registry of locks, made by the first. Behind a trait, so that a program that never calls for
-/// a lock is not linked with their code, be it only to drop them.
+/// The registry of locks, made with the first lock. Behind a trait, so that the code of locks is not
+/// linked into a program that never uses one, not even the code that drops them.
 trait Locks: Send + Sync {
     fn registry(&self) -> &Arc<Registry>;
     fn close(&self) -> BoxFuture<'static, ()>;
@@ -63,7 +63,7 @@ impl Locks for Arc<Registry> {
     }
 }
 
-/// The locks of a store, for as long as it is there: what the client gives up when it is closed.
+/// The locks of a store, while the store exists. The client releases them when it is closed.
 pub(crate) struct LocksOf(Weak<OnceLock<Box<dyn Locks>>>);
 
 impl LocksOf {
@@ -71,7 +71,7 @@ impl LocksOf {
         self.0.strong_count() == 0
     }
 
-    /// Gives all of them up. What it answers waits until that is done.
+    /// Releases all of them. The returned future waits until that is done.
     pub(crate) fn close(&self) -> Option<BoxFuture<'static, ()>> {
         Some(self.0.upgrade()?.get()?.close())
     }
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    /// What a trace shows of an operation on a key.
+    /// The tracing span of an operation on a key.
     fn span(&self, operation: &'static str, key: &Key) -> tracing::Span {
         tracing::debug_span!("kv", operation, bucket = %self.bucket(), %key)
     }
@@ -128,7 +128,7 @@ impl Store {
     /// The bucket's settings and state.
     ///
     /// # Errors
-    /// [`ServiceError::BucketNotFound`](super::ServiceError::BucketNotFound) where it was deleted.
+    /// [`ServiceError::BucketNotFound`](super::ServiceError::BucketNotFound) if it was deleted.
     pub async fn status(&self) -> Result<BucketStatus, BucketError> {
         self.backend.status().await
     }
@@ -136,11 +136,11 @@ impl Store {
 
 /// Reading.
 impl Store {
-    /// The value of a key, from any replica; `None` where it has none, because it was never
-    /// written, was removed, or has expired.
+    /// The value of a key, from any replica; `None` if it was never written, was removed, or has
+    /// expired.
     ///
     /// # Errors
-    /// [`KvReadError`]; a bad key before anything is sent.
+    /// [`KvReadError`]; an invalid key is refused before anything is sent.
     pub async fn get(&self, key: impl IntoKey) -> Result<Option<Bytes>, KvReadError> {
         self.get_with(key, Read::Any).await
     }
@@ -158,8 +158,8 @@ impl Store {
         Ok(entry.and_then(|entry| entry.value))
     }
 
-    /// The last revision of a key, from any replica: a value, or the removal that it ended with.
-    /// `None` where nothing of it is left.
+    /// The last revision of a key, from any replica: a value or a removal. `None` if the bucket has
+    /// neither.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -181,7 +181,7 @@ impl Store {
         self.backend.get(&key, None, read).instrument(span).await
     }
 
-    /// One revision of a key, from any replica; `None` where it is no longer kept, or is of
+    /// One revision of a key, from any replica; `None` if it is no longer kept, or belongs to
     /// another key.
     ///
     /// # Errors
@@ -194,7 +194,7 @@ impl Store {
         self.entry_at_with(key, revision, Read::Any).await
     }
 
-    /// One revision of a key, from the replica of your choice: a replica may not have yet what was
+    /// One revision of a key, from the replica of your choice: a replica may not yet have what was
     /// written a moment ago.
     ///
     /// # Errors
@@ -214,9 +214,9 @@ impl Store {
         entry.instrument(span).await
     }
 
-    /// The values of many keys, in one request where the server can (2.11 and newer) and in pages
-    /// of 1000. Takes filters too. Keys without a value are left out; the order is the server's.
-    /// Any replica answers: a server has no such request for its leader.
+    /// The values of many keys, in one request per 1000 if the server supports it (2.11 and newer).
+    /// Takes filters too. Keys without a value are left out; the order is the server's. Any replica
+    /// may answer: there is no such request for the leader only.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -249,8 +249,8 @@ impl Store {
 impl Store {
     /// Follows keys: their last revisions first, then every change. Takes one filter or many.
     ///
-    /// Each watch, and each [`Live`](super::Live), is a consumer on a server, of which a bucket may allow no
-    /// more than some hundreds. One watch with many filters, or a [`LiveMap`](super::LiveMap), is one.
+    /// Each watch, and each [`Live`](super::Live), is a consumer on a server, and a bucket may allow only some
+    /// hundreds of consumers. A watch with many filters, or a [`LiveMap`](super::LiveMap), is a single consumer.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -263,7 +263,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`KvReadError`]; a bad filter before anything is sent.
+    /// [`KvReadError`]; an invalid filter is refused before anything is sent.
     pub async fn watch(&self, filters: impl IntoFilters) -> Result<Watch, KvReadError> {
         self.watch_with(filters, WatchOptions::new()).await
     }
@@ -276,10 +276,10 @@ impl Store {
         self.watch(KeyFilter::all()).await
     }
 
-    /// Follows keys as the options say.
+    /// Follows keys, with options.
     ///
     /// # Errors
-    /// [`KvReadError`]; bad filters before anything is sent.
+    /// [`KvReadError`]; invalid filters are refused before anything is sent.
     pub async fn watch_with(
         &self,
         filters: impl IntoFilters,
@@ -291,13 +291,13 @@ impl Store {
 
 /// Writing.
 impl Store {
-    /// Writes a value, whatever was there, and answers its revision.
+    /// Writes a value, whatever was there, and returns its revision.
     ///
-    /// A value is anything that becomes [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`. Of
-    /// borrowed text or bytes make a copy, as with `to_owned`.
+    /// A value is anything that becomes [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`. Copy
+    /// other borrowed text or bytes, for example with `to_owned`.
     ///
     /// # Errors
-    /// [`KvWriteError`]; where the outcome is unknown it says so.
+    /// [`KvWriteError`], which also says if the outcome is unknown.
     pub async fn put(
         &self,
         key: impl IntoKey,
@@ -306,7 +306,7 @@ impl Store {
         self.put_with(key, value, PutOptions::new()).await
     }
 
-    /// Writes a value as the options say: conditionally, with a time to live, with headers.
+    /// Writes a value with options: a condition, a time to live, headers.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -323,11 +323,11 @@ impl Store {
         written.instrument(span).await
     }
 
-    /// Writes a value where there is none: the key was never written, or was removed. With a time
-    /// to live or headers it is `put_with` and [`PutOptions::if_absent`].
+    /// Writes a value if there is none: the key was never written, or was removed. For a time to
+    /// live or headers, use `put_with` and [`PutOptions::if_absent`].
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] where there is one.
+    /// [`KvWriteError::Conflict`] if there is a value.
     pub async fn create(
         &self,
         key: impl IntoKey,
@@ -337,11 +337,11 @@ impl Store {
             .await
     }
 
-    /// Writes a value where the key's last revision is this one. With a time to live or headers it
-    /// is `put_with` and [`PutOptions::if_revision`].
+    /// Writes a value if the key's last revision is this one. For a time to live or headers, use
+    /// `put_with` and [`PutOptions::if_revision`].
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] where it is another.
+    /// [`KvWriteError::Conflict`] if it is another.
     pub async fn update(
         &self,
         key: impl IntoKey,
@@ -352,8 +352,8 @@ impl Store {
             .await
     }
 
-    /// Deletes a key, keeping its history, and answers the revision of the removal. Deleting what
-    /// is not there leaves a marker too. With a condition it is `remove_with`.
+    /// Deletes a key, keeping its history, and returns the revision of the removal. Deleting a key
+    /// without a value leaves a marker too. For a condition, use `remove_with`.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -361,8 +361,8 @@ impl Store {
         self.remove_with(key, RemoveOptions::delete()).await
     }
 
-    /// Deletes a key together with its history, and answers the revision of the removal. With a
-    /// condition, or a time to live for the marker, it is `remove_with`.
+    /// Deletes a key together with its history, and returns the revision of the removal. For a
+    /// condition, or a time to live for the marker, use `remove_with`.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -370,7 +370,7 @@ impl Store {
         self.remove_with(key, RemoveOptions::purge()).await
     }
 
-    /// Removes a key as the options say: conditionally, with a time to live for the marker.
+    /// Removes a key with options: a condition, a time to live for the marker.
     ///
     /// # Errors
     /// [`KvWriteError`].

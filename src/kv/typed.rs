@@ -15,8 +15,8 @@ use super::{
 };
 use crate::codec::{ByteDeserialize, ByteSerialize};
 
-/// Reads, writes and deletes typed values. Every type has it; what a method needs is in its
-/// bounds: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, to write, a key
+/// Reads, writes and deletes typed values. Every type implements it; the bounds of each method say
+/// what it needs: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, to write, a key
 /// ([`KeyIndexedValue`], [`StaticKeyIndexedValue`](super::StaticKeyIndexedValue)).
 ///
 /// Futures may be dropped at any time: a dropped read has no effect, a dropped write may or may
@@ -35,11 +35,10 @@ use crate::codec::{ByteDeserialize, ByteSerialize};
 /// # Ok(()) }
 /// ```
 pub trait KeyValue: Sized {
-    /// The value under a key; `None` where there is none, because it was never written, was
-    /// removed or has expired.
+    /// The value under a key; `None` if it was never written, was removed or has expired.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if what is there is not a `Self`.
     fn read_from(
         store: &Store,
         key: impl IntoKey,
@@ -53,7 +52,7 @@ pub trait KeyValue: Sized {
     /// The value under a key, from the replica of your choice.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if what is there is not a `Self`.
     fn read_from_with(
         store: &Store,
         key: impl IntoKey,
@@ -72,10 +71,10 @@ pub trait KeyValue: Sized {
         }
     }
 
-    /// Writes the value under its key, whatever was there, and answers the revision.
+    /// Writes the value under its key, whatever was there, and returns the revision.
     ///
     /// # Errors
-    /// [`KvWriteError`]; where the outcome is unknown it says so.
+    /// [`KvWriteError`], which also says if the outcome is unknown.
     fn write_to_anyway(
         &self,
         store: &Store,
@@ -86,11 +85,11 @@ pub trait KeyValue: Sized {
         write(self, self.indexed_key(), store, PutOptions::new())
     }
 
-    /// Writes the value where the key's last revision is `revision` (0: it has none), and answers
-    /// the new one.
+    /// Writes the value if the key's last revision is `revision` (0: it has none), and returns the
+    /// new revision.
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] where somebody else was first.
+    /// [`KvWriteError::Conflict`] if somebody else was first.
     fn write_to_atomically(
         &self,
         store: &Store,
@@ -103,10 +102,10 @@ pub trait KeyValue: Sized {
         write(self, self.indexed_key(), store, options)
     }
 
-    /// Writes the value where there is none, and answers its revision.
+    /// Writes the value if the key has none, and returns its revision.
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] where there is one.
+    /// [`KvWriteError::Conflict`] if the key has a value.
     fn create_in(&self, store: &Store) -> impl Future<Output = Result<u64, KvWriteError>> + Send
     where
         Self: KeyIndexedValue + ByteSerialize,
@@ -115,7 +114,7 @@ pub trait KeyValue: Sized {
         write(self, self.indexed_key(), store, options)
     }
 
-    /// Writes the value as the options say.
+    /// Writes the value with options.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -130,8 +129,8 @@ pub trait KeyValue: Sized {
         write(self, self.indexed_key(), store, options)
     }
 
-    /// Writes the value under a key of your choice, as the options say: for types that do not know
-    /// their key, as [`Json<T>`](crate::Json) or `String`.
+    /// Writes the value under a key of your choice, with options: for types that do not know their
+    /// key, such as [`Json<T>`](crate::Json) or `String`.
     ///
     /// ```
     /// use shizuku::{Json, kv::{KeyValue, PutOptions}};
@@ -157,11 +156,11 @@ pub trait KeyValue: Sized {
         write(self, key, store, options)
     }
 
-    /// Makes a new value out of the current one until no other write came in between, as
-    /// [`Store::update_with`] does, and answers its revision.
+    /// Computes a new value from the current one until no other write came in between, as
+    /// [`Store::update_with`] does, and returns its revision.
     ///
     /// # Errors
-    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::Read`] where the
+    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::Read`] if the
     /// current value is not a `Self`.
     fn update_in(
         store: &Store,
@@ -176,7 +175,7 @@ pub trait KeyValue: Sized {
         })
     }
 
-    /// [`update_in`](Self::update_in) for a function that can fail, and with options.
+    /// [`update_in`](Self::update_in) with options, for a function that can fail.
     ///
     /// ```
     /// use shizuku::{Json, kv::{BoxError, KeyValue, UpdateOptions}};
@@ -230,7 +229,7 @@ pub trait KeyValue: Sized {
         }
     }
 
-    /// Deletes what lies under a key, whatever it is, and answers the revision of the removal.
+    /// Deletes the value under a key, whatever it is, and returns the revision of the removal.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -242,11 +241,11 @@ pub trait KeyValue: Sized {
         async move { store.delete(key?).await }
     }
 
-    /// Deletes what lies under a key where its last revision is `revision`, and answers the
-    /// revision of the removal.
+    /// Deletes the value under a key if its last revision is `revision`, and returns the revision
+    /// of the removal.
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] where somebody else was first.
+    /// [`KvWriteError::Conflict`] if somebody else was first.
     fn delete_atomically(
         store: &Store,
         key: impl IntoKey,
@@ -259,8 +258,8 @@ pub trait KeyValue: Sized {
         }
     }
 
-    /// Removes what lies under a key as the options say: with its history, or with a time to live
-    /// for the marker.
+    /// Removes the value under a key with options: with its history, or with a time to live for the
+    /// marker.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -276,8 +275,8 @@ pub trait KeyValue: Sized {
 
 impl<T> KeyValue for T {}
 
-/// Follows typed values, and reads them with their metadata. Every type that can be decoded has
-/// it.
+/// Follows typed values, and reads them with their metadata. Every type that can be decoded
+/// implements it.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -291,11 +290,11 @@ impl<T> KeyValue for T {}
 /// # Ok(()) }
 /// ```
 pub trait KeyValueRead: ByteDeserialize + Send + 'static {
-    /// The last revision of a key with its metadata: a value, or the removal that it ended with.
-    /// `None` where nothing of it is left.
+    /// The last revision of a key with its metadata: a value or a removal. `None` if the bucket has
+    /// neither.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if what is there is not a `Self`.
     fn entry_from(
         store: &Store,
         key: impl IntoKey,
@@ -306,7 +305,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// The last revision of a key with its metadata, from the replica of your choice.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if what is there is not a `Self`.
     fn entry_from_with(
         store: &Store,
         key: impl IntoKey,
@@ -319,10 +318,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         }
     }
 
-    /// One revision of a key; `None` where it is no longer kept, or is of another key.
+    /// One revision of a key; `None` if it is no longer kept, or belongs to another key.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] where what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if what is there is not a `Self`.
     fn entry_at(
         store: &Store,
         key: impl IntoKey,
@@ -335,8 +334,8 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         }
     }
 
-    /// Every revision of a key that is kept, oldest first. A revision that does not decode is an
-    /// error in its place.
+    /// Every revision of a key that is kept, oldest first. A revision that does not decode becomes
+    /// an error at its position.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -349,8 +348,8 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         async move { Ok(store.history(key?).await?.into_iter().map(decode).collect()) }
     }
 
-    /// The values of many keys, as [`Store::get_many`] reads them. A value that does not decode is
-    /// an error in its place.
+    /// The values of many keys, as [`Store::get_many`] reads them. A value that does not decode
+    /// becomes an error at its position.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -372,8 +371,8 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
 
     /// Follows a key, or all that pass a filter: their last revisions first, then every change.
     ///
-    /// A removal comes as a removal. A value that does not decode comes as an error that names its
-    /// key and revision, and the watch goes on.
+    /// A removal is an entry too. A value that does not decode is an error that names its key and
+    /// revision, and the watch goes on.
     ///
     /// ```
     /// use shizuku::kv::KeyValueRead;
@@ -388,7 +387,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// ```
     ///
     /// # Errors
-    /// [`KvReadError`]; a bad key or filter before anything is sent.
+    /// [`KvReadError`]; an invalid key or filter is refused before anything is sent.
     fn watch(
         store: &Store,
         keys: impl IntoFilters,
@@ -396,10 +395,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         Self::watch_with(store, keys, WatchOptions::new())
     }
 
-    /// Follows keys as the options say.
+    /// Follows keys, with options.
     ///
     /// # Errors
-    /// [`KvReadError`]; bad filters before anything is sent.
+    /// [`KvReadError`]; invalid filters are refused before anything is sent.
     fn watch_with(
         store: &Store,
         keys: impl IntoFilters,
@@ -412,7 +411,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// The value of a key, kept current in memory; see [`Live`].
     ///
     /// # Errors
-    /// [`KvReadError`] where the watch below cannot be made.
+    /// [`KvReadError`] if the watch below cannot be made.
     fn live(
         store: &Store,
         key: impl IntoKey,
@@ -427,7 +426,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// The values of all keys that pass a filter, kept current in memory; see [`LiveMap`].
     ///
     /// # Errors
-    /// [`KvReadError`] where the watch below cannot be made.
+    /// [`KvReadError`] if the watch below cannot be made.
     fn live_map(
         store: &Store,
         keys: impl IntoFilters,

@@ -14,17 +14,17 @@ use super::{
 };
 use crate::{platform, random::Random};
 
-/// The longest pause after a first lost race. It doubles after each one more, at most `DOUBLINGS` times.
+/// The longest pause after a first lost race. It doubles after each further one, at most `DOUBLINGS` times.
 const PAUSE: Duration = Duration::from_micros(500);
 const DOUBLINGS: usize = 7;
 
 /// Updating.
 impl Store {
-    /// Makes a new value out of the current one, again and again until no other write came in
-    /// between, and answers its revision. The function sees `None` where there is no value, and
-    /// answers `None` (say `None::<Bytes>` where nothing else tells its type) to leave things as
-    /// they are; then the answer is `None` too. What it sees first may come from a copy that is behind: it is
-    /// asked again where the stream's leader has another revision.
+    /// Computes a new value from the current one, again and again until no other write came in
+    /// between, and returns its revision. The function gets `None` if there is no value, and
+    /// returns `None` (or `None::<Bytes>`, if its type cannot be inferred) to change nothing; then
+    /// this returns `None` too. The first value that it gets may come from a copy that is behind; if
+    /// the stream's leader has another revision, it is called again.
     ///
     /// Only a lost race makes it try again, at most 256 times, after random pauses of up to 64 ms. A
     /// time to live and headers of the old value are not carried over:
@@ -47,8 +47,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`] at
-    /// once, since trying again could apply the function twice.
+    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`]
+    /// without another attempt, which could apply the function twice.
     pub async fn update_with<V: Into<Bytes>>(
         &self,
         key: impl IntoKey,
@@ -58,7 +58,7 @@ impl Store {
             .await
     }
 
-    /// [`update_with`](Store::update_with) for a function that can fail, and with options.
+    /// [`update_with`](Store::update_with) with options, for a function that can fail.
     ///
     /// # Errors
     /// Those of `update_with`, and those of the function, at once;
@@ -77,8 +77,8 @@ impl Store {
         let most = options.attempts;
         let put = options.into_put().map_err(KvWriteError::from)?;
         let mut attempts = 0;
-        // A replica may be behind. For a write that costs one lost race, but a refusal would stand; so after
-        // either only the leader is asked.
+        // A replica may be behind. That costs a write one lost race, but a refusal (`None` or an error) would
+        // be final; so after either only the leader is asked.
         let mut read = Read::Any;
         let mut refused = None;
         loop {
@@ -88,7 +88,7 @@ impl Store {
                     true => return refusal,
                     false => last,
                 },
-                // Who may not ask the leader knows no better.
+                // A user who may not ask the leader gets the refusal as it is.
                 (Err(error), Some((_, refusal))) if is_denied(&error) => return refusal,
                 (Err(error), _) => return Err(KvWriteError::Read(Box::new(error)).into()),
             };
@@ -113,8 +113,8 @@ impl Store {
                         return Err(KvWriteError::Contention { attempts, last }.into());
                     }
                     read = Read::Leader;
-                    // Once may be chance. Who loses again has company, and if none gave way the work would
-                    // grow with the square of their number.
+                    // One lost race may be chance. After more, others compete for the key: without pauses
+                    // the work would grow with the square of their number.
                     if attempts > 1 {
                         platform::pause(drawn(attempts)).await;
                     }
@@ -139,7 +139,7 @@ fn is_denied(error: &KvReadError) -> bool {
 /// A random pause after so many lost races.
 fn drawn(races: usize) -> Duration {
     let longest = PAUSE * (1 << races.min(DOUBLINGS));
-    // Where there is nothing random, all draw the same pause: better than none.
+    // Without a source of randomness all draw the same pause, which is better than none.
     let seed = OsRng.try_next_u64().unwrap_or_default();
     Random::new(seed).pause(Duration::ZERO, longest)
 }

@@ -1,4 +1,4 @@
-//! A watch, as a program holds it: entries, and the signals between them.
+//! A handle on a watch: entries, and the signals between them.
 
 use std::{
     fmt,
@@ -20,15 +20,15 @@ use super::{
 };
 use crate::backend::{RawWatch, WatchEvent, WatchRequest};
 
-/// Turns what the backend delivers into what the reader asked for.
+/// Turns a backend's entry into the type that the reader asked for.
 type Decode<T> = fn(Entry) -> Result<Entry<T>, KvReadError>;
 
 /// Follows keys; made by [`Store::watch`] and [`KeyValueRead::watch`](super::KeyValueRead::watch).
 ///
-/// [`next`](Watch::next) gives entries; [`next_event`](Watch::next_event) also says when the
-/// initial entries are complete and when the connection is lost and back. It reconnects by itself,
-/// misses nothing and repeats nothing. A value that does not decode is an error in its place, and
-/// the watch goes on after it; any other error is the last item.
+/// [`next`](Watch::next) returns entries; [`next_event`](Watch::next_event) also reports when the
+/// initial entries are complete and when the connection is lost and back. A watch reconnects by
+/// itself, misses nothing and repeats nothing. A value that does not decode becomes an error at its
+/// position, and the watch goes on; any other error is the last item.
 ///
 /// It is a [`Stream`] too. Dropping it ends it on the server.
 ///
@@ -46,7 +46,7 @@ type Decode<T> = fn(Entry) -> Result<Entry<T>, KvReadError>;
 #[must_use = "a watch that is dropped ends"]
 pub struct Watch<T = Bytes> {
     bucket: BucketName,
-    // `next` takes `&self`, so that `let watch` is enough; the lock is free but for two readers.
+    // `next` takes `&self`, so that `let watch` is enough; the lock is free unless there are two readers.
     inner: Mutex<Inner<T>>,
 }
 
@@ -86,8 +86,8 @@ impl<T> Watch<T> {
 
     /// The next entry; `None` after an error that ended the watch.
     ///
-    /// May be dropped at any time: nothing is lost. Where two tasks call it, each entry goes to
-    /// one of them.
+    /// The future may be dropped at any time: nothing is lost. If two tasks call it, each entry goes
+    /// to one of them.
     pub async fn next(&self) -> Option<Result<Entry<T>, KvReadError>> {
         let mut inner = self.lock().await;
         poll_fn(|context| inner.poll_entry(context)).await
@@ -95,14 +95,14 @@ impl<T> Watch<T> {
 
     /// The next entry or signal; `None` after an error that ended the watch.
     ///
-    /// May be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time: nothing is lost.
     pub async fn next_event(&self) -> Option<Result<WatchEvent<Entry<T>>, KvReadError>> {
         let mut inner = self.lock().await;
         poll_fn(|context| inner.poll_event(context)).await
     }
 
     async fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        // Once for every entry: waiting its turn costs more than all the rest of a read.
+        // This runs for every entry: awaiting the lock would cost more than all the rest of a read.
         match self.inner.try_lock() {
             Ok(inner) => inner,
             Err(_) => self.inner.lock().await,
