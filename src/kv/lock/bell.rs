@@ -1,16 +1,16 @@
-//! Who is woken when there is something to do for a participant.
+//! Which task is woken when there is something to do for a participant.
 //!
-//! A caller that waits for a lock does the participant's work itself when it is woken: an answer
-//! from the server so reaches it without a detour over another task. But a caller may hold a future
-//! that it does not poll, while others wait for what it was woken for. So the background task watches
-//! that somebody comes, and does the work if nobody has for a while.
+//! A caller that waits for a lock does the participant's work itself when it is woken: in this way an
+//! answer from the server reaches it without a detour over another task. But a caller may hold a future
+//! that it does not poll, while others wait for what it was woken for. So the background task checks
+//! that a caller comes, and does the work if none has come for a while.
 //!
-//! Only after a while, because it would take another thread, and more time than all that there is to do.
+//! It waits that long because it would take another thread, and more time than the work itself.
 //!
-//! Of the callers the one is woken whom the news is most likely for, as any other would only have to
-//! wake it in turn: one that waits for an answer, as it has something under way; then the writer who
-//! came first, as it stands first in the queue. If that writer never polls, nobody is worse off: those
-//! behind it had to wait for it anyway.
+//! The bell wakes the caller that the news is most likely for, as any other would only have to wake that
+//! one in turn: first a caller that waits for an answer, as it has something under way; then the first
+//! writer in the queue. If that writer never polls, no caller is worse off: those behind it had to wait
+//! for it anyway.
 
 use std::{
     sync::{
@@ -26,13 +26,13 @@ use crate::platform::Instant;
 /// How long a caller that was woken may take to come.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// How often who is at work looks again, before others get their turn.
+/// How often the caller at work looks again before other tasks get their turn.
 const ROUNDS: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     who: Mutex<Who>,
-    /// How many have asked for a look since the one who is at work began; 0 where nobody is.
+    /// How many have asked for a look since the caller at work began; 0 if there is none.
     asked: AtomicUsize,
 }
 
@@ -42,7 +42,7 @@ struct Who {
     /// Callers that wait, the latest last.
     callers: Vec<Caller>,
     next: u64,
-    /// When a caller was woken, if nobody has come since.
+    /// When a caller was woken, if none has come since.
     unanswered: Option<Instant>,
     /// Whether the background task knows that it is to watch for that.
     watched: bool,
@@ -60,16 +60,16 @@ struct Caller {
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Waits {
-    /// What came of a change or a release.
+    /// The result of a change or a release.
     Answer,
     /// To hold the lock alone, or permits: such callers are served in the order in which they came.
     Turn,
-    /// To read beside others.
+    /// To read together with others.
     Entry,
 }
 
 impl Who {
-    /// Whom news is most likely for.
+    /// The caller that news is most likely for.
     fn next(&self) -> Option<&Waker> {
         let mut latest_first = self.callers.iter().rev();
         let caller = latest_first
@@ -112,8 +112,8 @@ impl Bell {
         }
     }
 
-    /// Does the work, unless somebody is at it: then they look again. What rings meanwhile is
-    /// heard by who is at it, and wakes nobody.
+    /// Does the work, or asks the caller that is already at it to look again. A ring meanwhile
+    /// reaches the caller at work, and wakes no other.
     pub(super) fn work(&self, mut look: impl FnMut()) {
         if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
@@ -135,7 +135,7 @@ impl Bell {
         self.ring();
     }
 
-    /// Asks who is at work to look again. Answers whether there is such.
+    /// Asks the caller at work to look again. Returns whether there is one.
     fn ask(&self) -> bool {
         let more = |asked| (asked > 0).then_some(asked + 1);
         self.asked
@@ -143,7 +143,7 @@ impl Bell {
             .is_ok()
     }
 
-    /// For how long a caller that was woken may still take to come; `None` where all have come.
+    /// For how long a caller that was woken may still take to come; `None` if all have come.
     pub(super) fn patience_left(&self) -> Option<Duration> {
         let mut who = self.who();
         let left = who
@@ -153,7 +153,7 @@ impl Bell {
         left
     }
 
-    /// There is something to do, and nobody at work.
+    /// There is something to do, and no caller at work.
     pub(super) fn ring(&self) {
         let mut who = self.who();
         let caller = who.next().cloned();
@@ -177,7 +177,7 @@ impl Bell {
         }
     }
 
-    /// There is something to do, and who rings will not do it.
+    /// There is something to do, and the caller that rings will not do it.
     pub(super) fn call_background(&self) {
         let background = self.who().background.clone();
         if let Some(background) = background {
@@ -198,7 +198,7 @@ impl Wake for Bell {
     }
 }
 
-/// Lets others go on where a backend panics.
+/// Lets others go on if a backend panics.
 struct Panic<'a>(&'a AtomicUsize);
 
 impl Drop for Panic<'_> {
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(background.count(), 1);
         assert_eq!(bell.patience_left(), None);
         let (place, caller) = caller(&bell, Waits::Entry);
-        // Once, to see that somebody comes.
+        // Once, to check that a caller comes.
         bell.ring();
         bell.ring();
         assert_eq!((background.count(), caller.count()), (1, 2));
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(bell.patience_left(), Some(Duration::ZERO));
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
-        // Somebody has come. The background task learns of it when it looks.
+        // A caller has come. The background task notices when it looks.
         bell.work(|| ());
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
@@ -398,7 +398,7 @@ mod tests {
             looks += 1;
             match looks {
                 1 => waker.wake_by_ref(),
-                // Somebody else would do the work.
+                // Another caller would do the work.
                 2 => bell.work(|| panic!("two are at work")),
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! What stands in the log: the value format of lock entries, version 1.
+//! The value format of lock entries in the log, version 1.
 //!
 //! The value of `_lock.<name>.<id>` is a JSON object without white space:
 //!
@@ -11,17 +11,17 @@
 //! | `w` | number of this write to the entry: 0 for the first, then growing | not in a probe |
 //! | `t` | ticket: the stream sequence of the first write | from the second write on |
 //! | `s` | when the first write was stored, by the server's clock, in ms since 1970 | optional |
-//! | `h` | a label of the holder, for people | optional |
+//! | `h` | a label of the holder, for humans | optional |
 //! | `d` | data that comes with the hold, such as a leader's address | optional |
 //!
-//! An entry must be written again before its lease is over. One that stands two seconds longer than that by the
-//! server's clock may be purged by anybody, on condition of its revision: a server that was restored may not
-//! do it.
+//! An entry must be written again before its lease is over. Once an entry is two seconds older than that by
+//! the server's clock, any client may purge it, on condition of its revision: a restored server might not
+//! remove it itself.
 //!
-//! Fields that a reader does not know are ignored. A value that is not of this form, or of
-//! another version, stands for a live writer whose ticket is smaller than any other.
+//! Fields that a reader does not know are ignored. A value of another form or another version counts
+//! as a live writer whose ticket is smaller than any other.
 //!
-//! A tool that looks at a lock without taking part in it reads the log as any other keys:
+//! A tool that looks at a lock without taking part in it can read the log like any other keys:
 //!
 //! ```
 //! use shizuku::kv::{lock::{LockOptions, Mode, entry::Record}, mutex::DistroMutex};
@@ -35,7 +35,7 @@
 //! let entries = store.get_many("_lock.invoices.*").await?;
 //! let value = entries[0].value.as_deref().expect("a removal is not listed");
 //! let Record::Entry(entry) = Record::decode(value) else {
-//!     panic!("nobody else uses this lock");
+//!     panic!("only this version uses this lock");
 //! };
 //! assert_eq!((entry.mode, entry.label.as_deref()), (Mode::Write, Some("host 7")));
 //! # guard.release().await?;
@@ -53,7 +53,7 @@ use crate::json::{self, Fields, FromJson, Writer};
 ///
 /// let probe = |version| Record::decode(format!(r#"{{"v":{version},"m":"probe"}}"#).as_bytes());
 /// assert_eq!(probe(VERSION), Record::Probe);
-/// // Whatever a later version means by it, this one waits for it to go.
+/// // Whatever it means to a later version, this one waits until it is gone.
 /// assert_eq!(probe(VERSION + 1), Record::Unknown);
 /// ```
 pub const VERSION: u32 = 1;
@@ -69,7 +69,7 @@ pub const VERSION: u32 = 1;
 /// let guard = mutex.lock().await?;
 /// let entry = store.get_many("_lock.invoices.*").await?.remove(0);
 /// let id = EntryId::new(entry.key.strip_prefix("_lock.invoices.").expect("asked for"));
-/// // By it, an entry of the log is found again in the list of holders.
+/// // It connects an entry of the log with the list of holders.
 /// assert_eq!(*id, *mutex.holders().await?[0].id);
 /// # guard.release().await?;
 /// # Ok(()) }
@@ -78,7 +78,7 @@ pub const VERSION: u32 = 1;
 pub struct EntryId(Arc<str>);
 
 impl EntryId {
-    /// An id. One token: not checked, because ids come from this library or out of a key.
+    /// Makes an id of one token. It is not checked, because ids come from this library or from a key.
     pub fn new(token: &str) -> Self {
         Self(token.into())
     }
@@ -112,17 +112,17 @@ impl fmt::Display for EntryId {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 /// let lock = DistroRwLock::new(&store, "catalogue")?;
 /// let reading = lock.read().await?;
-/// // A page for people: who keeps whom from what?
+/// // A page for humans: who blocks whom?
 /// let mut lines = Vec::new();
 /// for holder in lock.holders().await? {
 ///     lines.push(match holder.mode {
-///         Some(Mode::Read) => "somebody reads: writers wait".to_owned(),
-///         Some(Mode::Write) => "somebody writes: all others wait".to_owned(),
-///         Some(Mode::Permit(of)) => format!("somebody has one of {of} permits"),
-///         _ => "somebody with a newer version of this library".to_owned(),
+///         Some(Mode::Read) => "a reader: writers wait".to_owned(),
+///         Some(Mode::Write) => "a writer: all others wait".to_owned(),
+///         Some(Mode::Permit(of)) => format!("one of {of} permits"),
+///         _ => "a newer version of this library".to_owned(),
 ///     });
 /// }
-/// assert_eq!(lines, ["somebody reads: writers wait"]);
+/// assert_eq!(lines, ["a reader: writers wait"]);
 /// # reading.release().await?;
 /// # Ok(()) }
 /// ```
@@ -131,24 +131,24 @@ impl fmt::Display for EntryId {
 pub enum Mode {
     /// Shared with other readers.
     Read,
-    /// Alone.
+    /// Exclusive.
     Write,
     /// One of this many permits.
     Permit(u32),
 }
 
-/// An entry: one hold, or one that waits.
+/// An entry: a hold, or a waiting acquire.
 ///
 /// ```
 /// use std::time::Duration;
 /// use shizuku::kv::lock::{Mode, entry::{LockEntry, Record}};
 ///
-/// // The first write of one who wants one of four permits …
+/// // The first write to acquire one of four permits …
 /// let mut first = LockEntry::new(Mode::Permit(4), 15);
 /// first.label = Some("host 7".into());
 /// let value = Record::Entry(first.clone()).encode();
 /// assert_eq!(value, br#"{"v":1,"m":"p","n":4,"l":15,"w":0,"h":"host 7"}"#);
-/// // … is put with this time to live. What renews it has the ticket too.
+/// // … is put with this time to live. Renewals also have the ticket.
 /// assert_eq!(first.lease(), Duration::from_secs(15));
 /// let mut next = first;
 /// (next.ticket, next.write) = (Some(17), 1);
@@ -167,7 +167,7 @@ pub struct LockEntry {
     pub write: u32,
     /// When the first write was stored, by the server's clock, in ms since 1970.
     pub since: Option<u64>,
-    /// For people.
+    /// For humans.
     pub label: Option<Arc<str>>,
     /// For programs.
     pub data: Option<Arc<str>>,
@@ -199,7 +199,7 @@ impl LockEntry {
 /// use shizuku::kv::lock::{Mode, entry::Record};
 ///
 /// let Record::Entry(entry) = Record::decode(br#"{"v":1,"m":"w","l":15,"w":0}"#) else {
-///     panic!("it is one");
+///     panic!("this is an entry");
 /// };
 /// assert_eq!((entry.mode, entry.lease), (Mode::Write, 15));
 /// assert_eq!(Record::decode(b"something else"), Record::Unknown);
@@ -210,14 +210,14 @@ impl LockEntry {
 pub enum Record {
     /// An entry.
     Entry(LockEntry),
-    /// A probe: says nothing, and is only there to arrive.
+    /// A probe: has no content; only its arrival counts.
     Probe,
-    /// Something else, to be taken for a live writer.
+    /// Something else, which counts as a live writer.
     Unknown,
 }
 
 impl Record {
-    /// The value as it stands in the log.
+    /// The value for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut json = Writer::new();
         json.number("v", VERSION.into());
@@ -245,7 +245,7 @@ impl Record {
         json.finish().into()
     }
 
-    /// Reads a value. Never fails: what cannot be read is [`Record::Unknown`].
+    /// Reads a value. Never fails: an unreadable value is [`Record::Unknown`].
     pub fn decode(value: &[u8]) -> Self {
         json::read(value).unwrap_or(Self::Unknown)
     }

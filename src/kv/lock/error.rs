@@ -1,4 +1,4 @@
-//! What can go wrong with a lock, by what the caller can do about it.
+//! Errors of locks, grouped by what the caller can do about them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
 /// match guard.release().await {
 ///     Ok(()) => {}
 ///     Err(DistroRwLockError::Lost { token, reason, .. }) => {
-///         println!("somebody else may have worked beside token {token}: {reason}");
+///         println!("another holder may have worked at the same time as token {token}: {reason}");
 ///     }
 ///     Err(error) => println!("the server will release it: {error}"),
 /// }
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DistroRwLockError {
-    /// The name is not one. Nothing was sent.
+    /// The name is invalid. Nothing was sent.
     #[error(transparent)]
     InvalidName(#[from] InvalidKey),
     /// An option is out of range. Nothing was sent.
@@ -52,7 +52,7 @@ pub enum DistroRwLockError {
         /// The lock.
         lock: String,
     },
-    /// The lock was held, and was lost before it was released. Somebody else may have held it
+    /// The lock was held, and was lost before it was released. Another participant may have held it
     /// since.
     #[error("lock {lock} (token {token}) was lost: {reason}")]
     Lost {
@@ -60,7 +60,7 @@ pub enum DistroRwLockError {
         lock: String,
         /// The fencing token of the hold that was lost.
         token: u64,
-        /// How it came.
+        /// How it was lost.
         reason: LostReason,
     },
     /// It was not granted within the time that was allowed.
@@ -71,7 +71,7 @@ pub enum DistroRwLockError {
         /// The time that was allowed.
         after: Duration,
     },
-    /// The service refused, or could not be reached for about a lease.
+    /// The service refused, or could not be reached for about as long as the lease.
     #[error("lock {lock}: {source}")]
     Service {
         /// The lock.
@@ -101,10 +101,10 @@ pub enum DistroRwLockError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// Its entry expired on the server, or somebody removed it.
+    /// Its entry expired on the server, or was removed.
     #[error("its entry is gone")]
     Gone,
-    /// The server refused to renew it, because somebody else had changed its entry.
+    /// The server refused to renew it, because its entry had been changed by another client.
     #[error("renewing it was refused")]
     Refused,
     /// No renewal was acknowledged in time: the server or the network is down, or this process was
@@ -117,7 +117,7 @@ pub enum LostReason {
     /// The client was closed, which released it.
     #[error("the client was closed")]
     Closed,
-    /// Nobody took it: it was released. Only `lost()` says so, where it outlives its guard.
+    /// It was released, not lost. Only returned by `lost()`, if its future outlives the guard.
     #[error("it was released")]
     Released,
 }
@@ -134,11 +134,11 @@ impl From<LostWhy> for LostReason {
 
 /// Work under a lock that failed.
 ///
-/// A release that fails does not stand here, because it does not undo the work: see
+/// A failed release is not an error here, because it does not undo the work: see
 /// [`process_and_report`](crate::kv::rw_lock::LockedResourceWriteProcessor::process_and_report).
 ///
-/// It is an error itself whatever the error of the work is, so long as that can be shown: a
-/// `String` and a boxed error too. For that it does not name the work's error as its source.
+/// It implements `Error` for every error of the work that can be displayed, a `String` or a boxed
+/// error too. In return it does not name the work's error as its source.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -1,41 +1,41 @@
-//! What the log means: which entries are alive, and who holds by their order.
+//! The meaning of the log: which entries are alive, and which of them hold by their order.
 
 use std::{sync::Arc, time::Duration};
 
 use super::entry::{EntryId, Mode, Record};
 use crate::sorted::{SortedMap, SortedSet};
 
-/// An entry that is alive, as far as the watch has told.
+/// An entry that is alive, as far as the watch has shown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Standing {
-    /// What it asks for; `None` where it cannot be read, and stands for a writer.
+    /// What it asks for; `None` if it cannot be read, and stands for a writer.
     pub(super) mode: Option<Mode>,
-    /// Its place in the queue. 0 where it cannot be read.
+    /// Its place in the queue. 0 if it cannot be read.
     pub(super) ticket: u64,
     /// The revision it was last seen at.
     pub(super) revision: u64,
     /// How long it lives without being written again.
     pub(super) lease: Duration,
-    /// When its first write was stored (server's clock, ms since 1970), where that is known.
+    /// When its first write was stored (server's clock, ms since 1970), if that is known.
     pub(super) since: Option<u64>,
-    /// When this revision was stored, likewise. Not known of what an acknowledgement has told.
+    /// When this revision was stored, likewise. Unknown if only an acknowledgement has told of it.
     pub(super) stored: Option<u64>,
-    /// For people.
+    /// For humans.
     pub(super) label: Option<Arc<str>>,
     /// For programs.
     pub(super) data: Option<Arc<str>>,
-    /// When the watch last said anything of it (local clock).
+    /// When the watch last showed a change of it (local clock).
     pub(super) heard: Duration,
     /// Whether the present watch has shown it. If not, it is still believed to be alive, until a
     /// trusted echo proves that the watch would have shown it.
     pub(super) confirmed: bool,
-    /// Whether this participant has given it up. It is on its way out, and stands before nobody.
+    /// Whether this participant has given it up. It is being removed, and blocks no other entry.
     pub(super) left: bool,
     /// The last attempt to take it out, as the server should have done.
     pub(super) removal: Option<Removal>,
 }
 
-/// An attempt to take out an entry of somebody else.
+/// An attempt to remove another participant's entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Removal {
     /// What the purge is conditional on: the entry's revision, or 0 if it was refused for that.
@@ -50,13 +50,13 @@ impl Standing {
         self.mode == Some(Mode::Read)
     }
 
-    /// Whether it is just being taken out.
+    /// Whether it is being removed now.
     pub(super) fn is_in_removal(&self) -> bool {
         self.removal.as_ref().is_some_and(|r| r.under_way)
     }
 }
 
-/// An entry that cannot be read does not say for how long it lives.
+/// An unreadable entry does not say how long it lives.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
 
 /// The live entries of one lock.
@@ -66,8 +66,8 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// A write. `stored` is when, by the server's clock, in ms since 1970; an acknowledgement does
-    /// not say it. Probes change nothing.
+    /// A write. `stored` is its time by the server's clock, in ms since 1970, which an
+    /// acknowledgement does not contain. Probes change nothing.
     pub(super) fn put(
         &mut self,
         id: &EntryId,
@@ -121,7 +121,7 @@ impl Fold {
         self.live.insert(id.clone(), live);
     }
 
-    /// A delete, purge or expiry. Answers whether the entry was alive.
+    /// A delete, purge or expiry. Returns whether the entry was alive.
     pub(super) fn gone(&mut self, id: &EntryId, revision: u64) -> bool {
         match self.live.get(id) {
             Some(live) if live.revision < revision => self.live.remove(id).is_some(),
@@ -156,8 +156,8 @@ impl Fold {
         self.drop_where(|_, live| !live.confirmed)
     }
 
-    /// A snapshot of the log up to this revision does not show what is older: it is gone. Answers
-    /// what was.
+    /// A snapshot of the log up to this revision has come: older entries that it does not show are
+    /// gone. Returns these.
     pub(super) fn drop_unseen(&mut self, through: u64, seen: &SortedSet<EntryId>) -> Vec<EntryId> {
         self.drop_where(|id, live| live.revision <= through && !seen.contains(id))
     }
@@ -189,23 +189,23 @@ impl Fold {
         self.live.values().all(|live| live.confirmed)
     }
 
-    /// All live entries, in no certain order, with those that are given up.
+    /// All live entries, in no particular order, including those that are given up.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter()
     }
 
-    /// All live entries that count, in no certain order.
+    /// All live entries that count, in no particular order.
     pub(super) fn standing(&self) -> impl Iterator<Item = (&EntryId, &Standing)> {
         self.live.iter().filter(|(_, live)| !live.left)
     }
 
-    /// Who must be gone before an entry of this mode and ticket may hold: for a permit some of
-    /// them, for the other modes all of them.
+    /// The entries that must be gone before an entry of this mode and ticket may hold: for a permit
+    /// some of them, for the other modes all of them.
     pub(super) fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
         self.ahead(mode, ticket, true)
     }
 
-    /// Whether an entry of this mode and ticket would hold if what is being taken out were gone.
+    /// Whether an entry of this mode and ticket would hold if the entries being removed were gone.
     pub(super) fn will_admit(&self, mode: Mode, ticket: u64) -> bool {
         self.admits(mode, &self.ahead(mode, ticket, false))
     }
@@ -219,7 +219,7 @@ impl Fold {
             .collect()
     }
 
-    /// Whether an entry of this mode holds while these stand before it.
+    /// Whether an entry of this mode holds while these are before it.
     pub(super) fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
         let mut ahead = Ahead::default();
         for id in blockers.keys() {
@@ -251,7 +251,7 @@ struct Ahead {
     all: usize,
     readers: usize,
     with_permits: usize,
-    /// Participants that disagree on the number of permits all keep to the smallest.
+    /// If participants disagree on the number of permits, the smallest number counts.
     permits: u32,
 }
 

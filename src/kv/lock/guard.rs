@@ -64,7 +64,7 @@ impl Name {
             })
     }
 
-    /// `None` where the lock is taken.
+    /// `None` if the lock is taken.
     pub(crate) async fn try_acquire(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
         self.ask(ask.only_try()).await
     }
@@ -95,9 +95,9 @@ macro_rules! guard {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Dropping it releases in the background, which a program that ends right afterwards gives time to
-        /// by [closing its client](crate::Client::close); [`release`](Self::release) also says whether it
-        /// was still held.
+        /// Dropping it releases in the background; a program that ends right afterwards should
+        /// [close its client](crate::Client::close) to give this time. [`release`](Self::release) also says
+        /// whether it was still held.
         #[must_use = "dropping the guard releases it at once"]
         pub struct $name {
             hold: $crate::kv::lock::Hold,
@@ -113,9 +113,9 @@ macro_rules! guard {
         }
 
         impl $name {
-            /// The fencing token: it is larger than that of every conflicting hold before. Hand it
-            /// to whatever the lock protects, and let that refuse what comes with a smaller token
-            /// than it has seen.
+            /// The fencing token: it is larger than that of every earlier conflicting hold. Send it
+            /// to the resource that the lock protects, and let that refuse requests with a smaller
+            /// token than it has seen.
             pub fn token(&self) -> u64 {
                 self.hold.token()
             }
@@ -126,8 +126,8 @@ macro_rules! guard {
                 self.hold.is_held()
             }
 
-            /// Waits until it is lost, and says how. Never resolves while it is held. Dropping the
-            /// future has no effect, and it may outlive the guard: of one that is released it says
+            /// Waits until it is lost, and returns how. Never resolves while it is held. Dropping the
+            /// future has no effect, and it may outlive the guard: after a release it returns
             /// [`LostReason::Released`](crate::kv::lock::LostReason::Released).
             pub fn lost(
                 &self,
@@ -135,13 +135,13 @@ macro_rules! guard {
                 self.hold.lost()
             }
 
-            /// Releases it and waits until that has arrived.
+            /// Releases it and waits until the server has confirmed that.
             ///
             /// Dropping the future does not stop the release.
             ///
             /// # Errors
-            /// [`Lost`]($crate::kv::lock::DistroRwLockError::Lost) where it was not held any more,
-            /// and [`Service`]($crate::kv::lock::DistroRwLockError::Service) where it cannot be
+            /// [`Lost`]($crate::kv::lock::DistroRwLockError::Lost) if it was not held any more,
+            /// and [`Service`]($crate::kv::lock::DistroRwLockError::Service) if it cannot be
             /// known whether the release arrived: it is then tried again in the background, and
             /// at the end of the lease the server removes the entry.
             pub async fn release(self) -> Result<(), $crate::kv::lock::DistroRwLockError> {
@@ -152,8 +152,8 @@ macro_rules! guard {
 }
 pub(crate) use guard;
 
-/// What can be asked of every kind of lock around a [`Name`] without acquiring it. The examples
-/// are of this module, make the lock from `store` and `options`, and acquire it so.
+/// Methods of every kind of lock around a [`Name`] that do not acquire it. In the examples, `$new` makes
+/// the lock from `store` and `options`, and `$acquire` acquires it.
 macro_rules! named {
     ($name:ident, $module:literal, $new:literal, $acquire:literal) => {
         impl $name {
@@ -173,7 +173,7 @@ macro_rules! named {
                 self.name.as_str()
             }
 
-            /// Who holds and who waits now, in the order of their tickets.
+            /// The current holders and waiters, in the order of their tickets.
             ///
             /// ```
             #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
@@ -191,7 +191,7 @@ macro_rules! named {
             /// ```
             ///
             /// # Errors
-            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service) where the server refuses
+            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service) if the server refuses
             /// or is out of reach for the length of the lease (10 s at least).
             pub async fn holders(
                 &self,
@@ -199,9 +199,9 @@ macro_rules! named {
                 self.name.holders().await
             }
 
-            /// Who holds and who waits, now and whenever that changes. The stream ends after an
-            /// error. While the server is out of reach it is silent, and goes on after that;
-            /// [`holders`](Self::holders) tells.
+            /// The holders and waiters, now and whenever they change. The stream ends after an
+            /// error. While the server is out of reach it yields nothing, and it goes on afterwards;
+            /// [`holders`](Self::holders) fails then.
             ///
             /// ```
             /// use futures::StreamExt;

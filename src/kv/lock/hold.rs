@@ -1,4 +1,4 @@
-//! A hold: what every guard is made of.
+//! A hold: the inside of every guard.
 
 use std::{sync::Arc, time::Duration};
 
@@ -71,7 +71,7 @@ impl Hold {
                 .await;
             match lost.as_deref() {
                 Ok(Status::Lost(reason)) => *reason,
-                // The sender is only dropped unsaid with the task.
+                // The sender is dropped without a word only if the task is gone.
                 _ => LostReason::Stopped,
             }
         }
@@ -90,7 +90,7 @@ impl Hold {
         }
     }
 
-    /// Takes the entry out of the log. Dropping the future does not stop that.
+    /// Removes the entry from the log. Dropping the future does not stop that.
     pub(crate) async fn release(mut self) -> Result<(), DistroRwLockError> {
         if !self.is_held() {
             return Err(self.lost_error());

@@ -1,4 +1,4 @@
-//! Who holds and who waits.
+//! The holders and waiters of a lock.
 
 use std::{
     pin::pin,
@@ -15,9 +15,9 @@ use futures::{
 use super::{entry::Mode, error::DistroRwLockError, participant::Observer};
 use crate::platform;
 
-/// Somebody who holds a lock or waits for it.
+/// A participant that holds a lock or waits for it.
 ///
-/// Readers wait without standing in the log while a writer holds or waits, so they are not listed
+/// While a writer holds or waits, readers wait without an entry in the log, so they are not listed
 /// until they hold.
 ///
 /// ```
@@ -40,24 +40,24 @@ use crate::platform;
 pub struct Holder {
     /// Names this acquisition: the last token of its key.
     pub id: String,
-    /// What it asks for. `None` where its entry is of a format that this version does not know;
-    /// it is then treated as a writer that holds.
+    /// What it asks for. `None` if its entry has a format that this version does not know; it is
+    /// then treated as a writer that holds.
     pub mode: Option<Mode>,
-    /// Its ticket, and its fencing token once it holds. 0 where the entry cannot be read.
+    /// Its ticket, and its fencing token once it holds. 0 if the entry cannot be read.
     pub token: u64,
     /// Whether it holds, by the order of the tickets. If not, it waits.
     pub holds: bool,
     /// When it came, by the server's clock (UTC).
     pub since: SystemTime,
-    /// For how long its entry outlives it.
+    /// How long its entry outlives it.
     pub lease: Duration,
-    /// What it calls itself.
+    /// Its label.
     pub label: Option<Arc<str>>,
-    /// What it lets others know, such as the address of a leader.
+    /// What it publishes, such as the address of a leader.
     pub data: Option<Arc<str>>,
 }
 
-/// Waits for the first answer, but no longer than this.
+/// Waits for the first list, but no longer than this.
 pub(crate) async fn look(
     mut observer: Observer,
     patience: Duration,
@@ -77,7 +77,7 @@ pub(crate) async fn look(
     Err(observer.error())
 }
 
-/// Every answer that differs from the one before. An error ends the stream.
+/// Every list that differs from the one before. An error ends the stream.
 pub(crate) fn follow(
     observer: Observer,
 ) -> impl Stream<Item = Result<Vec<Holder>, DistroRwLockError>> + Send {

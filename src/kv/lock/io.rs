@@ -1,5 +1,5 @@
-//! The requests and the watch of one participant: does what the state machine asks for, and tells
-//! it what came of it.
+//! The requests and the watch of one participant: does what the state machine asks for, and reports
+//! the results to it.
 
 use std::{
     sync::Arc,
@@ -28,7 +28,7 @@ use crate::{
 /// How much is handled before other tasks get their turn.
 const BUDGET: usize = 128;
 
-/// What came of a request.
+/// The result of a request.
 enum Done {
     Written(EntryId, u32, Result<u64, KvWriteError>),
     Probed(EntryId, Result<u64, KvWriteError>),
@@ -70,8 +70,8 @@ impl Io {
             participant,
         };
         let mut budget = BUDGET;
-        // Whatever callers have asked of the machine, and whatever is due: in a hidden browser tab
-        // timers are late, but messages and heartbeats, which wake this too, are not.
+        // Everything that callers have asked of the machine, and everything that is due: in a hidden
+        // browser tab timers are late, but messages and heartbeats, which wake this too, are not.
         if participant.is_late() {
             turn.drive(Machine::tick);
         } else if participant.is_touched() {
@@ -88,14 +88,14 @@ impl Io {
 }
 
 impl Turn<'_> {
-    /// Lets the machine have something, and does what it asks for.
+    /// Passes an event to the machine, and does what it asks for.
     fn drive(&mut self, feed: impl FnOnce(&mut Machine, Duration)) {
         for action in self.participant.drive(feed) {
             self.perform(action);
         }
     }
 
-    /// Handles one thing that has happened. Answers whether there was any.
+    /// Handles one event. Returns whether there was one.
     fn step(&mut self, context: &mut Context<'_>) -> bool {
         if self.io.connection.has_changed().unwrap_or(false) {
             self.io.connection.mark_unchanged();
@@ -259,8 +259,8 @@ impl Turn<'_> {
                     deliver: Deliver::Latest,
                     metadata_only: false,
                     once: false,
-                    // What comes later was written again, so it comes before the echo of what is
-                    // published now.
+                    // An entry that comes later was written again, so it comes before the echo of
+                    // what is published now.
                     complete: false,
                 };
                 let opening = async move { backend.watch(&[filter], request).await };
@@ -316,8 +316,8 @@ impl Turn<'_> {
 
 /// Whether trying again makes no sense.
 fn is_fatal(error: &ServiceError) -> bool {
-    // While a cluster elects a leader nobody answers, which looks like a server without JetStream.
-    // Those who wait give up after a while.
+    // While a cluster elects a leader no server answers, which looks like a server without JetStream.
+    // Waiting callers give up after a while.
     !error.is_retryable() && !matches!(error, ServiceError::JetStreamUnavailable { .. })
 }
 

@@ -1,55 +1,55 @@
-//! How far the log is known message by message.
+//! How far the log is known, message by message.
 //!
-//! An acknowledgement says where in the log an entry stands. It decides at once if everything before
-//! that place is known, which takes no clock:
+//! An acknowledgement gives an entry's position in the log. It decides at once if everything before
+//! that position is known, which needs no clock:
 //!
 //! - The watch delivers in the order of the log, so when it delivers a message it has passed over
 //!   everything before. What it passed over without delivering was of another subject, or had been
 //!   replaced *by then*, and so by something that stood in the log by then.
-//! - An entry that is sent after that stands behind all this. If each message between is known one by
-//!   one, because the watch delivered it or because it is an acknowledged write of one's own, none of
-//!   them replaced something unseen: all that is alive before the entry is known.
+//! - An entry that is sent after that is behind all this. If each message in between is known one by
+//!   one, because the watch delivered it or because it is an own acknowledged write, none of them
+//!   replaced something unseen: all that is alive before the entry is known.
 //!
-//! Where messages between are not known, a snapshot of what stands behind the known part shows what is alive
-//! there. It must show as well a removal of one's own that stands in this very log: the bucket may have been
-//! deleted and made anew, and what was known of the old log says nothing of the new one.
+//! If messages in between are not known, a snapshot of the part behind the known one shows what is alive
+//! there. It must also show an own removal that is in this very log: the bucket may have been deleted and
+//! made anew, and knowledge of the old log says nothing about the new one.
 //!
-//! Messages that the watch delivers after the entry was sent cannot stand in for those in between: what it
-//! passed over may have been replaced by something *behind* the entry.
+//! Messages that the watch delivers after the entry was sent cannot replace those in between: what it passed
+//! over may have been replaced by something *behind* the entry.
 
 use std::time::Duration;
 
 use super::{MARKER_TTL, entry::EntryId, trust::Sent};
 
-/// How many acknowledgements are kept that came before what stands before them.
+/// How many acknowledgements are kept that came earlier than what is before them in the log.
 const AHEAD: usize = 64;
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Log {
-    /// Everything up to this sequence is known; 0 where nothing is.
+    /// Everything up to this sequence is known; 0 if nothing is.
     through: u64,
     /// The step in which the watch last passed over something.
     passed: u64,
     /// Sequences behind that are known one by one, smallest first.
     ahead: Vec<u64>,
-    /// What a snapshot must show that does not show all.
+    /// What a partial snapshot must show.
     anchor: Option<Anchor>,
 }
 
-/// A removal of one's own that stands in this log and in no other.
+/// An own removal that is in this log and in no other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Anchor {
     pub(super) id: EntryId,
     pub(super) seq: u64,
-    /// Until then the server has hardly removed it. Not certainly: this counts from the
-    /// acknowledgement, which may be late. A snapshot that does not show it is of no use then, and
-    /// all is read instead.
+    /// Until then the server has most likely not removed it. This is not certain, as it counts from
+    /// the acknowledgement, which may be late. A snapshot that does not show it is then useless, and
+    /// everything is read instead.
     until: Duration,
 }
 
 impl Log {
-    /// Nothing is known any more: the server may have come back with a shorter log.
+    /// Forgets everything: the server may have come back with a shorter log.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -72,7 +72,7 @@ impl Log {
         self.through != 0 && seq - self.through - 1 == between as u64
     }
 
-    /// Everything up to this sequence is known; 0 where nothing is.
+    /// Everything up to this sequence is known; 0 if nothing is.
     pub(super) fn through(&self) -> u64 {
         self.through
     }
@@ -99,8 +99,8 @@ impl Log {
         }
     }
 
-    /// A removal of one's own is stored here. It stands in the log that is known if everything before is
-    /// known, or if it was conditional on a revision that is.
+    /// An own removal is stored here. It is in the known log if everything before it is known, or if it
+    /// was conditional on a known revision.
     pub(super) fn removed(&mut self, id: &EntryId, seq: u64, expect: Option<u64>, now: Duration) {
         self.acknowledged(seq);
         if seq <= self.through || expect.is_some_and(|expect| expect <= self.through) {
@@ -112,8 +112,8 @@ impl Log {
         }
     }
 
-    /// Where a snapshot may begin that is to show what came after what is known, and what it must show
-    /// there: a bucket that was made anew begins its sequences anew.
+    /// Where a snapshot of everything after the known part may begin, and what it must show there: a
+    /// bucket that was made anew begins its sequences anew.
     pub(super) fn unknown_from(&self, now: Duration) -> Option<(u64, Anchor)> {
         let anchor = self.anchor.clone()?;
         (now < anchor.until).then(|| (anchor.seq.min(self.through + 1), anchor))
@@ -138,12 +138,12 @@ impl Log {
         self.ahead.drain(..known);
     }
 
-    /// Whether all that stands before an entry with this ticket, which was first sent then, is known.
+    /// Whether everything before an entry with this ticket, which was first sent then, is known.
     pub(super) fn decides(&self, ticket: u64, sent: Sent) -> bool {
         ticket <= self.through && sent.step >= self.passed
     }
 
-    /// As `decides`, for a mutant that takes what the watch passes over later for known.
+    /// As `decides`, for a mutant that takes for known what the watch passes over later.
     pub(super) fn decides_late(&self, ticket: u64) -> bool {
         ticket <= self.through
     }

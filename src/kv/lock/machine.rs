@@ -1,10 +1,9 @@
-//! The state machine of one participant in one lock: all its holds and all its waiting.
+//! The state machine of one participant in one lock: all its holds and all its waiting claims.
 //!
-//! Inputs are methods that take the local monotonic time. What callers are to be told comes out of
-//! [`Machine::next_notice`], what is to be sent out of [`Machine::next_action`], and
-//! [`Machine::wake_at`] says when [`Machine::tick`] is due. The time handed in with an event must be
-//! read after the event has arrived, and what an action asks for must be sent after the action was
-//! taken.
+//! Inputs are methods that take the local monotonic time. [`Machine::next_notice`] returns what
+//! callers are to be told, [`Machine::next_action`] what is to be sent, and [`Machine::wake_at`] when
+//! [`Machine::tick`] is due. The time passed with an event must be read after the event has arrived,
+//! and the request of an action must be sent after the action was taken.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -71,7 +70,7 @@ struct Claim {
 }
 
 impl Claim {
-    /// Its ticket, where what stands before it in the log is not known yet.
+    /// Its ticket, if what is before it in the log is not known yet.
     fn undecided(&self) -> Option<u64> {
         match self.phase {
             Phase::Inside { blockers: None } => self.own.as_ref()?.ticket,
@@ -84,24 +83,24 @@ impl Claim {
     }
 }
 
-/// Who wants to know when an entry is out of the log.
+/// The callers that want to know when an entry is out of the log.
 #[derive(Clone, Copy, Debug)]
 enum Report {
     Nobody,
-    /// Whoever released it. Only this revision is to be purged: another is a hold that was lost.
+    /// The caller that released it. Only this revision is to be purged: another is a hold that was lost.
     Caller {
         expect: Option<u64>,
     },
 }
 
-/// An entry on its way out.
+/// An entry that is being removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Leaving {
-    /// Who wants to know.
+    /// The callers that want to know.
     report: Option<ClaimId>,
     /// The last revision that it is known to be stored at, if it was stored after it was given up.
     stored: u64,
-    /// The only revision that is to be purged, where no watch would tell that it is gone.
+    /// The only revision that is to be purged, if no watch would tell that it is gone.
     expect: Option<u64>,
     /// Whether a purge is under way.
     purging: bool,
@@ -139,12 +138,12 @@ pub struct Machine {
     watch: Watch,
     failures: u32,
     opened: Duration,
-    /// For how long a claim goes without a watch: a server spends more on a watch than on all else of
-    /// a short hold that nobody contends.
+    /// How long a claim does without a watch: for a short hold without contention, a server spends more
+    /// on a watch than on everything else.
     unwatched: Duration,
     trust: Trust,
     log: Log,
-    /// The last revision that a watch showed which does not know yet all that there is.
+    /// The last revision shown by a watch that has not shown all initial entries yet.
     catching_up: u64,
     reading: Option<Reading>,
     claims: SortedMap<ClaimId, Claim>,
@@ -200,7 +199,7 @@ impl Machine {
         self.actions.pop_front()
     }
 
-    /// Who holds and who waits, as far as the watch has told.
+    /// The holders and waiters, as far as the watch has shown.
     pub(super) fn fold(&self) -> &Fold {
         &self.fold
     }
@@ -215,12 +214,12 @@ impl Machine {
         self.watch == Watch::Refused
     }
 
-    /// Whether nothing is held, wanted or on its way out.
+    /// Whether nothing is held, wanted or being removed.
     pub fn is_idle(&self) -> bool {
         self.claims.is_empty() && self.leaving.is_empty()
     }
 
-    /// Until when the claim may believe that it holds; `None` where it does not hold.
+    /// Until when the claim may believe that it holds; `None` if it does not hold.
     pub fn trusted_until(&self, claim: ClaimId) -> Option<Duration> {
         let claim = self.claims.get(&claim)?;
         match (&claim.phase, &claim.own) {
@@ -302,7 +301,7 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The watch said something.
+    /// The watch has delivered an event.
     pub fn event(&mut self, now: Duration, event: Event) {
         self.begin(now);
         match event {
@@ -378,7 +377,7 @@ impl Machine {
     }
 
     /// The outcome of an [`Action::Read`]: the events that a watch would show, smallest revision
-    /// first; `None` where the service could not tell.
+    /// first; `None` if the service could not tell.
     pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
         let Some(Reading { ticket, anchor }) = self.reading.take() else {
             return;
@@ -396,13 +395,13 @@ impl Machine {
             Some(_) => {}
             None if whole => self.unwatched = Duration::ZERO,
             None => {
-                // Of another log, or too much at once: all is to be read.
+                // It is of another log, or too large: everything is to be read.
                 self.log.lose_anchor();
                 self.settle(now);
                 return;
             }
         }
-        // Whoever it should have told something and did not needs a watch.
+        // A claim that it should have decided, and did not, needs a watch.
         for state in self.claims.values_mut() {
             if state
                 .undecided()
@@ -425,7 +424,7 @@ impl Machine {
         if !self.is_of_this_session(id) {
             self.removal_ended(id, outcome);
         } else if let Outcome::Stored(revision) = outcome {
-            // Known before the watch tells, so that whoever released can try again at once.
+            // Known before the watch tells, so that the caller that released can try again at once.
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
             self.log.removed(id, revision, expect, now);
             let later = |leaving: &Leaving| leaving.stored > revision;

@@ -1,5 +1,4 @@
-//! What all kinds of locks have in common: [`LockOptions`], errors, who holds, and what is and is not
-//! guaranteed.
+//! What all kinds of locks have in common: [`LockOptions`], errors, holders, and guarantees.
 //!
 //! The locks themselves: [`rw_lock`](crate::kv::rw_lock), [`mutex`](crate::kv::mutex),
 //! [`semaphore`](crate::kv::semaphore) and [`election`](crate::kv::election).
@@ -69,15 +68,15 @@ use crate::platform::IN_BROWSER;
 
 /// The trust window `X`, a constant of the protocol: a third of the smallest lease.
 ///
-/// Nobody writes to an entry again sooner than this after it learned of its previous write. So
-/// whoever knows that it has read the log up to a moment less than `X` ago cannot have skipped
-/// an entry: no entry can have been replaced twice in that time.
+/// After a participant has learned of its previous write to an entry, it waits at least this long
+/// before it writes to the entry again. So a participant that has read the log up to a moment less
+/// than `X` ago cannot have skipped an entry: no entry can have been replaced twice in that time.
 ///
 /// ```
 /// use std::time::Duration;
 /// use shizuku::kv::lock::{MIN_LEASE, TRUST_WINDOW};
 ///
-/// // Even the smallest lease has room for renewals that are this far apart.
+/// // Even the smallest lease leaves time for renewals that are this far apart.
 /// assert_eq!(3 * TRUST_WINDOW, MIN_LEASE);
 /// ```
 pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
@@ -93,7 +92,7 @@ pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
 /// let with_lease = |lease: Duration| {
 ///     DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(lease))
 /// };
-/// // From a configuration that knows no limits.
+/// // From a configuration without limits.
 /// let configured = Duration::from_secs(1);
 /// assert!(with_lease(configured).is_err());
 /// assert!(with_lease(configured.clamp(MIN_LEASE, MAX_LEASE)).is_ok());
@@ -101,7 +100,7 @@ pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
 /// ```
 pub const MIN_LEASE: Duration = Duration::from_secs(3);
 
-/// The largest lease: a day. A crashed holder blocks everybody for this long.
+/// The largest lease: a day. A crashed holder blocks all others for this long.
 ///
 /// ```
 /// use std::time::Duration;
@@ -119,7 +118,7 @@ pub const MIN_LEASE: Duration = Duration::from_secs(3);
 /// ```
 pub const MAX_LEASE: Duration = Duration::from_secs(86_400);
 
-/// The lease if none is asked for.
+/// The default lease.
 ///
 /// ```
 /// use shizuku::kv::{lock::DEFAULT_LEASE, mutex::DistroMutex};
@@ -134,21 +133,21 @@ pub const MAX_LEASE: Duration = Duration::from_secs(86_400);
 /// ```
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
-/// What a participant really keeps between two writes of its own to one entry: a tenth more than
-/// `X`, because the clocks of two machines do not run at the same speed.
+/// The time that a participant really keeps between two of its writes to one entry: a tenth more
+/// than `X`, because the clocks of two machines do not run at the same speed.
 const WRITE_GAP: Duration = Duration::from_millis(1100);
 
-/// How long a service is waited for that does not answer, by somebody with a lease of so many seconds.
+/// How long to wait for a service that does not answer, with a lease of so many seconds.
 fn patience(lease: u32) -> Duration {
     Duration::from_secs(lease.max(10).into())
 }
 
-/// The same for who only tries.
+/// The same for a `try_…` call.
 const TRY_PATIENCE: Duration = Duration::from_secs(2);
 
-/// For how long a claim goes without a watch: a server spends more on a watch than on all else of a
-/// short hold that nobody contends. In a browser not at all: a hidden page's timers are late, and what a
-/// watch brings wakes the lock in their place.
+/// How long a claim does without a watch: for a short hold without contention, a server spends more on a
+/// watch than on everything else. Zero in a browser: a hidden page's timers are late, and the messages of a
+/// watch wake the lock instead.
 const UNWATCHED: Duration = Duration::from_millis(if IN_BROWSER { 0 } else { 100 });
 
 /// How long a probe stays in the log.
@@ -156,12 +155,12 @@ const UNWATCHED: Duration = Duration::from_millis(if IN_BROWSER { 0 } else { 100
 /// ```
 /// use shizuku::kv::lock::{PROBE_TTL, TRUST_WINDOW};
 ///
-/// // It is there for as long as its sender has a use for it.
+/// // It stays for as long as its sender needs it.
 /// assert_eq!(PROBE_TTL, 2 * TRUST_WINDOW);
 /// ```
 pub const PROBE_TTL: Duration = Duration::from_secs(2);
 
-/// How long the marker of a departure stays, so that a watch that is a little behind sees it.
+/// How long the marker of a release stays, so that a watch that is a little behind sees it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -174,7 +173,7 @@ pub const PROBE_TTL: Duration = Duration::from_secs(2);
 /// let store = client.create_bucket("locks").await?;
 /// DistroMutex::new(&store, "invoices")?.lock().await?.release().await?;
 ///
-/// // What is released leaves its mark, and nothing after that.
+/// // A released lock leaves a marker, and later nothing.
 /// let in_log = async || store.status().await.map(|status| status.values);
 /// assert_eq!(in_log().await?, 1);
 /// clock.advance(MARKER_TTL);

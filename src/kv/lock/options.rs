@@ -1,4 +1,4 @@
-//! How to acquire.
+//! Options for acquiring a lock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,8 +42,8 @@ impl LockOptions {
         }
     }
 
-    /// For how long the hold outlives a holder that died: whole seconds, 3 to 86 400; 15 by
-    /// default. A holder that lives renews it every third of this time.
+    /// How long the hold outlives a holder that died: whole seconds, 3 to 86 400; 15 by default. A
+    /// live holder renews it every third of this time.
     ///
     /// A shorter lease frees the lock sooner after a crash; a longer one survives longer outages
     /// of the network or the server.
@@ -60,7 +60,7 @@ impl LockOptions {
         self
     }
 
-    /// Who holds, for people who look at the list of holders: at most 256 bytes.
+    /// A name of the holder, for humans who read the list of holders: at most 256 bytes.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.label = Some(label.into());

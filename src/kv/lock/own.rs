@@ -1,5 +1,5 @@
-//! What a participant knows of an entry of its own: which writes are under way, which are known
-//! to be stored, and until when the lease can be trusted.
+//! What a participant knows about an own entry: which writes are under way, which are known to be
+//! stored, and until when the lease can be trusted.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ struct Pending {
     entry: LockEntry,
 }
 
-/// A held entry is written again and again while its watch may be down: what has not come back
-/// for this many writes will be too old to prove anything.
+/// A held entry is written again and again while its watch may be down: a write that has not come
+/// back after this many more is too old to prove anything.
 const UNECHOED: usize = 4;
 
-/// For how long a first write whose outcome is unknown may still show: a watch shows it soon.
+/// How long a first write with an unknown outcome may still show up: a watch shows it soon.
 const LOST: Duration = TRUST_WINDOW.saturating_mul(2);
 
-/// What a notice of a stored write led to.
+/// The effect of learning that a write was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
     /// The lease reaches further now. The log says this.
@@ -36,7 +36,7 @@ pub(super) enum Stored {
     Late,
 }
 
-/// An entry of one's own.
+/// An own entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Own {
     pub(super) id: EntryId,
@@ -95,7 +95,7 @@ impl Own {
     }
 
     /// The next write: the entry, and the revision that it is conditional on. The first has no
-    /// condition: nobody else has this id, and a condition costs the server time.
+    /// condition: no other entry has this id, and a condition costs the server time.
     pub(super) fn write(&mut self, request: &Request, sent: Sent) -> (LockEntry, Option<u64>) {
         let number = self.next;
         self.next += 1;
@@ -125,7 +125,7 @@ impl Own {
         (entry, self.stored.map(|_| self.revision))
     }
 
-    /// A write came through the watch. Answers when it was sent.
+    /// A write came through the watch. Returns when it was sent.
     pub(super) fn echo(&mut self, number: u32) -> Option<Sent> {
         self.echoed = true;
         let write = self.unechoed.iter().find(|(write, _)| *write == number);
@@ -135,7 +135,7 @@ impl Own {
         sent
     }
 
-    /// When the write of this number was sent, while that is unsettled.
+    /// When the write of this number was sent, while its outcome is unsettled.
     fn sent(&self, number: u32) -> Option<Sent> {
         let pending = self.pending.iter().find(|write| write.number == number)?;
         Some(pending.sent)
@@ -158,7 +158,7 @@ impl Own {
             return Stored::Old;
         };
         let (sent, entry) = (write.sent, write.entry.clone());
-        // Of the lease before: what has run out does not come back.
+        // About the earlier lease: a lease that has run out does not come back.
         if self.has_lapsed(now) && !revives {
             return Stored::Late;
         }
@@ -169,7 +169,7 @@ impl Own {
         self.trusted_until = Some(sent.at + lease * 9 / 10);
         // What was sent earlier was replaced by this, or can never be stored any more.
         self.pending.retain(|write| write.number > number);
-        // Of the new lease: it began when this was sent, which may be long ago.
+        // About the new lease: it began when this was sent, which may be long ago.
         if self.has_lapsed(now) && !revives {
             return Stored::Late;
         }
@@ -183,13 +183,13 @@ impl Own {
         }
     }
 
-    /// A conditional write was refused. Answers whether that means that the entry is lost: it does
+    /// A conditional write was refused. Returns whether that means that the entry is lost: it does
     /// unless an earlier write with the same condition may have been the one that was stored.
     pub(super) fn refused(&mut self, number: u32) -> bool {
         self.failed(number) && self.pending.is_empty()
     }
 
-    /// A write was certainly not stored. Answers whether that was not known yet.
+    /// A write was certainly not stored. Returns whether that was not known yet.
     pub(super) fn failed(&mut self, number: u32) -> bool {
         if self.sent(number).is_none() {
             return false;
@@ -202,7 +202,7 @@ impl Own {
         true
     }
 
-    /// It will not be known from the service whether a write was stored.
+    /// The service will not tell whether a write was stored.
     pub(super) fn unanswered(&mut self, now: Duration) {
         self.lost_at.get_or_insert(now + LOST);
     }
@@ -217,7 +217,7 @@ impl Own {
         done
     }
 
-    /// Its last revision, where no write is under way that may have made another.
+    /// Its last revision, if no write is under way that may have made another.
     pub(super) fn settled_revision(&self) -> Option<u64> {
         self.stored.filter(|_| self.pending.is_empty())?;
         Some(self.revision)
@@ -231,8 +231,8 @@ impl Own {
         self.stored.is_some()
     }
 
-    /// The end of the trusted lease. Before a write is known to be stored: of what the lease will
-    /// be at most, so that an entry that is never heard of is given up.
+    /// The end of the trusted lease. Before a write is known to be stored, the latest possible end,
+    /// so that an entry without any answer is given up.
     pub(super) fn trusted_until(&self, lease: Duration) -> Duration {
         self.trusted_until.unwrap_or_else(|| {
             let end = self.last_sent + lease * 9 / 10;
@@ -343,7 +343,7 @@ mod tests {
         assert!(!own.is_pending());
         let (entry, expect) = write(&mut own, 3000);
         assert_eq!((entry.write, entry.ticket, expect), (1, Some(7), Some(7)));
-        // Nobody knows which it is while a write is under way.
+        // The revision is unknown while a write is under way.
         assert_eq!(own.settled_revision(), None);
         assert!(own.is_pending());
         stored(&mut own, 1, 9, 3100);

@@ -1,8 +1,7 @@
-//! One handle's part in one lock: the state machine, and who waits for what in it.
+//! One handle's part in one lock: the state machine, and the callers that wait for it.
 //!
-//! Callers talk to the machine directly, under a mutex that is never held across anything that
-//! waits. What the machine asks for is done by whoever is awake: a caller that waits, or the
-//! background task.
+//! Callers talk to the machine directly, under a mutex that is never held while waiting. A task that
+//! is awake does what the machine asks for: a waiting caller, or the background task.
 
 use std::{
     fmt, mem,
@@ -33,11 +32,11 @@ mod observer;
 
 pub(crate) use observer::Observer;
 
-/// `None` where it was only to be tried, and somebody else holds the lock or waits for it.
+/// `None` if it was only to be tried, and another participant holds the lock or waits for it.
 pub(super) type Granted = Result<Option<Hold>, DistroRwLockError>;
 type Answer = Result<(), DistroRwLockError>;
 
-/// What the mutex protects: the machine, and who waits for which of its answers.
+/// What the mutex protects: the machine, and the callers that wait for its answers.
 struct Core {
     machine: Machine,
     /// Whether a caller has asked the machine for something since it was last driven.
@@ -50,13 +49,13 @@ struct Core {
     changing: SortedMap<ClaimId, Teller<Answer>>,
     claims: u64,
     observers: usize,
-    /// What the service refused last, since it last did all that was asked; for those who give up.
+    /// The service's last refusal since its last success, for callers that give up.
     error: Option<Arc<ServiceError>>,
     /// The task has ended; nothing works any more.
     stopped: bool,
-    /// The client is being closed, or is closed: nobody comes back for a warm lock.
+    /// The client is being closed, or is closed: a warm lock will not be used again.
     closed: bool,
-    /// Who waits until everything is given up.
+    /// Callers that wait until everything is released.
     leaving: Vec<Teller<()>>,
 }
 
@@ -69,7 +68,7 @@ pub(crate) struct Participant {
     waker: Waker,
     /// `None` once the background task has ended.
     io: Mutex<Option<Io>>,
-    /// Grows with everything that the watch says.
+    /// Grows with every event of the watch.
     news: watch::Sender<u64>,
 }
 
@@ -81,8 +80,8 @@ impl fmt::Debug for Participant {
     }
 }
 
-/// Told after the mutex is free: dropping what is told (a `Hold` whose caller has gone) calls back
-/// into this participant.
+/// Sent after the mutex is free: if the caller has gone, the `Hold` that it was sent is dropped, which
+/// calls back into this participant.
 enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),
@@ -91,7 +90,7 @@ enum Tell {
         Option<Teller<Answer>>,
         Answer,
     ),
-    /// And who then looks at the status, because no answer comes.
+    /// And the callers that then look at the status, because no answer comes.
     Lost(watch::Sender<Status>, LostReason, Option<Teller<Answer>>),
 }
 
@@ -133,7 +132,7 @@ impl Participant {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what there is to do, unless somebody is at it: then they look again.
+    /// Does what there is to do, or asks the caller that is already at it to look again.
     pub(super) fn pump(self: &Arc<Self>) {
         let mut context = Context::from_waker(&self.waker);
         self.bell.work(|| {
@@ -204,12 +203,13 @@ impl Participant {
         }
     }
 
-    /// Ends all claims, because the client is about to be closed. Answers when they are out of the log.
+    /// Ends all claims, because the client is about to be closed. The result comes when they are out of
+    /// the log.
     pub(super) fn close(self: &Arc<Self>) -> Told<()> {
         let (teller, told) = Teller::new(self, Waits::Answer);
         let mut core = self.core();
         if core.stopped {
-            return told; // which says that there is nothing to come
+            return told; // which ends without a result
         }
         core.closed = true;
         core.touched = true;
@@ -238,7 +238,7 @@ impl Participant {
         self.core().closed
     }
 
-    /// Ends a held claim, and answers when it is out of the log. `None` where it was over already.
+    /// Ends a held claim; the result comes when it is out of the log. `None` if it was over already.
     pub(super) fn release(self: &Arc<Self>, claim: ClaimId) -> Option<Told<Answer>> {
         let mut core = self.core();
         if core
@@ -258,7 +258,7 @@ impl Participant {
         Some(told)
     }
 
-    /// Changes a held claim in place. `None` where it is over.
+    /// Changes a held claim in place. `None` if it is over.
     pub(super) fn change(
         self: &Arc<Self>,
         claim: ClaimId,
@@ -268,7 +268,7 @@ impl Participant {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
         let (teller, told) = Teller::new(self, Waits::Answer);
-        // Nobody waits any more for an earlier change: whoever changes a hold has it alone.
+        // No caller waits any more for an earlier change: a caller that changes a hold has it alone.
         let earlier = core.changing.insert(claim, teller);
         core.touched = true;
         core.machine.change(self.now(), claim, mode, data);
@@ -286,7 +286,7 @@ impl Participant {
         self.core().stopped
     }
 
-    /// Whether a caller has asked the machine for something that nobody has seen to.
+    /// Whether a caller has asked the machine for something that is not done yet.
     pub(super) fn is_touched(&self) -> bool {
         self.core().touched
     }
@@ -296,7 +296,7 @@ impl Participant {
         self.wake_at().is_some_and(|wake| wake <= self.now())
     }
 
-    /// Hands the machine to the task, and answers what it then asks the task to do.
+    /// Hands the machine to the task, and returns what it then asks the task to do.
     pub(super) fn drive(
         self: &Arc<Self>,
         feed: impl FnOnce(&mut Machine, Duration),
@@ -341,7 +341,7 @@ impl Participant {
                 let hold = Hold::new(self.clone(), claim, token, status);
                 match core.waiting.remove(&claim) {
                     Some(waiting) => Some(Tell::Grant(waiting, Ok(Some(hold)))),
-                    // It was granted just before nobody waited for it any more, and is released.
+                    // It was granted just before its caller stopped waiting, and is released.
                     None => Some(Tell::Grant(
                         Teller::new(self, Waits::Entry).0,
                         Ok(Some(hold)),
@@ -401,22 +401,22 @@ impl Participant {
         }
     }
 
-    /// Keeps what the service said, for those who will give up.
+    /// Keeps what the service said, for callers that will give up.
     pub(super) fn set_error(&self, error: ServiceError) {
         self.core().error = Some(Arc::new(error));
     }
 
-    /// What it said before is of the past.
+    /// Forgets what it said before.
     pub(super) fn clear_error(&self) {
         self.core().error = None;
     }
 
-    /// The watch said something.
+    /// The watch has delivered an event.
     pub(super) fn tell_observers(&self) {
         self.news.send_modify(|news| *news += 1);
     }
 
-    /// The task has ended: whoever still waits learns it.
+    /// The task has ended: callers that still wait are told.
     pub(super) fn stop(&self) {
         let mut core = self.core();
         core.stopped = true;

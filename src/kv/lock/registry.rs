@@ -1,5 +1,5 @@
-//! What the handles of one store share: its locks that are in use or still warm, and what was
-//! acquired without a guard.
+//! What the handles of one store share: its locks that are in use or still warm, and the holds
+//! without a guard.
 
 use std::{
     collections::HashMap,
@@ -35,10 +35,10 @@ use crate::{
     words::Lasting,
 };
 
-/// What locks need to know of a bucket.
+/// What locks need to know about a bucket.
 #[derive(Clone, Copy, Debug)]
 struct Ability {
-    /// How long limit markers stand; `None` where there are none.
+    /// How long limit markers stand; `None` if there are none.
     markers: Option<Duration>,
     history: u8,
 }
@@ -78,7 +78,7 @@ impl Registry {
         free(&self.warm)
     }
 
-    /// Acquires; `None` where that was only to be tried, and the lock is taken. Dropping the future
+    /// Acquires; `None` if that was only to be tried, and the lock is taken. Dropping the future
     /// withdraws.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
@@ -100,7 +100,7 @@ impl Registry {
             return acquire.await;
         };
         let acquire = std::pin::pin!(acquire);
-        // Not before it is polled, as there may be no runtime, which the other will say.
+        // Not before it is polled, as there may be no runtime; the other call reports that.
         let deadline = std::pin::pin!(async { platform::sleep(after).await });
         match select(acquire, deadline).await {
             Either::Left((granted, _)) => granted,
@@ -121,7 +121,7 @@ impl Registry {
         if request.try_only
             && let Some(participant) = { self.warm().get(lock).cloned() }
         {
-            participant.pump(); // a try is answered by all that has come
+            participant.pump(); // a try is decided by all that has come
         }
         let pending = self.with(backend, lock, |participant| {
             let (claim, granted) = participant.acquire(request);
@@ -134,7 +134,7 @@ impl Registry {
         pending.wait().await
     }
 
-    /// Looks at who holds and who waits.
+    /// Observes the holders and waiters.
     pub(crate) fn observe(
         self: &Arc<Self>,
         backend: &Arc<dyn Backend>,
@@ -143,8 +143,8 @@ impl Registry {
         self.with(backend, lock, Participant::observe)
     }
 
-    /// Does something with the participant of a lock, making one if there is none. It is in use
-    /// before anybody could find it idle.
+    /// Does something with the participant of a lock, making one if there is none. It counts as in
+    /// use before any task can find it idle.
     fn with<T>(
         self: &Arc<Self>,
         backend: &Arc<dyn Backend>,
@@ -172,8 +172,8 @@ impl Registry {
         Ok(used)
     }
 
-    /// Gives up everything, because the client is about to be closed: otherwise others would wait for the ends
-    /// of the leases. What it answers waits until that is done.
+    /// Releases everything, because the client is about to be closed: otherwise others would wait for the ends
+    /// of the leases. The returned future waits until that is done.
     pub(crate) fn close(&self) -> BoxFuture<'static, ()> {
         let unguarded = mem::take(&mut *free(&self.unguarded));
         drop(unguarded);
@@ -189,7 +189,7 @@ impl Registry {
         })
     }
 
-    /// Takes a participant out if nobody uses it.
+    /// Removes a participant if it is not in use.
     pub(super) fn forget(&self, participant: &Arc<Participant>) -> bool {
         let mut warm = self.warm();
         let idle = participant.is_idle();
@@ -199,7 +199,7 @@ impl Registry {
         idle
     }
 
-    /// Takes a participant out.
+    /// Removes a participant.
     pub(super) fn remove(&self, participant: &Arc<Participant>) {
         Self::take_out(&mut self.warm(), participant);
     }
@@ -238,7 +238,7 @@ impl Registry {
                 },
                 history: status.config.history,
             };
-            // An ability that is missing may be given to the bucket later, so it is not kept.
+            // The bucket may get a missing ability later, so this is not kept.
             if ability.markers.is_none() {
                 return Err(DistroRwLockError::NotSupported {
                     bucket: backend.bucket().clone(),
@@ -257,7 +257,7 @@ impl Registry {
         });
         let Ability { markers, history } = *ability.await?;
         let lease = Duration::from_secs(lease.into());
-        // With more than one revision a key, servers raise a time to live to that of the markers.
+        // With more than one revision per key, servers raise a time to live to that of the markers.
         if history > 1 && markers.is_some_and(|markers| markers > lease) {
             return Err(InvalidOption::new(
                 "lease",
@@ -274,7 +274,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Keeps a hold for somebody without a guard.
+    /// Keeps a hold for a caller without a guard.
     pub(crate) fn keep(&self, mode: Mode, hold: Hold) {
         let key = (hold.lock().to_owned(), mode);
         let mut unguarded = free(&self.unguarded);
@@ -351,14 +351,14 @@ impl Pending {
             granted
         });
         let granted = granted.await;
-        // From here on the hold answers for itself.
+        // From here on the hold releases itself.
         let participant = self.participant.take();
         let granted = granted.unwrap_or_else(|| {
             let lock = participant.map_or_else(String::new, |p| p.lock.to_string());
             Err(service(&lock, ServiceError::NoRuntime))
         });
-        // What is known already is answered without waiting for anything. Who then asks again at once
-        // would keep out those, on this thread, who bring the news that it asks for.
+        // If the answer is known already, this does not wait for anything. A caller that asks again and
+        // again would then keep the tasks from running that bring the news.
         if !waited && !matches!(granted, Ok(Some(_))) {
             platform::give_way().await;
         }

@@ -14,16 +14,16 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{participant::Participant, registry::Registry};
 use crate::platform;
 
-/// For how long a lock stays warm when nobody uses it: its watch stays open, so that the next
-/// acquire costs one message.
+/// How long an unused lock stays warm: its watch stays open, so that the next acquire costs one
+/// message.
 const LINGER: Duration = Duration::from_secs(10);
 
 pub(super) struct Task {
     participant: Arc<Participant>,
-    /// Gone when no store handle is left: then nobody can come back for a warm lock.
+    /// Gone when no store handle is left: then a warm lock cannot be used again.
     registry: Weak<Registry>,
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
-    /// Since when nobody has used the lock.
+    /// Since when the lock has been unused.
     idle_since: Option<Duration>,
 }
 
@@ -60,7 +60,7 @@ impl Task {
                         if registry.forget(&self.participant) {
                             return Poll::Ready(());
                         }
-                        // Somebody came back just now, and has rung the bell.
+                        // A caller came back just now, and has rung the bell.
                         self.idle_since = None;
                         return Poll::Pending;
                     }
@@ -71,8 +71,8 @@ impl Task {
                 self.idle_since = None;
             }
             let Some(at) = wake else {
-                // A timer that has rung must not pass for one that is still to come, or nobody would wake
-                // this task for what becomes due later.
+                // A timer that has fired must not count as pending, or nothing would wake this task for
+                // what becomes due later.
                 if self.timer.take().is_some() {
                     self.participant.bell.set_alarm(None);
                     continue; // something may be due since

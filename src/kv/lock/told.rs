@@ -15,14 +15,14 @@ use super::{
     participant::Participant,
 };
 
-/// Tells a caller something, once. Dropping it tells that there is nothing to come.
+/// Sends a caller one value. Dropping it tells the caller that none will come.
 pub(super) struct Teller<T> {
     sender: Option<oneshot::Sender<T>>,
     waker: Arc<AtomicWaker>,
 }
 
 impl<T> Teller<T> {
-    /// Somebody who tells, and somebody who is told.
+    /// A sender and its receiver.
     pub(super) fn new(participant: &Arc<Participant>, waits: Waits) -> (Self, Told<T>) {
         let (sender, answer) = oneshot::channel();
         let waker = Arc::new(AtomicWaker::new());
@@ -37,7 +37,7 @@ impl<T> Teller<T> {
         (Self { sender, waker }, told)
     }
 
-    /// A value that nobody waits for any more is dropped.
+    /// If the receiver has stopped waiting, the value is dropped.
     pub(super) fn tell(mut self, value: T) {
         if let Some(sender) = self.sender.take() {
             drop(sender.send(value));
@@ -57,9 +57,8 @@ pub(super) struct Told<T> {
     participant: Arc<Participant>,
     place: Place,
     answer: oneshot::Receiver<T>,
-    /// Of the task that waits. Not the channel's own: whoever is told by its own work is awake, and a
-    /// waker that was left there would wake the task a second time, and perhaps another worker thread
-    /// with it.
+    /// Of the task that waits. Not the channel's own: a task that sends itself the value is awake, and a
+    /// waker left in the channel would wake it a second time, and perhaps another worker thread with it.
     waker: Arc<AtomicWaker>,
     done: bool,
 }
@@ -85,7 +84,7 @@ impl<T> Told<T> {
 impl<T> Future for Told<T> {
     type Output = Option<T>;
 
-    /// `None` where the background task has ended.
+    /// `None` if the background task has ended.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         self.place.take(context.waker());
         drop(self.waker.take());
@@ -94,14 +93,14 @@ impl<T> Future for Told<T> {
             return Poll::Ready(answer);
         }
         self.waker.register(context.waker());
-        // Somebody else may have told it just now.
+        // Another task may have sent the value just now.
         self.look()
     }
 }
 
 impl<T> Drop for Told<T> {
     fn drop(&mut self) {
-        // What was begun here and is not done is done in the background.
+        // Work that was begun here and is not done is done in the background.
         if !self.done {
             self.participant.bell.call_background();
         }

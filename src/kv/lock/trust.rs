@@ -1,9 +1,9 @@
 //! When an echo may decide.
 //!
 //! In a stream with one message per subject a second write replaces the first. A watch that lags
-//! can therefore pass over an entry: its old message is gone, its new one lies further down. What
-//! closes this hole is that nobody writes twice within `X`: if the watch is known to have read
-//! everything up to a moment `P1` that is less than `X` ago, nothing can have been passed over.
+//! can therefore pass over an entry: its old message is gone, its new one comes later. The rule that
+//! no entry is written twice within `X` prevents this: if the watch is known to have read everything
+//! up to a moment `P1` that is less than `X` ago, nothing can have been passed over.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::TRUST_WINDOW;
 
 /// When something was sent: the local time, and the number of the step that sent it.
 ///
-/// What arrives in a step arrives before all that the step sends. Steps order what happens at
-/// the same reading of a coarse clock.
+/// What arrives in a step arrives before all that the step sends. Steps order events at the same
+/// reading of a coarse clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sent {
     pub(super) at: Duration,
@@ -34,12 +34,12 @@ impl Proof {
     }
 }
 
-/// What is proved of the present watch.
+/// What is proved about the present watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Trust {
     latest: Option<Proof>,
-    /// An earlier proof that is still good. Entries that were sent side by side can so all be
-    /// decided by it, where the echo of the first would be too late a proof for the others.
+    /// An earlier proof that is still good. It can decide all entries that were sent at the same
+    /// time; the echo of the first would be too late a proof for the others.
     earlier: Option<Proof>,
 }
 
@@ -54,7 +54,7 @@ impl Trust {
         self.latest.is_some_and(|proof| proof.is_fresh(now))
     }
 
-    /// An own message arrived through the watch. Answers whether it may decide; in any case it is
+    /// An own message arrived through the watch. Returns whether it may decide; in any case it is
     /// the next proof.
     pub(super) fn echo(&mut self, sent: Sent, now: Duration, step: u64) -> bool {
         let decides = [self.earlier, self.latest]

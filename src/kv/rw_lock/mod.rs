@@ -4,8 +4,8 @@
 //! - Writers go first: from the moment a writer waits, no new reader gets in. Writers are served
 //!   in the order in which they came.
 //! - A holder that dies is removed by the server when its lease has run out; one that is paused
-//!   for longer than that loses the lock and learns it. What it still sends after that can be
-//!   told, and refused, by its [fencing token](WriteGuard::token). See [what is
+//!   for longer than that loses the lock and is told. Requests that it still sends can be
+//!   recognised by their [fencing token](WriteGuard::token) and refused. See [what is
 //!   guaranteed](crate::kv::lock#what-is-guaranteed).
 //!
 //! ```
@@ -16,7 +16,7 @@
 //! let lock = DistroRwLock::new(&store, "my-resource")?;
 //!
 //! let guard = lock.write().await?;
-//! // … whatever must not happen twice at the same time, marked with the token …
+//! // … do what must not happen twice at the same time, and send the token along …
 //! let token = guard.token();
 //! guard.release().await?;
 //!
@@ -27,8 +27,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Needs a bucket with limit markers, as this library makes them on servers from 2.11 on. Its
-//! entries lie under `_lock.<name>.` in the bucket.
+//! Needs a bucket with limit markers, which buckets made by this library have on servers 2.11 and
+//! newer. Its entries are under `_lock.<name>.` in the bucket.
 
 mod processor;
 mod seed;
@@ -59,7 +59,7 @@ guard! {
 }
 
 guard! {
-    /// The one hold on a [`DistroRwLock`] that is not shared.
+    /// The exclusive hold on a [`DistroRwLock`].
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -108,7 +108,7 @@ impl DistroRwLock {
         Self::with_options(store, name, LockOptions::new())
     }
 
-    /// The lock of this name, acquired as the options say.
+    /// The lock of this name, acquired with these options.
     ///
     /// # Errors
     /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
@@ -121,21 +121,21 @@ impl DistroRwLock {
         Ok(Self { name })
     }
 
-    /// Waits until no writer holds or waits, and enters.
+    /// Waits until no writer holds or waits, and acquires as a reader.
     ///
     /// Dropping the future withdraws at once.
     ///
     /// # Errors
     /// [`DistroRwLockError::NotSupported`] on a bucket without limit markers,
-    /// [`DistroRwLockError::Timeout`] where the options have a deadline, and
-    /// [`DistroRwLockError::Service`] where the server refuses or is out of reach for the length
+    /// [`DistroRwLockError::Timeout`] if the options have a deadline, and
+    /// [`DistroRwLockError::Service`] if the server refuses or is out of reach for the length
     /// of the lease (10 s at least).
     pub async fn read(&self) -> Result<ReadGuard, DistroRwLockError> {
         let hold = self.name.acquire(Ask::new(Mode::Read)).await?;
         Ok(ReadGuard { hold })
     }
 
-    /// Waits until everybody who came before has left, and enters.
+    /// Waits until all who came before have left, and acquires as the writer.
     ///
     /// Dropping the future withdraws at once.
     ///
@@ -146,20 +146,20 @@ impl DistroRwLock {
         Ok(WriteGuard { hold })
     }
 
-    /// Enters as a reader if no writer holds or waits; `None` otherwise.
+    /// Acquires as a reader if no writer holds or waits; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), but a server that is out of reach is not waited for: 2 s longer than one
+    /// As for [`read`](Self::read), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
     pub async fn try_read(&self) -> Result<Option<ReadGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Read)).await?;
         Ok(hold.map(|hold| ReadGuard { hold }))
     }
 
-    /// Enters as the writer if nobody holds or waits; `None` otherwise.
+    /// Acquires as the writer if the lock is neither held nor waited for; `None` otherwise.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), but a server that is out of reach is not waited for: 2 s longer than one
+    /// As for [`read`](Self::read), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
     pub async fn try_write(&self) -> Result<Option<WriteGuard>, DistroRwLockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
@@ -190,7 +190,7 @@ impl WriteGuard {
     /// Dropping the future releases the hold.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Lost`] where it was not held any more.
+    /// [`DistroRwLockError::Lost`] if it was no longer held.
     pub async fn downgrade(mut self) -> Result<ReadGuard, DistroRwLockError> {
         self.hold.change(Some(Mode::Read), None).await?;
         Ok(ReadGuard { hold: self.hold })

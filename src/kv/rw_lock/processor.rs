@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{DistroRwLock, DistroRwLockError, WithLockProcessError};
 use crate::{kv::Store, processor::Processor};
 
-/// What came of work under a lock, and of the lock.
+/// The result of work under a lock, and what happened to the lock.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::{kv::Store, processor::Processor};
 /// let report = work.process_and_report("four").await?;
 /// assert_eq!(report.output, Ok(4));
 /// if let Err(error) = report.release {
-///     println!("somebody else may have been there with token {}: {error}", report.token);
+///     println!("token {} may not have been alone: {error}", report.token);
 /// }
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report<T> {
-    /// What the work gave.
+    /// The result of the work.
     pub output: T,
-    /// The fencing token that it ran under.
+    /// The fencing token of the lock.
     pub token: u64,
     /// Whether the lock was held until the work was done, and then released.
     pub release: Result<(), DistroRwLockError>,
@@ -44,8 +44,8 @@ macro_rules! locked_processor {
     ($(#[$doc:meta])* $name:ident, $acquire:ident) => {
         $(#[$doc])*
         ///
-        /// However the work ends, by success, failure or panic or because its future is dropped,
-        /// the lock is released.
+        /// The lock is released however the work ends: with success, an error or a panic, or because
+        /// its future is dropped.
         ///
         /// ```
         /// use std::{convert::Infallible, sync::Arc};
@@ -94,7 +94,7 @@ macro_rules! locked_processor {
         }
 
         impl<P> $name<P> {
-            /// Work under the lock of this name. The name is checked when the work is to begin.
+            /// Work under the lock of this name. The name is checked when the work begins.
             pub fn new(processor: Arc<P>, store: &Store, lock: impl Into<String>) -> Self {
                 Self {
                     processor,
@@ -103,16 +103,16 @@ macro_rules! locked_processor {
                 }
             }
 
-            /// Acquires the lock, does the work, releases the lock, and gives what the work gave.
+            /// Acquires the lock, does the work, releases the lock, and returns the work's result.
             ///
-            /// That the lock was lost meanwhile, or that its release failed, does not take the
-            /// work's result away; it is logged. Use
-            /// [`process_and_report`](Self::process_and_report) to know it.
+            /// If the lock was lost meanwhile, or its release failed, the result is returned all the
+            /// same, and the failure is logged. Use
+            /// [`process_and_report`](Self::process_and_report) to get both.
             ///
             /// Dropping the future drops the work and releases the lock in the background.
             ///
             /// # Errors
-            /// [`WithLockProcessError::Lock`] where the lock cannot be acquired, and
+            /// [`WithLockProcessError::Lock`] if the lock cannot be acquired, and
             /// [`WithLockProcessError::Process`] with the error of the work.
             pub async fn process<I, T, E>(&self, input: I) -> Result<T, WithLockProcessError<E>>
             where
@@ -125,10 +125,10 @@ macro_rules! locked_processor {
                 report.output.map_err(WithLockProcessError::Process)
             }
 
-            /// Acquires the lock, does the work, releases the lock, and tells how all of it went.
+            /// Acquires the lock, does the work, releases the lock, and returns a report on all of it.
             ///
             /// # Errors
-            /// Where the lock cannot be acquired.
+            /// If the lock cannot be acquired.
             pub async fn process_and_report<I, O>(
                 &self,
                 input: I,

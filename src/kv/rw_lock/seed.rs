@@ -6,8 +6,8 @@ use crate::kv::Store;
 /// Without guards: the store handle (with all its clones) remembers what it holds and renews it,
 /// until it is released by name or the last handle is dropped.
 ///
-/// A handle may acquire the same lock for reading several times; each is released once. It cannot
-/// be seen whether such a hold was lost until it is released, so guards are the better choice.
+/// A handle may acquire the same lock for reading several times, and then releases it as often. That
+/// such a hold was lost shows only when it is released, so guards are the better choice.
 ///
 /// ```
 /// use shizuku::kv::rw_lock::DistroRwLock;
@@ -22,32 +22,32 @@ use crate::kv::Store;
 /// # Ok(()) }
 /// ```
 impl DistroRwLock {
-    /// Waits until no writer holds or waits, and enters.
+    /// Waits until no writer holds or waits, and acquires as a reader.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), and a bad name.
+    /// As for [`read`](Self::read), and for an invalid name.
     pub async fn acquire_read(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
         Self::acquire(store, name, Mode::Read).await
     }
 
-    /// Gives up one hold that [`acquire_read`](Self::acquire_read) got on this handle.
+    /// Releases one hold that [`acquire_read`](Self::acquire_read) got on this handle.
     ///
     /// # Errors
-    /// [`DistroRwLockError::NotHeld`] where this handle has none, and
-    /// [`DistroRwLockError::Lost`] where it was lost before.
+    /// [`DistroRwLockError::NotHeld`] if this handle has none, and
+    /// [`DistroRwLockError::Lost`] if it was lost before.
     pub async fn release_read(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
         Self::release(store, name, Mode::Read).await
     }
 
-    /// Waits until everybody who came before has left, and enters.
+    /// Waits until all who came before have left, and acquires as the writer.
     ///
     /// # Errors
-    /// As for [`write`](Self::write), and a bad name.
+    /// As for [`write`](Self::write), and for an invalid name.
     pub async fn acquire_write(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
         Self::acquire(store, name, Mode::Write).await
     }
 
-    /// Gives up what [`acquire_write`](Self::acquire_write) got on this handle.
+    /// Releases the hold that [`acquire_write`](Self::acquire_write) got on this handle.
     ///
     /// # Errors
     /// As for [`release_read`](Self::release_read).

@@ -1,4 +1,4 @@
-//! What goes into the machine and what comes out.
+//! The inputs and outputs of the machine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,11 +17,11 @@ pub struct Request {
     pub mode: Mode,
     /// The lease in whole seconds.
     pub lease: u32,
-    /// For people.
+    /// For humans.
     pub label: Option<Arc<str>>,
     /// For programs.
     pub data: Option<Arc<str>>,
-    /// Gives up where it would have to wait for somebody.
+    /// Gives up if it would have to wait.
     pub try_only: bool,
 }
 
@@ -68,14 +68,14 @@ pub enum Event {
     },
 }
 
-/// What became of something that was sent.
+/// The outcome of something that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Stored at this sequence.
     Stored(u64),
     /// Not stored: the condition was not met.
     Conflict,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
     /// Not stored. `fatal`: and never will be.
     Failed {
@@ -87,7 +87,7 @@ pub enum Outcome {
 /// Why a hold ended before it was released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LostWhy {
-    /// The entry expired, or somebody removed it.
+    /// The entry expired, or was removed.
     Gone,
     /// A refresh was refused.
     Refused,
@@ -98,7 +98,7 @@ pub enum LostWhy {
 /// Why a claim was given up before it held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GivenUp {
-    /// It was only to be tried, and somebody else holds or waits.
+    /// It was only to be tried, and another participant holds or waits.
     WouldBlock,
     /// The service refuses the watch or the entry for good.
     Fatal,
@@ -139,7 +139,7 @@ pub enum Action {
     },
 }
 
-/// What is to be told to whoever made a claim.
+/// What is to be told to the caller that made a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
     /// The claim holds.
@@ -187,7 +187,7 @@ pub enum Notice {
         /// Which.
         claim: ClaimId,
     },
-    /// The claim that was released could not be taken out of the log yet. It is tried again until
+    /// The claim that was released could not be removed from the log yet. It is tried again until
     /// the lease has run out.
     ReleaseFailed {
         /// Which.

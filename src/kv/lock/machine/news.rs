@@ -1,11 +1,11 @@
-//! What news means: echoes, acknowledgements, entries that are gone, a watch that ended.
+//! The effects of news: echoes, acknowledgements, entries that are gone, a watch that ended.
 
 use std::time::Duration;
 
 use super::*;
 use crate::kv::lock::own::Stored;
 
-/// How long an entry that was stored after it was given up is looked after, beyond its lease.
+/// How long, beyond its lease, the machine tries to remove an entry that was stored after it was given up.
 const AFTERCARE: Duration = Duration::from_secs(10);
 
 impl Machine {
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// Answers when that write was sent.
+    /// Returns when that write was sent.
     fn own_entry_seen(
         &mut self,
         now: Duration,
@@ -95,7 +95,7 @@ impl Machine {
         }
     }
 
-    /// Decides the claims before whose entries all of the log is known.
+    /// Decides the claims for which all of the log before their entries is known.
     pub(super) fn decide_by_log(&mut self) {
         let any = self.mutant.is(Mutant::AckDecides);
         let late = self.mutant.is(Mutant::LatePassing);
@@ -106,8 +106,8 @@ impl Machine {
         });
     }
 
-    /// All that is alive in the log, as of one moment; or what of it stands behind that which is known.
-    /// It decides the entries that it shows, because what is alive before them is then there too.
+    /// A snapshot: all that is alive in the log as of one moment, or only the part behind the known one.
+    /// It decides the entries that it shows, because it also shows what is alive before them.
     pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event], whole: bool) {
         let mut seen = SortedSet::new();
         let mut last = 0;
@@ -182,7 +182,7 @@ impl Machine {
                 if changed {
                     self.notices.push_back(Notice::Changed { claim });
                 }
-                // Known before the watch tells, so that nothing of one's own is overlooked.
+                // Known before the watch tells, so that no own entry is overlooked.
                 let entry = Record::Entry(entry);
                 self.fold.put(&id, revision, None, &entry, now);
                 if revision <= own.behind {
@@ -241,7 +241,7 @@ impl Machine {
         }
     }
 
-    /// A delete, purge or expiry. Answers whether the entry is gone with it, which it is not if it was
+    /// A delete, purge or expiry. Returns whether the entry is gone with it, which it is not if it was
     /// written later.
     pub(super) fn removed(&mut self, id: &EntryId, revision: u64) -> bool {
         self.fold.gone(id, revision);
@@ -252,8 +252,8 @@ impl Machine {
         gone
     }
 
-    /// An entry is gone for good: nobody waits for it any longer, and if it was an own one, that
-    /// hold is lost.
+    /// An entry is gone for good: it blocks no claim any longer, and if it was an own one, that hold
+    /// is lost.
     pub(super) fn entry_gone(&mut self, id: &EntryId) {
         self.unblock(id);
         self.entry_left(id);
@@ -272,7 +272,7 @@ impl Machine {
         }
     }
 
-    /// Nobody waits for this entry any longer.
+    /// This entry blocks no claim any longer.
     fn unblock(&mut self, id: &EntryId) {
         for claim in self.claims.values_mut() {
             if let Phase::Inside {
@@ -309,7 +309,7 @@ impl Machine {
         Some(own)
     }
 
-    /// Takes the claim's entry out of the log.
+    /// Removes the claim's entry from the log.
     pub(super) fn leave(&mut self, now: Duration, claim: ClaimId, report: Report) {
         let Some(lease) = self.claims.get(&claim).map(|state| state.request.lease()) else {
             return;

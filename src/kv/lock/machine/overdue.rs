@@ -1,25 +1,25 @@
-//! Entries that the server should have removed long ago, and shows all the same.
+//! Entries that the server should have removed long ago, but still shows.
 //!
-//! A file store that is read anew after a crash may bring back what had expired or been purged, and never
-//! removes it again (nats-server issue 8505). Nobody would get past such an entry. So whoever waits takes it
-//! out, and decides by two moments of the server's clock: an own message stands behind the entry in the log,
-//! and was stored when the lease of the entry had been over for a while. Its holder had stopped believing by
-//! then, unless it has written the entry again. So the purge is conditional on the revision: it is refused if
-//! the entry was written again before, and a write that comes later is refused in its turn.
+//! A server that rereads its file store after a crash may bring back what had expired or been purged, and never
+//! removes it again (nats-server issue 8505). Such an entry would block the lock for ever. So a waiting
+//! participant removes it, and decides by two times of the server's clock: an own message is behind the entry in
+//! the log, and was stored when the lease of the entry had been over for a while. By then the holder no longer
+//! trusted its lease, unless it has written the entry again. So the purge is conditional on the revision: it is
+//! refused if the entry was written again before, and a write that comes later is refused in its turn.
 //!
-//! This trusts the server's clock no further than the server does, which removes an entry by it. Nothing is
-//! concluded from a refusal: a leader that has been deposed may refuse as well.
+//! This trusts the server's clock no more than the server itself does when it removes entries. A refusal proves
+//! nothing: a deposed leader may refuse as well.
 
 use super::*;
 use crate::kv::lock::fold::{Removal, Standing};
 
-/// How much longer than its lease an entry must have stood. The server may take a second of it.
+/// How much older than its lease an entry must be. The server itself may be a second late.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How many are purged at once: all that was ever there may have come back.
+/// How many are purged at once: every entry that ever existed may have come back.
 const AT_ONCE: usize = 32;
 
-/// A message of one's own that has come through the watch, or that a snapshot showed.
+/// An own message that has come through the watch, or that a snapshot showed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shown {
     revision: u64,
@@ -28,10 +28,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Whether an entry that has stood since then should have been removed when this was stored.
+    /// Whether an entry of that age should have been removed when this was stored.
     fn outlives(&self, live: &Standing, since: Option<u64>) -> bool {
         let stood = since.and_then(|at| self.stored.checked_sub(at));
-        // What cannot be read does not say for how long it lives.
+        // An unreadable entry does not say how long it lives.
         live.mode.is_some()
             && live.revision < self.revision
             && stood.is_some_and(|stood| Duration::from_millis(stood) > live.lease + GRACE)
@@ -44,7 +44,7 @@ impl Machine {
         self.shown = Some(Shown { revision, stored });
     }
 
-    /// Takes out what keeps those who wait from what nobody holds.
+    /// Removes entries that block waiting claims though their holders are gone.
     pub(super) fn settle_overdue(&mut self) {
         let Some(shown) = &self.shown else { return };
         if self.waiting().next().is_none() || self.mutant.is(Mutant::LeavesOverdue) {
@@ -86,8 +86,8 @@ impl Machine {
         self.actions.push_back(Action::Purge { id, expect });
     }
 
-    /// Whether somebody stands there of whom it is not known if they should have gone long ago: nothing
-    /// has been heard of them since the watch has shown them, and no own message to measure them by.
+    /// Whether there is an entry that may be overdue, but cannot be judged yet: nothing has been heard of
+    /// it since the watch showed it, and there is no own message to compare its time with.
     pub(super) fn is_age_unknown(&self) -> bool {
         let Watch::Open {
             synced: true,
@@ -106,7 +106,7 @@ impl Machine {
             self.log.acknowledged(revision);
             self.removed(id, revision);
         }
-        // It is over too where the entry was written again meanwhile, or has gone.
+        // It is also over if the entry was written again meanwhile, or has gone.
         let live = self.fold.get_mut(id);
         let Some(removal) = live.and_then(|live| live.removal.as_mut()) else {
             return;
@@ -117,7 +117,7 @@ impl Machine {
                 self.removed(id, u64::MAX);
             }
             // It was written again, which the watch will show. Or it is gone, and only the copy behind the
-            // watch still has it: then nothing of it is there, and a marker puts that copy right.
+            // watch still has it: then a marker corrects that copy.
             Outcome::Conflict if removal.expect > 0 => {
                 removal.expect = 0;
                 removal.under_way = true;

@@ -1,4 +1,4 @@
-//! What follows from what is known now: the rules of entering, holding and leaving.
+//! The rules of entering, holding and leaving, applied to what is known now.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Machine {
             // Lost, or too late to be of much use.
             self.probe = None;
         }
-        // A new watch forgets what it concludes from.
+        // A new watch forgets the evidence for these conclusions.
         self.settle_overdue();
         self.settle_watch(now);
         self.decide_by_log();
@@ -75,14 +75,14 @@ impl Machine {
         }
     }
 
-    /// Whether others stand in the log, as far as is known.
+    /// Whether others have entries in the log, as far as is known.
     fn is_contended(&self) -> bool {
         let mut ids = self.fold.iter().map(|(id, _)| id);
         ids.any(|id| !self.is_of_this_session(id))
     }
 
-    /// Whether enough is known to enter: who is there, or that hardly anybody is. What stands
-    /// before the entry is found out once it is in the log.
+    /// Whether enough is known to write an entry: which others there are, or that there is hardly any.
+    /// What is before the entry is found out once it is in the log.
     fn may_enter(&self) -> bool {
         match self.watch {
             Watch::Closed => true,
@@ -97,7 +97,7 @@ impl Machine {
             .filter(|state| state.phase != Phase::Held)
     }
 
-    /// When the silence of somebody who is waited for becomes suspicious: its marker may have
+    /// When the silence of an entry that blocks a claim becomes suspicious: its marker may have
     /// expired before a slow watch came to it. A new watch then shows what is there.
     fn suspicion(&self) -> Option<Duration> {
         self.waiting().next()?;
@@ -147,7 +147,7 @@ impl Machine {
         }
     }
 
-    /// The end of the patience with a service that cannot be reached.
+    /// When to give up on a service that cannot be reached.
     fn patience(&self, state: &Claim) -> Option<Duration> {
         let unsynced = match self.watch {
             Watch::Open {
@@ -156,7 +156,7 @@ impl Machine {
             } => Some(since),
             _ => None,
         };
-        // Who waits gives the service time from now on. A try is told what is known.
+        // A waiting claim gives the service time from now on. A try is told what is known.
         let (unsynced, patience) = match state.request.try_only {
             true => (unsynced, TRY_PATIENCE),
             false => (
@@ -249,7 +249,7 @@ impl Machine {
             }
             // It waits for its turn.
             _ if !try_only && mode != Mode::Read => return,
-            // Presence needs no proof: whoever is seen before this entry blocks it.
+            // Presence needs no proof: every entry that is seen before this one blocks it.
             None if !own.echoed => return,
             _ => {}
         }
@@ -259,18 +259,18 @@ impl Machine {
         if try_only {
             self.give_up(now, claim, GivenUp::WouldBlock);
         } else {
-            // A reader does not stand in the queue: the writers before it go first, and it comes
+            // A reader does not wait in the queue: the writers before it go first, and it comes
             // back when they are gone.
             self.start_again(now, claim);
         }
     }
 
-    /// The largest ticket of which it is not known what stands before it.
+    /// The largest ticket for which the entries before it are not known.
     fn undecided(&self) -> Option<u64> {
         self.waiting().filter_map(Claim::undecided).max()
     }
 
-    /// Not beside a watch: a snapshot could be older than what the watch has told.
+    /// Not while there is a watch: a snapshot could be older than what the watch has shown.
     fn settle_read(&mut self) {
         if self.reading.is_none() && self.watch == Watch::Closed {
             let Some(ticket) = self.undecided() else {
@@ -295,7 +295,7 @@ impl Machine {
         undecided
             || (self.waiting().next().is_some()
                 && self.fold.iter().any(|(_, live)| !live.confirmed))
-            // Who has an entry has something to measure others by.
+            // A claim with an entry has an own message to compare others with.
             || (self.waiting().any(|state| state.own.is_none()) && self.is_age_unknown())
     }
 
@@ -342,7 +342,7 @@ impl Machine {
     /// When [`Machine::tick`] is due, if nothing else happens before.
     pub fn wake_at(&self) -> Option<Duration> {
         let mut wake: Option<Duration> = None;
-        // What was due until now has been done, or waits for something else than the time.
+        // What was due until now has been done, or waits for something other than time.
         let mut at = |moment: Duration| {
             if moment > self.now {
                 wake = Some(wake.map_or(moment, |wake| wake.min(moment)));

@@ -1,5 +1,5 @@
-//! What simulation sets and sees, and the mistakes that it must find: a build without the feature
-//! `simulation` can make none.
+//! What a simulation sets and sees, and the mistakes that it must find: without the feature
+//! `simulation` a build cannot make any of them.
 
 #[cfg(feature = "simulation")]
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{ClaimId, Machine, Mode};
 /// A mistake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mutant {
-    /// None: what ships.
+    /// No mistake: the real machine.
     #[default]
     None,
     /// Every echo decides.
@@ -34,15 +34,15 @@ pub enum Mutant {
     AnySnapshot,
     /// A snapshot begins at the own entry, though not all before it is known.
     ShortSnapshot,
-    /// What the server should have removed is left where it is.
+    /// An entry that the server should have removed is not removed.
     LeavesOverdue,
-    /// It is purged whatever was written meanwhile.
+    /// It is purged without a condition, whatever was written meanwhile.
     UnconditionalRemoval,
     /// It is purged before its time.
     RemovesTooSoon,
-    /// How long it has stood is counted from its first write.
+    /// Its age is counted from its first write.
     AgeOfFirstWrite,
-    /// Where such a purge is refused, the entry is taken for gone.
+    /// If such a purge is refused, the entry is taken for gone.
     RefusalIsGone,
 }
 
@@ -60,7 +60,7 @@ impl Machine {
         Self { mutant, ..self }
     }
 
-    /// A machine whose claims go without a watch for this long.
+    /// A machine whose claims do without a watch for this long.
     #[must_use]
     pub fn unwatched_for(self, unwatched: Duration) -> Self {
         Self { unwatched, ..self }

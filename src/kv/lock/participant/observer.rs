@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::Participant;
 use crate::kv::lock::{error::DistroRwLockError, holders::Holder};
 
-/// Looks at who holds and who waits.
+/// Observes the holders and waiters.
 #[derive(Debug)]
 pub(crate) struct Observer {
     participant: Arc<Participant>,
@@ -34,7 +34,7 @@ impl Participant {
 }
 
 impl Observer {
-    /// Who holds and who waits; `None` while that is not known.
+    /// The holders and waiters; `None` while they are not known.
     pub(in crate::kv::lock) fn holders(
         &mut self,
     ) -> Result<Option<Vec<Holder>>, DistroRwLockError> {
@@ -59,7 +59,7 @@ impl Observer {
                     mode: entry.mode,
                     token: entry.ticket,
                     holds,
-                    // Anybody may write an entry, and not every platform has a time as late as any number.
+                    // Any client may write an entry, and not every number is a valid time on every platform.
                     since: SystemTime::UNIX_EPOCH
                         .checked_add(since)
                         .unwrap_or(SystemTime::UNIX_EPOCH),
@@ -71,7 +71,7 @@ impl Observer {
         Ok(holders.collect())
     }
 
-    /// Why nothing is known.
+    /// Why the holders are not known.
     pub(in crate::kv::lock) fn error(&self) -> DistroRwLockError {
         let error = self.participant.core().error.clone();
         self.participant.service_error(error.as_ref())
