@@ -1,4 +1,4 @@
-//! What time it is for the embedded backend: the system's clock, or one that tests turn by hand.
+//! The clock of the embedded backend: the system's clock, or one that tests set by hand.
 
 use std::{
     fmt::Debug,
@@ -11,10 +11,9 @@ use tokio::sync::watch;
 
 use crate::platform;
 
-/// The time by which values grow old.
+/// The clock that decides when values expire.
 ///
-/// Time must not go backwards; where it does, the backend goes on with the latest time that it
-/// has seen.
+/// Time must not go backwards; if it does, the backend uses the latest time that it has seen.
 ///
 /// ```
 /// use std::{sync::Arc, time::{Duration, SystemTime}};
@@ -39,7 +38,7 @@ use crate::platform;
 ///
 ///     fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()> {
 ///         let left = deadline.duration_since(self.start).unwrap_or_default();
-///         // What the division cuts off would end the wait too early.
+///         // Rounded up, so that the wait does not end too early.
 ///         self.real.sleep_until(self.start + left / HASTE + Duration::from_nanos(1))
 ///     }
 /// }
@@ -60,19 +59,19 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> SystemTime;
 
-    /// Waits until [`now`](Clock::now) is `deadline` or later; not at all where it is already.
+    /// Waits until [`now`](Clock::now) is `deadline` or later; not at all if it already is.
     ///
     /// Dropping the future ends the wait and leaves nothing behind.
     fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()>;
 }
 
-/// The system's clock, read once: from there on the monotonic clock counts, so that somebody who
-/// sets the time neither kills values early nor keeps them for ever.
+/// The system's clock, read once: from then on the monotonic clock counts, so that a change of the
+/// system's time neither ends values early nor keeps them for ever.
 ///
 /// Waiting needs a tokio runtime with timers, as everywhere in the library.
 ///
-/// Where the time of that runtime is paused, this stands still with it, and jumps with it, so that a
-/// test need not bring a clock of its own:
+/// If the time of that runtime is paused, this clock is paused too, and jumps with it, so that a test
+/// needs no clock of its own:
 ///
 /// ```
 /// use std::time::Duration;
@@ -81,7 +80,7 @@ pub trait Clock: Debug + Send + Sync + 'static {
 /// // Or `#[tokio::test(start_paused = true)]`.
 /// #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
-///     // On this clock, as `MemoryBuckets::new` is.
+///     // This uses `SystemClock`, as `MemoryBuckets::new` does.
 ///     let store = shizuku::connect("memory:").await?.create_bucket("sessions").await?;
 ///     let an_hour = Duration::from_secs(3600);
 ///     store.put_with("alice", "token", PutOptions::new().ttl(an_hour)).await?;
@@ -133,8 +132,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to go on: with it, a test of what happens after an
-/// hour takes no time, and happens the same way each time.
+/// A clock that stands still until it is advanced: a test of what happens after an hour takes no
+/// time, and runs the same way each time.
 ///
 /// Clones are the same clock.
 ///
@@ -165,8 +164,7 @@ impl ManualClock {
         }
     }
 
-    /// Goes on by a while, and wakes all who waited for a time within it. At the end of time the
-    /// clock stands still.
+    /// Advances the clock, and wakes all waits whose deadline has come. At the end of time it stops.
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| {
             if let Some(later) = now.checked_add(by) {

@@ -1,17 +1,17 @@
-//! Buckets that live in this process: for tests, for tools that need no server, and for trying
-//! things out. `shizuku::connect("memory:")` gives one such service.
+//! Buckets in this process: for tests, for tools that need no server, and for trying things out.
+//! `shizuku::connect("memory:")` returns a client of one such service.
 //!
-//! They behave as buckets on a nats-server 2.11 or newer do, bucket-wide revisions, history, time
-//! to live, limit markers and conditional writes included, and the library's conformance suite
-//! holds them to it. What is different:
+//! They behave like buckets on a nats-server 2.11 or newer, including bucket-wide revisions,
+//! history, time to live, limit markers and conditional writes; the library's conformance suite
+//! tests that. What is different:
 //!
 //! - Data is gone with the last handle. [`Storage`](crate::kv::Storage) and compression are
-//!   accepted and change nothing but how sizes are counted.
+//!   accepted, but only change how sizes are counted.
 //! - There is one copy and no network: replicas, placement, republishing, mirrors and sources are
 //!   refused with [`ServiceError::Unsupported`], and every read sees every write before it.
 //! - A full bucket still takes the markers of expired values; a server keeps an expired value
 //!   until there is room for its marker.
-//! - What expires does so at its very time, where a server takes up to a second longer.
+//! - Values expire exactly on time; a server takes up to a second longer.
 //!
 //! ```
 //! use shizuku::kv::BucketConfig;
@@ -67,7 +67,7 @@ pub use self::clock::{Clock, ManualClock, SystemClock};
 ///
 /// let an_hour = PutOptions::new().ttl(Duration::from_secs(3600));
 /// store.put_with("alice", "token", an_hour).await?;
-/// clock.advance(Duration::from_secs(3600)); // and no test waits
+/// clock.advance(Duration::from_secs(3600)); // takes no time
 /// assert_eq!(store.get("alice").await?, None);
 /// # Ok(()) }
 /// ```
