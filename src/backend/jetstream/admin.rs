@@ -1,4 +1,4 @@
-//! Whole buckets: make, change, open, delete, list, report.
+//! Whole buckets: making, changing, opening, deleting, listing and reporting.
 
 use std::{sync::Arc, time::Duration, vec::IntoIter};
 
@@ -21,7 +21,7 @@ use crate::{
     platform,
 };
 
-/// How often a bucket may come or go while it is made or updated.
+/// How often a bucket may appear or disappear while it is made or updated.
 const UPDATE_ATTEMPTS: usize = 16;
 
 /// How long the first look at a stream may take.
@@ -60,7 +60,7 @@ impl JetStream {
             };
             match (mode, failure.code()) {
                 (CreateMode::Create, code::NAME_IN_USE) => return self.take(&name, config).await,
-                // Somebody made or deleted it between our look and our request.
+                // Another client made or deleted it between our look and our request.
                 (CreateMode::CreateOrUpdate, code::NAME_IN_USE | code::NO_STREAM)
                     if attempt < UPDATE_ATTEMPTS =>
                 {
@@ -71,7 +71,7 @@ impl JetStream {
         }
     }
 
-    /// What a bucket's stream is now, as the server says it; `None` where there is none.
+    /// The current state of a bucket's stream, as the server sends it; `None` if there is none.
     async fn existing(&self, name: &BucketName) -> Result<Option<Bytes>, ServiceError> {
         let stream = stream_name(name);
         let mut api = self.api.clone();
@@ -92,7 +92,7 @@ impl JetStream {
         }
     }
 
-    /// Opens a bucket that exists with settings that the server finds different, if we do not.
+    /// Opens an existing bucket whose settings the server finds different, if they mean the same to us.
     async fn take(
         &self,
         name: &BucketName,
@@ -109,7 +109,7 @@ impl JetStream {
         })
     }
 
-    /// Sends a stream's settings, and answers with the bucket that it is now.
+    /// Sends a stream's settings, and returns the bucket that it is now.
     async fn save(
         &self,
         verb: &str,
@@ -184,8 +184,8 @@ impl Bucket {
     }
 }
 
-/// Whether a cluster has made this stream a moment ago. Who changes it before it has told whoever
-/// ordered it takes its answer away from them, and gets none either.
+/// Whether a cluster has made this stream a moment ago. If a client changes it before the cluster has
+/// answered the client that made it, neither of the two gets an answer.
 fn is_being_made(info: &[u8]) -> bool {
     let age = |birth: Birth| {
         let (created, now) = (
@@ -210,7 +210,7 @@ fn change(
 ) -> Result<Bytes, ServiceError> {
     let malformed = |error| malformed("STREAM.INFO", error);
     let existing: StreamInfo = json::read(info).map_err(malformed)?;
-    // What is there is as good as any where it was left to us.
+    // `Auto` accepts the markers that the bucket has.
     if config.limit_markers == LimitMarkers::Auto && existing.config.subject_delete_marker_ttl > 0 {
         wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
     }
@@ -249,7 +249,7 @@ fn report(name: &BucketName, info: StreamInfo) -> Result<BucketStatus, ServiceEr
         values: state.messages,
         keys: state.num_subjects,
         bytes: state.bytes,
-        // A stream that was emptied says that its first is the one that comes next.
+        // An emptied stream gives the next sequence as its first.
         first_revision: if state.messages == 0 {
             0
         } else {
@@ -260,7 +260,7 @@ fn report(name: &BucketName, info: StreamInfo) -> Result<BucketStatus, ServiceEr
     })
 }
 
-/// What limit markers come to on this server.
+/// The value of limit markers on this server.
 fn markers(config: &BucketConfig, has_ttl: bool) -> Result<Option<Duration>, ServiceError> {
     // A mirror has those of its origin.
     if config.mirror.is_some() {

@@ -1,4 +1,4 @@
-//! What the JetStream API says and is told, as JSON. Only the fields that are used stand here.
+//! Requests and answers of the JetStream API, as JSON. Only the fields that are used are here.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ impl FromJson<'_> for ApiError {
     }
 }
 
-/// The codes that mean something to us.
+/// The codes that this module handles.
 pub(super) mod code {
     pub(crate) const NAME_IN_USE: u64 = 10058;
     pub(crate) const NO_STREAM: u64 = 10059;
@@ -42,7 +42,7 @@ pub(super) mod code {
 /// Any answer, as far as it is a refusal.
 pub(super) struct Refusal {
     pub(super) error: Option<ApiError>,
-    /// What an answer says that has nothing else to say.
+    /// The content of an answer without any other data.
     pub(super) success: bool,
 }
 
@@ -91,7 +91,7 @@ impl FromJson<'_> for Account {
     }
 }
 
-/// The answer to `STREAM.INFO`, as far as it tells how old the stream is.
+/// The part of the answer to `STREAM.INFO` that says how old the stream is.
 pub(super) struct Birth {
     pub(super) created: String,
     /// When that was answered.
@@ -223,7 +223,7 @@ impl CreateConsumer<'_> {
 
 /// The answer to `CONSUMER.CREATE`.
 pub(super) struct ConsumerInfo {
-    /// For a consumer that starts with what is new: the last sequence that it leaves out.
+    /// For a consumer of new messages: the last sequence that it leaves out.
     pub(super) floor: u64,
     pub(super) num_pending: u64,
 }

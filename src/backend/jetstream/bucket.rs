@@ -1,4 +1,4 @@
-//! One bucket: where its stream lies, under which subjects, and what it can do.
+//! One bucket: the API and subjects of its stream, and what it can do.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,32 +12,32 @@ use super::{
 };
 use crate::kv::{BucketName, Key, ServiceError};
 
-/// A stored revision of this size, in bytes, has a value of about 100: beside it stand the subject
-/// and 30 bytes that the store needs.
+/// A stored revision of this size, in bytes, has a value of about 100: the rest is the subject and
+/// 30 bytes that the store needs.
 const SMALL: u64 = 200;
 
-/// After how long without a write a bucket is quiet: what a server counts is right then.
+/// After this time without a write a bucket is quiet: the server's counts are right then.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// For how long it is asked why nobody is there.
+/// How long to ask why no server answers.
 const ASKING_WHY: Duration = Duration::from_secs(1);
 
 /// A bucket, as the rest of this module works on it.
 #[derive(Debug)]
 pub(super) struct Bucket {
     pub(super) name: BucketName,
-    /// The API where the stream lies.
+    /// The API of the stream's domain.
     pub(super) api: Api,
     /// Its stream.
     pub(super) stream: String,
-    /// What stands before a key in the stream's subjects: `$KV.<bucket>.`, or that of the origin
-    /// where this is a mirror.
+    /// The prefix of a key in the stream's subjects: `$KV.<bucket>.`, or that of the origin if this is
+    /// a mirror.
     pub(super) subjects: String,
-    /// What stands before a key where it is written.
+    /// The prefix of a key when it is written.
     write_subjects: String,
-    /// What stands before a key where it is read.
+    /// The prefix of a key when it is read.
     read_subjects: String,
-    /// The stream that takes the writes: of the origin where this is a mirror.
+    /// The stream that takes the writes: that of the origin if this is a mirror.
     pub(super) leader: Origin,
     mirror: bool,
     direct: AtomicBool,
@@ -49,7 +49,7 @@ pub(super) struct Bucket {
     created: AtomicU64,
     /// How large a stored revision is on average, in bytes, as far as is known.
     average_size: AtomicU64,
-    /// What is known of batches of direct gets, which came with server 2.11.
+    /// What is known about batches of direct gets, which server 2.11 introduced.
     pub(super) batches: Batches,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Origin {
     pub(super) stream: String,
 }
 
-/// Whether the server has batches of direct gets, found out at the first.
+/// Whether the server has batches of direct gets, found out with the first.
 #[derive(Debug, Default)]
 pub(super) struct Batches(AtomicBool);
 
@@ -123,19 +123,19 @@ impl Bucket {
         bucket
     }
 
-    /// Takes in what may have changed since.
+    /// Updates the settings that may have changed.
     fn learn(&self, config: &StreamConfig) {
         // A mirror has no markers of its own; whether its origin has them is asked when it matters.
         self.markers.store(has_markers(config), Ordering::Relaxed);
         self.copies
             .store(config.num_replicas > 1, Ordering::Relaxed);
-        // And it says for itself who may be asked.
+        // And its own settings say whether any replica may be asked.
         if !self.mirror {
             self.direct.store(config.allow_direct, Ordering::Relaxed);
         }
     }
 
-    /// Takes in how much there is.
+    /// Updates how much there is.
     pub(super) fn measure(&self, state: &StreamState) {
         if let Some(average) = state.bytes.checked_div(state.messages) {
             self.average_size.store(average, Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Bucket {
         self.direct.load(Ordering::Relaxed)
     }
 
-    /// Whether what answers a read may lag behind the stream's leader, as far as is known.
+    /// Whether the copy that answers a read may lag behind the stream's leader, as far as is known.
     pub(super) fn has_copies(&self) -> bool {
         self.copies.load(Ordering::Relaxed) || self.mirror
     }
@@ -202,7 +202,7 @@ impl Bucket {
         self.created.store(created, Ordering::Relaxed);
         self.measure(&info.state);
         let time = |text: Option<&str>| text.and_then(|text| parse_time(text).ok());
-        // A stream without messages has a time that is none.
+        // A stream without messages has no valid time.
         let last_time = time(info.state.last_ts.as_deref()).unwrap_or(UNIX_EPOCH);
         let silent = time(info.now.as_deref()).and_then(|now| now.duration_since(last_time).ok());
         Ok(Identity {
@@ -213,8 +213,8 @@ impl Bucket {
         })
     }
 
-    /// Finds out why nobody listens where this bucket should be. Where only its leader may be asked by now,
-    /// that is learned.
+    /// Finds out why no server listens on this bucket's subjects. Also notices if only the leader may be
+    /// asked by now.
     pub(super) async fn why_nobody(&self) -> ServiceError {
         let Origin { api, stream } = &self.leader;
         // The caller has waited before.
@@ -227,8 +227,8 @@ impl Bucket {
             Err(ServiceError::Timeout { .. }) => {}
             Err(error) => return error,
         }
-        // Retryable: that is what an election of the stream's leader looks like, and it is the leader
-        // who would have answered this.
+        // Retryable: an election of the stream's leader looks like this, and it is the leader that
+        // would have answered.
         ServiceError::Refused {
             status: 503,
             code: 0,
@@ -287,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_without_a_leader_is_no_lost_answer() {
-        // A write that nobody took did not happen, whoever else is silent.
+        // A write that no server took did not happen, even if the API is silent too.
         let why = bucket("$JS.API", None).why_nobody().await;
         assert!(why.is_retryable());
         assert!(matches!(why, ServiceError::Refused { status: 503, .. }));
@@ -304,7 +304,7 @@ mod tests {
         };
         let bucket = bucket("$JS.API", Some(mirror));
         assert!(bucket.has_copies());
-        // What is learned of the origin says nothing of the mirror.
+        // What is learned about the origin says nothing about the mirror.
         bucket.learn(&StreamConfig::default());
         assert!(bucket.has_copies());
     }

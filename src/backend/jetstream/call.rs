@@ -1,4 +1,4 @@
-//! Requests to the JetStream API: sent, timed, and their refusals put into our words.
+//! Requests to the JetStream API, with time-outs, and refusals turned into our errors.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,24 +14,24 @@ use crate::{
     transport::Transport,
 };
 
-/// After how long without an answer the same is asked once more.
+/// After this time without an answer the request is sent once more.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The JetStream API of one domain.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     pub(super) transport: Arc<dyn Transport>,
-    /// `$JS.API`, or `$JS.<domain>.API`, or what an account imported it as.
+    /// `$JS.API`, or `$JS.<domain>.API`, or the name under which an account imported it.
     pub(super) prefix: Arc<str>,
     pub(super) timeout: Duration,
 }
 
-/// What became of a request.
+/// A request that failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server said no.
+    /// The server refused.
     Refused(ApiError),
-    /// It said nothing, or nothing sensible.
+    /// It did not answer, or not sensibly.
     Service(ServiceError),
 }
 
@@ -73,7 +73,7 @@ impl Api {
         subject
     }
 
-    /// Sends a request and answers with the message that comes back, whatever it says.
+    /// Sends a request and returns the answer, whatever it says.
     pub(super) fn request(
         &self,
         subject: String,
@@ -83,7 +83,7 @@ impl Api {
         self.transport.request(message, self.timeout)
     }
 
-    /// Calls a method of the API, and answers with what is to be [parsed](parse).
+    /// Calls a method of the API, and returns the body to be [parsed](parse).
     pub(super) async fn call(
         &self,
         verb: &str,
@@ -111,17 +111,17 @@ impl Api {
     }
 }
 
-/// Asks, and while nobody answers asks once more beside that, after longer and longer times. The first
-/// answer counts, and so does the first that says that there is none.
+/// Sends a request, and while no answer comes sends it again in parallel, after longer and longer times.
+/// The first result counts, whether it is an answer or an error.
 ///
-/// A cluster that elects a leader drops what it is asked without a word, and has one long before who asked
-/// gives up. Only for what may be asked twice.
+/// A cluster that elects a leader drops requests silently, and has a leader long before the caller gives
+/// up. Only for requests that may be sent twice.
 pub(super) async fn insist<'a, T>(ask: impl Fn() -> BoxFuture<'a, T>) -> T {
     let mut asked = Vec::new();
     let mut patience = SILENCE;
     loop {
         asked.push(ask());
-        // Not before it is polled, as there may be no runtime, which the other will say.
+        // Not before it is polled, as there may be no runtime; the request reports that.
         let silence = Box::pin(async { platform::sleep(patience).await });
         match select(select_all(asked), silence).await {
             Either::Left(((answer, ..), _)) => return answer,
@@ -143,7 +143,7 @@ pub(super) fn malformed(operation: &str, source: impl Into<BoxError>) -> Service
     }
 }
 
-/// Why there was no answer.
+/// The reason why there was no answer.
 pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError {
     match error {
         TransportError::Timeout(after) => ServiceError::Timeout {
@@ -175,7 +175,7 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
     }
 }
 
-/// What a refusal means.
+/// The meaning of a refusal.
 pub(super) fn refused(error: ApiError, bucket: Option<&BucketName>) -> ServiceError {
     match (error.err_code, bucket) {
         (code::NO_STREAM, Some(bucket)) => ServiceError::BucketNotFound {

@@ -1,4 +1,4 @@
-//! A bucket's settings as a stream's, and back.
+//! Converts a bucket's settings to a stream's, and back.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,10 +13,10 @@ use crate::{
     kv::{BucketConfig, BucketName, LimitMarkers, Placement, Republish, Source, Storage},
 };
 
-/// How long a server remembers message ids, where the bucket's age does not end it sooner.
+/// How long a server remembers message ids, unless the bucket's age ends it sooner.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// The stream that makes a bucket with these settings. `markers` is what limit markers come to on
+/// The stream that makes a bucket with these settings. `markers` is the value of limit markers on
 /// this server.
 pub(super) fn to_stream(
     bucket: &BucketName,
@@ -147,10 +147,9 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
     config
 }
 
-/// The settings of an existing stream with ours laid over them, so that what others set there
-/// stays.
+/// The settings of an existing stream with ours applied, so that what other programs set there stays.
 ///
-/// What the server cannot turn off again (time to live per message) stays on. So does what is in `kept`.
+/// Settings that the server cannot turn off again (time to live per message) stay on. So do those in `kept`.
 pub(super) fn lay_over(
     existing: &Value<'_>,
     wanted: StreamConfig,
@@ -177,7 +176,7 @@ pub(super) fn lay_over(
     };
     let wanted = wanted.to_json();
     let mut wanted = json::object(&wanted)?;
-    // What a bucket has no setting for.
+    // Settings that a bucket does not have.
     let other = ["max_consumers", "max_msgs", "retention", "discard"];
     let is_ours = |name: &str| !other.contains(&name) && !kept.contains(&name);
     wanted.0.retain(|(name, _)| is_ours(name));
@@ -211,7 +210,7 @@ fn external(source: &Source) -> Option<External> {
     })
 }
 
-/// The domain in `$JS.<domain>.API`, or the whole prefix where it is another.
+/// The domain in `$JS.<domain>.API`, or the whole prefix if it has another form.
 fn domain(api: String) -> String {
     let inner = api
         .strip_prefix("$JS.")

@@ -1,4 +1,4 @@
-//! The state of the connection, for who is polled by hand.
+//! The state of the connection, for code that is polled by hand.
 
 use std::task::{Context, Poll};
 
@@ -28,7 +28,7 @@ impl Connection {
         Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) })
     }
 
-    /// The state now; the task is woken when it is another.
+    /// The current state; the task is woken when it changes.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> &ConnectionStatus {
         while let Some(changed) = &mut self.changed {
             let Poll::Ready(receiver) = changed.poll_unpin(context) else {

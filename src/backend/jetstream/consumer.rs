@@ -1,8 +1,8 @@
 //! An ordered push consumer, without I/O: messages and the time go in, what to do comes out.
 //!
-//! One [`Consumer`] stands for one consumer on the server. It counts what the server delivers, and
-//! where the count does not fit it asks for a reset: then the driver makes a new consumer, with a
-//! new name and inbox, and starts over with a new one of these.
+//! One [`Consumer`] represents one consumer on the server. It counts what the server delivers, and
+//! if the count does not fit it asks for a reset: then the driver makes a new consumer, with a new
+//! name and inbox, and a new [`Consumer`].
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) enum Action {
     Deliver(Delivery),
     /// Publish an empty message to this subject: everything before it has been handled.
     Answer(ByteString),
-    /// The same again, for it did not arrive. It may have been refused.
+    /// Publish it again, because it did not arrive. It may have been refused.
     AnswerAgain(ByteString),
     /// The server has nothing more to send for now: this ends the initial data, if it was not
     /// ended yet.
@@ -29,7 +29,7 @@ pub(super) enum Action {
     Ignore,
 }
 
-/// What the server says of a message that it delivers.
+/// The server's metadata of a delivered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delivery {
     /// Its sequence in the stream.
@@ -45,13 +45,13 @@ pub(super) struct Delivery {
 pub(super) enum Why {
     /// A message is missing.
     Gap,
-    /// The server says that it sent more than what came.
+    /// The server says that it sent more than has come.
     StaleHeartbeat,
     /// Nothing came, not even heartbeats.
     Silence,
     /// The server says that the consumer is gone.
     Gone,
-    /// The connection was lost, or is another one now.
+    /// The connection was lost, or a new one was made.
     Connection,
     /// The transport ended the subscription, because its reader was too far behind.
     Behind,
@@ -73,23 +73,23 @@ impl Why {
     }
 }
 
-/// One consumer on the server, as its messages tell of it.
+/// The state of one consumer on the server, as its messages show it.
 #[derive(Debug)]
 pub(super) struct Consumer {
     /// How many messages it has delivered.
     delivered: u64,
-    /// What the reply subjects of its messages begin with, up to the numbers.
+    /// The start of the reply subjects of its messages, up to the numbers.
     reply_prefix: Vec<u8>,
     /// How long it may be silent.
     patience: Duration,
     /// Whether something came since `heard_by`.
     heard: bool,
-    /// At the latest when something came before that.
+    /// The latest possible time of the last message before that.
     heard_by: Instant,
 }
 
 impl Consumer {
-    /// A consumer that was just made, and beats this often when it has nothing to send.
+    /// A new consumer, which sends a heartbeat this often when it has nothing else to send.
     pub(super) fn new(heartbeat: Duration, now: Instant) -> Self {
         Self {
             delivered: 0,
@@ -100,7 +100,7 @@ impl Consumer {
         }
     }
 
-    /// Takes in a message.
+    /// Handles a message.
     pub(super) fn message(&mut self, message: &Message) -> Action {
         self.heard = true;
         if let Some(status) = message.status {
@@ -111,7 +111,7 @@ impl Consumer {
             .as_ref()
             .and_then(|reply| self.parse_reply(reply.as_bytes()))
         else {
-            // Not from the consumer: anybody may publish to an inbox.
+            // Not from the consumer: any client may publish to an inbox.
             return Action::Ignore;
         };
         if ack.consumer_seq != self.delivered + 1 {
@@ -127,7 +127,7 @@ impl Consumer {
 
     fn control(&mut self, status: u16, message: &Message) -> Action {
         match (status, &message.reply) {
-            // Flow control: it must be answered, and only when all before it is handled.
+            // Flow control: it must be answered, but only when all before it is handled.
             (100, Some(reply)) => Action::Answer(reply.clone()),
             (100, None) => {
                 let last = message.headers.get(header::LAST_CONSUMER);
@@ -146,7 +146,7 @@ impl Consumer {
         }
     }
 
-    /// Everything that came has been handled: asking for the time once for all of it will do.
+    /// Everything that came has been handled: the time is read only once for all of it.
     pub(super) fn drained(&mut self, now: Instant) {
         if self.heard {
             self.heard = false;
@@ -154,7 +154,7 @@ impl Consumer {
         }
     }
 
-    /// For how long it may still be silent; nothing where that is over.
+    /// How long it may still be silent; nothing if that is over.
     pub(super) fn patience_left(&self, now: Instant) -> Option<Duration> {
         let silent = now.saturating_duration_since(self.heard_by);
         self.patience
@@ -210,8 +210,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Where the numbers begin: after `$JS.ACK.<stream>.<consumer>.` where the subject has 9 tokens,
-/// after `$JS.ACK.<domain>.<account>.<stream>.<consumer>.` where it has 11 or more.
+/// The position of the numbers: after `$JS.ACK.<stream>.<consumer>.` if the subject has 9 tokens,
+/// after `$JS.ACK.<domain>.<account>.<stream>.<consumer>.` if it has 11 or more.
 fn numbers_start(reply: &[u8]) -> Option<usize> {
     if !reply.starts_with(b"$JS.ACK.") {
         return None;

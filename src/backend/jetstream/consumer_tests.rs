@@ -1,4 +1,4 @@
-//! Every message that a consumer may see, and what it makes of it.
+//! Every message that a consumer may see, and what it does about it.
 
 use super::*;
 use crate::headers::Headers;
@@ -164,7 +164,7 @@ fn both_kinds_of_reply_subjects_are_read() {
         "$JS.ACK.KV_b.c.1.7.1.99.3",
         "$JS.ACK._.ACCHASH.KV_b.c.1.7.1.99.3",
         "$JS.ACK.hub.ACCHASH.KV_b.c.1.7.1.99.3.random",
-        // A stream whose name is a number must not be taken for one.
+        // A stream's name that is a number must not be read as one of the numbers.
         "$JS.ACK.hub.77.88.99.1.7.1.99.3.random",
     ] {
         let mut consumer = Consumer::new(BEAT, Instant::now());

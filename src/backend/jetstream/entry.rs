@@ -1,4 +1,4 @@
-//! From what a server sends to an entry.
+//! Makes entries from what a server sends.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,12 +29,12 @@ pub(super) mod header {
     pub(crate) const STALLED: &str = "Nats-Consumer-Stalled";
 }
 
-/// What the headers say has happened.
+/// The operation that the headers name.
 pub(super) fn operation(headers: &Headers) -> Operation {
     let mut operation = Operation::Put;
     for (name, value) in headers.iter() {
         match (name, value) {
-            // A server's own marker says more than what it was written with.
+            // A server's own marker counts more than the headers that it was written with.
             (header::MARKER_REASON, "MaxAge") => return Operation::Expire,
             (header::MARKER_REASON, "Purge") => return Operation::Purge,
             (header::MARKER_REASON, _) => return Operation::Delete,
@@ -55,7 +55,7 @@ fn is_own(name: &str) -> bool {
     starts(b"Nats-") || starts(b"KV-Operation")
 }
 
-/// What is known of a revision besides its key, headers and value.
+/// What is known about a revision besides its key, headers and value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
     pub(super) revision: u64,
@@ -74,7 +74,7 @@ pub(super) fn parse_time(text: &str) -> Result<SystemTime, ServiceError> {
 }
 
 impl Bucket {
-    /// An entry out of its parts.
+    /// Makes an entry from its parts.
     pub(super) fn entry(
         &self,
         key: Key,
@@ -100,19 +100,19 @@ impl Bucket {
         }
     }
 
-    /// The key that a subject stands for; `None` where it is of another bucket.
+    /// The key that a subject stands for; `None` if it is of another bucket.
     pub(super) fn key_of(&self, subject: ByteString) -> Option<Key> {
         if subject.len() <= self.subjects.len() || !subject.starts_with(&*self.subjects) {
             return None;
         }
-        // Cut in place: a slice of its own would have to be counted, and for that be allocated.
+        // Cut in place: another slice would have to be reference-counted, and for that allocated.
         let mut key = subject.into_bytes();
         key.advance(self.subjects.len());
         ByteString::try_from(key).ok().map(Key::from_subject)
     }
 
-    /// An entry out of an answer to a direct get, which has its subject, sequence and time in
-    /// headers. `None` where it is of another bucket. Where the key is known it is not read again.
+    /// Makes an entry from an answer to a direct get, which has its subject, sequence and time in
+    /// headers. `None` if it is of another bucket. If the key is known it is not read again.
     pub(super) fn entry_of_direct(
         &self,
         message: Message,
@@ -146,7 +146,7 @@ impl Bucket {
     }
 }
 
-/// Reads a header block, as the stream's leader gives it out: a version line, then fields.
+/// Reads a header block, as the stream's leader sends it: a version line, then fields.
 pub(super) fn parse_headers(block: &[u8]) -> Headers {
     let block = String::from_utf8_lossy(block);
     block
@@ -157,7 +157,7 @@ pub(super) fn parse_headers(block: &[u8]) -> Headers {
         .collect()
 }
 
-/// Decodes base64 (the standard alphabet); `None` where it is not.
+/// Decodes base64 (the standard alphabet); `None` if it is not base64.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| {
         Some(match byte {

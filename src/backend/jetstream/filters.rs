@@ -1,16 +1,16 @@
-//! Filters as a consumer takes them. Servers refuse those of which one takes in another, and older
-//! than 2.12 also those that only overlap; readers may ask for any.
+//! Filters in the form that a consumer takes. Servers refuse filters of which one includes another, and
+//! before 2.12 also those that only overlap; readers may ask for any.
 
 use std::collections::BinaryHeap;
 
 use crate::kv::{Key, KeyFilter};
 
-/// Filters that do not overlap and take in all that was asked for.
+/// Filters that do not overlap and include all that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filters {
-    /// What the server is asked for.
+    /// The filters that the server is asked for.
     pub(super) wire: Vec<KeyFilter>,
-    /// What is left of it, where the server had to be asked for more than what was wanted.
+    /// The wanted filters, if the server had to be asked for more than these.
     exact: Option<Vec<KeyFilter>>,
 }
 
@@ -22,7 +22,7 @@ impl Filters {
         let mut widened = false;
         for filter in wild {
             let mut filter = filter.clone();
-            // A filter that overlaps another is joined with it into one that takes in both, which
+            // A filter that overlaps another is joined with it into one that includes both, which
             // may then overlap a third.
             while let Some(at) = wire.iter().position(|other| overlap(&filter, other)) {
                 let other = wire.swap_remove(at);
@@ -88,7 +88,7 @@ fn takes_in(a: &str, b: &str) -> bool {
     }
 }
 
-/// A filter that takes in both.
+/// A filter that includes both.
 fn join(a: &str, b: &str) -> KeyFilter {
     let (mut a, mut b) = (a.split('.'), b.split('.'));
     let mut tokens = Vec::new();
@@ -103,7 +103,7 @@ fn join(a: &str, b: &str) -> KeyFilter {
             }
         }
     }
-    // Tokens of filters make a filter; everything takes in both too.
+    // Tokens of filters make a filter; `>` includes both too.
     KeyFilter::new(tokens.join(".")).unwrap_or_else(|_| KeyFilter::all())
 }
 
@@ -143,7 +143,7 @@ mod tests {
         ] {
             let found = filters(given);
             assert_eq!(found.wire, wire, "{given:?}");
-            // Only who was sent more than asked for looks through it.
+            // Keys are checked only if the server was asked for more than wanted.
             let more = wire.iter().any(|filter| !given.contains(filter));
             assert_eq!(found.exact.is_some(), more, "{given:?}");
             for (at, a) in found.wire.iter().enumerate() {

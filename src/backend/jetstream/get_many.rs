@@ -36,7 +36,7 @@ const PAGE: usize = 1000;
 /// How many bytes of keys go into one request.
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// How many single gets are under way at a time where there are no batches.
+/// How many single gets are under way at a time if there are no batches.
 const SINGLE_GETS: usize = 64;
 
 impl Bucket {
@@ -61,9 +61,9 @@ impl Bucket {
     }
 
     /// The last revision of every key that passes the filter, as of one moment: a server lets no write
-    /// come between the answers to one request. Of them those from a revision on (0: all). `None` where
-    /// one request is not enough, and where there are copies: one that catches up after it was away has
-    /// holes, and answers all the same.
+    /// come between the answers to one request. Only revisions from `from` on (0: all). `None` if one
+    /// request is not enough, or if there are copies: one that catches up after it was away has holes, and
+    /// answers all the same.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         filter: &KeyFilter,
@@ -95,7 +95,7 @@ impl Bucket {
     }
 }
 
-/// Filters with wildcards one by one, since each may match too much; keys in pages.
+/// The jobs: filters with wildcards one by one, since each may match too much; keys in pages.
 fn jobs(bucket: &Bucket, filters: &[KeyFilter]) -> VecDeque<Vec<KeyFilter>> {
     let (wild, keys): (Vec<_>, Vec<_>) = filters.iter().cloned().partition(is_wild);
     let mut jobs: VecDeque<_> = wild.into_iter().map(|filter| vec![filter]).collect();
@@ -123,18 +123,18 @@ struct Many {
     filters: Filters,
     todo: VecDeque<Vec<KeyFilter>>,
     at_work: Work,
-    /// A key that is written between two pages comes in both, and so do those before a page that is given up.
+    /// A key that is written between two pages comes in both, and so do the keys of a page that was given up.
     shown: Shown,
 }
 
 enum Work {
     /// Nothing: take the next job.
     Next,
-    /// A request whose answers come in.
+    /// A request whose answers are coming in.
     Page(Box<Page>),
-    /// What a server without batches can do for a filter.
+    /// For a filter, on a server without batches.
     Listing(Box<Watch>),
-    /// What it can do for keys.
+    /// For keys, on such a server.
     Gets(BoxStream<'static, Result<Option<Entry>, ServiceError>>),
 }
 
@@ -143,21 +143,21 @@ struct Page {
     subjects: Vec<String>,
     inbox: ByteString,
     answers: Subscription,
-    /// The revision that was answered last; each answer says which came before it, so that none
-    /// gets lost unseen.
+    /// The revision of the last answer; each answer names the one before it, so that a lost one is
+    /// noticed.
     last: u64,
     /// How many have come.
     came: u64,
-    /// The connection that was asked on.
+    /// The connection that the request was sent on.
     epoch: u64,
 }
 
-/// What an answer to a batch is.
+/// The kinds of answers to a batch.
 enum Answer {
     Entry(Entry),
-    /// The end of a page, and where the next begins.
+    /// The end of a page, and the start of the next.
     End(Option<u64>),
-    /// The server cannot do it so.
+    /// The server does not support the request.
     NotSo,
 }
 
@@ -265,9 +265,9 @@ impl Page {
         })
     }
 
-    /// Asks for what there is from a sequence on.
+    /// Asks for all from a sequence on.
     ///
-    /// Without `up_to_seq`, with which a key that is written meanwhile would be in neither page.
+    /// Without `up_to_seq`: with it, a key that is written meanwhile would be in neither page.
     async fn ask(&mut self, bucket: &Bucket, seq: Option<u64>) -> Result<(), ServiceError> {
         let mut batch = Writer::new();
         batch.texts("multi_last", &self.subjects);
@@ -275,8 +275,8 @@ impl Page {
         self.send(bucket, batch).await
     }
 
-    /// Asks for every message of the first filter from a sequence on, which the server need not look for
-    /// among all that there were before.
+    /// Asks for every message of the first filter from a sequence on, so that the server need not search
+    /// the messages before.
     async fn ask_from(&mut self, bucket: &Bucket, seq: u64) -> Result<(), ServiceError> {
         let mut batch = Writer::new();
         batch.maybe_text("next_by_subj", self.subjects.first().map(String::as_str));
@@ -300,7 +300,7 @@ impl Page {
 
     async fn next(&mut self, bucket: &Bucket) -> Result<Message, ServiceError> {
         let next = self.answers.next();
-        // Most answers are there already: a timer is set only where one is waited for.
+        // Most answers are there already: a timer is set only if one has to be waited for.
         let message = match poll!(next) {
             Poll::Ready(message) => message,
             Poll::Pending => {
@@ -319,8 +319,8 @@ impl Page {
                                 .to_owned(),
                         });
                     }
-                    // An account that exports this without `response_type: stream` lets one answer
-                    // through, as if the server had no batches.
+                    // An account that exports the API without `response_type: stream` lets only one
+                    // answer through, as if the server had no batches.
                     Either::Right(_) if self.came == 1 => Some(Message {
                         status: Some(408),
                         ..Message::default()
@@ -352,14 +352,14 @@ impl Page {
                 let more = number(&message, header::PENDING).is_some_and(|pending| pending > 0);
                 Ok(Answer::End(more.then_some(self.last + 1)))
             }
-            // An entry expired while the server was at it, and it left out what follows.
+            // An entry expired while the server was reading, and it left out what follows.
             Some(404) if message.description.as_deref() == Some("Message Not Found") => {
                 Ok(Answer::NotSo)
             }
             Some(404) => Ok(Answer::End(None)),
             // Too many keys for a batch.
             Some(413) => Ok(Answer::NotSo),
-            // Servers older than 2.11 see nothing in the request that they know.
+            // Servers older than 2.11 know nothing in the request.
             Some(408) => {
                 bucket.batches.do_not_work();
                 Ok(Answer::NotSo)

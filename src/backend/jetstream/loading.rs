@@ -1,11 +1,11 @@
-//! When all has come that there was when a consumer was made.
+//! Decides when all has come that there was when a consumer was made.
 //!
-//! A server says with each message how many are still to come, but what it says can be too little: a
+//! A server says with each message how many are still to come, but that number can be too small: a
 //! message that replaces one which is still to come takes that off the count a moment before it is counted
-//! itself. Whoever believes a zero that was said in this moment misses a key. So those that have come are
-//! counted here too. What is said of a new consumer can be too little for the same reason, so in a bucket that is
-//! being written the server is asked something once more: what is missing was stored before the zero was
-//! said, and is sent before the answer.
+//! itself. A client that believes a zero from this moment misses a key. So the messages that have come are
+//! counted here too. The number for a new consumer can be too small for the same reason, so in a bucket that is
+//! being written the server gets one more request: what is missing was stored before it said zero, and is sent
+//! before the answer.
 
 use std::{
     task::{Context, Poll},
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::platform;
 
-/// For how long more is waited for after a zero that is doubted. What is missing then is not replaced
-/// but removed, without a trace. Otherwise it comes within milliseconds.
+/// How long to wait for more after a doubtful zero. What has not come then was not replaced but removed,
+/// without a trace. Otherwise it comes within milliseconds.
 const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) struct Loading {
     /// How many messages there were.
     expected: u64,
     came: u64,
-    /// How many of those that came are of keys that nobody asked for, and are counted nowhere else.
+    /// How many of those that came are of keys that were not asked for, and are counted nowhere else.
     ignored: u64,
     /// Up to this revision no key has come twice.
     unique: u64,
@@ -37,7 +37,7 @@ pub(super) struct Loading {
     /// How many are still to come, as the server says.
     pending: u64,
     question: Question,
-    /// The keys that have come, where some may have come twice.
+    /// The keys that have come, if some may have come twice.
     keys: Option<Shown>,
     enough: Option<BoxFuture<'static, ()>>,
 }
@@ -82,7 +82,7 @@ impl Loading {
         self.pending = delivery.pending;
     }
 
-    /// It is of a key that nobody asked for.
+    /// It is of a key that was not asked for.
     pub(super) fn ignored(&mut self) {
         self.ignored += 1;
     }
@@ -99,8 +99,8 @@ impl Loading {
         self.pending == 0
     }
 
-    /// Whether all has come of these keys, now that the server says so. `drained` where nothing waits to be
-    /// read.
+    /// Whether everything has come for these keys, now that the server says so. `drained` if nothing waits
+    /// to be read.
     pub(super) fn is_complete(
         &mut self,
         keys: Counted<'_>,
@@ -122,7 +122,7 @@ impl Loading {
         }
     }
 
-    /// Takes in the answer, once.
+    /// Handles the answer, once.
     pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Question::Asked(answer) = &mut self.question else {
             return Poll::Pending;
@@ -151,7 +151,7 @@ impl Loading {
     }
 }
 
-/// What knows the keys that have come.
+/// The structure that knows the keys that have come.
 #[derive(Clone, Copy)]
 pub(super) enum Counted<'a> {
     Shown(&'a Shown),
@@ -220,7 +220,7 @@ mod tests {
         shown.is_new("a");
         let mut short = loading(2, 0, &[1, 2]);
         assert!(!is_complete(&mut short, Counted::Shown(&shown)));
-        // What nobody asked for was expected too.
+        // Keys that were not asked for were expected too.
         let mut ignored = loading(2, 0, &[1, 2]);
         ignored.ignored();
         assert!(is_complete(&mut ignored, Counted::Shown(&shown)));

@@ -1,8 +1,8 @@
 //! JetStream: the KV rules of ADR-8, written once over core NATS.
 //!
-//! A bucket `b` is the stream `KV_b`, and its key `k` the subject `$KV.b.k`. What this module knows
-//! is how reads, writes and watches look on the wire and what the server's answers mean; the
-//! connection is the transport's, and everything above is [`crate::kv`]'s.
+//! A bucket `b` is the stream `KV_b`, and its key `k` the subject `$KV.b.k`. This module knows how
+//! reads, writes and watches look on the wire and what the server's answers mean; the connection
+//! belongs to the transport, and everything above to [`crate::kv`].
 
 mod admin;
 mod api;
@@ -59,7 +59,7 @@ pub(crate) struct JetStream {
 }
 
 impl JetStream {
-    /// Over a connection; of the options those that concern requests count.
+    /// Over a connection; only the options for requests are used.
     pub(crate) fn new(transport: Arc<dyn Transport>, options: &ConnectOptions) -> Self {
         Self {
             api: Api {

@@ -33,7 +33,7 @@ impl Which<'_> {
 }
 
 impl Bucket {
-    /// The last revision of a key, or a certain one.
+    /// The last revision of a key, or one by its number.
     pub(super) async fn get(
         &self,
         key: &Key,
@@ -65,7 +65,7 @@ impl Bucket {
                 entry => break entry?,
             }
         };
-        // A revision number may be that of another key.
+        // A revision number may belong to another key.
         Ok(entry.filter(|entry| entry.key == *key))
     }
 
@@ -89,7 +89,7 @@ impl Bucket {
         }
     }
 
-    /// Asks the leader of the stream that takes the writes, so also where this is a mirror.
+    /// Asks the leader of the stream that takes the writes: that of the origin if this is a mirror.
     pub(super) async fn get_from_leader(
         &self,
         key: &Key,
@@ -205,7 +205,7 @@ mod tests {
             get(json.leak())
         };
         assert!(matches!(there("$KV.b.a"), Ok(Some(7))));
-        // Whatever else lies in the stream is nothing of the bucket.
+        // Anything else in the stream does not belong to the bucket.
         for subject in ["other", "$KV.c.a", "$KV.b."] {
             assert!(matches!(there(subject), Ok(None)), "{subject}");
         }

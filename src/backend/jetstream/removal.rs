@@ -1,4 +1,4 @@
-//! Taking consumers off the server that nobody listens to any more.
+//! Removes consumers from the server that this client no longer listens to.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,17 +13,17 @@ use super::{
 };
 use crate::{kv::ServiceError, platform};
 
-/// After how long a consumer that was not there is looked for once more.
+/// After this time a consumer that was not there is looked for once more.
 ///
-/// A server may come to the removal before it is through with the creation, even on one connection:
-/// it handles the two side by side. Where the answer to the creation is lost, nothing tells when.
+/// A server may handle the removal before it has finished the creation, even on one connection: it
+/// handles the two in parallel. If the answer to the creation is lost, it is unknown when it finished.
 const LATE: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
     Duration::from_secs(5),
 ];
 
-/// Between attempts that nobody answers.
+/// The pause between attempts that no server answers.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A consumer on the server, which is removed there when this is dropped.
@@ -36,7 +36,7 @@ pub(super) struct OnServer {
 }
 
 impl OnServer {
-    /// A consumer that is about to be asked for.
+    /// A consumer that is about to be requested.
     pub(super) fn new(bucket: &Bucket, name: &str) -> Self {
         Self {
             api: bucket.api.clone(),
@@ -55,8 +55,8 @@ impl Drop for OnServer {
     fn drop(&mut self) {
         let path = std::mem::take(&mut self.path);
         let removal = Box::pin(remove(self.api.clone(), path, self.confirmed));
-        // Best effort, outside of a runtime too: what is never told the server removes by itself
-        // in the end, because nobody listens.
+        // Best effort, outside of a runtime too: if the server is never told, it removes the consumer
+        // by itself in the end, because no client listens.
         _ = platform::spawn(async move {
             select(removal, platform::sleep(INACTIVE)).await;
         });
@@ -66,7 +66,7 @@ impl Drop for OnServer {
 async fn remove(mut api: Api, path: String, confirmed: bool) {
     let mut late = LATE.into_iter();
     loop {
-        // May be asked more than once: the name is like no other.
+        // This may be requested more than once: the name is unique.
         let pause = match api.call("CONSUMER.DELETE", &path, Bytes::new()).await {
             Ok(_) => return,
             Err(failure) if failure.code() == code::NO_CONSUMER && !confirmed => late.next(),
@@ -76,7 +76,7 @@ async fn remove(mut api: Api, path: String, confirmed: bool) {
             Err(_) => return,
         };
         let Some(pause) = pause else { return };
-        // A client that was dropped does not live on for the sake of this.
+        // This does not keep a dropped client alive.
         let mut status = api.transport.status();
         let transport = Arc::downgrade(&api.transport);
         let Api {

@@ -31,22 +31,22 @@ use crate::{
     transport::Subscription,
 };
 
-/// How often a consumer beats when it has nothing to send.
+/// How often a consumer sends a heartbeat when it has nothing else to send.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// After how long without a listener the server removes a consumer by itself. A connection that comes back
-/// makes a new one in any case, so this is only for those whose program or page is gone: they count
-/// against the limits of the stream, where 1000 may be too many.
+/// After this time without a listener the server removes a consumer by itself. After a reconnect a new one is
+/// made in any case, so this is only for consumers whose program or page is gone: they count against the limits
+/// of the stream, for which 1000 may be too many.
 pub(super) const INACTIVE: Duration = Duration::from_secs(60);
 
 /// How many filters are asked about at a time.
 const QUESTIONS: usize = 64;
 
-/// Between failed attempts to make a consumer again.
+/// The pause between failed attempts to make a consumer again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What a watch is about; the same over all its consumers.
+/// The parts of a watch that are the same for all its consumers.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) bucket: Arc<Bucket>,
@@ -59,11 +59,11 @@ pub(super) struct Plan {
 /// How far a watch has come: what the next consumer starts from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// The last revision that was seen, or that is not to be seen; `None` before that is known.
+    /// The last revision that was seen or is to be skipped; `None` before that is known.
     pub(super) last: Option<u64>,
-    /// When the stream was made that this is about.
+    /// When its stream was made.
     pub(super) created: u64,
-    /// Whether the stream was made anew under the watch, so that all there is is news.
+    /// Whether the stream was made anew during the watch, so that everything in it is new.
     pub(super) anew: bool,
 }
 
@@ -90,13 +90,13 @@ pub(super) struct Started {
     pub(super) pending: u64,
     /// The sequence that it starts after, as far as the server says.
     floor: u64,
-    /// The last revision of the bucket before it was made; 0 where that is not known.
+    /// The last revision of the bucket before it was made; 0 if that is not known.
     pub(super) before: u64,
     /// Whether nothing had been written lately then, as far as is known.
     pub(super) is_quiet: bool,
 }
 
-/// What became of making a consumer again.
+/// The result of making a consumer again.
 #[derive(Debug)]
 pub(super) struct Restarted {
     pub(super) started: Started,
@@ -127,8 +127,8 @@ impl Plan {
 
     /// Makes the first consumer.
     pub(super) async fn begin(&self, progress: &mut Progress) -> Result<Started, ServiceError> {
-        // The handle may be older than the bucket, which may have been made anew since. Asked at the same
-        // time, and first, that costs no time.
+        // The handle may be older than the bucket, which may have been made anew since. Asking at the same
+        // time, and first, costs no time.
         let (now, started) = join(self.bucket.state(), self.start(progress)).await;
         let (mut started, now) = (started?, now?);
         progress.created = now.created;
@@ -147,7 +147,7 @@ impl Plan {
         self.request.metadata_only && !(self.request.once && self.bucket.has_small_values())
     }
 
-    /// Where a consumer starts.
+    /// The position where a consumer starts.
     fn policy(&self, progress: &Progress) -> (&'static str, Option<u64>) {
         // A listing cannot go on in the middle: what it has shown may have changed since, and
         // older revisions would come in between. It starts over, and leaves out what was shown.
@@ -179,7 +179,7 @@ impl Plan {
         first
     }
 
-    /// May be asked twice, as each asks for a consumer of its own, which is removed when it is of no use.
+    /// May be called twice, as each call makes its own consumer, which is removed when it is not needed.
     async fn start(&self, progress: &Progress) -> Result<Started, ServiceError> {
         insist(|| Box::pin(self.ask(progress))).await
     }
@@ -197,7 +197,7 @@ impl Plan {
             .await
             .map_err(|error| not_answered(error, &inbox))?;
         let name = short_name(&inbox);
-        // From here on the consumer may exist, whatever we hear of it.
+        // From here on the consumer may exist, whatever the server answers.
         let mut on_server = OnServer::new(&self.bucket, &name);
         let (deliver_policy, opt_start_seq) = self.policy(progress);
         let single = match &*self.subjects {
@@ -229,7 +229,7 @@ impl Plan {
             },
         };
         let mut path = format!("{}.{name}", self.bucket.stream);
-        // The subject carries the filter where there is one, so that permissions can be given by
+        // The subject carries the filter if there is a single one, so that permissions can depend on
         // it.
         if let Some(subject) = single {
             path.push('.');
@@ -269,12 +269,12 @@ impl Plan {
         let mut pauses = Pauses::new(&bucket.api.transport.new_inbox());
         let mut was_missing = false;
         connected(&mut status).await?;
-        drop(old); // now that the server can hear of it
+        drop(old); // now that the server can be told
         loop {
             connected(&mut status).await?;
             let error = match self.try_restart(&mut progress).await {
                 Ok(Some(restarted)) => return Ok(restarted),
-                // The bucket is another one now: at once, from its beginning.
+                // The bucket was made anew: start at once, from its beginning.
                 Ok(None) => continue,
                 Err(error) => error,
             };
@@ -295,8 +295,8 @@ impl Plan {
         }
     }
 
-    /// Makes a consumer that goes on from where the watch is. `None` where the stream is not the
-    /// one that the watch began on; then it is to start over.
+    /// Makes a consumer that goes on from the position of the watch. `None` if the stream is not the
+    /// one that the watch began on; then the watch must start over.
     async fn try_restart(
         &self,
         progress: &mut Progress,
@@ -339,8 +339,8 @@ pub(super) async fn connected(
     }
 }
 
-/// An inbox is like no other, so a name made of it is too. It stands in every message that the
-/// consumer sends: an inbox itself would be a tenth of a first load of small values.
+/// An inbox is unique, so a name made of it is too. The name is in every message that the consumer
+/// sends: a whole inbox would be a tenth of a first load of small values.
 fn short_name(inbox: &str) -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let mut hash = hash(inbox);
@@ -359,14 +359,14 @@ fn hash(inbox: &str) -> u64 {
     hasher.finish()
 }
 
-/// Longer and longer pauses, never the same ones for two watches.
+/// Longer and longer pauses, different for each watch.
 struct Pauses {
     longest: Duration,
     random: Random,
 }
 
 impl Pauses {
-    /// An inbox that nobody else has makes the pauses differ from theirs.
+    /// A unique inbox makes the pauses differ from those of other watches.
     fn new(inbox: &str) -> Self {
         Self {
             longest: FIRST_PAUSE,
@@ -374,7 +374,7 @@ impl Pauses {
         }
     }
 
-    /// Between half of the longest and the longest, which doubles each time.
+    /// Between half of the current longest pause and all of it; the longest doubles each time.
     fn next(&mut self) -> Duration {
         let pause = self.random.pause(self.longest / 2, self.longest);
         self.longest = (self.longest * 2).min(LONGEST_PAUSE);

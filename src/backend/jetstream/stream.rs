@@ -1,4 +1,4 @@
-//! A stream, as the JetStream API is told and tells it: settings, identity and state.
+//! A stream in the requests and answers of the JetStream API: settings, identity and state.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -67,7 +67,7 @@ impl FromJson<'_> for StreamState {
     }
 }
 
-/// A stream's settings, as far as they are a bucket's. `null` is what a server takes for "not set".
+/// A stream's settings, as far as they concern a bucket. To a server, `null` means "not set".
 #[derive(Debug, Default)]
 pub(super) struct StreamConfig {
     pub(super) name: String,
@@ -115,7 +115,7 @@ impl FromJson<'_> for StreamConfig {
             republish: fields.maybe("republish"),
             mirror: fields.maybe("mirror"),
             sources: fields.all("sources"),
-            // The server's own notes are no setting, and are not taken from anybody.
+            // The server's own notes are no setting, and it accepts them from no client.
             metadata: fields.string_map("metadata", "_nats."),
             allow_direct: fields.flag("allow_direct"),
             mirror_direct: fields.flag("mirror_direct"),

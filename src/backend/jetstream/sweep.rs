@@ -1,4 +1,4 @@
-//! After an interruption: which keys of those that a watch has shown are gone without a trace.
+//! After an interruption: finds the keys that a watch has shown and that are gone without a trace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     platform,
 };
 
-/// After a sweep that failed at once, where a watch would make consumers as fast as it can.
+/// The pause after a sweep that failed at once; without it a watch would make consumers as fast as it can.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lists the keys that there are, values left out, and shows them to the tracker.
@@ -26,10 +26,10 @@ pub(super) async fn sweep(
     mut tracker: Tracker,
 ) -> (Tracker, Result<(), ServiceError>) {
     let mut swept = list(&plan, &mut tracker).await;
-    // Refused as where there are as many consumers as may be. Then each key is asked for.
+    // Refused, for example because there are too many consumers. Then each key is asked for.
     if matches!(swept, Ok(()) | Err(ServiceError::Refused { .. })) {
         let asked = ask(&plan.bucket, &mut tracker).await;
-        // Where that is denied the listing is all that can be known.
+        // If that is denied, the listing is all that can be known.
         if !matches!(asked, Err(ServiceError::PermissionDenied { .. })) {
             swept = asked;
         }
@@ -40,7 +40,7 @@ pub(super) async fn sweep(
         | ServiceError::Malformed { .. },
     ) = swept
     {
-        // The next would fare no better, and fail as fast.
+        // The next one would fail in the same way, and as fast.
         platform::sleep(PAUSE).await;
     }
     (tracker, swept)
@@ -59,8 +59,8 @@ async fn list(plan: &Plan, tracker: &mut Tracker) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Asks for what was not listed. A listing comes from a copy of the stream, which may be far behind the one
-/// that the watch had, and a key that is written meanwhile may be missing in it.
+/// Asks for keys that were not listed. A listing comes from a copy of the stream, which may be far behind the
+/// one that the watch had, and a key that is written meanwhile may be missing in it.
 async fn ask(bucket: &Arc<Bucket>, tracker: &mut Tracker) -> Result<(), ServiceError> {
     let mut answers = get_each(Arc::clone(bucket), tracker.missing(), Read::Leader);
     while let Some(answer) = answers.next().await {

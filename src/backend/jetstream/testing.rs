@@ -1,4 +1,4 @@
-//! A transport that is none, for what needs no connection.
+//! A mock transport, for tests without a connection.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use crate::{
     transport::{Subscription, Transport},
 };
 
-/// Gives every request the same answer, or none.
+/// Answers every request in the same way, or never.
 #[derive(Debug)]
 pub(super) struct Says(pub(super) Option<&'static str>);
 
@@ -63,12 +63,12 @@ impl Transport for Says {
     }
 }
 
-/// The bucket `b` of a server that gives every request the same answer, or none.
+/// The bucket `b` of a server that answers every request in the same way, or never.
 pub(super) fn bucket(answer: Option<&'static str>) -> Arc<Bucket> {
     Arc::new(bucket_of(Says(answer), "$JS.API", &StreamConfig::default()))
 }
 
-/// The bucket `b`, which is reached like this.
+/// The bucket `b` over this transport.
 pub(super) fn bucket_of(
     transport: impl Transport + 'static,
     prefix: &str,

@@ -32,8 +32,8 @@ pub(super) struct Tracker {
 const LIVE: u16 = 0x8000;
 
 impl Tracker {
-    /// Notes that a key has a value now, or has none. Sorts in a little of what was noted, but in a first
-    /// load of the last revision of each key, of which only as much is noted as there are keys.
+    /// Notes that a key has a value now, or has none. Also sorts in a little of what was noted, but not in a
+    /// first load of the last revision of each key, which notes each key only once.
     pub(super) fn note(&mut self, key: &str, live: bool, first_load: bool) {
         // No server would store a subject so long.
         let Ok(len @ 0..LIVE) = u16::try_from(key.len()) else {
@@ -50,7 +50,7 @@ impl Tracker {
     fn settle_some(&mut self, records: usize) {
         for _ in 0..records {
             if !self.settle_one() {
-                // All of it is sorted in; what a first load took is given back.
+                // All of it is sorted in; the memory of a first load is freed.
                 self.at = 0;
                 self.log.clear();
                 self.log.shrink_to(4096);
@@ -128,8 +128,8 @@ impl Tracker {
 /// The keys that a listing has shown, so that it shows each only once: one that is written while
 /// the listing is under way comes once more.
 ///
-/// A hash per key is all that is kept. Among a million keys two share one with a chance of one to
-/// forty million, and nobody outside can choose them: the hash is seeded.
+/// Only a hash per key is kept. Among a million keys two share one with a chance of one to forty
+/// million, and an attacker cannot choose such keys: the hash is seeded.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     hasher: RandomState,
@@ -138,7 +138,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn expect(&mut self, keys: u64) {
-        // The number comes from the server; a bit of distrust costs nothing.
+        // The number comes from the server, so it is bounded.
         self.hashes.reserve(keys.min(1 << 20) as usize);
     }
 
@@ -152,7 +152,7 @@ impl Shown {
     }
 }
 
-/// Hashes what is a hash already.
+/// Passes on a value that is a hash already.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 

@@ -46,7 +46,7 @@ pub(super) struct Watch {
     /// Nothing before this revision is wanted.
     first: u64,
     loading: Loading,
-    /// Whether the server is still to be asked if that is all.
+    /// Whether the server must still be asked if that is all.
     unsure: bool,
     proof: Proof,
     /// Whether the server has sent all that there was.
@@ -55,21 +55,21 @@ pub(super) struct Watch {
     current: bool,
     /// Whether the reader was told of an interruption that is not over.
     interrupted: bool,
-    /// Whether any consumer before this one was heard.
+    /// Whether any message came from an earlier consumer.
     heard: bool,
     keys: Keys,
-    /// Keys that are gone without a trace and still to be told, and where that is known from.
+    /// Keys that are gone without a trace and must still be reported, and the source of that knowledge.
     vanished: std::vec::IntoIter<Box<str>>,
     vanished_at: Stamp,
 }
 
-/// What a watch remembers of keys.
+/// What a watch remembers about keys.
 pub(super) enum Keys {
     /// Those with a value.
     Live(Tracker),
     /// Those that a listing has shown.
     Shown(Shown),
-    /// None: of what may come more than once, and of what does not matter.
+    /// Nothing: keys may come more than once, or do not matter.
     Nothing,
 }
 
@@ -91,11 +91,11 @@ struct Running {
     started: Started,
     /// Answers a flow control message.
     answer: Option<BoxFuture<'static, ()>>,
-    /// Answers one whose answer did not arrive, and finds out whether it is refused.
+    /// Answers once more if the answer did not arrive, and finds out whether it is refused.
     again: Option<BoxFuture<'static, Result<Message, TransportError>>>,
-    /// Rings when the consumer may have been silent for too long.
+    /// Fires when the consumer may have been silent for too long.
     alarm: BoxFuture<'static, ()>,
-    /// Whether anything came at all, so that we may listen where we listen.
+    /// Whether anything came at all, which shows that this user may subscribe to the inbox.
     heard: bool,
 }
 
@@ -171,7 +171,7 @@ impl Watch {
         Err(error)
     }
 
-    /// Gives the consumer up and makes another. The reader is told once.
+    /// Drops the consumer and makes another. The reader is told once.
     fn reset(&mut self, why: Why) -> Option<Event> {
         let old = match std::mem::replace(&mut self.state, State::Ended) {
             State::Running(running) => {
@@ -183,7 +183,7 @@ impl Watch {
         let restart = Arc::clone(&self.plan).restart(self.progress, why, old);
         self.state = State::Restarting(match self.plan.request.once {
             false => Box::pin(restart),
-            // Nobody expects a listing to wait for ever.
+            // A listing must not wait for ever.
             true => {
                 let patience = self.plan.bucket.api.timeout * 2;
                 Box::pin(async move {
@@ -213,8 +213,8 @@ impl Watch {
         self.run(restarted.started, restarted.last.revision);
     }
 
-    /// The server has sent all that there was: the reader is told, but after an interruption not
-    /// before it is known which keys are gone.
+    /// The server has sent all that there was: tells the reader, but after an interruption not before
+    /// it is known which keys are gone.
     fn on_caught_up(&mut self) -> Option<Event> {
         let last = self
             .progress
@@ -284,7 +284,7 @@ impl Watch {
         }
     }
 
-    /// An entry for a key of which nothing is left.
+    /// An entry for a key that is gone without a trace.
     fn vanish(&self, key: &str) -> Entry {
         let Stamp {
             revision, created, ..
@@ -301,7 +301,7 @@ impl Watch {
         }
     }
 
-    /// Takes in a message that the consumer delivers. `None` where it is not for the reader.
+    /// Handles a message that the consumer delivers. `None` if it is not for the reader.
     fn deliver(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
         self.progress.last = Some(delivery.revision);
         self.loading.came(delivery);
@@ -325,7 +325,7 @@ impl Watch {
         self.caught_up = self.loading.is_complete(counted, drained, || {
             let bucket = Arc::clone(bucket);
             Box::pin(async move {
-                // Where nobody answers, what was said before has to do.
+                // If no server answers, the earlier number has to do.
                 bucket.state().await.map_or(0, |now| now.last)
             })
         });
@@ -381,7 +381,7 @@ impl Watch {
                 return Poll::Ready(None);
             };
             if let Some(answer) = &mut running.answer {
-                // Nothing is read before the answer is out: that is what flow control is for.
+                // Nothing is read before the answer is sent: that is what flow control is for.
                 if answer.poll_unpin(context).is_pending() {
                     return self.poll_idle(context);
                 }
@@ -412,7 +412,7 @@ impl Watch {
                 }
                 Action::AnswerAgain(subject) => {
                     let transport = Arc::clone(&self.plan.bucket.api.transport);
-                    // Nobody answers an answer, but a request is told when it is refused.
+                    // An answer gets no reply, but for a request the server reports a refusal.
                     running.again = Some(Box::pin(async move {
                         let answer = Outbound::new(subject, Bytes::new());
                         transport.request(answer, HEARTBEAT).await
@@ -442,8 +442,8 @@ impl Watch {
 
     /// Nothing came, not even heartbeats.
     fn on_silence(&mut self, heard: bool) -> Option<Event> {
-        // One consumer after the other is made, and none is heard: what they send is kept from us, say by an
-        // account that does not import our inboxes.
+        // One consumer after the other is made, but no message comes: something blocks them, such as an account
+        // that does not import our inboxes.
         if heard || (!self.plan.request.once && (self.heard || !self.interrupted)) {
             return self.reset(Why::Silence);
         }
@@ -460,7 +460,7 @@ impl Watch {
                 matches!(&self.state, State::Running(running) if running.answer.is_none());
             self.check(drained);
             self.caught_up |= self.loading.is_enough(context);
-            // What came before the answer is read before it counts.
+            // Messages from before the answer are read before the answer counts.
             if self.caught_up || self.loading.poll_answer(context).is_ready() {
                 return Poll::Ready(None);
             }

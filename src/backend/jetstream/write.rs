@@ -20,7 +20,7 @@ use crate::{
     message::{Outbound, TransportError},
 };
 
-/// How often a create may find that the removal it goes over has become another one.
+/// How often a create may find that the removal which it replaces has been replaced by another.
 const CREATE_ATTEMPTS: usize = 16;
 
 impl Bucket {
@@ -36,7 +36,7 @@ impl Bucket {
             ttl,
             mut headers,
         } = options;
-        // What is rarer than a plain write is boxed, so that this stays small.
+        // Rarer cases than a plain write are boxed, so that this stays small.
         if let Some(ttl) = ttl {
             Box::pin(self.check_ttl()).await?;
             set_ttl(&mut headers, ttl);
@@ -50,8 +50,8 @@ impl Bucket {
         self.write(key, value, headers, expect).await
     }
 
-    /// Writes a value where there is none. A removal that stands there is gone over with the very
-    /// same headers, so a time to live survives it.
+    /// Writes a value if there is none. A removal is replaced with the same headers, so a time to live
+    /// is kept.
     async fn create(
         &self,
         key: &Key,
@@ -127,17 +127,17 @@ impl Bucket {
         }
     }
 
-    /// Refuses a time to live where the server would not keep it: older servers do not even say
-    /// that they ignore it.
+    /// Refuses a time to live if the server would not apply it: older servers ignore it without an
+    /// error.
     async fn check_ttl(&self) -> Result<(), ServiceError> {
-        // What is known may be old news, and this is no hot path.
+        // The known settings may be outdated, and this is no hot path.
         if self.has_markers() || self.ask_for_markers().await? {
             return Ok(());
         }
         Err(ServiceError::no_ttl(&self.name))
     }
 
-    /// Sends a write, and says what became of it.
+    /// Sends a write, and returns its outcome.
     async fn write(
         &self,
         key: &Key,
@@ -185,7 +185,7 @@ impl Bucket {
             Ok(Ack {
                 error: Some(error), ..
             }) => Err(self.write_refused(key, error, expect, size)),
-            // Somebody took the message, so the value may be there.
+            // A subscriber took the message, so the value may be there.
             Err(error) => Err(unknown(malformed("a write", error))),
         }
     }
@@ -226,7 +226,7 @@ fn set_ttl(headers: &mut Headers, ttl: Duration) {
     headers.insert(header::TTL, ttl.as_secs().to_string());
 }
 
-/// The revision in `wrong last sequence: 7`, the only place where it stands.
+/// The revision in `wrong last sequence: 7`, the only place that has it.
 fn actual_revision(description: &str) -> Option<u64> {
     let (_, number) = description.rsplit_once(':')?;
     number.trim().parse().ok()
