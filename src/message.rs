@@ -11,11 +11,11 @@ use crate::{headers::Headers, words::Lasting};
 /// A message that arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Where it was sent to.
+    /// The subject that it was sent to.
     pub(crate) subject: ByteString,
-    /// Where an answer is expected.
+    /// The subject for an answer.
     pub(crate) reply: Option<ByteString>,
-    /// Its headers; empty where it had none.
+    /// Its headers; empty if it had none.
     pub(crate) headers: Headers,
     /// The status line's code (`NATS/1.0 503`), which marks messages that servers make themselves.
     pub(crate) status: Option<u16>,
@@ -28,9 +28,9 @@ pub(crate) struct Message {
 /// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outbound {
-    /// Where to.
+    /// The subject.
     pub(crate) subject: ByteString,
-    /// Where the answer goes; a transport's `request` sets it itself.
+    /// The subject for the answer; a transport's `request` sets it itself.
     pub(crate) reply: Option<ByteString>,
     /// Its headers.
     pub(crate) headers: Headers,
@@ -48,7 +48,7 @@ impl Outbound {
         }
     }
 
-    /// The same message with a header more.
+    /// The same message with one more header.
     #[cfg(all(test, feature = "web"))]
     #[must_use]
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
@@ -63,7 +63,7 @@ pub(crate) enum TransportError {
     /// Sent, and not answered in time.
     #[error("no answer within {}", Lasting(*.0))]
     Timeout(Duration),
-    /// Nobody listens on the subject.
+    /// There is no subscriber on the subject.
     #[error("nobody listens")]
     NoResponders,
     /// Sent, and the connection was lost before the answer.
@@ -84,7 +84,7 @@ pub(crate) enum TransportError {
     /// Closed on purpose.
     #[error("closed")]
     Closed,
-    /// Not sent: nobody here can wait for the answer.
+    /// Not sent: there is no async runtime to wait for the answer.
     #[error("called outside of a tokio runtime")]
     NoRuntime,
 }

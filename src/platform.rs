@@ -1,5 +1,5 @@
 //! The one file that knows the platform: how to start a task, how to wait, what time it is, and
-//! which transports there are. `target_arch` stands nowhere else under `src/`.
+//! which transports there are. `target_arch` is nowhere else under `src/`.
 
 #[cfg(any(feature = "native", feature = "web"))]
 use std::sync::Arc;
@@ -41,7 +41,7 @@ cfg_if::cfg_if! {
             wasm_bindgen_futures::spawn_local(task);
         }
 
-        /// Starts the task that owns a socket, which a browser lets no other thread have.
+        /// Starts the task that owns a socket, which in a browser cannot leave its thread.
         #[cfg(feature = "web")]
         pub(crate) fn spawn_actor(
             task: impl Future<Output = ()> + 'static,
@@ -55,7 +55,7 @@ cfg_if::cfg_if! {
             use futures::future::{Either, pending, select};
             use tokio::sync::oneshot;
 
-            /// Browsers take longer times for none at all.
+            /// Browsers treat longer times as zero.
             const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 
             let (mut over, wait) = oneshot::channel();
@@ -80,20 +80,20 @@ cfg_if::cfg_if! {
             }));
             Box::pin(async move {
                 if wait.await.is_err() {
-                    // Only when the page is torn down.
+                    // Only when the page is closed.
                     pending::<()>().await;
                 }
             })
         }
 
-        /// Browsers count in whole milliseconds: rather one too many than one too few.
+        /// Browsers count in whole milliseconds: round up.
         fn millis(duration: Duration) -> u32 {
             let whole = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
             whole + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000))
         }
 
-        /// Lets everybody else have a turn. Only a timer does that here: tasks that are awake come
-        /// before anything that the network brings.
+        /// Lets all other tasks have a turn. Only a timer does that here: tasks that are awake come
+        /// before anything from the network.
         pub(crate) async fn give_way() {
             sleep(Duration::ZERO).await;
         }
@@ -159,11 +159,11 @@ cfg_if::cfg_if! {
             Box::pin(tokio::time::sleep(duration))
         }
 
-        /// Lets everybody else have a turn.
+        /// Lets all other tasks have a turn.
         pub(crate) use tokio::task::yield_now as give_way;
 
-        /// Counts an answer that nothing was waited for: after many in a row others have their turn. Whoever
-        /// asks until the answer is another would else keep out those who bring it.
+        /// Counts a result that was ready at once: after many in a row other tasks have a turn. Otherwise a
+        /// caller that asks until the result changes would keep out the tasks that change it.
         pub(crate) use tokio::task::coop::consume_budget as count;
 
         /// Whether there is something that runs tasks and timers.
@@ -171,8 +171,8 @@ cfg_if::cfg_if! {
             tokio::runtime::Handle::try_current().is_ok()
         }
 
-        /// Connects to a server over what this platform and build have: async-nats where it is,
-        /// unless the address asks for the browser's own way.
+        /// Connects to a server with what this platform and build have: async-nats if it is there,
+        /// unless the address asks for this crate's own protocol.
         #[cfg(any(feature = "native", feature = "web"))]
         pub(crate) async fn dial(
             scheme: &str,
@@ -195,7 +195,7 @@ cfg_if::cfg_if! {
     }
 }
 
-/// Waits, where that matters little: where there is no runtime to wait with, not at all.
+/// Waits, if there is a runtime to wait with; only for waits that may be skipped.
 pub(crate) async fn pause(duration: Duration) {
     if is_running() {
         sleep(duration).await;

@@ -21,13 +21,13 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`; 0 where that is 0.
+    /// A number below `limit`; 0 if that is 0.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The bias is beyond notice for the small limits here.
         self.next().checked_rem(limit).unwrap_or(0)
     }
 
-    /// A pause between two lengths, so that many who wait for the same do not come at once.
+    /// A pause between two lengths, so that many tasks that wait for the same do not come at once.
     pub(crate) fn pause(&mut self, least: Duration, most: Duration) -> Duration {
         let spread = u64::try_from((most - least).as_micros()).unwrap_or(u64::MAX);
         least + Duration::from_micros(self.below(spread.saturating_add(1)))

@@ -1,9 +1,9 @@
-//! Maps and sets that are vectors in order: for a few dozen entries as quick as trees, and a
-//! twentieth of the code.
+//! Maps and sets that are sorted vectors: for a few dozen entries as quick as trees, and a twentieth
+//! of the code.
 
 use std::borrow::Borrow;
 
-/// What `BTreeMap` is, for few entries: one more moves all that come after it.
+/// A `BTreeMap` for few entries: an insertion moves all that come after it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SortedMap<K, V>(Vec<(K, V)>);
 
@@ -56,7 +56,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.get_mut(at).map(|(_, value)| value)
     }
 
-    /// Answers what was there.
+    /// Returns the previous value.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.find(&key) {
             Ok(at) => self
@@ -70,7 +70,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// Takes a key out, and answers its value.
+    /// Removes a key, and returns its value.
     pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -79,12 +79,12 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(self.0.remove(at).1)
     }
 
-    /// Keeps only what passes.
+    /// Keeps only the entries that pass.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.0.retain_mut(|(key, value)| keep(key, value));
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -103,7 +103,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(&self.0.first()?.0)
     }
 
-    /// The first key behind this one, which need not be there.
+    /// The first key after this one, which need not exist.
     pub(crate) fn after<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&K>
     where
         K: Borrow<Q>,

@@ -20,7 +20,7 @@ pub(crate) use write::Writer;
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// As it was written, so that none loses digits.
+    /// As it was written, so that no digits are lost.
     Number(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
@@ -32,7 +32,7 @@ pub(crate) enum Value<'a> {
 pub(crate) struct Object<'a>(pub(crate) Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Object<'a> {
-    /// A field; `Null` where there is none.
+    /// A field; `Null` if there is none.
     pub(crate) fn get(&self, name: &str) -> &Value<'a> {
         let found = self.0.iter().rev().find(|(found, _)| found == name);
         found.map_or(&Value::Null, |(_, value)| value)
@@ -111,7 +111,7 @@ impl<'a> Fields<'a> {
         self.digits(name)
     }
 
-    /// 0 where it is missing.
+    /// 0 if it is missing.
     pub(crate) fn number(&mut self, name: &'static str) -> u64 {
         self.maybe_number(name).unwrap_or_default()
     }
@@ -125,17 +125,17 @@ impl<'a> Fields<'a> {
         small
     }
 
-    /// The same; 0 where it is missing.
+    /// The same; 0 if it is missing.
     pub(crate) fn small<T: TryFrom<u64> + Default>(&mut self, name: &'static str) -> T {
         self.maybe_small(name).unwrap_or_default()
     }
 
-    /// A number that may be negative; 0 where it is missing.
+    /// A number that may be negative; 0 if it is missing.
     pub(crate) fn signed(&mut self, name: &'static str) -> i64 {
         self.digits(name).unwrap_or_default()
     }
 
-    /// False where it is missing.
+    /// False if it is missing.
     pub(crate) fn flag(&mut self, name: &'static str) -> bool {
         match self.take(name) {
             Value::Null => false,
@@ -173,7 +173,7 @@ impl<'a> Fields<'a> {
         self.maybe_text(name).map(Cow::into_owned)
     }
 
-    /// Empty where it is missing.
+    /// Empty if it is missing.
     pub(crate) fn string(&mut self, name: &'static str) -> String {
         self.maybe_string(name).unwrap_or_default()
     }
@@ -200,7 +200,7 @@ impl<'a> Fields<'a> {
         Some(strings)
     }
 
-    /// Empty where it is missing.
+    /// Empty if it is missing.
     pub(crate) fn strings(&mut self, name: &'static str) -> Vec<String> {
         self.maybe_strings(name).unwrap_or_default()
     }
@@ -249,7 +249,7 @@ impl<'a> Fields<'a> {
         Some(all)
     }
 
-    /// An object of texts, but for those whose names begin so.
+    /// An object of texts, without those whose names begin like this.
     pub(crate) fn string_map(
         &mut self,
         name: &'static str,

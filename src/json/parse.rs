@@ -170,7 +170,7 @@ impl<'a> Parser<'a> {
         Ok(Value::Number(self.slice(start)))
     }
 
-    /// From here to where it has come. Never begins or ends within a character.
+    /// From here to the current position. Never begins or ends within a character.
     fn slice(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }

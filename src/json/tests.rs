@@ -102,7 +102,7 @@ fn what_is_not_json_is_an_error_that_says_where() {
     assert!(parse(&b"[".repeat(1_000_000)).is_err());
 }
 
-/// Writes the same as `serde_json` where both write the same fields.
+/// Writes the same as `serde_json` if both write the same fields.
 #[test]
 fn writes_what_is_said() {
     let mut json = Writer::new();

@@ -27,12 +27,12 @@ use crate::{
     status::ConnectionStatus,
 };
 
-/// Whether a bucket is there.
+/// Whether a bucket still exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Life {
     #[default]
     Open,
-    /// Nobody is left who could write to it.
+    /// No handle is left that could write to it.
     Abandoned,
     /// The bucket was deleted.
     Deleted,
@@ -47,7 +47,7 @@ pub(super) struct Bucket {
     pub(super) clock: Arc<dyn Clock>,
     created: SystemTime,
     state: Mutex<State>,
-    /// Says that the log or the life has changed. Watches wait on it.
+    /// Signals that the log or the life has changed. Watches wait for it.
     changed: watch::Sender<()>,
 }
 
@@ -71,7 +71,7 @@ impl Bucket {
         }
     }
 
-    /// Looks at the log as it is now: with everything gone whose time has come.
+    /// Looks at the log as it is now, after expired revisions were removed.
     pub(super) fn look<T>(
         &self,
         look: impl FnOnce(&mut Log, Life) -> T,
@@ -92,14 +92,14 @@ impl Bucket {
         let result = look(&mut state.log, life);
         let grown = state.log.last() != before;
         drop(state);
-        // Only what was appended concerns watches: they do not report what went silently.
+        // Only appended revisions concern watches: they do not report silent removals.
         if grown {
             self.changed.send_replace(());
         }
         Ok(result)
     }
 
-    /// Ends the bucket for all who use it. What ended it first is what they are told.
+    /// Ends the bucket for all its users. They are told the first reason.
     pub(super) fn end(&self, life: Life) {
         let mut state = self.lock();
         if matches!(state.life, Life::Open | Life::Abandoned) {
@@ -181,7 +181,7 @@ impl Bucket {
             let limit = config
                 .max_value_size
                 .map_or(size::MAX_PAYLOAD, |limit| limit as usize);
-            // A client refuses what is beyond `max_payload` before a server can look.
+            // A client refuses messages beyond `max_payload` before it sends them.
             let too_large = |limit| KvWriteError::TooLarge {
                 key: write.key.clone(),
                 size,
@@ -231,15 +231,15 @@ impl Bucket {
     }
 }
 
-/// A handle on the bucket of a name, as a subject names it: if the bucket is deleted and made
-/// anew, the handle means the new one.
+/// A handle on a bucket by its name, as a subject names it: if the bucket is deleted and made anew,
+/// the handle refers to the new one.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) name: BucketName,
     pub(super) registry: Arc<Registry>,
 }
 
-/// All is known at once, but who asks again and again must let others work, as with a server.
+/// Results are ready at once, but a caller that asks again and again must let others work, as with a server.
 fn answer<'a, T>(answer: impl FnOnce() -> T + Send + 'a) -> BoxFuture<'a, T> {
     Box::pin(async move {
         platform::count().await;
@@ -297,7 +297,7 @@ impl Backend for Handle {
         options: PutOptions,
     ) -> BoxFuture<'a, Result<u64, KvWriteError>> {
         let write = Write {
-            // What is kept must not keep a caller's larger text alive.
+            // A kept key must not keep a caller's larger text alive.
             key: key.detached(),
             value,
             headers: options.headers,

@@ -1,12 +1,12 @@
-//! Removals that are gone from the log, and that some watch has yet to be told of.
+//! Removals that are gone from the log, but that some watch must still be told of.
 //!
-//! A marker stands for a second or more and then goes silently. A server has pushed it to all
+//! A marker stays for a second or more and then expires silently. A server has pushed it to all
 //! watches by then; here a watch reads when it is polled, and one that was not polled for so long
-//! would believe for ever in a value that expired. So a removal that goes unread stays here, for
-//! the watches that were there when it happened, until they have read it.
+//! would keep an expired value for ever. So an unread removal stays here, for the watches that
+//! existed when it happened, until they have read it.
 //!
-//! A watch need only be told of keys that were there when it last read: whatever came and went since it
-//! was never shown. So there is one at most for each such key, and none where no watch is behind.
+//! A watch must only be told of keys that existed when it last read: it was never shown keys that came
+//! and went since. So there is at most one removal for each such key, and none if no watch is behind.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -56,8 +56,8 @@ impl Ghosts {
         }
     }
 
-    /// A removal has gone from the log, and with it the last that was known of its key, which was there
-    /// since the revision `born`.
+    /// A removal has gone from the log; it was the last revision of its key, which had existed since the
+    /// revision `born`.
     pub(super) fn keep(&mut self, revision: u64, removal: Stored, born: u64) {
         if self.is_missed(born, revision) {
             self.by_key.insert(removal.key.clone(), revision);
@@ -65,8 +65,8 @@ impl Ghosts {
         }
     }
 
-    /// A key is written again: whoever is behind learns from that. Answers since when the key was there,
-    /// for those who are behind.
+    /// A key is written again: watches that are behind learn from that. Returns since when the key has
+    /// existed for these watches.
     pub(super) fn forget(&mut self, key: &Key) -> Option<u64> {
         let revision = self.by_key.remove(key)?;
         self.removals.remove(&revision).map(|ghost| ghost.born)
@@ -95,14 +95,14 @@ impl Ghosts {
         self.removals.len()
     }
 
-    /// Whether a watch may have been shown a key, and not that it is gone.
+    /// Whether a watch may have been shown a key, but not that it is gone.
     fn is_missed(&self, born: u64, gone: u64) -> bool {
         self.readers
             .values()
             .any(|read| (born..gone).contains(read))
     }
 
-    /// A watch that had read up to `was` is now at `at`: lets go of what only it had yet to read.
+    /// A watch that had read up to `was` is now at `at`: drops what only this watch still had to read.
     fn tidy(&mut self, was: u64, at: u64) {
         let read: Vec<u64> = self
             .range(was, at)

@@ -1,4 +1,4 @@
-//! The log of one bucket: all its revisions in one order, and the rules by which they go.
+//! The log of one bucket: all its revisions in order, and the rules by which they are removed.
 //!
 //! Nothing here waits, locks or reads a clock: the time is an argument, and never goes back.
 
@@ -36,7 +36,7 @@ pub(super) struct Stored {
 /// Which revisions a key has: the ends of the chain, and its length.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
-    /// Since when the key is there; for watches that are behind, since it was last shown to them.
+    /// Since when the key has existed; for watches that are behind, since it was last shown to them.
     born: u64,
     first: u64,
     last: u64,
@@ -65,14 +65,14 @@ pub(super) struct Log {
     config: BucketConfig,
     entries: BTreeMap<u64, Stored>,
     keys: BTreeMap<Key, Chain>,
-    /// What goes by itself, and when.
+    /// The revisions that expire, and when.
     deadlines: BTreeSet<(SystemTime, u64)>,
     last: u64,
     bytes: u64,
     now: SystemTime,
-    /// How many revisions have gone so far, for whatever reason.
+    /// How many revisions were removed so far, for whatever reason.
     removals: u64,
-    /// What watches have yet to read though it is gone.
+    /// Removals that are gone but that watches must still read.
     pub(super) ghosts: Ghosts,
 }
 
@@ -102,7 +102,7 @@ impl Log {
         self.last
     }
 
-    /// The first revision that is still there; 0 where none is.
+    /// The first revision that is still there; 0 if none is.
     pub(super) fn first(&self) -> u64 {
         self.entries
             .first_key_value()
@@ -125,7 +125,7 @@ impl Log {
         self.removals
     }
 
-    /// When the next revision goes by itself.
+    /// When the next revision expires.
     pub(super) fn next_deadline(&self) -> Option<SystemTime> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -134,12 +134,12 @@ impl Log {
         self.entries.get(&revision)
     }
 
-    /// The last revision of a key, removals included; 0 where it has none.
+    /// The last revision of a key, removals included; 0 if it has none.
     pub(super) fn last_of(&self, key: &str) -> u64 {
         self.keys.get(key).map_or(0, |chain| chain.last)
     }
 
-    /// Since which revision a key is there.
+    /// The revision since which a key has existed.
     pub(super) fn born(&self, key: &str) -> Option<u64> {
         Some(self.keys.get(key)?.born)
     }
@@ -148,7 +148,7 @@ impl Log {
     pub(super) fn next_of(&self, key: &str, cursor: u64) -> Option<u64> {
         let mut found = None;
         let mut revision = self.last_of(key);
-        // From the end, because who follows a key is near the end; a chain has 64 links at most.
+        // From the end, because a watch of a key is near the end; a chain has 64 links at most.
         while revision > cursor {
             found = Some(revision);
             revision = self.get(revision)?.previous;
@@ -164,7 +164,7 @@ impl Log {
 
     /// The last revision of every key that passes a filter.
     pub(super) fn last_matching(&self, filter: &KeyFilter) -> impl Iterator<Item = u64> {
-        // Keys are sorted, so only those that begin like the filter need a look.
+        // Keys are sorted, so only those that begin like the filter are checked.
         let wildcard = filter.find(['*', '>']).unwrap_or(filter.len());
         let prefix = &filter.as_str()[..wildcard];
         let range = (Bound::Included(prefix), Bound::Unbounded);
@@ -175,10 +175,10 @@ impl Log {
             .map(|(_, chain)| chain.last)
     }
 
-    /// Appends a revision and lets go what it replaces.
+    /// Appends a revision and removes what it replaces.
     ///
-    /// A full bucket refuses, except where the revision that drops out of the key's history makes
-    /// enough room: that is how `discard: new` works on a server, where removals need room too.
+    /// A full bucket refuses, unless the revision that drops out of the key's history makes enough
+    /// room: `discard: new` works like this on a server, on which removals need room too.
     pub(super) fn append(&mut self, write: Write) -> Result<u64, Full> {
         let size = self.size(&write);
         if let Some(max) = self.config.max_bytes
@@ -190,7 +190,7 @@ impl Log {
         Ok(self.store(write, size, self.now, None))
     }
 
-    /// Lets everything go whose time has come by `now`, and leaves markers as a server would.
+    /// Removes everything that has expired by `now`, and leaves markers as a server would.
     pub(super) fn advance(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
         while let Some(&(deadline, seq)) = self.deadlines.first()
@@ -212,7 +212,7 @@ impl Log {
         }
     }
 
-    /// Takes new settings. Limits on size bind later writes only, as on a server.
+    /// Applies new settings. Limits on size affect later writes only, as on a server.
     pub(super) fn configure(&mut self, config: BucketConfig) {
         let shorter = config.history < self.config.history;
         let aged = config.max_age != self.config.max_age;
@@ -232,8 +232,8 @@ impl Log {
         }
     }
 
-    /// One revision's time has come. The last one of a key is replaced by a marker, unless it was
-    /// a marker itself.
+    /// One revision has expired. The last one of a key is replaced by a marker, unless it was a
+    /// marker itself.
     fn expire(&mut self, seq: u64, at: SystemTime) {
         let markers = self.config.limit_markers.duration();
         let Some((entry, born)) = self.remove(seq) else {
@@ -266,7 +266,7 @@ impl Log {
         }
     }
 
-    /// Keeps a removal for watches that are behind, where nothing else tells them of it.
+    /// Keeps a removal for watches that are behind, if nothing else tells them of it.
     fn haunt(&mut self, seq: u64, entry: Stored, born: Option<u64>) {
         if let Some(born) = born
             && entry.operation.is_removal()
@@ -275,13 +275,13 @@ impl Log {
         }
     }
 
-    /// Stores a revision of a key that is there, new, or was there since the revision `born` until now.
+    /// Stores a revision of a key that exists, is new, or existed from the revision `born` until now.
     fn store(&mut self, write: Write, size: u64, created: SystemTime, born: Option<u64>) -> u64 {
         self.last += 1;
         let seq = self.last;
         let born = self.ghosts.forget(&write.key).or(born).unwrap_or(seq);
-        // As a server does: a value that went before the marker of an earlier one of its key would
-        // go without a marker of its own.
+        // As a server does: a value that expired before the marker of an earlier one of its key would
+        // leave no marker of its own.
         let ttl = match (write.ttl, self.config.limit_markers.duration()) {
             (Some(ttl), Some(least)) if self.config.history != 1 => Some(ttl.max(least)),
             (ttl, _) => ttl,
@@ -324,7 +324,7 @@ impl Log {
         seq
     }
 
-    /// Drops what is beyond the key's history.
+    /// Removes what is beyond the key's history.
     fn trim(&mut self, key: &str) {
         while let Some(chain) = self.keys.get(key)
             && chain.len > u64::from(self.config.history)
@@ -333,8 +333,8 @@ impl Log {
         }
     }
 
-    /// Takes a revision out and joins its neighbours. Where it was the only one of its key, answers since
-    /// when the key was there.
+    /// Removes a revision and joins its neighbours. If it was the only one of its key, also returns since
+    /// when the key existed.
     fn remove(&mut self, seq: u64) -> Option<(Stored, Option<u64>)> {
         let entry = self.entries.remove(&seq)?;
         self.removals += 1;
@@ -385,7 +385,7 @@ impl Log {
     }
 }
 
-/// When a revision goes by itself: by its own time to live or the bucket's, whichever is shorter.
+/// When a revision expires: by its own time to live or the bucket's, whichever is shorter.
 /// A time beyond the end of the calendar never comes.
 fn deadline(
     config: &BucketConfig,

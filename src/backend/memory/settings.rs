@@ -1,8 +1,8 @@
-//! Which settings the embedded backend takes, and which changes of them.
+//! The settings that the embedded backend accepts, and the changes of them.
 
 use crate::kv::{BucketConfig, LimitMarkers, ServiceError};
 
-/// The settings of a new bucket, with the automatic ones settled.
+/// The settings of a new bucket, with the automatic ones decided.
 pub(super) fn accept(config: &BucketConfig) -> Result<BucketConfig, ServiceError> {
     let asks_too_much = [
         (config.replicas > 1, "more than one replica"),
@@ -34,14 +34,14 @@ pub(super) fn accept(config: &BucketConfig) -> Result<BucketConfig, ServiceError
     Ok(config)
 }
 
-/// The settings of a bucket that exists, changed to what is wanted; with a server's refusals of
-/// what it cannot change.
+/// The settings of an existing bucket, changed to the wanted ones; refuses what a server cannot
+/// change.
 pub(super) fn change(
     wanted: &BucketConfig,
     actual: &BucketConfig,
 ) -> Result<BucketConfig, ServiceError> {
     let mut config = accept(wanted)?;
-    // Where they were off, this turns them on.
+    // If they were off, this turns them on.
     if wanted.limit_markers == LimitMarkers::Auto && actual.limit_markers != LimitMarkers::Off {
         config.limit_markers = actual.limit_markers;
     }

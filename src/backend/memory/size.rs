@@ -1,5 +1,5 @@
-//! How much room a message takes, counted as a nats-server counts it, so that a bucket with limits
-//! refuses here what it would refuse there.
+//! The size of a message, counted as a nats-server counts it, so that a bucket with limits refuses
+//! here what it would refuse there.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 /// otherwise (`max_payload`).
 pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 
-/// The length of the header block of a write as it would go over the wire; 0 where it has none.
+/// The length of the header block of a write as it would go over the wire; 0 if it has none.
 pub(super) fn header_block(
     headers: &Headers,
     operation: Operation,

@@ -1,8 +1,8 @@
 //! A watch: a cursor into the log.
 //!
-//! Nothing is queued for a watcher. It reads on from its cursor when it is polled, so one that is
-//! slow skips what was superseded meanwhile, as it would with a server. What it costs is at most one
-//! removal for each key that it was shown and that is gone since, kept in [`Ghosts`](super::ghosts).
+//! Nothing is queued for a watch. It reads on from its cursor when it is polled, so a slow one skips
+//! what was superseded meanwhile, as it would with a server. It costs at most one removal for each key
+//! that it was shown and that is gone since, kept in [`Ghosts`](super::ghosts).
 
 use std::{collections::HashSet, pin::pin, sync::Arc, time::SystemTime};
 
@@ -22,10 +22,10 @@ use crate::{
     kv::{Deliver, InvalidOption, Key, KeyFilter, KvReadError, ServiceError},
 };
 
-/// How many revisions one look may pass over. Others get at the bucket in between.
+/// How many revisions one look may pass over. Other users get their turn in between.
 const STRIDE: usize = 4096;
 
-/// Up to how many revisions ahead the pending count is made good after removals.
+/// Up to how many revisions ahead the pending count is corrected after removals.
 const RECOUNT: usize = 64;
 
 /// Starts a watch: from here on every change is seen.
@@ -66,8 +66,8 @@ pub(super) fn start(
     Ok(events.boxed())
 }
 
-/// A listing, taken in one look: a key that is overwritten while its reader is on the way would
-/// otherwise move out of what the listing covers. The values are shared with the log.
+/// A listing, taken in one look: otherwise a key that is overwritten while the listing is read would
+/// move out of the range that the listing covers. The values are shared with the log.
 fn list(bucket: &Bucket, cursor: &mut Cursor, log: &Log) -> Vec<WatchEvent> {
     let mut events = Vec::new();
     loop {
@@ -98,13 +98,13 @@ struct Follower {
     bucket: Arc<Bucket>,
     changes: watch::Receiver<()>,
     cursor: Cursor,
-    /// By which number the log knows this watch.
+    /// The number of this watch in the log.
     reader: u64,
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        // A bucket that is gone needs no farewell.
+        // If the bucket is gone, there is nothing to undo.
         let _ = self.bucket.look(|log, _| log.ghosts.leave(self.reader));
     }
 }
@@ -138,11 +138,11 @@ impl Follower {
             match deadline {
                 Some(deadline) => {
                     let expiry = self.bucket.clock.sleep_until(deadline);
-                    // Whichever it was, the next look tells.
+                    // In both cases the next look decides.
                     let (Either::Left(_) | Either::Right(_)) =
                         future::select(pin!(changed), expiry).await;
                 }
-                // With nobody left to write and nothing to expire, nothing can come any more.
+                // With no handle left to write and nothing to expire, nothing can come any more.
                 None if life == Life::Abandoned => return Err(ServiceError::Closed),
                 // The sender lives in the bucket that is held here, so this is a change.
                 None => drop(changed.await),
@@ -160,18 +160,18 @@ enum Found {
     Nothing(Life, Option<SystemTime>),
 }
 
-/// Where a watch is in the log, and what it wants of it.
+/// The position of a watch in the log, and what it wants from it.
 #[derive(Debug)]
 struct Cursor {
     filters: Filters,
     metadata_only: bool,
     /// The last revision that was delivered or passed over.
     at: u64,
-    /// The last revision that there was when the watch began.
+    /// The bucket's last revision when the watch began.
     start: u64,
     /// The last revision of the initial entries; `None` once they have been delivered.
     initial: Option<u64>,
-    /// The keys that were among the initial entries so far, where a watch begins with the last of each.
+    /// The keys of the initial entries so far, if the watch begins with the last revision of each.
     shown: Option<HashSet<Key>>,
     /// Of the initial entries, only the last of each key.
     latest: bool,
@@ -184,7 +184,7 @@ struct Count {
     pending: u64,
     /// Up to which revision they were counted.
     to: u64,
-    /// How many revisions had gone from the log by then.
+    /// How many revisions had been removed from the log by then.
     removals: u64,
 }
 
@@ -246,7 +246,7 @@ impl Cursor {
                 if reached < log.last() {
                     Step::Further
                 } else {
-                    // Whatever was counted has come, or was superseded.
+                    // Everything that was counted has come, or was superseded.
                     self.count.pending = 0;
                     Step::Wait
                 }
@@ -254,8 +254,8 @@ impl Cursor {
         }
     }
 
-    /// The initial entries have been delivered, but for those that were superseded before: what took their
-    /// place is still to come.
+    /// The initial entries have been delivered, except those that were superseded before: their
+    /// replacements are still to come.
     fn current(&mut self, log: &Log, end: u64) -> Step {
         self.at = self.at.max(end);
         let owed = log.after(end).filter(|(_, stored)| self.owes(log, stored));
@@ -267,7 +267,7 @@ impl Cursor {
         Step::Current
     }
 
-    /// Whether this is of a key that was there when the watch began, and was not shown yet.
+    /// Whether this belongs to a key that existed when the watch began, and was not shown yet.
     fn owes(&self, log: &Log, stored: &Stored) -> bool {
         let was_there = || log.born(&stored.key).is_some_and(|born| born <= self.start);
         self.shown
@@ -303,7 +303,7 @@ impl Cursor {
         (None, log.last())
     }
 
-    /// The next removal that is no longer in the log and happened while this watch was there.
+    /// The next removal that is no longer in the log and happened during this watch.
     fn gone(&self, log: &Log, end: u64) -> Option<u64> {
         let mut removals = log.ghosts.between(self.at.max(self.start), end);
         let found = removals.find(|(_, removal)| self.filters.matches(&removal.key));
@@ -322,8 +322,8 @@ impl Cursor {
     }
 
     /// How many more revisions of the log are to be delivered after the one at the cursor. Exact,
-    /// but for one case: revisions go from the log while this watch is more than [`RECOUNT`]
-    /// behind. Then it may be too many, until the watch has come closer.
+    /// except in one case: if revisions are removed from the log while this watch is more than
+    /// [`RECOUNT`] behind, it may be too large until the watch has come closer.
     fn pending(&mut self, log: &Log) -> u64 {
         let wanted = |from: u64| {
             log.after(from)
@@ -337,7 +337,7 @@ impl Cursor {
                 exact as u64
             }
             _ => {
-                // What was delivered was counted before, or lies beyond what was counted.
+                // The delivered revision was counted before, or is beyond what was counted.
                 let counted = self.count.to >= self.at;
                 let before = self.count.pending.saturating_sub(u64::from(counted));
                 before + wanted(self.count.to.max(self.at)).count() as u64
@@ -349,10 +349,10 @@ impl Cursor {
     }
 }
 
-/// Which keys a watch is about.
+/// The keys of a watch.
 #[derive(Debug)]
 enum Filters {
-    /// A few certain keys, found by the index instead of a search through the log.
+    /// A few named keys, found by the index instead of a search through the log.
     Keys(Vec<KeyFilter>),
     Many(Vec<KeyFilter>),
 }
