@@ -1,7 +1,7 @@
-//! `cargo xtask bench native`: shizuku beside async-nats' own `kv::Store`, on one server, in turns.
+//! `cargo xtask bench native`: compares shizuku with async-nats' own `kv::Store`, alternately on one server.
 //!
 //! Each side has its own connection; both use the same bucket, so both meet the same data. A word
-//! after `--` picks the cases whose names begin with it.
+//! after `--` selects the cases whose names begin with it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::{
@@ -22,7 +22,7 @@ use shizuku::{
 
 const KEYS: usize = 50_000;
 const ROUNDS: usize = 21;
-/// Of single calls: many short rounds, as the machine's own pace drifts more than the sides differ.
+/// For single calls: many short rounds, as the machine's speed drifts more than the two sides differ.
 const CALL_ROUNDS: usize = 81;
 const ONE_BY_ONE: usize = 100;
 const IN_FLIGHT: usize = 64;
@@ -35,7 +35,7 @@ struct Both {
     report: Report,
     ours: Store,
     peer: Peer,
-    /// What both stand on.
+    /// The connection that both use.
     connection: async_nats::Client,
 }
 
@@ -114,7 +114,7 @@ macro_rules! call {
 impl Both {
     async fn writes_and_reads(&mut self) {
         let (ours, peer) = (&self.ours.clone(), &self.peer.clone());
-        // Each round writes the same keys again: the bucket keeps one revision of a key.
+        // Each round writes the same keys again: the bucket keeps one revision per key.
         call!(
             self,
             "put",
@@ -130,7 +130,7 @@ impl Both {
         self.updates().await;
     }
 
-    /// An update needs the revision of the one before, so each of the 64 goes round its own key.
+    /// An update needs the revision of the one before, so each of the 64 updates its own key.
     async fn updates(&mut self) {
         if !wanted("update") {
             return;
@@ -278,7 +278,7 @@ impl Both {
         .await;
         self.add_seconds("get_many of 1000", &a, &b);
 
-        // The floor: async-nats sends the same request, and its answers are only counted.
+        // The lower bound: async-nats sends the same request, and its answers are only counted.
         let connection = &self.connection.clone();
         let subjects: Vec<String> = names.iter().map(|key| format!("$KV.bench.{key}")).collect();
         let request = &Bytes::from(serde_json::json!({ "multi_last": subjects }).to_string());
@@ -298,7 +298,7 @@ impl Both {
         self.add_seconds("get_many of 1000, limit of async-nats", &a, &b);
     }
 
-    /// The peer has no live value: there a program asks the server each time.
+    /// The peer has no live value: with it, a program asks the server each time.
     async fn live_read(&mut self) {
         if !wanted("live read") {
             return;
@@ -351,7 +351,7 @@ fn nanos(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }
 
-/// Takes the keys of an earlier case away, markers too.
+/// Removes the keys of an earlier case, markers too.
 async fn purge(store: &Store, name: &str) {
     let keys: Vec<Key> = store
         .keys_matching(format!("{name}.>"))

@@ -34,7 +34,7 @@ impl StaticKeyIndexedValue for Limits {
     }
 }
 
-/// What a host tells of itself.
+/// What a host reports about itself.
 #[derive(Debug, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
 struct Report {
     host: String,
@@ -73,7 +73,7 @@ async fn main() -> Result {
     Ok(())
 }
 
-/// Goes on after errors: a server that is away comes back.
+/// Continues after errors: a server that is away comes back.
 async fn again<F: Future<Output = Result>>(task: impl Fn() -> F) {
     loop {
         if let Err(error) = task().await {
@@ -85,7 +85,7 @@ async fn again<F: Future<Output = Result>>(task: impl Fn() -> F) {
 
 const HOSTS: &[&str] = &["amber", "birch", "cedar", "dahlia"];
 
-/// Writes the first settings, where nobody did before.
+/// Writes the first settings, if there are none yet.
 async fn settings(store: &Store) -> Result {
     let limits = Limits {
         max_connections: 200,
@@ -105,8 +105,8 @@ async fn settings(store: &Store) -> Result {
     Ok(())
 }
 
-/// Who finds a value in place is content with it. To look first would leave a gap, in which somebody
-/// else's value could be written and then lost.
+/// Keeps a value that is there already. A read before the write would leave a gap, in which another
+/// client's value could be written and then lost.
 fn unless_there(created: std::result::Result<u64, KvWriteError>) -> Result {
     match created {
         Ok(_) | Err(KvWriteError::Conflict(_)) => Ok(()),
@@ -114,7 +114,7 @@ fn unless_there(created: std::result::Result<u64, KvWriteError>) -> Result {
     }
 }
 
-/// Reports every few seconds, and follows the limits without asking anybody.
+/// Reports every few seconds, and follows the limits without any request.
 async fn report(store: Store, host: &'static str, number: usize) -> Result {
     let limits = Limits::live(&store, Limits::key()).await?;
     let mut round = number as u32 * 7;

@@ -1,5 +1,5 @@
-//! A holder is paused for longer than its lease, somebody else gets the lock, and the first one goes
-//! on writing. Its fencing token gives it away.
+//! A holder is paused for longer than its lease, another one gets the lock, and the first one goes
+//! on writing. The resource recognises it by its fencing token.
 //!
 //! ```text
 //! cargo run --example fencing                                  # embedded, needs nothing
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let account = Arc::new(Account::default());
     let lease = Duration::from_secs(3);
 
-    // The connections live on a runtime of their own, which is never paused.
+    // The connections have their own runtime, which is never paused.
     let network = runtime::Builder::new_multi_thread().enable_all().build()?;
     let (client, first, second) = network.block_on(async {
         let client = shizuku::connect(&url).await?;

@@ -112,7 +112,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A service that works by its limits until there is maintenance.
+/// A service that follows its limits until there is maintenance.
 async fn serve(mut live: Live<Limits>, seen: watch::Sender<u32>) -> Result<(), String> {
     loop {
         let limits = live.changed().await.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! The same messages without a lock: what no lock made of them can go below.
+//! The same messages without a lock: a lower bound for every lock that is made of them.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -18,7 +18,7 @@ pub(crate) struct ByHand {
     peer: jetstream::Context,
     lock: String,
     echoes: Subscriber,
-    /// As long as a participant's, and nobody else's.
+    /// As long as a participant's, and unique.
     session: String,
     next: u32,
 }
@@ -79,7 +79,7 @@ impl ByHand {
         sent.await.unwrap()
     }
 
-    /// Enters and leaves a lock that nobody watches: how long each took.
+    /// Enters and leaves a lock that is not watched: how long each took.
     pub(crate) async fn turn(&mut self) -> (Duration, Duration) {
         let key = self.key_of("alone");
         let start = Instant::now();
@@ -91,7 +91,7 @@ impl ByHand {
         (acquired, start.elapsed())
     }
 
-    /// What a first acquire sends: the entry, and then a look at all that stands there.
+    /// What a first acquire sends: the entry, and then a read of all entries.
     pub(crate) async fn cold(&mut self, lock: &str) -> Duration {
         let entry = self.key_of(lock);
         let start = Instant::now();
@@ -109,8 +109,8 @@ impl ByHand {
         acquired
     }
 
-    /// Two connections that stand in a queue in turns, and tell each other in turns that they leave: the
-    /// time of all turns, until the last is acknowledged.
+    /// Two connections that queue alternately, and tell each other alternately that they leave: the time
+    /// of all turns, until the last is acknowledged.
     pub(crate) async fn hand_off(one: &mut Self, other: &mut Self, turns: u32) -> Duration {
         let mut ends = [one, other];
         let mut queue = Vec::new();

@@ -1,6 +1,6 @@
-//! `cargo xtask bench locks`: locks beside one JetStream publish-and-ack, and beside 64 compare-and-set
-//! loops on one key, on one server, in turns; and beside the bare messages that a lock consists of. A word
-//! after `--` picks the cases whose names begin with it. etcd and others are in `benches/peers`.
+//! `cargo xtask bench locks`: compares locks with one JetStream publish-and-ack, with 64 compare-and-set
+//! loops on one key, and with the bare messages that a lock consists of, alternately on one server. A word
+//! after `--` selects the cases whose names begin with it. etcd and others are in `benches/peers`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod by_hand;
@@ -52,8 +52,8 @@ fn wanted(case: &str) -> bool {
 
 #[tokio::main]
 async fn main() {
-    // In a task, as services do their work: a program's main task has a thread of its own, which would
-    // have to be woken for every answer.
+    // In a task, as in a service: a program's main task has its own thread, which would have to be woken
+    // for every answer.
     tokio::spawn(all()).await.unwrap();
 }
 
@@ -235,7 +235,7 @@ impl Bench {
             .add("cold acquire", "us", Better::Lower, &ours, &theirs);
     }
 
-    /// What of a first acquire is the server making a consumer.
+    /// The part of a first acquire in which the server makes a consumer.
     async fn opening(&mut self) {
         let (store, peer) = (&self.store, &self.peer);
         let (ours, theirs) = interleave(
@@ -277,7 +277,7 @@ impl Bench {
                     waiting.push(tokio::spawn(async move {
                         lock.write().await.unwrap().release().await.unwrap();
                     }));
-                    // Settled: it stands in the queue.
+                    // Settled: it is in the queue.
                     while mine.holders().await.unwrap().len() < number as usize + 2 {
                         sleep(SETTLE).await;
                     }

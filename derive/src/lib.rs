@@ -4,7 +4,7 @@
 //! use serde::{Deserialize, Serialize};
 //! use shizuku::{ByteDeserialize, ByteSerialize, JsonByteDes, JsonByteSer};
 //!
-//! // Of any type that serde knows, generic ones too.
+//! // For any type that serde supports, generic ones too.
 //! #[derive(Serialize, Deserialize, JsonByteSer, JsonByteDes)]
 //! struct Dated<T> {
 //!     since: u32,
@@ -23,7 +23,7 @@ use syn::{DeriveInput, Generics, parse_macro_input, parse_quote};
 
 /// Implements `shizuku::ByteSerialize` as JSON, for a type that implements `serde::Serialize`.
 ///
-/// What serde is told of the type counts: names, defaults, what is left out.
+/// Serde's attributes on the type apply: names, defaults, skipped fields.
 ///
 /// ```
 /// use serde::Serialize;
@@ -66,7 +66,7 @@ pub fn json_byte_ser(input: TokenStream) -> TokenStream {
 /// Implements `shizuku::ByteDeserialize` as JSON, for a type that implements
 /// `serde::Deserialize` without borrowing.
 ///
-/// A bucket has old values and new readers, so a field that came later needs a default:
+/// A bucket has old values and new readers, so a field that was added later needs a default:
 ///
 /// ```
 /// use serde::Deserialize;
@@ -111,7 +111,7 @@ pub fn json_byte_des(input: TokenStream) -> TokenStream {
     .into()
 }
 
-/// Asks the bound of every type parameter, so that generic types work too.
+/// Adds the bound to every type parameter, so that generic types work too.
 fn require(generics: &mut Generics, bound: &syn::TypeParamBound) {
     for parameter in generics.type_params_mut() {
         parameter.bounds.push(bound.clone());

@@ -1,7 +1,7 @@
 //! Comparing two programs on a machine that does other things too.
 //!
-//! Samples of ours and the peer's are taken in turns, so that a slow spell hits both, and the medians
-//! are compared, so that one hiccup hits none.
+//! Samples of ours and the peer's are taken alternately, so that a slow period affects both, and the
+//! medians are compared, so that a single slow sample affects neither.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -54,8 +54,8 @@ pub struct Report {
     cases: Vec<Case>,
 }
 
-/// Takes `rounds` samples of each, in turns, and each round in the other order. The first round warms up
-/// and does not count.
+/// Takes `rounds` samples of each, alternately, and reverses the order each round. The first round is a
+/// warm-up and does not count.
 pub async fn interleave<O, P>(
     rounds: usize,
     mut ours: impl FnMut() -> O,
@@ -115,7 +115,7 @@ impl Report {
     /// The report that another program has begun and finished, to be added to.
     ///
     /// # Errors
-    /// If there is none, or it is not one of ours.
+    /// If there is no report, or it has another format.
     pub fn resume(name: &str) -> Result<Self> {
         let path = workspace::target_dir().join(format!("bench/{name}.json"));
         let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
@@ -201,7 +201,7 @@ impl Report {
         text
     }
 
-    /// The cases as the file holds them.
+    /// The cases in the format of the file.
     #[must_use]
     pub fn json(&self) -> Value {
         self.cases
@@ -258,7 +258,7 @@ pub fn machine() -> String {
     )
 }
 
-/// Three digits that matter, more if the number is large.
+/// Three significant digits, more if the number is large.
 fn short(number: f64) -> String {
     let digits = if number.abs() >= 100.0 {
         0

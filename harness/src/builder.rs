@@ -7,7 +7,7 @@ use crate::port::Port;
 use crate::server::Wait;
 use crate::{LATEST, NatsServer, Result, background};
 
-/// How a server is to be. By default: the newest version with JetStream, no WebSocket, no authentication.
+/// The settings of a server. By default: the newest version with JetStream, no WebSocket, no authentication.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
@@ -22,7 +22,7 @@ pub struct Builder {
     extra: String,
 }
 
-/// The ports of one server, the same for all its lives.
+/// The ports of one server, the same after each restart.
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) client: Port,
@@ -98,7 +98,7 @@ impl Builder {
         self
     }
 
-    /// Clients must give this user and password.
+    /// Clients must send this user and password.
     pub fn auth(mut self, user: &str, password: &str) -> Self {
         self.authorization = format!(
             "authorization {{ user: {}, password: {} }}\n",
@@ -108,7 +108,7 @@ impl Builder {
         self
     }
 
-    /// Clients must give this token.
+    /// Clients must send this token.
     pub fn token(mut self, token: &str) -> Self {
         self.authorization = format!("authorization {{ token: {} }}\n", quoted(token));
         self

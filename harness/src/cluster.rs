@@ -72,7 +72,7 @@ impl Cluster {
     /// The `index`th node.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such node.
     #[must_use]
     pub fn node(&self, index: usize) -> &NatsServer {
         &self.nodes[index]
@@ -102,7 +102,7 @@ impl Cluster {
     /// Waits until every node that runs is healthy.
     ///
     /// # Errors
-    /// If that does not come in time, as without a quorum.
+    /// If that takes too long, for example without a quorum.
     pub async fn healthy(&self) -> Result<()> {
         let cluster = self.clone();
         background::run(move || cluster.healthy_blocking()).await
@@ -120,7 +120,7 @@ impl Cluster {
     /// The node that leads a stream (`KV_<bucket>`), to be killed in a test of failover.
     ///
     /// # Errors
-    /// If there is no such stream, or nobody leads it.
+    /// If there is no such stream, or it has no leader.
     pub async fn leader_of(&self, stream: &str) -> Result<&NatsServer> {
         let (cluster, name) = (self.clone(), stream.to_owned());
         let index = background::run(move || cluster.leader_index(&name)).await?;

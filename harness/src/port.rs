@@ -10,11 +10,11 @@ use crate::{Error, Result};
 
 /// A loopback port of our own.
 ///
-/// A server that is killed and started again must get its old port, but the kernel would meanwhile
-/// give it to anyone: to another test's server, or to the very client that tries to reconnect, which
-/// then connects to itself. So a socket stays bound to it without listening. With `SO_REUSEADDR` on both
-/// sides Linux lets the server listen beside it, picks the port for nobody else, and refuses
-/// connections while the server is down. Other systems don't, and there the port is only likely free.
+/// A server that is killed and started again must get its old port, but the kernel might meanwhile
+/// give it to another test's server, or to the very client that tries to reconnect, which then
+/// connects to itself. So a socket stays bound to it without listening. With `SO_REUSEADDR` on both
+/// sides Linux lets the server listen beside it, gives the port to no other socket, and refuses
+/// connections while the server is down. On other systems the port is only likely to be free.
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,

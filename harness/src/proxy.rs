@@ -1,5 +1,5 @@
-//! Between a client and a server's WebSocket: passes everything on, and cuts the connection in the
-//! middle of a frame when told to.
+//! A proxy between a client and a server's WebSocket: passes everything on, and cuts the connection in
+//! the middle of a frame when told to.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -56,10 +56,10 @@ impl Proxy {
                 if theirs.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // Where the server is gone, the client hears it as it would from the server.
+                // If the server is gone, the client notices as it would without the proxy.
                 let server = TcpStream::connect(&theirs.server);
                 if let (Ok(client), Ok(server)) = (client, server) {
-                    // Whichever end goes away ends both.
+                    // If one end goes away, both end.
                     _ = relay(&theirs, &client, &server);
                 }
             }
@@ -138,7 +138,7 @@ fn relay(shared: &Arc<Shared>, client: &TcpStream, server: &TcpStream) -> io::Re
         stream.set_nodelay(true)?;
     }
     let end = |one: &TcpStream, other: &TcpStream| {
-        // The other side may have done it first.
+        // The other direction may have done it first.
         _ = one.shutdown(Shutdown::Both);
         _ = other.shutdown(Shutdown::Both);
     };
@@ -157,7 +157,7 @@ fn relay(shared: &Arc<Shared>, client: &TcpStream, server: &TcpStream) -> io::Re
     Ok(())
 }
 
-/// The header of a frame of a server, which masks nothing, and the length that it announces.
+/// The header of a server's frame, which is never masked, and the length in it.
 fn frame_header(from: &mut impl Read) -> io::Result<(Vec<u8>, u64)> {
     let mut header = vec![0; 2];
     from.read_exact(&mut header)?;

@@ -28,7 +28,7 @@ pub(crate) enum Wait {
     Healthy,
 }
 
-/// A nats-server of one's own: loopback ports, a private folder, and a life that can be interfered with.
+/// A private nats-server: loopback ports, its own folder, and methods to stop, pause and restart it.
 ///
 /// Clones are handles to the same server; when the last is dropped it is killed and its folder removed.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl NatsServer {
             .server_name()
             .map_or_else(|| format!("test-{}-{number}", process::id()), str::to_owned);
         let builder = Mutex::new(builder);
-        // From here on an early return drops it, and so cleans up.
+        // From here on an early return drops it, which cleans up.
         let server = Self(Arc::new(Inner {
             name,
             folder,
@@ -135,7 +135,7 @@ impl NatsServer {
             .map(Child::id)
     }
 
-    /// Everything that the server has logged in all its lives.
+    /// Everything that the server has logged, over all restarts.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.0.folder.join("log"))
@@ -149,7 +149,7 @@ impl NatsServer {
         &self.0.folder
     }
 
-    /// What the monitoring port answers to `path` (`/jsz?consumers=true`).
+    /// The monitoring port's answer to `path` (`/jsz?consumers=true`).
     ///
     /// # Errors
     /// If the server does not answer, or not with JSON.
@@ -309,7 +309,7 @@ impl Inner {
                 .args(["-c", r#"read -r go && exec "$0" --config "$1" </dev/null"#])
                 .args([&program, &config])
                 .stdin(Stdio::piped())
-                // Files, never our own pipes: whoever reads those would wait for the server's end.
+                // Files, never our own pipes: a reader of those would wait for the server's end.
                 .stdout(log.try_clone().map_err(failed)?)
                 .stderr(log)
                 .process_group(0)
@@ -380,7 +380,7 @@ impl Inner {
         }
     }
 
-    /// The server speaks first, and says who it is.
+    /// The server sends first, and identifies itself.
     fn greeting(&self) -> std::io::Result<()> {
         let mut line = String::new();
         BufReader::new(http::connect(self.ports.client.number)?).read_line(&mut line)?;

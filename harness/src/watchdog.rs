@@ -46,7 +46,7 @@ pub(crate) fn keep(item: impl Display) -> Result<()> {
 
 /// `item` is gone, and its number or name may come to mean something else.
 pub(crate) fn forget(item: impl Display) {
-    // If the watchdog is gone there is nobody left who could act on the item.
+    // If the watchdog is gone, nothing can act on the item.
     let _ = tell("forget", item);
 }
 

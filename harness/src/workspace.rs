@@ -7,8 +7,8 @@ use crate::{Error, Result};
 
 /// The folder of the workspace's `Cargo.toml`.
 ///
-/// Cargo says at run time where the package is. A program that was built in another clone, or before this
-/// one was moved, is fresh to it where they share a target folder, and remembers the other place.
+/// Cargo says at run time where the package is. If clones share a target folder, Cargo takes a program that
+/// was built in another clone, or before this one was moved, for fresh, but that one remembers the old place.
 #[must_use]
 pub fn root() -> PathBuf {
     let built_in = env!("CARGO_MANIFEST_DIR");

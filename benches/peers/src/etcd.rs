@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Etcd {
     clients: [Client; 2],
-    /// Those that nobody uses now.
+    /// Those that are not in use now.
     leases: Arc<Mutex<Vec<i64>>>,
     _server: Arc<Server>,
 }

@@ -1,8 +1,8 @@
-//! `cargo xtask bench locks`, its second half: ours beside etcd's lock, Redis with rslock, and the crate
-//! that this one began as, in turns. It adds to the report that the first half wrote.
+//! The second half of `cargo xtask bench locks`: compares ours with etcd's lock, Redis with rslock, and the
+//! crate that this one began as, alternately. It adds to the report that the first half wrote.
 //!
-//! What is measured is the same for all: one writer that acquires and releases a lock that nobody else
-//! wants, and a queue of writers that have all come before the first of them is let in.
+//! The same is measured for all: one writer that acquires and releases a lock without contention, and a
+//! queue of writers that have all come before the first of them acquires.
 #![allow(clippy::unwrap_used)]
 
 mod etcd;
@@ -70,8 +70,8 @@ async fn alone(lock: impl Lock) -> f64 {
     micros(start.elapsed(), CALLS)
 }
 
-/// The time from one grant to the next, in microseconds, in a queue of writers that are in turn of one
-/// participant and the other, and release as soon as they are granted.
+/// The time from one grant to the next, in microseconds, in a queue of writers that belong alternately to
+/// the two participants, and release as soon as they are granted.
 async fn queue(lock: impl Lock) -> f64 {
     let first = lock.acquire(0).await;
     let began = Arc::new(Barrier::new(WRITERS as usize + 1));
@@ -147,7 +147,7 @@ async fn main() {
     report.finish().unwrap();
 }
 
-/// The original can be measured where it works: as a reader, and as the first writer that there ever was.
+/// The original can be measured only in the cases that work: as a reader, and as the first writer ever.
 async fn original(report: &mut Report, nats: &NatsServer, store: &Store) {
     let client = async_nats::connect(nats.url()).await.unwrap();
     let peer = async_nats::jetstream::new(client);
@@ -176,8 +176,8 @@ async fn original(report: &mut Report, nats: &NatsServer, store: &Store) {
     let case = "warm acquire + release vs shizuku 0.1.3, readers";
     report.add(case, "us", Better::Lower, &mine, &theirs);
 
-    // The second writer of a key waits for a flag that nobody sets. What stands in the report is the
-    // bound, and would be no number at all if it had been let in.
+    // The second writer of a key waits for a flag that is never set. The report has the time-out, and
+    // would have no number if the writer had acquired.
     let lock = &DistroRwLock::new(store, "write").unwrap();
     let (mine, theirs) = interleave(
         3,

@@ -1,4 +1,4 @@
-//! Redis on its own, by rslock, whose waiting is asking again.
+//! A single Redis, through rslock, which waits by polling.
 
 use std::{process::Command, sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ impl Redis {
         let url = format!("redis://127.0.0.1:{port}/");
         let manager = || LockManager::new(vec![url.clone()]);
         let managers = [manager(), manager()];
-        // One that nobody holds is refused only while nobody answers.
+        // A free lock is refused only while no server answers.
         let guard = answer(async || managers[0].lock("ready", LEASE).await).await;
         managers[0].unlock(&guard).await;
         Self {

@@ -18,7 +18,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program whose output nobody needs.
+    /// Starts a program whose output is not needed.
     pub(crate) fn start(command: &mut Command, folder: &Path) -> Self {
         let child = command
             .stdin(Stdio::null())
@@ -41,21 +41,21 @@ impl Drop for Server {
     }
 }
 
-/// A new folder on disk, where nats-server has its own too.
+/// A new folder on disk, beside that of nats-server.
 pub(crate) fn disk(name: &str) -> PathBuf {
     let folder = workspace::target_dir().join(format!("tmp/{name}-{}", id()));
     fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// A new folder in memory, where the system has such a place.
+/// A new folder in memory, if the system has a place for it.
 pub(crate) fn memory(name: &str) -> Option<PathBuf> {
     let folder = Path::new("/dev/shm").join(format!("{name}-{}", id()));
     fs::create_dir(&folder).ok()?;
     Some(folder)
 }
 
-/// A program: where the environment says, or as in `PATH`.
+/// A program: from the environment variable, or from `PATH`.
 pub(crate) fn program(variable: &str, name: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| name.into(), PathBuf::from)
 }

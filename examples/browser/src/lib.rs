@@ -12,10 +12,10 @@ use js_sys::Function;
 use shizuku::kv::KvWriteError;
 use wasm_bindgen::{JsError, JsValue, prelude::wasm_bindgen};
 
-/// Writes a key where it has no value, then shows its value and every change of it.
+/// Writes a key if it has no value, then shows its value and every change of it.
 ///
 /// # Errors
-/// Where there is no server, no such bucket, or `show` throws.
+/// If there is no server or no such bucket, or if `show` throws.
 #[wasm_bindgen]
 #[allow(
     clippy::needless_pass_by_value,
