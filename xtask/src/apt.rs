@@ -1,4 +1,4 @@
-//! Packages of Debian and its kin.
+//! Packages of Debian and its derivatives.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -44,7 +44,7 @@ pub(crate) fn unpack(package: &str, folder: &Path) -> Result {
     Ok(fs::remove_dir_all(download)?)
 }
 
-/// Whether we own what root owns.
+/// Whether we run as root.
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }

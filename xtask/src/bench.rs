@@ -8,8 +8,8 @@ use crate::npm;
 use crate::peers;
 use crate::run::{Result, cargo, run};
 
-/// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`;
-/// but `browser`, which `js/bench` measures.
+/// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`,
+/// except `browser`, which `js/bench` measures.
 const NAMES: &[&str] = &["native", "locks", "browser"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
@@ -38,7 +38,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result {
                 name,
             ])
             .args(extra))?;
-        // A word after the name picks cases of the first half.
+        // A word after the name selects cases of the first half.
         if name == "locks" && extra.is_empty() {
             peers::bench()?;
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::apt;
 use crate::run::{Result, find};
 
-/// Headless; and silent towards the world, which no test needs and not every machine reaches.
+/// Headless, and without requests to the internet, which no test needs and not every machine reaches.
 const ARGUMENTS: &[&str] = &[
     "--headless",
     // Chromium's sandbox refuses to run as root, as it must in containers; it loads our own pages only.
@@ -25,7 +25,7 @@ const ARGUMENTS: &[&str] = &[
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ];
 
-/// An installed browser with its driver, and a private folder for what they leave behind.
+/// An installed browser with its driver, and a private folder for their files.
 pub(crate) struct Browser {
     browser: PathBuf,
     driver: PathBuf,

@@ -31,7 +31,7 @@ pub(crate) fn ci() -> Result {
         .arg(workspace::target_dir().join("fuzz")))
 }
 
-/// Every file by name: `cargo fmt` does not find modules that stand in a macro.
+/// Every file by name: `cargo fmt` does not find modules inside a macro.
 fn format() -> Result {
     let root = workspace::root();
     let files = run_for_output(

@@ -72,7 +72,7 @@ fn parse(arguments: &[String]) -> Result<Options> {
     Ok(options)
 }
 
-/// Builds the page, and the package where there is none yet.
+/// Builds the page, and the package if there is none yet.
 fn page() -> Result<PathBuf> {
     let js = npm::install()?;
     if !js.join("dist/index.js").exists() {
@@ -86,7 +86,7 @@ fn page() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the example service, and says where it is.
+/// Builds the example service, and returns its path.
 pub(crate) fn service() -> Result<PathBuf> {
     example("dashboard_service")
 }
@@ -115,7 +115,7 @@ fn serve(folder: PathBuf, config: String, port: u16) -> Result<SocketAddr> {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let shared = Arc::clone(&shared);
-            // A browser that went away is its own affair.
+            // It does not matter if a browser went away.
             thread::spawn(move || answer(stream, &shared.0, &shared.1));
         }
     });
@@ -133,7 +133,7 @@ fn answer(mut stream: TcpStream, folder: &Path, config: &str) -> std::io::Result
     }
     let path = request.split(' ').nth(1).unwrap_or("/");
     let path = path.split('?').next().unwrap_or("/");
-    // The files are known, so nobody gets at others.
+    // Only known files are served, so a request cannot reach others.
     let (name, kind) = match path {
         "/" => ("index.html", "text/html; charset=utf-8"),
         "/main.js" => ("main.js", "text/javascript"),

@@ -33,10 +33,10 @@ pub(crate) fn hack() -> Result {
                 "default,fuzzing,simulation",
             ])
             .arg("--target-dir")
-            // Other flags would make everybody else's build start anew.
+            // Other flags would make all other builds start anew.
             .arg(workspace::target_dir().join("hack"))
             .args(target);
-        // A warning that only one combination brings (an unused import) is a fault too.
+        // A warning in only one combination (an unused import) is an error too.
         run(command.env("RUSTFLAGS", "-D warnings"))?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What the browser's build must not have in it.
+//! Checks what the browser's build must not contain.
 
 use std::{fs, process::Command};
 
@@ -26,7 +26,7 @@ const TOKIO: &[&str] = &[
     "time",
 ];
 
-/// Looks through everything that the crate depends on in a browser, whatever its features.
+/// Checks everything that the crate depends on in a browser, with any features.
 pub(crate) fn dependencies() -> Result {
     let tree = run_for_output(cargo().args([
         "tree",
@@ -54,7 +54,7 @@ fn judge(tree: &str) -> Result {
             Some((package.split(' ').next()?, features))
         })
         .collect();
-    // Where these are not found, nothing would be.
+    // If these are not found, the search does not work.
     for expected in ["gloo-net", "tokio"] {
         if !crates.iter().any(|(name, _)| *name == expected) {
             return Err(format!("cargo tree shows no {expected}: is it still read right?").into());

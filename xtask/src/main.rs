@@ -1,4 +1,4 @@
-//! What a developer repeats: `cargo xtask <task>`.
+//! Tasks of a developer: `cargo xtask <task>`.
 
 mod apt;
 mod bench;

@@ -1,8 +1,8 @@
 //! The oldest supported Rust (`rust-version` in Cargo.toml).
 //!
 //! Clippy refuses what the standard library got later (`incompatible_msrv`), and this refuses crates that
-//! say that they need more. A build with that very toolchain would be more than both, but only one is to
-//! be had where CI runs today.
+//! declare a newer Rust. A build with that very toolchain would check more than both, but CI has only one
+//! toolchain today.
 
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ struct Package {
     rust_version: Option<String>,
 }
 
-/// Looks at everything that the workspace builds, tests included.
+/// Checks everything that the workspace builds, tests included.
 pub(crate) fn dependencies() -> Result {
     let metadata = ["metadata", "--format-version", "1", "--all-features"];
     judge(&run_for_output(cargo().args(metadata))?)

@@ -41,13 +41,13 @@ pub(crate) fn npm(arguments: &[String]) -> Result {
     build()
 }
 
-/// `js/`, with what its lockfile says in `node_modules`.
+/// `js/`, with the packages of its lockfile in `node_modules`.
 pub(crate) fn install() -> Result<PathBuf> {
     let folder = workspace::root().join("js");
     if find("npm").is_none() {
         return Err("the npm package needs Node.js 20 or newer with npm".into());
     }
-    // npm keeps a copy of the lockfile that it installed; nothing to do where it is as new.
+    // npm keeps a copy of the lockfile that it installed; nothing to do if that is as new.
     let age = |file: &str| fs::metadata(folder.join(file)).and_then(|meta| meta.modified());
     let is_fresh = match (
         age("node_modules/.package-lock.json"),
@@ -106,7 +106,7 @@ pub(crate) fn build() -> Result {
 pub(crate) fn bench(cases: &[String], report: &Path) -> Result {
     let folder = install()?;
     build()?;
-    // For speed, and not through wasm-opt: what everybody gets who says no more than `--release`.
+    // For speed, and without wasm-opt: what a plain `--release` gives.
     let rust = wasm::Build {
         package: "shizuku-web-bench",
         profile: "web-bench",
@@ -125,7 +125,7 @@ pub(crate) fn bench(cases: &[String], report: &Path) -> Result {
     run(&mut command)
 }
 
-/// What a page in Rust weighs, built as small as it gets.
+/// The download size of a page in Rust, built as small as possible.
 pub(crate) fn size() -> Result {
     let folder = install()?;
     let path = folder.join("gen/minimal/minimal");
@@ -144,7 +144,7 @@ pub(crate) fn size() -> Result {
         .current_dir(folder))
 }
 
-/// A page must not need more than what wasm-bindgen wrote for it.
+/// A page must not need more than the files that wasm-bindgen wrote for it.
 fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
     run(Command::new("node")
         .arg("scripts/imports.mjs")
@@ -152,12 +152,12 @@ fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
         .current_dir(workspace::root().join("js")))
 }
 
-/// Compresses the code as far as gzip goes: it is embedded so.
+/// Compresses the code as far as gzip can; it is embedded in this form.
 fn zip(folder: &Path) -> Result {
     let code = fs::read(folder.join("shizuku.folded"))?;
     let file = fs::File::create(folder.join("shizuku.folded.gz"))?;
     let options = zopfli::Options {
-        // There are some forty streams in it, and each wants a code of its own.
+        // There are some forty streams in it, and each needs its own code.
         maximum_block_splits: 60,
         ..zopfli::Options::default()
     };
@@ -193,8 +193,8 @@ fn flags(root: &Path) -> String {
         let home = env::var_os("HOME")?;
         Some(Path::new(&home).join(".cargo"))
     });
-    // Messages name the files that they come from: short, and without the folders of whoever built this.
-    // Of two that fit the later one counts.
+    // Messages name their source files: short, and without the folders of the builder. Of two matching
+    // prefixes the later one counts.
     let mut flags = Vec::new();
     let sources = home.map(|home| home.join("registry/src"));
     let registries = sources.and_then(|sources| fs::read_dir(sources).ok());
@@ -205,7 +205,7 @@ fn flags(root: &Path) -> String {
         ));
     }
     flags.push(format!("--remap-path-prefix={}=", root.display()));
-    // Tells js/scripts/data.mjs where each piece of data lies.
+    // Tells js/scripts/data.mjs where each piece of data is.
     flags.push("-Clink-arg=--emit-relocs".to_owned());
     flags.join("\u{1f}")
 }

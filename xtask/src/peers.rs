@@ -1,4 +1,4 @@
-//! What `cargo xtask bench locks` measures beside ours, and what that needs.
+//! The libraries that `cargo xtask bench locks` compares with ours, and what they need.
 
 use std::env;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub(crate) fn bench() -> Result {
     let etcd = etcd()?;
     if !protoc || redis.is_none() {
         need()?;
-        // Headers and programs; none of them is a service that would be started.
+        // Headers and programs; no package starts a service.
         apt::install(&["protobuf-compiler", "libprotobuf-dev", "redis-tools"])?;
     }
     let redis = redis
@@ -59,8 +59,8 @@ fn etcd() -> Result<PathBuf> {
     Ok(etcd)
 }
 
-/// Redis: from `REDIS_SERVER`, from `PATH`, or what redis-tools has of it. One program is all of Redis,
-/// and does what its name says.
+/// Redis: from `REDIS_SERVER`, from `PATH`, or from redis-tools. All Redis programs are one binary, whose
+/// name decides what it does.
 fn redis() -> Option<PathBuf> {
     let found = env::var_os("REDIS_SERVER").map(PathBuf::from);
     if let Some(redis) = found.or_else(|| find("redis-server")) {

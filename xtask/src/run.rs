@@ -32,7 +32,7 @@ pub(crate) fn run(command: &mut Command) -> Result {
     }
 }
 
-/// The same, and what it printed.
+/// The same, and returns what it printed.
 pub(crate) fn run_for_output(command: &mut Command) -> Result<String> {
     let shown = show(command);
     eprintln!("+ {shown}");
@@ -58,7 +58,7 @@ fn show(command: &Command) -> String {
         .join(" ")
 }
 
-/// Builds an example of the library, and says where it is.
+/// Builds an example of the library, and returns its path.
 pub(crate) fn example(name: &str) -> Result<PathBuf> {
     run(cargo().args([
         "build",
@@ -71,7 +71,7 @@ pub(crate) fn example(name: &str) -> Result<PathBuf> {
     Ok(workspace::target_dir().join("debug/examples").join(name))
 }
 
-/// Where a program is, by `PATH`.
+/// The path of a program, found in `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)

@@ -1,4 +1,4 @@
-//! `cargo xtask server`: something for the examples to talk to.
+//! `cargo xtask server`: a server for the examples.
 
 #![allow(clippy::print_stdout, reason = "the addresses are this task's result")]
 
@@ -39,7 +39,7 @@ pub(crate) fn server(arguments: &[String]) -> Result {
     Err(format!("the server ended:\n{}", server.log()).into())
 }
 
-/// What `cargo xtask test` runs beside the tests that cannot start a process.
+/// The control server that `cargo xtask test` runs for tests that cannot start a process.
 pub(crate) fn control() -> Result {
     let control = harness::control::Control::start()?;
     println!("{}", control.url());

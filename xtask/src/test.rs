@@ -66,7 +66,7 @@ fn native(extra: &[String]) -> Result {
     if !extra.is_empty() {
         return Ok(());
     }
-    // What the library says in a build that lacks what it is asked for.
+    // The errors of a build without the feature that is asked for.
     ["", "native"].iter().try_for_each(|features| {
         run(cargo()
             .args(["test", "--package", "shizuku-kv", "--lib"])
@@ -74,7 +74,7 @@ fn native(extra: &[String]) -> Result {
     })
 }
 
-/// The locks alone, for those who work on them; `native` has them too.
+/// The locks alone, for work on them; `native` includes them.
 fn locks(extra: &[String]) -> Result {
     servers()?;
     run(cargo()
@@ -122,7 +122,7 @@ fn js(extra: &[String]) -> Result {
     servers()?;
     let folder = npm::install()?;
     npm::build()?;
-    // The reference fails for a link that leads nowhere.
+    // Building the reference fails if a link leads nowhere.
     for script in ["types", "docs"] {
         run(Command::new("npm")
             .args(["run", "--silent", script])
