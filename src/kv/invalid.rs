@@ -111,7 +111,7 @@ pub enum InvalidReason {
     Character {
         /// The character.
         found: char,
-        /// Where it stands.
+        /// Its position, in bytes.
         at: usize,
         /// What is allowed.
         allowed: &'static str,

@@ -89,7 +89,7 @@ pub trait KeyValue: Sized {
     /// new revision.
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] if somebody else was first.
+    /// [`KvWriteError::Conflict`] if another write came first.
     fn write_to_atomically(
         &self,
         store: &Store,
@@ -245,7 +245,7 @@ pub trait KeyValue: Sized {
     /// of the removal.
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] if somebody else was first.
+    /// [`KvWriteError::Conflict`] if another write came first.
     fn delete_atomically(
         store: &Store,
         key: impl IntoKey,

@@ -254,7 +254,7 @@ impl Drop for Place {
         who.callers.retain(|caller| caller.number != number);
         let unanswered = std::mem::take(&mut who.unanswered);
         drop(who);
-        // It may have been this caller who was woken.
+        // This may be the caller that was woken.
         if unanswered.is_some() {
             self.bell.call_background();
         }

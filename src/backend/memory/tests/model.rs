@@ -298,7 +298,7 @@ fn write(
             assert!(holds && (ttl.is_none() || model.markers.is_some()));
             model.push(key, operation, ttl, model.now);
             assert_eq!(revision, model.last);
-            // A revision can be born dead, where the bucket's age has passed between two checks.
+            // A revision can expire at once, if the bucket's age has passed between two checks.
             model.pass(model.now);
         }
         Err(KvWriteError::Conflict(conflict)) => {

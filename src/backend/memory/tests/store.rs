@@ -301,7 +301,7 @@ fn buckets_are_compared_changed_listed_and_refused() {
     fixture.clock.advance(SECOND * 5);
     assert_eq!(fixture.operation("a"), Some(Operation::Expire));
 
-    // Whoever is there lives by the new age, not by the old.
+    // Existing revisions live by the new age, not by the old.
     fixture.put("a", "4");
     config.max_age = Some(SECOND * 50);
     now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap();

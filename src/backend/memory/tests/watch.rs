@@ -245,7 +245,7 @@ fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
         // The key that both were shown, and that of this round.
         assert_eq!(kept(), 2, "{round}");
     }
-    // It comes back, and goes again, while nobody reads.
+    // It comes back, and goes again, while no watch reads.
     fixture.put_with("shown", "2", ttl(1)).unwrap();
     fixture.clock.advance(SECOND * 60);
     drain(&mut behind);
@@ -256,7 +256,7 @@ fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
         ["|".to_owned(), format!("shown!@{last}+0")]
     );
     assert_eq!(kept(), 0);
-    // Who leaves need not be told any more, and what nobody was shown is nothing to tell.
+    // A watch that ends need not be told any more, nor any watch of a key that it was not shown.
     fixture.put_with("shown", "3", ttl(1)).unwrap();
     drain(&mut unread);
     drain(&mut behind);
