@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{backend::WatchEvent, codec::ByteDeserialize, platform};
 
-/// Whether a live value is in step with the bucket.
+/// Whether a live value is up to date with the bucket.
 ///
 /// ```
 /// use shizuku::kv::{KeyValueRead, LiveStatus};

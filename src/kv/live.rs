@@ -123,7 +123,7 @@ impl<T> Live<T> {
         self.follower.changed(Latest::value).await
     }
 
-    /// Whether it is in step with the bucket.
+    /// Whether it is up to date with the bucket.
     pub fn status(&self) -> LiveStatus {
         self.follower.status()
     }

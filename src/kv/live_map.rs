@@ -110,7 +110,7 @@ impl<T> LiveMap<T> {
         self.follower.changed(|_| ()).await
     }
 
-    /// Whether it is in step with the bucket.
+    /// Whether it is up to date with the bucket.
     pub fn status(&self) -> LiveStatus {
         self.follower.status()
     }
