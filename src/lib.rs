@@ -63,7 +63,7 @@
 //! # Cargo features
 //!
 //! `memory`, `native`, `json` and `derive` are on by default. `native` is JetStream through
-//! async-nats. `web` is JetStream over this crate's own NATS protocol, the only one for browsers:
+//! async-nats. `web` is JetStream over this crate's own NATS client, the only one for browsers:
 //! build for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`.
 //! `nkeys` adds signing in with `NKey`s and JWTs over `web`.
 //!

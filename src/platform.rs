@@ -172,7 +172,7 @@ cfg_if::cfg_if! {
         }
 
         /// Connects to a server with what this platform and build have: async-nats if it is there,
-        /// unless the address asks for this crate's own protocol.
+        /// unless the address asks for this crate's own client.
         #[cfg(any(feature = "native", feature = "web"))]
         pub(crate) async fn dial(
             scheme: &str,
