@@ -49,8 +49,10 @@ pub(super) struct Bucket {
     created: AtomicU64,
     /// How large a stored revision is on average, in bytes, as far as is known.
     average_size: AtomicU64,
-    /// What is known about batches of direct gets, which server 2.11 introduced.
-    pub(super) batches: Batches,
+    /// Whether there are batches of direct gets, which server 2.11 introduced.
+    pub(super) batches: Works,
+    /// Whether the leader may be asked if a copy is complete.
+    pub(super) proofs: Works,
 }
 
 /// A stream and the API that it is reached by.
@@ -60,12 +62,12 @@ pub(super) struct Origin {
     pub(super) stream: String,
 }
 
-/// Whether the server has batches of direct gets, found out with the first.
+/// Whether something works here, which is found out by trying it.
 #[derive(Debug, Default)]
-pub(super) struct Batches(AtomicBool);
+pub(super) struct Works(AtomicBool);
 
-impl Batches {
-    /// Whether they are worth a try.
+impl Works {
+    /// Whether it is worth a try.
     pub(super) fn may_work(&self) -> bool {
         !self.0.load(Ordering::Relaxed)
     }
@@ -117,7 +119,8 @@ impl Bucket {
             copies: AtomicBool::new(false),
             created: AtomicU64::new(nanos(created)),
             average_size: AtomicU64::new(u64::MAX),
-            batches: Batches::default(),
+            batches: Works::default(),
+            proofs: Works::default(),
         };
         bucket.learn(config);
         bucket

@@ -6,16 +6,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::{StreamExt, future::BoxFuture, stream};
 
 use super::start::Plan;
-use crate::{kv::Deliver, platform};
+use crate::{
+    kv::{Deliver, ServiceError},
+    platform,
+};
 
 /// For how long a copy is given to bring what the leader has: most are a moment behind. Doubled each time.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often it is given that.
 const PATIENCE: u32 = 4;
+
+/// How many filters are asked about at a time.
+const QUESTIONS: usize = 64;
 
 /// What is to be proved of one consumer.
 #[derive(Debug, Default)]
@@ -31,7 +37,8 @@ impl Proof {
         // Who wants news gets them from any copy, and locks have proofs of their own.
         let wanted = plan.request.complete
             && plan.request.deliver != Deliver::Updates
-            && plan.bucket.has_copies();
+            && plan.bucket.has_copies()
+            && plan.bucket.proofs.may_work();
         Self {
             known: if wanted { known } else { 0 },
             missed: 0,
@@ -47,7 +54,7 @@ impl Proof {
     pub(super) fn ask(&self, plan: &Arc<Plan>, last: u64) -> BoxFuture<'static, Option<u64>> {
         let (plan, known, missed) = (Arc::clone(plan), self.known, self.missed);
         Box::pin(async move {
-            let next = plan.next_after(last).await;
+            let next = next_after(&plan, last).await;
             let next = next.filter(|next| *next <= known);
             if next.is_some() {
                 platform::sleep(PAUSE * (1 << missed)).await;
@@ -64,6 +71,32 @@ impl Proof {
         }
         self.missed > PATIENCE
     }
+}
+
+/// The first revision after `last` that the watch is about, as far as the leader says; none if it may not be
+/// asked, or does not answer.
+async fn next_after(plan: &Plan, last: u64) -> Option<u64> {
+    let bucket = &plan.bucket;
+    let subjects = plan.subjects.iter();
+    let questions: Vec<_> = subjects
+        .map(|subject| bucket.next_revision(subject, last + 1))
+        .collect();
+    let mut answers = stream::iter(questions).buffer_unordered(QUESTIONS);
+    let mut first = None;
+    while let Some(answer) = answers.next().await {
+        let next = match answer {
+            Ok(next) => next,
+            Err(error) => {
+                // Each attempt would be one more violation in the server's log.
+                if matches!(error, ServiceError::PermissionDenied { .. }) {
+                    bucket.proofs.do_not_work();
+                }
+                None
+            }
+        };
+        first = first.into_iter().chain(next).min();
+    }
+    first
 }
 
 #[cfg(test)]

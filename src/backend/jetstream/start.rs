@@ -6,11 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    StreamExt,
-    future::{Either, join, select},
-    stream,
-};
+use futures::future::{Either, join, select};
 use tokio::sync::watch;
 
 use super::{
@@ -39,9 +35,6 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// of the stream, for which 1000 may be too many.
 pub(super) const INACTIVE: Duration = Duration::from_secs(60);
 
-/// How many filters are asked about at a time.
-const QUESTIONS: usize = 64;
-
 /// The pause between failed attempts to make a consumer again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -52,7 +45,7 @@ pub(super) struct Plan {
     pub(super) bucket: Arc<Bucket>,
     pub(super) filters: Filters,
     /// The filters as subjects.
-    subjects: Vec<String>,
+    pub(super) subjects: Vec<String>,
     pub(super) request: WatchRequest,
 }
 
@@ -162,21 +155,6 @@ impl Plan {
             (None, Deliver::Updates) => ("new", None),
             (None, Deliver::From(first)) => ("by_start_sequence", Some(first)),
         }
-    }
-
-    /// The first revision behind `last` that the watch is about, as far as the leader says. Where that may not be
-    /// asked, or nobody answers, there is none.
-    pub(super) async fn next_after(&self, last: u64) -> Option<u64> {
-        let mut questions = Vec::new();
-        for subject in &self.subjects {
-            questions.push(self.bucket.next_revision(subject, last + 1));
-        }
-        let mut answers = stream::iter(questions).buffer_unordered(QUESTIONS);
-        let mut first = None;
-        while let Some(answer) = answers.next().await {
-            first = first.into_iter().chain(answer.unwrap_or(None)).min();
-        }
-        first
     }
 
     /// May be called twice, as each call makes its own consumer, which is removed when it is not needed.
