@@ -142,8 +142,9 @@ impl ConnectOptions {
     /// Credentials that are asked for at every connect and reconnect, for tokens that expire.
     ///
     /// If it fails, the first connect fails; a reconnect is tried again, with longer and longer
-    /// pauses, as if the server were away. Credentials that the server refuses twice in a row close
-    /// the client over `web`; natively they are tried for ever.
+    /// pauses, as if the server were away, and so is one for which it takes longer than the server
+    /// waits (2 s by default). Credentials that the server refuses twice in a row close the client
+    /// over `web`; natively they are tried for ever.
     #[must_use]
     pub fn credentials_from<F, Fut>(mut self, provider: F) -> Self
     where

@@ -90,11 +90,16 @@ async fn credentials_are_asked_for_at_every_connect() {
     assert!(asked.load(Ordering::Relaxed) > before);
 }
 
-/// Credentials may come from a service that is away itself, for as long as the server is.
+/// Credentials may come from a service that is away itself, for as long as the server is, or that needs
+/// longer to answer than the server waits.
 #[tokio::test]
 async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
-    let server = NatsServer::builder().token("t").start().await.unwrap();
-    for url in ways(&server.url()) {
+    let impatient = "authorization { token: t, timeout: 0.3 }";
+    let server = NatsServer::builder().config(impatient);
+    let server = server.start().await.unwrap();
+    let ways = ways(&server.url());
+    let both = ways.iter().flat_map(|url| [(url, false), (url, true)]);
+    for (url, is_slow) in both {
         let failing = Arc::new(AtomicUsize::new(0));
         let left = failing.clone();
         let client = ConnectOptions::new()
@@ -105,13 +110,16 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
                     })
                     .is_ok();
                 async move {
-                    match fails {
-                        true => Err("the vault is sealed".into()),
-                        false => Ok(Credentials::Token("t".into())),
+                    if fails && !is_slow {
+                        return Err("the vault is sealed".into());
                     }
+                    if fails {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    Ok(Credentials::Token("t".into()))
                 }
             })
-            .connect(&url)
+            .connect(url)
             .await
             .unwrap();
         let mut connection = client.connection();
@@ -119,10 +127,12 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
         failing.store(4, Ordering::Relaxed);
         server.kill().unwrap();
         server.restart().await.unwrap();
-        // All that async-nats tells.
-        let why = match url.starts_with("nats:") {
-            true => "failed signing nonce",
-            false => "the vault is sealed",
+        // async-nats tells no more than that.
+        let why = match (url.starts_with("nats:"), is_slow) {
+            (true, true) => "IO error",
+            (true, false) => "failed signing nonce",
+            (false, true) => "Authentication Timeout",
+            (false, false) => "the vault is sealed",
         };
         let told = connection.wait_for(|now| {
             let reason = now.reason.as_deref().unwrap_or_default();

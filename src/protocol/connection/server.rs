@@ -59,7 +59,7 @@ impl Connection {
         let has = |words: &str| has(&lower, words);
         if has("permissions violation") {
             self.forbidden(text, &lower);
-        } else if has("authorization") || has("authentication") {
+        } else if (has("authorization") || has("authentication")) && !has("timeout") {
             self.unauthorized(text, now);
         } else if matches!(self.state, State::Connecting(..))
             || has("stale connection")

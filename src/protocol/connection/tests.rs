@@ -336,7 +336,6 @@ fn what_a_server_says_before_it_hangs_up_ends_the_connection() {
         ("maximum connections exceeded", true),
         ("Parser Error", true),
         ("Unknown Protocol Operation", true),
-        ("Authentication Timeout", true),
         ("Something new", false),
     ] {
         let mut talk = Talk::connected();
@@ -422,6 +421,32 @@ fn credentials_that_cannot_be_had_are_no_refusal() {
     talk.client.lost("gone", talk.now);
     let wait = talk.client.deadline().unwrap() - talk.now;
     assert!(wait <= Duration::from_millis(250), "{wait:?}");
+}
+
+/// Servers wait two seconds for credentials, and a provider may take longer.
+#[test]
+fn credentials_that_come_too_late_are_no_refusal() {
+    let too_late = |talk: &mut Talk| {
+        talk.client.opened();
+        talk.hear(INFO);
+        talk.hear("-ERR 'Authentication Timeout'");
+    };
+    let mut talk = Talk::connected();
+    talk.client.lost("gone", talk.now);
+    for _ in 0..3 {
+        talk.pass_to_deadline();
+        too_late(&mut talk);
+    }
+    assert!(!talk.has(|o| matches!(o, Output::Closed(_))));
+    talk.pass_to_deadline();
+    talk.handshake();
+    assert!(talk.is(ConnectionState::Connected, 2));
+
+    // As natively, where the first connect ends with it.
+    let mut talk = Talk::new(&["ws://a"]);
+    too_late(&mut talk);
+    let expected = CloseReason::Unreachable("Authentication Timeout".into());
+    assert!(talk.has(|o| matches!(o, Output::Closed(reason) if *reason == expected)));
 }
 
 #[test]
