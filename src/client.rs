@@ -1,9 +1,12 @@
 //! The client: it holds a connection and makes, opens and lists buckets.
 
 use std::{
-    fmt, mem,
+    fmt,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,8 @@ pub struct Client {
     buckets: Arc<dyn Buckets>,
     /// The stores that were opened and may still be in use.
     stores: Arc<Mutex<Vec<LocksOf>>>,
+    /// Closing has begun: no store gives locks any more.
+    closing: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Client {
@@ -55,6 +60,7 @@ impl Client {
         Self {
             buckets,
             stores: Arc::default(),
+            closing: Arc::default(),
         }
     }
 
@@ -110,7 +116,7 @@ impl Client {
     }
 
     fn store(&self, backend: Arc<dyn Backend>) -> Store {
-        let store = Store::new(backend);
+        let store = Store::until(backend, Arc::clone(&self.closing));
         let mut stores = self.stores();
         stores.retain(|locks| !locks.are_gone());
         stores.push(store.locks_to_close());
@@ -146,11 +152,16 @@ impl Client {
     /// If the server does not answer, this takes up to 2 s plus a
     /// [`request_timeout`](ConnectOptions::request_timeout); locks then end with their leases.
     ///
+    /// A second call waits for the same end, and returns `Ok` if the client is closed already. The future
+    /// may be dropped: the locks are given up from its first poll on, and none can be acquired any more;
+    /// call it again to be certain of the rest.
+    ///
     /// # Errors
-    /// [`ServiceError`] if the connection is lost before everything is sent.
+    /// [`ServiceError`] if the connection is lost before everything is sent. The client is closed then,
+    /// too; only [`ServiceError::NoRuntime`] leaves it open.
     pub async fn close(&self) -> Result<(), ServiceError> {
-        let stores = mem::take(&mut *self.stores());
-        let released: Vec<_> = stores.iter().filter_map(LocksOf::close).collect();
+        self.closing.store(true, Ordering::SeqCst);
+        let released: Vec<_> = self.stores().iter().filter_map(LocksOf::close).collect();
         let released = pin!(async {
             for released in released {
                 released.await;

@@ -123,7 +123,8 @@ pub trait Buckets: Debug + Send + Sync + 'static {
     /// The state of the connection. A service without a connection is always connected.
     fn connection(&self) -> watch::Receiver<ConnectionStatus>;
 
-    /// Sends what is still queued, and closes.
+    /// Sends what is still queued, and closes. May be called again, and by many at once: `Ok` if it is
+    /// closed already.
     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>>;
 }
 

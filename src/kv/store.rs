@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ use crate::{backend::Backend, status::ConnectionStatus};
 pub struct Store {
     backend: Arc<dyn Backend>,
     locks: Arc<OnceLock<Box<dyn Locks>>>,
+    /// Whether the client is being closed.
+    closing: Arc<AtomicBool>,
 }
 
 /// The registry of locks, made with the first lock. Behind a trait, so that the code of locks is not
@@ -88,9 +90,15 @@ impl fmt::Debug for Store {
 impl Store {
     /// A store over a backend of your own.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self::until(backend, Arc::default())
+    }
+
+    /// A store that gives locks until this is set.
+    pub(crate) fn until(backend: Arc<dyn Backend>, closing: Arc<AtomicBool>) -> Self {
         Self {
             backend,
             locks: Arc::default(),
+            closing,
         }
     }
 
@@ -109,10 +117,8 @@ impl Store {
 
     /// The locks that this handle and its clones share.
     pub(crate) fn locks(&self) -> &Arc<Registry> {
-        let locks = self
-            .locks
-            .get_or_init(|| Box::new(Arc::<Registry>::default()));
-        locks.registry()
+        let make = || Box::new(Arc::new(Registry::new(Arc::clone(&self.closing)))) as _;
+        self.locks.get_or_init(make).registry()
     }
 
     /// The bucket's name.

@@ -54,7 +54,7 @@ pub(crate) trait Transport: Debug + Send + Sync + 'static {
     /// The largest message that the server takes now, headers and body together, in bytes.
     fn max_payload(&self) -> usize;
 
-    /// Sends what is still to be sent, and closes.
+    /// Sends what is still to be sent, and closes. `Ok` where it is closed already.
     fn close(&self) -> BoxFuture<'_, Result<(), TransportError>>;
 }
 

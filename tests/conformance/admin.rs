@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use shizuku::kv::{
-    BoxError, BucketError, BucketName, KvReadError, KvWriteError, ServiceError, Storage, WatchEvent,
+use futures::{
+    FutureExt, TryStreamExt,
+    future::{join, join_all, try_join_all},
+};
+use shizuku::{
+    Client, ConnectionState,
+    kv::{
+        BoxError, BucketError, BucketName, KvReadError, KvWriteError, ServiceError, Storage,
+        WatchEvent,
+    },
 };
 
 use super::{Env, Outcome, history};
@@ -251,4 +258,53 @@ pub(crate) async fn a_closed_client_says_so(env: Env) -> Outcome {
     let closed = env.soon("refusal", env.client.open_bucket("a")).await;
     assert_refused!(closed, BucketError::Service(ServiceError::Closed));
     Ok(())
+}
+
+pub(crate) async fn closing_again_changes_nothing(env: Env) -> Outcome {
+    env.bucket().await?;
+    for _ in 0..3 {
+        env.soon("close", env.client.close()).await?;
+        assert_closed(&env.client);
+    }
+    Ok(())
+}
+
+pub(crate) async fn who_closes_at_once_waits_for_the_same_end(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let writes = join_all((0..20).map(async |i| store.put(format!("a.{i}"), "1").await));
+    let closing = try_join_all((0..3).map(async |_| {
+        env.client.close().await?;
+        assert_closed(&env.client);
+        Ok::<_, ServiceError>(())
+    }));
+    let (writes, closed) = env.soon("end", join(writes, closing)).await;
+    closed?;
+    for refused in writes.into_iter().filter(Result::is_err) {
+        assert_refused!(refused, KvWriteError::Service(ServiceError::Closed));
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_close_that_was_dropped_can_be_called_again(env: Env) -> Outcome {
+    let store = env.bucket().await?;
+    let watch = store.watch_all().await?;
+    assert!(env.initial(&watch).await.is_empty());
+    for _ in 0..3 {
+        // Begun, and nothing more.
+        _ = env.client.close().now_or_never();
+    }
+    env.soon("close", env.client.close()).await?;
+    assert_closed(&env.client);
+    loop {
+        match env.soon("end of the watch", watch.next_event()).await {
+            Some(Ok(WatchEvent::Interrupted)) => {}
+            Some(Err(KvReadError::Service(ServiceError::Closed))) => return Ok(()),
+            other => panic!("no end but {other:?}"),
+        }
+    }
+}
+
+fn assert_closed(client: &Client) {
+    let state = client.connection().borrow().state;
+    assert_eq!(state, ConnectionState::Closed);
 }

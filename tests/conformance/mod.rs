@@ -55,6 +55,9 @@ macro_rules! conformance_cases {
                 a_store_means_the_bucket_of_its_name
                 two_clients_see_each_other
                 a_closed_client_says_so
+                closing_again_changes_nothing
+                who_closes_at_once_waits_for_the_same_end
+                a_close_that_was_dropped_can_be_called_again
             }
             basic {
                 what_was_put_is_read

@@ -145,6 +145,7 @@ async fn without_a_runtime_calls_are_refused() {
                 refused(store.keys().await.map(drop).unwrap_err().into());
                 refused(store.watch("a").await.unwrap_err().into());
                 refused(client.create_bucket("other").await.unwrap_err().into());
+                refused(client.close().await.unwrap_err().into());
             }
             refused(String::live(&store, "a").await.unwrap_err().into());
             for options in [

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use harness::NatsServer;
 use shizuku::{
     Client, ConnectOptions, Store,
@@ -75,6 +76,27 @@ async fn closing_gives_everything_up() -> Result {
     // And nobody gets a lock any more.
     let refused = timeout(SOON, lock(&store, "held")?.write()).await?;
     assert!(refused.is_err());
+    Ok(())
+}
+
+/// Also where closing takes its time, or was given up half-way: nobody would release it.
+#[tokio::test]
+async fn no_lock_is_given_once_closing_has_begun() -> Result {
+    let [(client, store), (_other, beside)] = programs(&World::server().await?).await?;
+    let untouched = client.open_bucket(store.bucket()).await?;
+    let held = lock(&store, "held")?.write().await?;
+    assert!(client.close().now_or_never().is_none());
+    let later = client.open_bucket(store.bucket()).await?;
+    for store in [store, untouched, later] {
+        let refused = timeout(SOON, lock(&store, "job")?.write()).await?;
+        let Err(DistroRwLockError::Service { source, .. }) = refused else {
+            panic!("not refused");
+        };
+        assert!(matches!(*source, ServiceError::Closed), "{source}");
+    }
+    assert_eq!(held.lost().await, LostReason::Closed);
+    timeout(SOON, lock(&beside, "held")?.write()).await??;
+    client.close().await?;
     Ok(())
 }
 

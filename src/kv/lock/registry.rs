@@ -6,7 +6,10 @@ use std::{
     fmt,
     future::poll_fn,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,12 +47,13 @@ struct Ability {
 }
 
 /// See the [module](self).
-#[derive(Default)]
 pub(crate) struct Registry {
     warm: Mutex<HashMap<Arc<str>, Arc<Participant>>>,
     /// Holds that were acquired without a guard, by lock and mode.
     unguarded: Mutex<SortedMap<(String, Mode), Vec<Hold>>>,
     ability: OnceCell<Ability>,
+    /// Whether the client is being closed. Nobody would release what is acquired then.
+    closing: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Registry {
@@ -74,6 +78,15 @@ fn free<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
+    pub(crate) fn new(closing: Arc<AtomicBool>) -> Self {
+        Self {
+            warm: Mutex::default(),
+            unguarded: Mutex::default(),
+            ability: OnceCell::new(),
+            closing,
+        }
+    }
+
     fn warm(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Participant>>> {
         free(&self.warm)
     }
@@ -152,6 +165,10 @@ impl Registry {
         use_it: impl FnOnce(&Arc<Participant>) -> T,
     ) -> Result<T, DistroRwLockError> {
         let mut warm = self.warm();
+        // Here, as closing takes all participants out of this table only after it has begun.
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(service(lock, ServiceError::Closed));
+        }
         if let Some(participant) = warm.get(lock)
             && !participant.is_stopped()
         {

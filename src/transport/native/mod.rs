@@ -33,8 +33,7 @@ pub(crate) struct Native {
     /// How long a message waits for a connection.
     timeout: Duration,
     /// Held for reading while a message is under way, so that closing can wait for all of them.
-    /// True once closed.
-    gate: RwLock<bool>,
+    gate: RwLock<()>,
 }
 
 impl fmt::Debug for Native {
@@ -51,7 +50,7 @@ impl Native {
             client,
             monitor,
             timeout: options.request_timeout,
-            gate: RwLock::new(false),
+            gate: RwLock::default(),
         }
     }
 
@@ -78,16 +77,12 @@ impl Native {
         }
     }
 
-    /// Lets a message in unless the client is closed.
-    async fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, TransportError> {
+    /// Lets a message in. Where the client is closed, it will find no connection.
+    async fn enter(&self) -> Result<RwLockReadGuard<'_, ()>, TransportError> {
         if !platform::is_running() {
             return Err(TransportError::NoRuntime); // tokio's timers would panic
         }
-        let closed = self.gate.read().await;
-        match *closed {
-            true => Err(TransportError::Closed),
-            false => Ok(closed),
-        }
+        Ok(self.gate.read().await)
     }
 
     // One of these is made for every request, so it is kept small: what is rare is boxed, and what
@@ -223,14 +218,15 @@ impl Transport for Native {
 
     fn close(&self) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async {
+            if !platform::is_running() {
+                return Err(TransportError::NoRuntime);
+            }
             let deadline = Instant::now() + self.timeout;
-            // What is under way is let through, and nothing new gets in behind it.
-            let gate = tokio::time::timeout_at(deadline, self.gate.write()).await;
-            if let Ok(mut closed) = gate {
-                if *closed {
-                    return Ok(());
-                }
-                *closed = true;
+            // What is under way is let through, and nothing new gets in behind it. Kept until the end, so
+            // that whoever drops this half-way leaves everything as it was.
+            let _gate = tokio::time::timeout_at(deadline, self.gate.write()).await;
+            if self.status().borrow().state == ConnectionState::Closed {
+                return Ok(()); // by another
             }
             let flushed = tokio::time::timeout_at(deadline, self.client.flush()).await;
             let drained = self.client.drain().await;

@@ -198,12 +198,17 @@ impl Transport for Web {
             // All the room there is, so that this comes behind every call before it. Where there is
             // room again, who waited for it may use it later than who asks now.
             let all = self.commands.max_capacity();
-            let room = self.commands.reserve_many(all).await;
-            let permit = room.map_err(|_| TransportError::Closed)?.next();
-            permit
-                .ok_or(TransportError::Closed)?
-                .send(Command::Close(done));
-            closed.await.map_err(|_| TransportError::Closed)
+            if let Ok(mut room) = self.commands.reserve_many(all).await
+                && let Some(permit) = room.next()
+            {
+                permit.send(Command::Close(done));
+                _ = closed.await;
+            }
+            // Without a task it is closed, by whomever; unless that was thrown away with its runtime.
+            match self.status.borrow().state {
+                ConnectionState::Closed => Ok(()),
+                _ => Err(TransportError::Closed),
+            }
         })
     }
 }
