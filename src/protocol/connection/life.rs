@@ -32,9 +32,7 @@ impl Connection {
         }
         let status = ConnectionStatus::new(ConnectionState::Connected, self.epoch);
         self.outputs.push_back(Output::State(status));
-        while let Some(request) = self.requests.next_waiting() {
-            self.send_request(request, now);
-        }
+        self.send_waiting(now);
     }
 
     /// There are no credentials to show. Whoever keeps them may be away, as a server may.

@@ -157,9 +157,12 @@ impl Connection {
         (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
     }
 
-    /// Whether more may be sent. While this is `false`, requests and messages are to wait.
+    /// Whether more may be sent, or may wait here for that. While this is `false`, requests and messages
+    /// are to wait.
     pub(crate) fn has_room(&self) -> bool {
-        !self.is_up() || self.liveness.has_room()
+        !self.is_up()
+            || self.liveness.has_room()
+            || self.requests.waiting() < self.config.max_waiting
     }
 
     /// What the server last said of itself.
@@ -184,7 +187,7 @@ impl Connection {
 
     // ---- the user ----
 
-    /// Sends a request, or lets it wait for a connection. Its result comes as an output.
+    /// Sends a request, or lets it wait for a connection that takes it. Its result comes as an output.
     pub(crate) fn request(
         &mut self,
         message: Outbound,
@@ -200,7 +203,7 @@ impl Connection {
             deadline: now + timeout,
         };
         match self.state {
-            State::Connected => self.send_request(request, now),
+            State::Connected if self.liveness.has_room() => self.send_request(request, now),
             State::Closing(_) | State::Closed => self.fail(id, TransportError::Closed),
             // It has not been sent, so there is no harm in sending it later.
             _ if self.requests.waiting() < self.config.max_waiting => self.requests.wait(request),
@@ -253,10 +256,8 @@ impl Connection {
 
     /// Sends what is to be sent, waits until the server has it and has answered, and closes.
     pub(crate) fn close(&mut self, now: Instant) {
-        for id in self.requests.take_waiting() {
-            self.fail(id, TransportError::Closed);
-        }
         match self.state {
+            // Its PONG lets out what still waits.
             State::Connected | State::Moving(_) => {
                 self.ping(now);
                 self.state = State::Closing(now + self.config.close_timeout);
@@ -335,7 +336,11 @@ impl Connection {
 
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Instant) {
-        for (id, error) in self.requests.expire(now, &self.last_failure) {
+        let why = match self.is_up() {
+            true => "it is too slow to send this in time",
+            false => &self.last_failure,
+        };
+        for (id, error) in self.requests.expire(now, why) {
             self.fail(id, error);
         }
         match self.state {
@@ -398,6 +403,15 @@ impl Connection {
             return Err(TransportError::TooLarge { size, limit });
         }
         Ok(())
+    }
+
+    /// Sends what waits, as far as there is room.
+    fn send_waiting(&mut self, now: Instant) {
+        while self.liveness.has_room()
+            && let Some(request) = self.requests.next_waiting()
+        {
+            self.send_request(request, now);
+        }
     }
 
     fn send_request(&mut self, request: Waiting, now: Instant) {

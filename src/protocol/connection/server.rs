@@ -15,8 +15,10 @@ impl Connection {
             ServerOp::Ping => self.out.extend_from_slice(encoder::PONG),
             ServerOp::Pong => {
                 self.liveness.pong_received();
-                if matches!(self.state, State::Connecting(Stage::Pong, _)) {
-                    self.connected(now);
+                match self.state {
+                    State::Connecting(Stage::Pong, _) => self.connected(now),
+                    State::Connected | State::Closing(_) => self.send_waiting(now),
+                    _ => {}
                 }
             }
             ServerOp::Info(json) => self.told(&json, now),

@@ -169,7 +169,7 @@ impl Actor {
     }
 
     fn takes_commands(&self) -> bool {
-        self.connection.has_room() && self.line.as_ref().is_none_or(|line| line.flushed)
+        self.connection.has_room()
     }
 
     fn handle(&mut self, event: Event, now: Instant) {

@@ -52,6 +52,7 @@ pub(crate) async fn connect(
     let mut config = Config::new(servers, inbox.clone());
     config.name.clone_from(&options.name);
     config.dial_timeout = options.connect_timeout;
+    config.close_timeout = options.request_timeout;
     config.gossip = !options.ignore_discovered_servers;
     config.reconnect.first = options.retry_first_connect;
 

@@ -6,8 +6,9 @@
 //!
 //! # Nothing grows without bound
 //!
-//! Calls wait while the server has not confirmed enough of what was sent: see
-//! [`Config::window`](crate::protocol::Config). What arrives cannot be held back, as the WebSocket
+//! Requests wait while the server has not confirmed enough of what was sent: see
+//! [`Config::window`](crate::protocol::Config). What is published goes out at once, so that nobody waits
+//! longer than for an answer where the network falls silent: it is small and answers what arrived. What arrives cannot be held back, as the WebSocket
 //! API has no way to; `JetStream`'s flow control bounds what a watch has in flight, since the
 //! answers that it waits for are only sent once earlier messages were handled. A subscription that
 //! falls further behind than that ends, after the messages that it has: its reader sees the end

@@ -126,28 +126,57 @@ async fn a_fast_writer_waits_and_nothing_is_lost() {
     let server = server().await;
     for url in urls(&server) {
         let (writer, reader) = (client(url.clone()).await, client(url).await);
-        let messages = reader.subscribe("bulk".into()).await.unwrap();
-        echo(&reader, "ready").await;
-        reader
-            .request(Outbound::new("ready", ""), SECOND)
-            .await
-            .unwrap();
-        let body = Bytes::from(vec![7; 200_000]);
-        let writing = async {
-            for _ in 0..200 {
-                writer
-                    .publish(Outbound::new("bulk", body.clone()))
-                    .await
-                    .unwrap();
-            }
-        };
-        let reading = messages.take(200).for_each(async |message| {
-            assert_eq!(message.payload.len(), 200_000);
+        echo(&reader, "bulk").await;
+        let ready = Outbound::new("bulk", "");
+        reader.request(ready, SECOND).await.unwrap();
+        let writing = (0..200).map(async |i: u8| {
+            let body = vec![i; 200_000];
+            let request = Outbound::new("bulk", body.clone());
+            let answer = writer.request(request, 20 * SECOND).await.unwrap();
+            assert!(answer.payload == body);
         });
-        tokio::time::timeout(20 * SECOND, async { tokio::join!(writing, reading) })
-            .await
-            .unwrap();
+        futures::future::join_all(writing).await;
         writer.close().await.unwrap();
+    }
+}
+
+/// More is on its way than may be, and nothing gets through.
+#[tokio::test]
+async fn a_network_that_falls_silent_holds_nobody_up() {
+    let server = server().await;
+    for url in urls(&server) {
+        let options = ConnectOptions::new().request_timeout(2 * SECOND);
+        let client = connect(&url, &options).await.unwrap();
+        let ask = async |size, timeout| {
+            let request = Outbound::new("nobody", vec![0; size]);
+            client.request(request, timeout).await.unwrap_err()
+        };
+        server.pause().unwrap();
+        let large = futures::future::join_all((0..1_000).map(|_| ask(100_000, 2 * SECOND)));
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            client.subscribe("a".into()).await.unwrap();
+            client.publish(Outbound::new("a", "")).await.unwrap();
+            ask(0, SECOND).await
+        };
+        let begin = std::time::Instant::now();
+        let later = tokio::time::timeout(2 * SECOND, later);
+        let (large, later) = tokio::join!(tokio::time::timeout(3 * SECOND, large), later);
+        let later = later.expect("its time is one second");
+        assert!(matches!(later, TransportError::NotConnected(_)), "{later}");
+        let (mut unknown, mut unsent) = (0, 0);
+        for error in large.expect("their time is two seconds") {
+            match error {
+                TransportError::Timeout(_) => unknown += 1,
+                TransportError::NotConnected(_) => unsent += 1,
+                other => panic!("{other}"),
+            }
+        }
+        assert!((20..=22).contains(&unknown) && unsent > 900, "{unknown} {unsent}");
+        let closed = tokio::time::timeout(3 * SECOND, client.close()).await;
+        closed.expect("its time is two seconds").unwrap();
+        assert!(begin.elapsed() < 6 * SECOND);
+        server.resume().unwrap();
     }
 }
 

@@ -77,3 +77,29 @@ fn who_closes_does_not_mind_that_the_connection_is_lost() {
     talk.collect();
     assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
 }
+
+#[test]
+fn closing_lets_out_what_waits_for_room() {
+    let (mut talk, sent) = Talk::full();
+    let waiting = talk.request("b");
+    talk.client.close(talk.now);
+    for _ in 0..sent {
+        talk.hear("PONG");
+    }
+    assert!(talk.sent().contains("PUB b "));
+    for id in 1..=waiting {
+        assert!(!talk.has(|o| matches!(o, Output::Closed(_))));
+        talk.hear(&format!("MSG _INBOX.x.{id} 1 0\r\n"));
+    }
+    assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Asked))));
+
+    // What had no room until the end was not sent.
+    let (mut talk, sent) = Talk::full();
+    let waiting = talk.request("b");
+    talk.client.close(talk.now);
+    talk.client.lost("gone", talk.now);
+    let mut answers = talk.answers();
+    answers.sort();
+    assert_eq!(answers.len(), sent + 1);
+    assert_eq!(answers.pop(), Some((waiting, "closed".to_owned())));
+}
