@@ -72,6 +72,9 @@ pub(crate) enum TransportError {
     /// Not sent: there is no connection.
     #[error("not connected: {0}")]
     NotConnected(String),
+    /// Sent, and the answer cannot be heard: the user has no permission for this subject any more.
+    #[error("no permission for the answer: {0}")]
+    Unheard(String),
     /// Not done: the user has no permission for this subject.
     #[error("no permission: {0}")]
     PermissionDenied(String),

@@ -196,3 +196,27 @@ async fn a_client_whose_runtime_is_gone_is_closed() {
         );
     }
 }
+
+/// What it was sending then may have arrived.
+#[tokio::test]
+async fn a_runtime_that_goes_leaves_writes_unknown() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let other = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let made = other.spawn(async move {
+            let client = shizuku::connect(&url).await.unwrap();
+            works(&client).await
+        });
+        let store = made.await.unwrap();
+        server.pause().unwrap();
+        let writing = tokio::spawn(async move { store.put("key", "later").await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        other.shutdown_background();
+        assert_refused!(writing.await.unwrap(), KvWriteError::OutcomeUnknown { .. });
+        server.resume().unwrap();
+    }
+}

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use harness::{LATEST, NatsServer, V2_10};
 use shizuku::{
     Client, ConnectOptions, Store,
     kv::{
-        BoxError, BucketConfig, KvReadError, Read, ServiceError, WatchEvent, rw_lock::DistroRwLock,
+        BoxError, BucketConfig, KvReadError, KvWriteError, Read, ServiceError, WatchEvent,
+        rw_lock::DistroRwLock,
     },
 };
 
@@ -69,6 +70,52 @@ async fn a_refused_answer_to_flow_control_ends_a_watch() {
 }
 
 /// Each user can do what the text says with what it gives them, and needs every line of it.
+/// Answers that may not be heard any more, while a client is connected.
+#[tokio::test]
+async fn what_is_denied_was_not_written() {
+    let users = |less: &str| {
+        NatsServer::builder().config(format!(
+            "authorization {{ users = [
+                {{ user: all, password: all }}
+                {{ user: less, password: less, permissions: {{ {less} }} }}
+            ] }}"
+        ))
+    };
+    for protocol in ["", "web+"] {
+        if !protocol.is_empty() && cfg!(not(feature = "web")) {
+            continue;
+        }
+        let server = users("").start().await.unwrap();
+        let address = format!("{protocol}{}", server.url());
+        let all = sign_in(&address, "all", "all").await;
+        let there = all.create_bucket("b").await.unwrap();
+        let less = sign_in(&address, "less", "less").await;
+        let store = less.open_bucket("b").await.unwrap();
+        server.reconfigure(|_| users(r#"subscribe: { deny: "_INBOX.>" }"#));
+        server.reload().unwrap();
+        let (mut begun, mut denied) = (0, Vec::new());
+        while denied.len() < 10 {
+            // Some on their way when the server says it.
+            let keys: Vec<_> = (begun..begun + 5).map(|n| format!("a.{n}")).collect();
+            begun += 5;
+            let written = join_all(keys.iter().map(|key| store.put(key.as_str(), "x"))).await;
+            for (key, written) in keys.into_iter().zip(written) {
+                match written {
+                    Ok(_) | Err(KvWriteError::OutcomeUnknown { .. }) => {}
+                    Err(KvWriteError::Service(ServiceError::PermissionDenied { subject })) => {
+                        assert!(subject.starts_with("_INBOX."), "{subject}");
+                        denied.push(key);
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        for key in denied {
+            assert_eq!(there.get(key).await.unwrap(), None, "{address}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_need_just_what_is_written() {
     let users = users();

@@ -95,7 +95,7 @@ async fn no_lock_is_given_once_closing_has_begun() -> Result {
         assert!(matches!(*source, ServiceError::Closed), "{source}");
     }
     assert_eq!(held.lost().await, LostReason::Closed);
-    timeout(SOON, lock(&beside, "held")?.write()).await??;
+    drop(timeout(SOON, lock(&beside, "held")?.write()).await??);
     client.close().await?;
     Ok(())
 }

@@ -159,7 +159,9 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
             detail: "the connection was lost before the answer".to_owned(),
         },
         TransportError::NotConnected(detail) => ServiceError::Disconnected { detail },
-        TransportError::PermissionDenied(subject) => ServiceError::PermissionDenied { subject },
+        TransportError::PermissionDenied(subject) | TransportError::Unheard(subject) => {
+            ServiceError::PermissionDenied { subject }
+        }
         TransportError::TooLarge { size, limit } => ServiceError::Refused {
             status: 413,
             code: 0,

@@ -474,7 +474,10 @@ impl Watch {
             && let Poll::Ready(answered) = again.poll_unpin(context)
         {
             running.again = None;
-            if let Err(TransportError::PermissionDenied(subject)) = answered {
+            if let Err(
+                TransportError::PermissionDenied(subject) | TransportError::Unheard(subject),
+            ) = answered
+            {
                 let refused = ServiceError::PermissionDenied { subject };
                 return Poll::Ready(Some(self.end(refused)));
             }

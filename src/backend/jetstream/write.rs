@@ -168,7 +168,11 @@ impl Bucket {
                     limit,
                 });
             }
-            Err(error @ (TransportError::Timeout(_) | TransportError::Lost)) => {
+            Err(
+                error @ (TransportError::Timeout(_)
+                | TransportError::Lost
+                | TransportError::Unheard(_)),
+            ) => {
                 return Err(unknown(not_answered(error, &self.write_subject(key))));
             }
             Err(error) => return Err(not_answered(error, &self.write_subject(key)).into()),

@@ -91,7 +91,7 @@ impl Connection {
         } else if subject.strip_suffix(".*") == Some(self.config.inbox.as_str()) {
             self.answers_refused = Some(subject.to_owned());
             for id in self.requests.take_in_flight() {
-                self.fail(id, TransportError::PermissionDenied(subject.to_owned()));
+                self.fail(id, TransportError::Unheard(subject.to_owned()));
             }
         } else {
             let refused = |(sid, to): (&u64, &ByteString)| (to == subject).then_some(*sid);

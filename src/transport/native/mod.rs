@@ -96,6 +96,7 @@ impl Native {
             Some(ahead) => ahead,
             None => Box::pin(self.connected(deadline)).await?,
         };
+        ahead.can_hear()?;
         let mut answer = pin!(self.client.send_request(
             to_subject(&message.subject),
             to_request(&message.headers, message.payload),

@@ -280,6 +280,14 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
+    /// Whether an answer can be heard now. What is asked without that is done, and nobody knows.
+    pub(super) fn can_hear(&self) -> Result<(), TransportError> {
+        match &self.trouble.borrow().inbox {
+            Some(inbox) => Err(TransportError::PermissionDenied(inbox.to_string())),
+            None => Ok(()),
+        }
+    }
+
     /// Waits until a request to this subject cannot be answered any more.
     pub(super) async fn of(&mut self, subject: &str) -> TransportError {
         let (epoch, seen) = (self.epoch, self.seen);
@@ -300,7 +308,7 @@ impl Ahead {
 impl Trouble {
     fn concerns(&self, subject: &str, epoch: u64, seen: usize) -> Option<TransportError> {
         if let Some(inbox) = &self.inbox {
-            return Some(TransportError::PermissionDenied(inbox.to_string()));
+            return Some(TransportError::Unheard(inbox.to_string()));
         }
         let new = self
             .refused
@@ -328,10 +336,19 @@ mod tests {
         monitor.on_event(&Event::ServerError(error));
         let refused = ahead.of("$KV.b.k").now_or_never();
         // Who asks later finds a refused inbox too, but not an earlier refusal to publish.
-        let later = monitor.ahead().unwrap().of("$KV.b.k").now_or_never();
+        let mut later = monitor.ahead().unwrap();
+        let (can_hear, later) = (later.can_hear(), later.of("$KV.b.k").now_or_never());
         assert_eq!(later.is_some(), text.contains(".*"));
+        assert_eq!(can_hear.is_err(), text.contains(".*"));
         match refused? {
-            TransportError::PermissionDenied(subject) => Some(subject),
+            TransportError::Unheard(subject) => {
+                assert!(later.is_some());
+                Some(subject)
+            }
+            TransportError::PermissionDenied(subject) => {
+                assert!(later.is_none());
+                Some(subject)
+            }
             other => panic!("not a refusal: {other}"),
         }
     }

@@ -101,8 +101,14 @@ impl Web {
             answer,
         };
         self.command(command).await?;
-        // The task answers all that it has taken before it ends, so this was never taken.
-        result.await.unwrap_or(Err(TransportError::Closed))
+        // The task answers all that it has taken before it ends, so this was never taken; unless it was
+        // thrown away with its runtime.
+        result.await.unwrap_or_else(|_| {
+            Err(match self.status.borrow().state {
+                ConnectionState::Closed => TransportError::Closed,
+                _ => TransportError::Lost,
+            })
+        })
     }
 
     async fn send(&self, message: Outbound) -> Result<(), TransportError> {
