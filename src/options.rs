@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use crate::{
     client::{Client, ConnectError},
     kv::{BoxError, InvalidOption},
+    platform,
     words::Quoted,
 };
 
@@ -160,9 +161,11 @@ impl ConnectOptions {
     pub fn credentials_file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         self.credentials_from(move || {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| format!("cannot read {}: {error}", path.display()));
-            async move { Ok(Credentials::Creds(text?)) }
+            let path = path.clone();
+            platform::apart(move || match std::fs::read_to_string(&path) {
+                Ok(text) => Ok(Credentials::Creds(text)),
+                Err(error) => Err(format!("cannot read {}: {error}", path.display()).into()),
+            })
         })
     }
 

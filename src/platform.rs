@@ -8,7 +8,7 @@ pub(crate) use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 
-use crate::kv::ServiceError;
+use crate::kv::{BoxError, ServiceError};
 #[cfg(any(feature = "native", feature = "web"))]
 use crate::{client::ConnectError, options::ConnectOptions, transport::Transport};
 
@@ -101,6 +101,13 @@ cfg_if::cfg_if! {
         /// Counts an answer that nothing was waited for. Nothing to do here.
         pub(crate) async fn count() {}
 
+        /// Does what may take its time. There is no other thread here.
+        pub(crate) async fn apart<T>(
+            work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
+        ) -> Result<T, BoxError> {
+            work()
+        }
+
         /// Whether there is something that runs tasks and timers.
         pub(crate) fn is_running() -> bool {
             true
@@ -165,6 +172,13 @@ cfg_if::cfg_if! {
         /// Counts a result that was ready at once: after many in a row other tasks have a turn. Otherwise a
         /// caller that asks until the result changes would keep out the tasks that change it.
         pub(crate) use tokio::task::coop::consume_budget as count;
+
+        /// Does what may take its time on a thread that has nothing else to do.
+        pub(crate) async fn apart<T: Send + 'static>(
+            work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
+        ) -> Result<T, BoxError> {
+            tokio::task::spawn_blocking(work).await?
+        }
 
         /// Whether there is something that runs tasks and timers.
         pub(crate) fn is_running() -> bool {

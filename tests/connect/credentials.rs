@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::TryStreamExt;
@@ -252,4 +252,31 @@ async fn credentials_that_run_out_are_told_and_renewed() {
         again.expect("it should be let in again");
         works(&client).await;
     }
+}
+
+/// A file may be on a disk that takes its time, and a runtime has other things to do.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_creds_file_that_is_slow_to_read_holds_up_nobody_else() {
+    let server = NatsServer::start_default().await.unwrap();
+    let folder = tempdir("slow-creds");
+    // Nobody can open one until somebody writes to it.
+    let file = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    for url in ways(&server.url()) {
+        let writer = file.clone();
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            fs::write(writer, "nothing").unwrap();
+        });
+        let begin = Instant::now();
+        let options = ConnectOptions::new().credentials_file(&file);
+        let connect = options.connect(&url);
+        let early = tokio::time::timeout(Duration::from_millis(200), connect).await;
+        assert!(early.is_err());
+        assert!(begin.elapsed() < Duration::from_secs(1), "{url}");
+        writer.join().unwrap();
+    }
+    fs::remove_dir_all(folder).unwrap();
 }

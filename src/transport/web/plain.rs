@@ -1,14 +1,15 @@
 //! Sockets outside of a browser, to debug and test what runs in one: WebSocket or TCP, without TLS.
 
 use std::{
+    io::ErrorKind,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{Sink, Stream, future::BoxFuture};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::AsyncWrite,
     net::TcpStream,
 };
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
@@ -22,7 +23,12 @@ const CHUNK: usize = 32 * 1024;
 /// A socket of this process.
 pub(crate) enum PlainSocket {
     Opening(BoxFuture<'static, Result<Self, String>>),
-    Tcp { stream: TcpStream, unsent: Bytes },
+    Tcp {
+        stream: TcpStream,
+        unsent: Bytes,
+        /// Where to read to.
+        room: BytesMut,
+    },
     WebSocket(Box<WebSocketStream<TcpStream>>),
 }
 
@@ -36,8 +42,11 @@ async fn open(url: ServerUrl) -> Result<PlainSocket, String> {
         .map_err(|error| explain(&error))?;
     stream.set_nodelay(true).map_err(|error| explain(&error))?;
     if !url.is_websocket() {
-        let unsent = Bytes::new();
-        return Ok(PlainSocket::Tcp { stream, unsent });
+        return Ok(PlainSocket::Tcp {
+            stream,
+            unsent: Bytes::new(),
+            room: BytesMut::new(),
+        });
     }
     let (socket, _response) = ClientBuilder::new()
         .uri(&url.to_string())
@@ -68,18 +77,19 @@ impl Socket for PlainSocket {
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
         match self {
             Self::Opening(_) => Poll::Ready(not_open()),
-            Self::Tcp { stream, .. } => {
-                let mut chunk = vec![0; CHUNK];
-                let mut buffer = ReadBuf::new(&mut chunk);
-                let read = ready!(Pin::new(stream).poll_read(context, &mut buffer));
-                let size = buffer.filled().len();
-                chunk.truncate(size);
-                Poll::Ready(match read {
-                    Ok(()) if size > 0 => Ok(chunk.into()),
-                    Ok(()) => Err("the server closed the connection".to_owned()),
+            Self::Tcp { stream, room, .. } => loop {
+                let ready = ready!(stream.poll_read_ready(context));
+                // Small pieces share one allocation.
+                if room.capacity() < CHUNK / 4 {
+                    room.reserve(CHUNK);
+                }
+                return Poll::Ready(match ready.and_then(|()| stream.try_read_buf(room)) {
+                    Ok(0) => Err("the server closed the connection".to_owned()),
+                    Ok(_) => Ok(room.split().freeze()),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                     Err(error) => Err(error.to_string()),
-                })
-            }
+                });
+            },
             Self::WebSocket(socket) => loop {
                 let frame = ready!(Pin::new(&mut *socket).poll_next(context));
                 return Poll::Ready(match frame {
@@ -112,7 +122,7 @@ impl Socket for PlainSocket {
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
         match self {
             Self::Opening(_) => Poll::Ready(not_open()),
-            Self::Tcp { stream, unsent } => {
+            Self::Tcp { stream, unsent, .. } => {
                 while !unsent.is_empty() {
                     match ready!(Pin::new(&mut *stream).poll_write(context, unsent)) {
                         Ok(0) => return Poll::Ready(Err("the connection is closed".to_owned())),
