@@ -248,14 +248,15 @@ impl ConnectOptions {
         self
     }
 
-    /// Trusts the certificates in a PEM file, in addition to those of the system. Native only.
+    /// Trusts the certificates in a PEM file, in addition to those of the system. Native only: over
+    /// `web` it is refused.
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<PathBuf>) -> Self {
         self.root_certificates.push(pem.into());
         self
     }
 
-    /// Shows this certificate to the server; both are PEM files. Native only.
+    /// Shows this certificate to the server; both are PEM files. Native only: over `web` it is refused.
     #[must_use]
     pub fn client_certificate(
         mut self,

@@ -223,8 +223,8 @@ export class Client {
   }
 
   /**
-   * Sends what is still to be sent, waits for the answers, up to 5 s, and closes; once, however often it
-   * is called. What is called later rejects with {@link ClosedError}.
+   * Sends what is still to be sent, waits for the answers, up to `requestTimeout`, and closes; once, however
+   * often it is called. What is called later rejects with {@link ClosedError}.
    */
   close(): Promise<void> {
     return (this.#closing ??= call(async () => {

@@ -84,6 +84,26 @@ async fn bad_options_fail_before_anything_is_sent() {
     }
 }
 
+#[cfg(feature = "web")]
+#[tokio::test]
+async fn certificates_are_not_passed_over() {
+    for (name, options) in [
+        (
+            "root_certificates",
+            ConnectOptions::new().root_certificates("ca.pem"),
+        ),
+        (
+            "client_certificate",
+            ConnectOptions::new().client_certificate("client.pem", "key.pem"),
+        ),
+    ] {
+        assert_refused!(
+            options.connect("web+nats://127.0.0.1:1").await,
+            ConnectError::InvalidOption(error) if error.option == name
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_timeout_may_be_a_year_long() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     client::{ConnectError, without_secrets},
+    kv::InvalidOption,
     options::ConnectOptions,
     platform::{self, Instant},
     protocol::{CloseReason, Config, Connection, ServerUrl},
@@ -40,6 +41,15 @@ pub(crate) async fn connect(
     if options.tls_required && !servers.iter().all(ServerUrl::is_encrypted) {
         let reason = "TLS is required, and it has none";
         return Err(ConnectError::invalid(url, reason));
+    }
+    // A certificate that is not looked at would be worse than none.
+    for (option, is_set) in [
+        ("root_certificates", !options.root_certificates.is_empty()),
+        ("client_certificate", options.client_certificate.is_some()),
+    ] {
+        if is_set {
+            return Err(InvalidOption::new(option, "only native connections use it").into());
+        }
     }
     let unreachable = |source| ConnectError::Unreachable {
         url: without_secrets(url),
