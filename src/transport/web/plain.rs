@@ -8,10 +8,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Sink, Stream, future::BoxFuture};
-use tokio::{
-    io::AsyncWrite,
-    net::TcpStream,
-};
+use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
 use super::socket::Socket;

@@ -172,7 +172,10 @@ async fn a_network_that_falls_silent_holds_nobody_up() {
                 other => panic!("{other}"),
             }
         }
-        assert!((20..=22).contains(&unknown) && unsent > 900, "{unknown} {unsent}");
+        assert!(
+            (20..=22).contains(&unknown) && unsent > 900,
+            "{unknown} {unsent}"
+        );
         let closed = tokio::time::timeout(3 * SECOND, client.close()).await;
         closed.expect("its time is two seconds").unwrap();
         assert!(begin.elapsed() < 6 * SECOND);
