@@ -148,8 +148,8 @@ struct Page {
     last: u64,
     /// How many have come.
     came: u64,
-    /// The connection that the request was sent on.
-    epoch: u64,
+    /// The connection that was asked on, if there was one when the question was out.
+    epoch: Option<u64>,
 }
 
 /// The kinds of answers to a batch.
@@ -261,7 +261,7 @@ impl Page {
             answers,
             last: 0,
             came: 0,
-            epoch: 0,
+            epoch: None,
         })
     }
 
@@ -288,13 +288,16 @@ impl Page {
     async fn send(&mut self, bucket: &Bucket, batch: Writer) -> Result<(), ServiceError> {
         self.last = 0;
         self.came = 0;
-        self.epoch = bucket.api.transport.status().borrow().epoch;
         let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
         let message = Outbound {
             reply: Some(self.inbox.clone()),
             ..Outbound::new(subject, batch.finish())
         };
         let sent = bucket.api.transport.publish(message).await;
+        // Only now, because this waits for a connection.
+        let status = bucket.api.transport.status();
+        let status = status.borrow();
+        self.epoch = (status.state == ConnectionState::Connected).then_some(status.epoch);
         sent.map_err(|error| not_answered(error, "DIRECT.GET"))
     }
 
@@ -307,7 +310,10 @@ impl Page {
                 let mut status = bucket.api.transport.status();
                 let epoch = self.epoch;
                 let is_lost = |now: &ConnectionStatus| {
-                    now.epoch != epoch || now.state != ConnectionState::Connected
+                    let is_same = epoch.is_none_or(|epoch| {
+                        now.state == ConnectionState::Connected && now.epoch == epoch
+                    });
+                    !is_same || now.state == ConnectionState::Closed
                 };
                 let lost = pin!(status.wait_for(is_lost));
                 let patience = platform::sleep(bucket.api.timeout);
