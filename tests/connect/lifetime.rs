@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use harness::{LATEST, NatsServer};
 use shizuku::{
-    Client, ConnectError, ConnectOptions, ConnectionState,
+    Client, ConnectError, ConnectOptions, ConnectionState, Store,
     kv::{
         BoxError, BucketError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
         rw_lock::DistroRwLock,
     },
 };
+use tokio::runtime::Runtime;
 
 use crate::{PATIENCE, assert_refused, ways, works};
 
@@ -163,21 +164,27 @@ async fn without_a_runtime_calls_are_refused() {
     }
 }
 
+/// A store whose connection lives in a runtime of its own.
+async fn in_another_runtime(url: String) -> (Runtime, Store) {
+    let other = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let made = other.spawn(async move {
+        let client = shizuku::connect(&url).await.unwrap();
+        works(&client).await
+    });
+    let store = made.await.unwrap();
+    (other, store)
+}
+
 /// A connection lives in the runtime in which it was made, as those of tests do.
 #[tokio::test]
 async fn a_client_whose_runtime_is_gone_is_closed() {
     let server = NatsServer::start_default().await.unwrap();
     for url in ways(&server.url()) {
-        let other = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let made = other.spawn(async move {
-            let client = shizuku::connect(&url).await.unwrap();
-            works(&client).await
-        });
-        let store = made.await.unwrap();
+        let (other, store) = in_another_runtime(url).await;
         other.shutdown_background();
         // Natively the first request finds out.
         for _ in 0..100 {
@@ -202,16 +209,7 @@ async fn a_client_whose_runtime_is_gone_is_closed() {
 async fn a_runtime_that_goes_leaves_writes_unknown() {
     let server = NatsServer::start_default().await.unwrap();
     for url in ways(&server.url()) {
-        let other = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let made = other.spawn(async move {
-            let client = shizuku::connect(&url).await.unwrap();
-            works(&client).await
-        });
-        let store = made.await.unwrap();
+        let (other, store) = in_another_runtime(url).await;
         server.pause().unwrap();
         let writing = tokio::spawn(async move { store.put("key", "later").await });
         tokio::time::sleep(Duration::from_millis(200)).await;
