@@ -43,14 +43,17 @@ pub(super) struct Loading {
 }
 
 /// Whether the server was asked if this is all.
-#[derive(Default)]
 enum Question {
     ToAsk,
     Asked(BoxFuture<'static, u64>),
-    /// It answered, and its last revision was this one.
+    /// It answered, and its last revision was this one; 0 if it need not be asked.
     Answered(u64),
-    #[default]
-    Unneeded,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self::Answered(0)
+    }
 }
 
 impl Loading {
@@ -61,7 +64,7 @@ impl Loading {
             pending: expected,
             question: match unsure {
                 true => Question::ToAsk,
-                false => Question::Unneeded,
+                false => Question::default(),
             },
             ..Self::default()
         }
@@ -118,7 +121,6 @@ impl Loading {
             }
             Question::Asked(_) => false,
             Question::Answered(last) => drained || self.last >= last,
-            Question::Unneeded => true,
         }
     }
 
