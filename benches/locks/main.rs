@@ -272,7 +272,7 @@ impl Bench {
             || async {
                 let first = mine.write().await.unwrap();
                 let mut waiting = Vec::new();
-                for number in 0..COLD {
+                for number in 0..CALLS {
                     let lock = if number % 2 == 0 { &theirs } else { &mine }.clone();
                     waiting.push(tokio::spawn(async move {
                         lock.write().await.unwrap().release().await.unwrap();
@@ -288,7 +288,7 @@ impl Bench {
                 for writer in waiting {
                     writer.await.unwrap();
                 }
-                micros(start.elapsed(), COLD)
+                micros(start.elapsed(), CALLS)
             },
             || publish(peer, CALLS),
         )

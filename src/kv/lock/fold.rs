@@ -219,11 +219,15 @@ impl Fold {
             .collect()
     }
 
-    /// Whether an entry of this mode holds while these are before it.
+    /// Whether an entry of this mode holds while these are before it. Asked for every waiter after every
+    /// event, so it looks at no more of a long queue than it must.
     pub(super) fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
         let mut ahead = Ahead::default();
         for id in blockers.keys() {
             ahead.add(self.live.get(id).and_then(|live| live.mode));
+            if !ahead.admit(mode) {
+                return false; // and more of them change nothing about it
+            }
         }
         ahead.admit(mode)
     }
