@@ -89,6 +89,11 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// All, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
@@ -166,7 +171,7 @@ mod tests {
                 }
                 prop_assert_eq!(map.get(&key), tree.get(&key));
                 prop_assert_eq!(map.contains(&key), tree.contains_key(&key));
-                prop_assert_eq!(map.is_empty(), tree.is_empty());
+                prop_assert_eq!((map.is_empty(), map.len()), (tree.is_empty(), tree.len()));
                 prop_assert_eq!(map.first(), tree.keys().next());
                 prop_assert_eq!(map.after(&key), tree.range(key + 1..).next().map(|(key, _)| key));
                 prop_assert!(map.iter().eq(tree.iter()));

@@ -3,9 +3,11 @@
 //! A caller that waits for a lock does the participant's work itself when it is woken: in this way an
 //! answer from the server reaches it without a detour over another task. But a caller may hold a future
 //! that it does not poll, while others wait for what it was woken for. So the background task checks
-//! that a caller comes, and does the work if none has come for a while.
+//! that a caller comes, and does the work if none has come for a while; that caller is passed over until
+//! it is polled again.
 //!
-//! It waits that long because it would take another thread, and more time than the work itself.
+//! It waits that long, and does not check where nobody else waits for anything, because it would take
+//! another thread, and more time than the work itself.
 //!
 //! The bell wakes the caller that the news is most likely for, as any other would only have to wake that
 //! one in turn: first a caller that waits for an answer, as it has something under way; then the first
@@ -24,7 +26,7 @@ use std::{
 use crate::platform::Instant;
 
 /// How long a caller that was woken may take to come.
-const PATIENCE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How often the caller at work looks again before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -46,6 +48,8 @@ struct Who {
     unanswered: Option<Instant>,
     /// Whether the background task knows that it is to watch for that.
     watched: bool,
+    /// Whether all there is to do is for one caller: if it does not come, nobody misses it.
+    is_for_one: bool,
     /// For when the background task has set its timer.
     alarm: Option<Duration>,
 }
@@ -55,6 +59,8 @@ struct Caller {
     number: u64,
     waits: Waits,
     waker: Waker,
+    /// It was woken, and did not come in time.
+    absent: bool,
 }
 
 /// What a caller waits for.
@@ -70,17 +76,15 @@ pub(super) enum Waits {
 
 impl Who {
     /// The caller that news is most likely for.
-    fn next(&self) -> Option<&Waker> {
-        let mut latest_first = self.callers.iter().rev();
-        let caller = latest_first
-            .find(|caller| caller.waits == Waits::Answer)
-            .or_else(|| {
-                self.callers
-                    .iter()
-                    .find(|caller| caller.waits == Waits::Turn)
-            })
-            .or(self.callers.last())?;
-        Some(&caller.waker)
+    fn next(&mut self) -> Option<&mut Caller> {
+        let is = |waits| move |caller: &Caller| caller.waits == waits && !caller.absent;
+        let next = self
+            .callers
+            .iter()
+            .rposition(is(Waits::Answer))
+            .or_else(|| self.callers.iter().position(is(Waits::Turn)))
+            .or_else(|| self.callers.iter().rposition(is(Waits::Entry)))?;
+        self.callers.get_mut(next)
     }
 }
 
@@ -101,9 +105,11 @@ impl Bell {
         self.who().alarm = alarm;
     }
 
-    /// Wakes the background task if its timer is set for later than this.
-    pub(super) fn need(&self, wake: Option<Duration>) {
-        let who = self.who();
+    /// The work is done: what is left waits for this moment, or for a ring. Wakes the background task if its
+    /// timer is set for later.
+    pub(super) fn rest(&self, wake: Option<Duration>, is_for_one: bool) {
+        let mut who = self.who();
+        who.is_for_one = is_for_one;
         let late = wake.is_some_and(|wake| who.alarm.is_none_or(|alarm| wake < alarm));
         let background = if late { who.background.clone() } else { None };
         drop(who);
@@ -153,20 +159,25 @@ impl Bell {
         left
     }
 
+    /// The caller that was woken has not come in time: others are woken until it does.
+    pub(super) fn pass_over(&self) {
+        let mut who = self.who();
+        if let Some(caller) = who.next() {
+            caller.absent = true;
+        }
+    }
+
     /// There is something to do, and no caller at work.
     pub(super) fn ring(&self) {
         let mut who = self.who();
-        let caller = who.next().cloned();
-        let mut is_known = false;
+        let caller = who.next().map(|caller| caller.waker.clone());
+        let mut needs_background = true;
         if caller.is_some() {
             who.unanswered.get_or_insert_with(Instant::now);
-            is_known = std::mem::replace(&mut who.watched, true);
+            let is_for_it = who.is_for_one && who.callers.len() == 1;
+            needs_background = !is_for_it && !std::mem::replace(&mut who.watched, true);
         }
-        let background = if is_known {
-            None
-        } else {
-            who.background.clone()
-        };
+        let background = who.background.clone().filter(|_| needs_background);
         drop(who);
         if let Some(background) = background {
             background.wake();
@@ -233,6 +244,7 @@ impl Place {
             && let Some(caller) = who.callers.iter_mut().find(|c| c.number == number)
         {
             caller.waker.clone_from(waker);
+            caller.absent = false;
             return;
         }
         let number = who.next;
@@ -241,6 +253,7 @@ impl Place {
             number,
             waits: self.waits,
             waker: waker.clone(),
+            absent: false,
         });
         drop(who);
         self.number = Some(number);
@@ -353,6 +366,46 @@ mod tests {
     }
 
     #[test]
+    fn nobody_checks_that_a_caller_comes_if_nobody_else_would_miss_it() {
+        let (bell, background) = bell();
+        let (place, caller) = self::caller(&bell, Waits::Turn);
+        bell.rest(None, true);
+        bell.ring();
+        assert_eq!((background.count(), caller.count()), (0, 1));
+        let (other, _) = self::caller(&bell, Waits::Turn);
+        bell.ring();
+        assert_eq!((background.count(), caller.count()), (1, 1));
+        drop(other);
+        assert_eq!(background.count(), 1); // as it may have been the one that was woken
+        bell.work(|| bell.rest(None, false));
+        assert_eq!(bell.patience_left(), None);
+        bell.ring();
+        assert_eq!((background.count(), caller.count()), (1, 1));
+        drop(place);
+    }
+
+    #[test]
+    fn a_caller_that_does_not_come_is_passed_over_until_it_does() {
+        let (bell, background) = bell();
+        let (mut first, absent) = caller(&bell, Waits::Turn);
+        let (_second, present) = caller(&bell, Waits::Turn);
+        bell.ring();
+        bell.pass_over();
+        bell.ring();
+        assert_eq!((absent.count(), present.count()), (1, 1));
+        bell.pass_over();
+        background.count();
+        bell.ring();
+        assert_eq!(
+            (absent.count(), present.count(), background.count()),
+            (0, 0, 1)
+        );
+        first.take(&absent.waker());
+        bell.ring();
+        assert_eq!((absent.count(), present.count()), (1, 0));
+    }
+
+    #[test]
     fn a_caller_has_one_place_and_its_latest_waker() {
         let (bell, _) = bell();
         let (mut first, old) = caller(&bell, Waits::Turn);
@@ -383,7 +436,7 @@ mod tests {
         ] {
             let (bell, background) = bell();
             bell.set_alarm(alarm);
-            bell.need(wake);
+            bell.rest(wake, false);
             assert_eq!(background.count(), woken, "{alarm:?} {wake:?}");
         }
     }

@@ -219,6 +219,11 @@ impl Machine {
         self.claims.is_empty() && self.leaving.is_empty()
     }
 
+    /// Whether no more than one entry is held, wanted or being removed.
+    pub(super) fn is_simple(&self) -> bool {
+        self.claims.len() + self.leaving.len() <= 1
+    }
+
     /// Until when the claim may believe that it holds; `None` if it does not hold.
     pub fn trusted_until(&self, claim: ClaimId) -> Option<Duration> {
         let claim = self.claims.get(&claim)?;

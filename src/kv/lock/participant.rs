@@ -59,6 +59,13 @@ struct Core {
     leaving: Vec<Teller<()>>,
 }
 
+impl Core {
+    /// Whether all there is to do is for one caller.
+    fn is_for_one(&self) -> bool {
+        self.machine.is_simple() && self.changing.is_empty() && self.observers == 0
+    }
+}
+
 /// See the [module](self).
 pub(crate) struct Participant {
     pub(super) lock: Arc<str>,
@@ -139,7 +146,10 @@ impl Participant {
             let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(io) = &mut *io {
                 io.poll(self, &mut context);
-                self.bell.need(self.wake_at());
+                let core = self.core();
+                let (wake, is_for_one) = (core.wake_at, core.is_for_one());
+                drop(core);
+                self.bell.rest(wake, is_for_one);
             }
         });
     }

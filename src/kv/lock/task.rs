@@ -99,14 +99,12 @@ impl Task {
 
     /// Does what there is to do, unless a caller was just woken for it.
     fn help(&self) {
-        if self
-            .participant
-            .bell
-            .patience_left()
-            .is_none_or(|left| left.is_zero())
-        {
-            self.participant.pump();
+        match self.participant.bell.patience_left() {
+            Some(left) if !left.is_zero() => return,
+            Some(_) => self.participant.bell.pass_over(),
+            None => {}
         }
+        self.participant.pump();
     }
 }
 
