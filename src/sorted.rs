@@ -103,20 +103,6 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    /// The first key.
-    pub(crate) fn first(&self) -> Option<&K> {
-        Some(&self.0.first()?.0)
-    }
-
-    /// The first key after this one, which need not exist.
-    pub(crate) fn after<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&K>
-    where
-        K: Borrow<Q>,
-    {
-        let behind = self.find(key).map_or_else(|at| at, |at| at + 1);
-        Some(&self.0.get(behind)?.0)
-    }
-
     /// The values themselves, by their keys.
     pub(crate) fn into_values(self) -> impl Iterator<Item = V> {
         self.0.into_iter().map(|(_, value)| value)
@@ -172,8 +158,6 @@ mod tests {
                 prop_assert_eq!(map.get(&key), tree.get(&key));
                 prop_assert_eq!(map.contains(&key), tree.contains_key(&key));
                 prop_assert_eq!((map.is_empty(), map.len()), (tree.is_empty(), tree.len()));
-                prop_assert_eq!(map.first(), tree.keys().next());
-                prop_assert_eq!(map.after(&key), tree.range(key + 1..).next().map(|(key, _)| key));
                 prop_assert!(map.iter().eq(tree.iter()));
                 prop_assert!(map.keys().eq(tree.keys()) && map.values().eq(tree.values()));
             }

@@ -29,6 +29,8 @@ use crate::by_hand::ByHand;
 const ROUNDS: usize = 21;
 const CALLS: u32 = 100;
 const COLD: u32 = 20;
+/// As many as one handle has wait in the log.
+const QUEUE: u32 = 64;
 const READERS: usize = 64;
 
 /// A lock is warm while the last proof of its watch is fresh, so nothing here pauses for long.
@@ -184,7 +186,7 @@ impl Bench {
                 || async {
                     let (mut hand, mut other) = (hand.lock().await, other.lock().await);
                     if case == "hand-off" {
-                        return micros(ByHand::hand_off(&mut hand, &mut other, CALLS).await, CALLS);
+                        return micros(ByHand::hand_off(&mut hand, &mut other, QUEUE).await, QUEUE);
                     }
                     let mut total = Duration::ZERO;
                     let calls = if case == "cold acquire" { COLD } else { CALLS };
@@ -272,7 +274,7 @@ impl Bench {
             || async {
                 let first = mine.write().await.unwrap();
                 let mut waiting = Vec::new();
-                for number in 0..CALLS {
+                for number in 0..QUEUE {
                     let lock = if number % 2 == 0 { &theirs } else { &mine }.clone();
                     waiting.push(tokio::spawn(async move {
                         lock.write().await.unwrap().release().await.unwrap();
@@ -288,7 +290,7 @@ impl Bench {
                 for writer in waiting {
                     writer.await.unwrap();
                 }
-                micros(start.elapsed(), CALLS)
+                micros(start.elapsed(), QUEUE)
             },
             || publish(peer, CALLS),
         )

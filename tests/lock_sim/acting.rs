@@ -173,7 +173,8 @@ impl World {
         let participant = &mut self.participants[who];
         participant.machine = Machine::new(&session)
             .mutant(self.mutant)
-            .unwatched_for(self.unwatched);
+            .unwatched_for(self.unwatched)
+            .crowd_of(self.crowd);
         participant.link += 1;
         participant.feed = None;
         participant.open.clear();

@@ -152,6 +152,8 @@ pub struct World {
     pub lease: u32,
     pub mutant: Mutant,
     pub unwatched: Duration,
+    /// How many claims of one kind a participant has wait in the log.
+    pub crowd: usize,
     /// How many participants have come back.
     pub sessions: u64,
     pub steps: u64,
@@ -177,11 +179,13 @@ impl World {
         // Several claims of one participant at a time.
         let several = rng.chance(300);
         let unwatched = Duration::from_millis(if rng.chance(300) { 0 } else { 100 });
+        let crowd = rng.range(1, 4) as usize;
         let participants = (0..count)
             .map(|number| Participant {
                 machine: Machine::new(&format!("p{number}"))
                     .mutant(mutant)
-                    .unwatched_for(unwatched),
+                    .unwatched_for(unwatched)
+                    .crowd_of(crowd),
                 alive: true,
                 stalled_until: 0,
                 rate: if faults.drift {
@@ -215,6 +219,7 @@ impl World {
             lease: if rng.chance(700) { 6 } else { 3 },
             mutant,
             unwatched,
+            crowd,
             sessions: 0,
             steps: 0,
             grants: 0,

@@ -1,11 +1,19 @@
 //! Who asks again and again, without a pause and on a runtime of one thread, leaves room for those who
 //! bring the news, and so does who waits and does not look.
 
-use std::{pin::pin, thread, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
-use futures::StreamExt;
+use futures::{
+    StreamExt,
+    future::{join, join_all},
+};
 use harness::NatsServer;
-use shizuku::kv::rw_lock::DistroRwLock;
+use shizuku::kv::{BoxError, rw_lock::DistroRwLock};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{MOMENT, Result, SOON, World, everywhere};
@@ -14,6 +22,7 @@ everywhere! {
     tries_let_others_release,
     looks_let_others_release,
     who_does_not_look_keeps_nobody_out,
+    a_crowd_is_served_in_turn_and_keeps_nobody_else_out,
 }
 
 /// Much longer than it takes. A loop that keeps everybody else out could not be ended by a timer.
@@ -58,6 +67,54 @@ async fn who_does_not_look_keeps_nobody_out(world: World) -> Result {
     let guard = timeout(SOON, reader).await???;
     timeout(SOON, busy).await??.release().await?;
     guard.release().await?;
+    Ok(())
+}
+
+async fn a_crowd_is_served_in_turn_and_keeps_nobody_else_out(world: World) -> Result {
+    const CROWD: usize = 300;
+    /// As many as one store has wait in the log.
+    const WAITING: usize = 64;
+    let (store, other) = world.stores().await?;
+    let (lock, beside) = (
+        DistroRwLock::new(&store, "r")?,
+        DistroRwLock::new(&other, "r")?,
+    );
+    // A store's first acquire asks what the bucket can do, and those behind it come in any order.
+    lock.write().await?.release().await?;
+    let held = beside.write().await?;
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let crowd = join_all((0..CROWD).map(|number| {
+        let (lock, served) = (lock.clone(), served.clone());
+        tokio::spawn(async move {
+            let guard = lock.write().await?;
+            served.lock().unwrap().push(number);
+            guard.release().await
+        })
+    }));
+    let behind = async {
+        while beside.holders().await?.len() < 1 + WAITING {
+            sleep(MOMENT / 10).await;
+        }
+        let waiting = join(beside.write(), held.release());
+        let (guard, released) = timeout(LONG, waiting).await?;
+        released?;
+        let before = served.lock().unwrap().len();
+        guard?.release().await?;
+        Ok::<_, BoxError>(before)
+    };
+    let (crowd, before) = timeout(LONG, join(crowd, behind)).await?;
+    for member in crowd {
+        member??;
+    }
+    assert!(before? <= 2 * WAITING);
+    let served = served.lock().unwrap();
+    assert_eq!(served.len(), CROWD);
+    // A runtime may hold up a write of one caller for a moment, and others pass it.
+    let mut places = served.iter().enumerate();
+    assert!(
+        places.all(|(place, number)| place.abs_diff(*number) <= WAITING),
+        "{served:?}"
+    );
     Ok(())
 }
 

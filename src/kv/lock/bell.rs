@@ -368,19 +368,19 @@ mod tests {
     #[test]
     fn nobody_checks_that_a_caller_comes_if_nobody_else_would_miss_it() {
         let (bell, background) = bell();
-        let (place, caller) = self::caller(&bell, Waits::Turn);
+        let (place, first) = caller(&bell, Waits::Turn);
         bell.rest(None, true);
         bell.ring();
-        assert_eq!((background.count(), caller.count()), (0, 1));
-        let (other, _) = self::caller(&bell, Waits::Turn);
+        assert_eq!((background.count(), first.count()), (0, 1));
+        let (other, _) = caller(&bell, Waits::Turn);
         bell.ring();
-        assert_eq!((background.count(), caller.count()), (1, 1));
+        assert_eq!((background.count(), first.count()), (1, 1));
         drop(other);
         assert_eq!(background.count(), 1); // as it may have been the one that was woken
         bell.work(|| bell.rest(None, false));
         assert_eq!(bell.patience_left(), None);
         bell.ring();
-        assert_eq!((background.count(), caller.count()), (1, 1));
+        assert_eq!((background.count(), first.count()), (1, 1));
         drop(place);
     }
 

@@ -18,13 +18,17 @@ use super::{
 };
 use crate::sorted::{SortedMap, SortedSet};
 
+mod claim;
 mod messages;
 mod news;
 mod overdue;
+mod queue;
 mod settle;
 mod simulation;
 
+use claim::{Claim, Phase};
 use overdue::Shown;
+use queue::Queue;
 
 pub use messages::{Action, ClaimId, Event, GivenUp, LostWhy, Notice, Outcome, Request};
 pub use simulation::Mutant;
@@ -42,45 +46,6 @@ enum Watch {
         retry_at: Duration,
     },
     Refused,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Phase {
-    /// Has no entry.
-    Outside,
-    /// Has an entry, and waits for its echo and for those before it.
-    Inside {
-        blockers: Option<SortedSet<EntryId>>,
-    },
-    Held,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Claim {
-    request: Request,
-    phase: Phase,
-    own: Option<Own>,
-    began: Duration,
-    /// When it may want a watch, if it is not over by then.
-    watch_from: Duration,
-    /// Since when nothing has worked.
-    stuck_since: Option<Duration>,
-    /// Not to be tried again before.
-    retry_at: Duration,
-}
-
-impl Claim {
-    /// Its ticket, if what is before it in the log is not known yet.
-    fn undecided(&self) -> Option<u64> {
-        match self.phase {
-            Phase::Inside { blockers: None } => self.own.as_ref()?.ticket,
-            _ => None,
-        }
-    }
-
-    fn has_echoed(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.echoed)
-    }
 }
 
 /// The callers that want to know when an entry is out of the log.
@@ -146,7 +111,9 @@ pub struct Machine {
     /// The last revision shown by a watch that has not shown all initial entries yet.
     catching_up: u64,
     reading: Option<Reading>,
-    claims: SortedMap<ClaimId, Claim>,
+    /// Boxed, as a map moves all that come after one that is removed.
+    claims: SortedMap<ClaimId, Box<Claim>>,
+    queue: Queue,
     owners: SortedMap<EntryId, ClaimId>,
     leaving: SortedMap<EntryId, Leaving>,
     /// The latest own message that the present watch or a snapshot has shown.
@@ -178,6 +145,7 @@ impl Machine {
             catching_up: 0,
             reading: None,
             claims: SortedMap::new(),
+            queue: Queue::default(),
             owners: SortedMap::new(),
             leaving: SortedMap::new(),
             shown: None,
@@ -221,7 +189,7 @@ impl Machine {
 
     /// Whether no more than one entry is held, wanted or being removed.
     pub(super) fn is_simple(&self) -> bool {
-        self.claims.len() + self.leaving.len() <= 1
+        self.claims.len() + self.queue.len() + self.leaving.len() <= 1
     }
 
     /// Until when the claim may believe that it holds; `None` if it does not hold.
@@ -247,18 +215,7 @@ impl Machine {
     pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
         self.begin(now);
         self.ask_again();
-        self.claims.insert(
-            claim,
-            Claim {
-                request,
-                phase: Phase::Outside,
-                own: None,
-                began: now,
-                watch_from: now + self.unwatched,
-                stuck_since: None,
-                retry_at: now,
-            },
-        );
+        self.queue(now, claim, request);
         self.settle(now);
     }
 
@@ -275,6 +232,8 @@ impl Machine {
                 self.notices.push_back(Notice::Released { claim });
             }
             self.claims.remove(&claim);
+        } else if self.queue.remove(claim) {
+            self.notices.push_back(Notice::Released { claim });
         }
         self.settle(now);
     }

@@ -45,6 +45,42 @@ fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
     }
 }
 
+#[test]
+fn a_try_whose_write_is_not_answered_waits_two_seconds_more() {
+    for lease in [3, 15, 60] {
+        let mut machine = Machine::new("s");
+        let asked = Duration::from_millis(1);
+        let try_only = Request {
+            try_only: true,
+            ..request(Mode::Write, lease)
+        };
+        machine.acquire(asked, ClaimId(1), try_only);
+        let unanswered = asked + Duration::from_millis(400);
+        while let Some(action) = machine.next_action() {
+            match action {
+                Action::Watch => machine.event(unanswered, Event::Current),
+                Action::Write { id, entry, .. } => {
+                    machine.written(unanswered, &id, entry.write, Outcome::Unknown);
+                }
+                _ => {}
+            }
+        }
+        let mut now = unanswered;
+        let told = loop {
+            if let Some(told) = machine.next_notice() {
+                break told;
+            }
+            now = machine.wake_at().expect("something is due");
+            machine.tick(now);
+        };
+        let gave_up = Notice::GaveUp {
+            claim: ClaimId(1),
+            why: GivenUp::Unreachable,
+        };
+        assert_eq!((told, now - unanswered), (gave_up, Duration::from_secs(2)));
+    }
+}
+
 /// Without a watch nobody else tells.
 #[test]
 fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {

@@ -3,6 +3,7 @@
 
 mod anew;
 mod change;
+mod crowd;
 mod ends;
 mod known;
 mod leaving;

@@ -217,7 +217,12 @@ impl Machine {
         let Some(own) = &mut state.own else { return };
         match outcome {
             // The echo will tell, or the end of the lease.
-            Outcome::Unknown => own.unanswered(now),
+            Outcome::Unknown => {
+                own.unanswered(now);
+                if !own.is_stored() {
+                    state.stuck_since.get_or_insert(now);
+                }
+            }
             Outcome::Stored(_) => {}
             Outcome::Conflict if own.is_stored() => {
                 if own.refused(number) {
@@ -360,6 +365,9 @@ impl Machine {
         self.leave(now, claim, Report::Nobody);
         self.claims.remove(&claim);
         self.notices.push_back(Notice::GaveUp { claim, why });
+        if why == GivenUp::Unreachable {
+            self.give_up_queue(now, why);
+        }
     }
 
     pub(super) fn give_up_waiting(&mut self, now: Duration, why: GivenUp) {
@@ -372,6 +380,7 @@ impl Machine {
         for claim in waiting {
             self.give_up(now, claim, why);
         }
+        self.give_up_queue(now, why);
     }
 
     pub(super) fn watch_ended(&mut self, now: Duration, fatal: bool) {
@@ -395,7 +404,11 @@ impl Machine {
 }
 
 /// Decides the claims for which all live entries before theirs are in the fold.
-fn decide(claims: &mut SortedMap<ClaimId, Claim>, fold: &Fold, known: impl Fn(&Own, u64) -> bool) {
+fn decide(
+    claims: &mut SortedMap<ClaimId, Box<Claim>>,
+    fold: &Fold,
+    known: impl Fn(&Own, u64) -> bool,
+) {
     for state in claims.values_mut() {
         if let Some(ticket) = state.undecided()
             && state.own.as_ref().is_some_and(|own| known(own, ticket))

@@ -35,13 +35,18 @@ impl Machine {
         }
         // A new watch forgets the evidence for these conclusions.
         self.settle_overdue();
+        self.admit(now);
         self.settle_watch(now);
         self.decide_by_log();
-        // What is settled may be over, and gone.
-        let mut next = self.claims.first().copied();
-        while let Some(claim) = next {
-            self.settle_claim(now, claim);
-            next = self.claims.after(&claim).copied();
+        loop {
+            let claims = self.claims.iter().filter(|(_, state)| state.is_due(now));
+            let claims: Vec<_> = claims.map(|(claim, _)| *claim).collect();
+            for claim in claims {
+                self.settle_claim(now, claim);
+            }
+            if !self.admit(now) {
+                break;
+            }
         }
         self.settle_read();
         self.settle_probe(now);
@@ -53,7 +58,7 @@ impl Machine {
         let due = |state: &Claim| now >= state.watch_from;
         let open = match self.watch {
             Watch::Closed => {
-                wanted && (self.observed || self.is_contended() || self.claims.values().any(due))
+                wanted && (self.observed || self.is_contended() || self.claims().any(due))
             }
             Watch::Broken { retry_at } => wanted && now >= retry_at,
             Watch::Open { synced, .. } => {
@@ -91,10 +96,12 @@ impl Machine {
         }
     }
 
+    fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.values().map(Box::as_ref)
+    }
+
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Claim> {
-        self.claims
-            .values()
-            .filter(|state| state.phase != Phase::Held)
+        self.claims().filter(|state| state.phase != Phase::Held)
     }
 
     /// When the silence of an entry that blocks a claim becomes suspicious: its marker may have

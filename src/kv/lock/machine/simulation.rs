@@ -66,6 +66,13 @@ impl Machine {
         Self { unwatched, ..self }
     }
 
+    /// A machine that has no more claims of one kind wait in the log than these.
+    #[must_use]
+    pub fn crowd_of(mut self, crowd: usize) -> Self {
+        self.queue.crowd = crowd;
+        self
+    }
+
     /// What the claim asks for now.
     pub fn mode(&self, claim: ClaimId) -> Option<Mode> {
         Some(self.claims.get(&claim)?.request.mode)

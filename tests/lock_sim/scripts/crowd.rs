@@ -1,0 +1,129 @@
+//! More claims of one participant than wait in the log at a time.
+
+use shizuku::kv::lock::{
+    entry::Mode,
+    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome},
+};
+
+use super::{ONE, TWO, acquire, actions, at, attempt, gone, granted, notices, other, watching};
+
+const THREE: ClaimId = ClaimId(3);
+
+/// Somebody else holds, and two may wait.
+fn taken() -> Machine {
+    let mut machine = watching().crowd_of(2);
+    machine.event(at(2), other("other-1", Mode::Write, 11));
+    machine
+}
+
+/// How many entries are written.
+fn writes(machine: &mut Machine) -> usize {
+    let actions = actions(machine);
+    assert!(
+        actions
+            .iter()
+            .all(|action| matches!(action, Action::Write { .. })),
+        "{actions:?}"
+    );
+    actions.len()
+}
+
+#[test]
+fn the_third_comes_to_the_log_when_the_first_holds() {
+    let mut machine = taken();
+    let claims = [ONE, TWO, THREE];
+    for claim in claims {
+        acquire(&mut machine, at(3), claim, Mode::Write);
+    }
+    let sent = actions(&mut machine);
+    let [
+        Action::Write { id: first, .. },
+        Action::Write { id: second, .. },
+    ] = &sent[..]
+    else {
+        panic!("{sent:?}");
+    };
+    machine.written(at(4), first, 0, Outcome::Stored(12));
+    machine.written(at(4), second, 0, Outcome::Stored(13));
+    assert_eq!(writes(&mut machine), 0);
+    machine.event(at(5), gone("other-1", 14));
+    assert_eq!(granted(&mut machine), Some((ONE, 12)));
+    assert_eq!(writes(&mut machine), 1);
+}
+
+#[test]
+fn writers_do_not_queue_behind_readers_that_wait_for_writers() {
+    let mut machine = taken();
+    for claim in [ONE, TWO, THREE] {
+        acquire(&mut machine, at(3), claim, Mode::Read);
+    }
+    assert_eq!(writes(&mut machine), 0);
+    acquire(&mut machine, at(3), ClaimId(4), Mode::Write);
+    assert_eq!(writes(&mut machine), 1);
+}
+
+#[test]
+fn a_try_does_not_queue() {
+    let mut machine = taken();
+    for claim in [ONE, TWO] {
+        acquire(&mut machine, at(3), claim, Mode::Write);
+    }
+    writes(&mut machine);
+    attempt(&mut machine, at(3), THREE, Mode::Write);
+    let why = GivenUp::WouldBlock;
+    let blocked = Notice::GaveUp { claim: THREE, why };
+    assert_eq!(notices(&mut machine), [blocked]);
+}
+
+#[test]
+fn who_leaves_the_queue_is_out_at_once_and_the_next_moves_up() {
+    let mut machine = taken();
+    for claim in 1..=4 {
+        acquire(&mut machine, at(3), ClaimId(claim), Mode::Write);
+    }
+    assert_eq!(writes(&mut machine), 2);
+    machine.release(at(4), THREE);
+    assert_eq!(notices(&mut machine), [Notice::Released { claim: THREE }]);
+    assert_eq!(writes(&mut machine), 0);
+    machine.release(at(5), ONE);
+    let sent = actions(&mut machine);
+    assert!(
+        matches!(&sent[..], [Action::Write { .. }, Action::Purge { .. }]),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn what_ends_the_waiting_ends_it_for_the_queue() {
+    let claims = [ONE, TWO, THREE];
+    let mut machine = taken();
+    for claim in claims {
+        acquire(&mut machine, at(3), claim, Mode::Write);
+    }
+    machine.event(at(4), Event::Ended { fatal: true });
+    let why = GivenUp::Fatal;
+    assert_eq!(
+        notices(&mut machine),
+        claims.map(|claim| Notice::GaveUp { claim, why })
+    );
+
+    // Where nothing comes back, all who have waited for long enough are told together.
+    let mut machine = taken();
+    machine.event(at(3), Event::Interrupted);
+    for (claim, began) in claims.into_iter().zip([4, 5, 6]) {
+        acquire(&mut machine, at(began), claim, Mode::Write);
+    }
+    acquire(&mut machine, at(20), ClaimId(4), Mode::Write);
+    machine.tick(at(15_006));
+    let why = GivenUp::Unreachable;
+    let gave_up = |claim| Notice::GaveUp { claim, why };
+    let told = notices(&mut machine);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        claims.iter().all(|claim| told.contains(&gave_up(*claim))),
+        "{told:?}"
+    );
+    machine.tick(at(15_020));
+    assert_eq!(notices(&mut machine), [gave_up(ClaimId(4))]);
+    assert!(machine.is_idle());
+}
