@@ -21,7 +21,7 @@ use crate::{
     store::RawStore,
 };
 
-/// A promise of what `work` answers. Boxed, so that what drives it is compiled once.
+/// A promise of the result of `work`. Boxed, so that the code that drives it is compiled only once.
 pub(crate) fn promise(work: impl Future<Output = Result<JsValue>> + 'static) -> Promise {
     drive(Box::pin(work))
 }
@@ -30,7 +30,7 @@ fn drive(work: LocalBoxFuture<'static, Result<JsValue>>) -> Promise {
     future_to_promise(async move { work.await.map_err(JsValue::from) })
 }
 
-/// Starts a task. Boxed for the same reason.
+/// Spawns a task. Boxed for the same reason.
 pub(crate) fn spawn(task: LocalBoxFuture<'static, ()>) {
     spawn_local(task);
 }
@@ -57,8 +57,8 @@ pub struct RawClient {
 
 #[wasm_bindgen]
 impl RawClient {
-    /// A promise of a [`RawStore`], for a bucket that is made where there is none. `update` gives
-    /// one that exists these settings. Those that are not given are taken as they are.
+    /// A promise of a [`RawStore`], for a bucket that is created if it does not exist. `update` applies these
+    /// settings to an existing one. Settings that are not given keep their values.
     pub fn create(&self, name: String, options: JsValue, update: bool) -> Promise {
         let client = self.client.clone();
         promise(async move {
@@ -79,7 +79,7 @@ impl RawClient {
         })
     }
 
-    /// A promise of a [`RawStore`], for a bucket that exists.
+    /// A promise of a [`RawStore`], for an existing bucket.
     pub fn open(&self, name: String) -> Promise {
         let client = self.client.clone();
         promise(async move { Ok(RawStore::new(client.open_bucket(name).await?).into()) })
@@ -107,7 +107,7 @@ impl RawClient {
         })
     }
 
-    /// `[state, epoch, reason]` now.
+    /// The current `[state, epoch, reason]`.
     pub fn state(&self) -> Array {
         let receiver = self.client.connection();
         let status = receiver.borrow();
@@ -119,11 +119,11 @@ impl RawClient {
         )
     }
 
-    /// A promise of true once the state has changed, of false where it never will again.
+    /// A promise of true once the state has changed, of false if it never will again.
     pub fn changed(&self) -> Promise {
         let states = Rc::clone(&self.states);
         promise(async move {
-            // What has been seen is remembered.
+            // The clone tracks what has been seen; it replaces the original.
             let mut seen = states.borrow().clone();
             let changed = seen.changed().await;
             states.replace(seen);
@@ -131,7 +131,7 @@ impl RawClient {
         })
     }
 
-    /// Sends what is still to be sent, and closes.
+    /// Flushes and closes.
     pub fn close(&self) -> Promise {
         let client = self.client.clone();
         promise(async move {
@@ -202,15 +202,15 @@ fn read_credentials(given: &Options) -> Result<Option<Credentials>> {
 
 type Answer = oneshot::Sender<std::result::Result<Credentials, BoxError>>;
 
-/// Has a JavaScript function answer the credentials at every connect. The library's futures are
-/// `Send` and JavaScript's things are not, so a task of our own asks.
+/// Gets the credentials from a JavaScript function on every connect. The library's futures must be `Send`
+/// and JavaScript values are not, so a separate task calls it.
 fn ask(options: ConnectOptions, provider: Function) -> ConnectOptions {
     let (questions, mut asked) = mpsc::channel::<Answer>(1);
     spawn(Box::pin(async move {
         while let Some(mut answer) = asked.recv().await {
             let given = match select(pin!(call(&provider)), pin!(answer.closed())).await {
                 Either::Left((given, _)) => given,
-                // That connect was given up. One that never answers is asked again by the next.
+                // That connect was given up; a callback that never settles is called again by the next.
                 Either::Right(_) => continue,
             };
             let _ = answer.send(given.map_err(BoxError::from));
@@ -240,11 +240,11 @@ async fn call(provider: &Function) -> std::result::Result<Credentials, String> {
         .map_err(failed)?;
     match read_credentials(&Options(answer)) {
         Ok(Some(credentials)) => Ok(credentials),
-        _ => Err("the credentials callback answered no credentials".into()),
+        _ => Err("the credentials callback returned no credentials".into()),
     }
 }
 
-/// Settings with those that are given laid over them.
+/// `config` with the given settings applied.
 #[inline(never)]
 fn bucket_config(mut config: BucketConfig, given: &Options) -> Result<BucketConfig> {
     if let Some(text) = given.text("description")? {

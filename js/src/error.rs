@@ -30,7 +30,7 @@ impl Fault {
 
     /// An option that is not what it must be.
     pub(crate) fn option(option: &str, wanted: &str) -> Self {
-        let message = format_args!("invalid {option}: {wanted} is needed");
+        let message = format_args!("invalid {option}: expected {wanted}");
         Self::new("invalid_option", &message).with("option", option)
     }
 

@@ -1,7 +1,7 @@
 //! The bindings under the npm package.
 //!
-//! What crosses the boundary is kept small and plain: strings, numbers, bytes. Names that people
-//! read, defaults, JSON and everything else that JavaScript does as well stand in `ts/`.
+//! Only simple types cross the boundary: strings, numbers, bytes. Public names, defaults, JSON and
+//! everything else that JavaScript can do as well is in `ts/`.
 
 mod client;
 mod error;
@@ -12,6 +12,6 @@ mod pack;
 mod store;
 mod watch;
 
-// A third of the code of the standard library's, and its time is bounded.
+// A third of the code size of the default allocator, with bounded time.
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

@@ -28,8 +28,8 @@ type Holders = std::result::Result<Vec<Holder>, DistroRwLockError>;
 
 #[wasm_bindgen]
 impl RawStore {
-    /// A promise of a [`RawGuard`]; of `undefined` where it is only tried and the lock is taken, or
-    /// where `cancelled` resolves first.
+    /// A promise of a [`RawGuard`]; of `undefined` if `only_try` and the lock is taken, or if
+    /// `cancelled` resolves first.
     pub fn acquire(
         &self,
         name: String,
@@ -54,7 +54,7 @@ impl RawStore {
                 None => acquire.await?,
                 Some(cancelled) => match select(acquire, JsFuture::from(cancelled)).await {
                     Either::Left((guard, _)) => guard?,
-                    // Dropping the acquire withdraws it.
+                    // Dropping the future withdraws the request.
                     Either::Right(_) => None,
                 },
             };
@@ -64,7 +64,7 @@ impl RawStore {
         })
     }
 
-    /// Who holds a lock and who waits for it, as it changes.
+    /// The holders of a lock and its waiters, as they change.
     pub fn holders(&self, name: &str) -> std::result::Result<RawHolders, JsValue> {
         let open = || -> Result<BoxStream<'static, Holders>> {
             let lock = DistroRwLock::new(&self.store, name)?;
@@ -130,8 +130,8 @@ impl Guard {
     }
 }
 
-/// A held lock. Whoever has asked it how it is lost keeps it held, also once the garbage collector has
-/// freed it: work that goes on has perhaps no more than its token and its signal.
+/// A held lock. A pending [`lost`](Self::lost) keeps it held even after the garbage collector has freed this:
+/// the protected work may be using only its token and signal.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawGuard {
@@ -158,7 +158,7 @@ impl RawGuard {
         number(self.token)
     }
 
-    /// Whether it is held, as far as can be known here.
+    /// Whether it is held, as far as this client can know.
     #[wasm_bindgen(js_name = isHeld)]
     pub fn is_held(&self) -> bool {
         self.guard.borrow().as_ref().is_some_and(Guard::is_held)
@@ -168,7 +168,7 @@ impl RawGuard {
     pub fn lost(&self) -> Promise {
         let (lock, token) = (self.lock.clone(), self.token);
         let lost = self.guard.borrow().as_ref().map(Guard::lost);
-        // Keeps it: see there.
+        // Keeps the lock held: see `RawGuard`.
         let guard = Rc::clone(&self.guard);
         promise(async move {
             let Some(lost) = lost else {
@@ -187,7 +187,7 @@ impl RawGuard {
         })
     }
 
-    /// A promise of true; of false where it was released before.
+    /// A promise of true; of false if it was already released.
     pub fn release(&self) -> Promise {
         let guard = self.guard.take();
         promise(async move {
@@ -200,14 +200,14 @@ impl RawGuard {
     }
 }
 
-/// Who holds and who waits, as it changes.
+/// Holders and waiters, as they change.
 #[wasm_bindgen]
 pub struct RawHolders {
     shared: Rc<Following>,
 }
 
 struct Following {
-    /// Until it is closed, and while nobody waits for what comes next.
+    /// `None` once it is closed, and while `next` is pending.
     stream: RefCell<Option<BoxStream<'static, Holders>>>,
     closed: Notify,
 }
@@ -265,7 +265,7 @@ fn describe(holder: &Holder) -> JsValue {
     ])
 }
 
-/// Part of the public API; the words for people are in the message.
+/// Part of the public API; the message has the human-readable text.
 fn code(reason: LostReason) -> &'static str {
     match reason {
         LostReason::Gone => "gone",

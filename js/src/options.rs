@@ -1,4 +1,4 @@
-//! Options, as JavaScript gives them.
+//! Options from JavaScript.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use wasm_bindgen::JsValue;
 
 use crate::error::{Fault, Result};
 
-/// What `metadata` must be.
+/// The expected type of `metadata`.
 pub(crate) const STRINGS: &str = "an object of strings";
 
-/// An options object. What is `undefined` or `null` was not given.
+/// An options object. Properties that are `undefined` or `null` count as missing.
 #[derive(Debug)]
 pub(crate) struct Options(pub(crate) JsValue);
 
 impl Options {
     pub(crate) fn value(&self, name: &str) -> Option<JsValue> {
-        // Reading a property of what is no object fails; it has no options then.
+        // Fails if this is not an object; then there are no options.
         let value = Reflect::get(&self.0, &name.into()).ok()?;
         (!value.is_undefined() && !value.is_null()).then_some(value)
     }
@@ -42,7 +42,7 @@ impl Options {
         self.read(name, "true or false", JsValue::as_bool)
     }
 
-    /// A size; -1 is none, as servers write it.
+    /// A size; -1 means no limit, as in the server's API.
     pub(crate) fn limit<T: TryFrom<u64>>(&self, name: &'static str) -> Result<Option<Option<T>>> {
         match self.value(name).and_then(|value| value.as_f64()) {
             Some(-1.0) => Ok(Some(None)),
@@ -69,19 +69,19 @@ impl Options {
     }
 }
 
-/// A whole number that JavaScript holds exactly.
+/// A whole number that JavaScript represents exactly.
 fn whole(number: f64) -> Option<u64> {
     let is_exact = (0.0..=9_007_199_254_740_991.0).contains(&number) && number.fract() == 0.0;
     is_exact.then_some(exact(number))
 }
 
-/// What `ts/given.ts` has found to be a whole number.
+/// A number that `ts/given.ts` has checked to be whole.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub(crate) fn exact(number: f64) -> u64 {
     number as u64
 }
 
-/// A duration, as JavaScript counts them.
+/// A duration from JavaScript's milliseconds.
 pub(crate) fn millis(number: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(number / 1000.0).ok()
 }

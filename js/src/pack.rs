@@ -1,7 +1,7 @@
-//! Entries on their way to JavaScript, many at a time.
+//! Batches of entries for JavaScript.
 //!
-//! One buffer holds a batch: crossing the boundary costs more than a small entry does, and so does
-//! every string that is decoded by itself. `ts/batch.ts` reads it:
+//! One buffer holds a batch: crossing the boundary costs more than a small entry, and so does decoding each
+//! string separately. `ts/batch.ts` reads it:
 //!
 //! ```text
 //! f64 number of entries · f64 bytes of all keys
@@ -16,16 +16,16 @@ use shizuku::kv::{Entry, Operation};
 
 use crate::error::number;
 
-/// Everything that was there has been delivered.
+/// All initial values have been delivered.
 const CURRENT: f64 = 8.0;
 /// The connection was lost.
 const INTERRUPTED: f64 = 9.0;
 
-/// Enough to make the crossing cheap, and little enough that a page stays responsive.
+/// Large enough to make the crossing cheap, small enough to keep a page responsive.
 const FULL: usize = 256 * 1024;
 const MANY: usize = 4096;
 
-/// A batch that is being filled.
+/// A batch under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     numbers: Vec<[f64; 6]>,

@@ -17,7 +17,7 @@ use crate::{
     watch::RawWatch,
 };
 
-/// What a conditional write expects where it is no revision.
+/// Preconditions of a write other than a revision.
 const ANY: f64 = -1.0;
 const ABSENT: f64 = -2.0;
 
@@ -41,7 +41,7 @@ impl RawStore {
         self.store.bucket().as_ref().to_owned()
     }
 
-    /// A promise of a batch with one entry, or of `undefined`. No revision means the last one.
+    /// A promise of a batch with one entry, or of `undefined`. No revision means the latest.
     pub fn get(&self, key: String, revision: Option<f64>, leader: bool) -> Promise {
         let store = self.store.clone();
         promise(async move {
@@ -67,7 +67,7 @@ impl RawStore {
         })
     }
 
-    /// A promise of the new revision. `expect` is a revision, -1 for any or -2 for none.
+    /// A promise of the new revision. `expect` is a revision, -1 for no precondition, or -2 for no value.
     pub fn put(&self, key: String, value: Vec<u8>, expect: f64, ttl: f64) -> Promise {
         let store = self.store.clone();
         promise(async move {
@@ -98,7 +98,7 @@ impl RawStore {
         })
     }
 
-    /// A promise of a [`RawWatch`]. `deliver` is a revision to begin with, -1 for the last ones, -2
+    /// A promise of a [`RawWatch`]. `deliver` is a revision to start at, -1 for the latest revisions, -2
     /// for all, -3 for changes only.
     pub fn watch(
         &self,
@@ -125,7 +125,7 @@ impl RawStore {
         })
     }
 
-    /// A promise of how many keys were cleared away.
+    /// A promise of the number of keys purged.
     #[wasm_bindgen(js_name = purgeDeletes)]
     pub fn purge_deletes(&self, older_than: f64) -> Promise {
         let store = self.store.clone();
@@ -152,7 +152,7 @@ fn expected(expect: f64) -> Expect {
     }
 }
 
-/// 0 means for ever.
+/// 0 means unlimited.
 fn lifetime(ttl: f64) -> Result<Option<Duration>> {
     match millis(ttl) {
         Some(Duration::ZERO) => Ok(None),

@@ -15,13 +15,13 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{client::promise, error::Result, pack::Batch};
 
-/// For how long what is on its way is gathered, in ms: a frame of a screen is longer. A server sends
-/// browsers 4 kB at a time, and to hand on each by itself costs more than what is in it.
+/// How long to collect entries for a batch, in ms: less than a display frame. A server sends browsers 4 kB
+/// at a time, and passing on each piece separately would cost more than its contents.
 const GATHER: u32 = 10;
 
 type Event = Option<std::result::Result<WatchEvent, KvReadError>>;
 
-/// A watch, or a listing that ends once everything that was there is delivered.
+/// A watch, or a listing that ends after the initial values.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawWatch {
@@ -31,12 +31,12 @@ pub struct RawWatch {
 #[derive(Debug)]
 struct Shared {
     watch: RefCell<Option<Rc<kv::Watch>>>,
-    /// An error that came behind entries: they go first.
+    /// An error that followed entries, which are delivered first.
     error: RefCell<Option<KvReadError>>,
     once: bool,
-    /// Whether the server has more to send, so that gathering is worth the time.
+    /// Whether initial values are still arriving, so that collecting is worth the time.
     loading: Cell<bool>,
-    /// Ends a `next` that waits.
+    /// Ends a pending `next`.
     enough: Notify,
 }
 
@@ -57,8 +57,8 @@ impl RawWatch {
 
 #[wasm_bindgen]
 impl RawWatch {
-    /// A promise of the next batch; `undefined` at the end. What is there already comes in one, and
-    /// so does what comes soon as long as not everything is there.
+    /// A promise of the next batch; `undefined` at the end. A batch has everything that is available, and until
+    /// the initial values are complete also what arrives soon after.
     pub fn next(&self) -> Promise {
         let shared = Rc::clone(&self.shared);
         promise(async move {
@@ -91,7 +91,7 @@ impl RawWatch {
         })
     }
 
-    /// Ends it, here and on the server. A `next` that waits answers with what it has.
+    /// Ends it, here and on the server. A pending `next` resolves with what it has.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -110,7 +110,7 @@ impl Shared {
         self.enough.notify_waiters();
     }
 
-    /// Gathers what is there.
+    /// Collects what is available.
     fn fill(&self, watch: &kv::Watch, first: Event, batch: &mut Batch) -> Result<()> {
         let mut next = Some(first);
         while let Some(event) = next {
@@ -127,7 +127,7 @@ impl Shared {
                 Some(Ok(_)) => {
                     batch.interrupted();
                     self.loading.set(true);
-                    // Who reads is to know at once.
+                    // The reader should know immediately.
                     self.enough.notify_waiters();
                 }
                 Some(Err(error)) => {

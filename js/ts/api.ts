@@ -1,5 +1,5 @@
 /**
- * What every entry point exports.
+ * The exports common to all entry points.
  *
  * @module
  */

@@ -1,11 +1,11 @@
 /**
- * Many entries, as they come from the bindings.
+ * Batches of entries, as the bindings deliver them.
  *
  * @module
  */
 import { Entry, type Operation } from "./entry.js";
 
-/** A signal between entries. */
+/** A status event between entries. */
 export type Signal = "current" | "interrupted";
 
 const OPERATIONS: readonly Operation[] = ["PUT", "DEL", "PURGE", "EXPIRE", "VANISH"];
@@ -14,7 +14,7 @@ const HEADER = 16;
 const FIELDS = 6;
 const decoder = new TextDecoder();
 
-/** Reads entries out of one buffer, one after another; `src/pack.rs` describes it. */
+/** Reads entries one by one from a buffer; `src/pack.rs` describes the layout. */
 export class Batch {
   readonly #bucket: string;
   readonly #bytes: Uint8Array;
@@ -30,7 +30,7 @@ export class Batch {
     this.#bucket = bucket;
     this.#bytes = bytes;
     this.#numbers = new Float64Array(bytes.buffer, HEADER, count * FIELDS);
-    // One string for all keys: cutting it up is far cheaper than decoding each by itself.
+    // One string for all keys: slicing it is far cheaper than decoding each key.
     this.#keys = decoder.decode(bytes.subarray(start, start + keys));
     this.#value = start + keys;
   }
@@ -64,7 +64,7 @@ export class Batch {
     );
   }
 
-  /** All entries that are left. */
+  /** All remaining entries. */
   entries<T>(): Entry<T>[] {
     const entries: Entry<T>[] = [];
     for (;;) {

@@ -1,5 +1,5 @@
 /**
- * The way in: a connection, and the buckets behind it.
+ * The connection and its buckets.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";
 import { call } from "./thrown.js";
 
-/** How to prove who you are. Give one kind. */
+/** Credentials; give one kind. */
 export interface Credentials {
   readonly user?: string | undefined;
   readonly pass?: string | undefined;
@@ -25,63 +25,62 @@ export interface Credentials {
   readonly creds?: string | undefined;
 }
 
-/** How to connect. */
+/** Connection options. */
 export interface ConnectOptions extends Credentials {
-  /** `wss://host`, `ws://host:port`, or several of one cluster. */
+  /** `wss://host` or `ws://host:port`, or a list of servers of one cluster. */
   readonly servers?: string | readonly string[] | undefined;
-  /** A name for this client, shown by the server's monitoring. */
+  /** The client's name in the server's monitoring. */
   readonly name?: string | undefined;
-  /** Asked at every connect and reconnect, for tokens that expire. */
+  /** Called on every connect and reconnect, for credentials that expire. */
   readonly authenticator?: (() => Credentials | Promise<Credentials>) | undefined;
-  /** How long a connect may take. Default 5 s. */
+  /** The time-out of a connect. Default 5 s. */
   readonly timeout?: Duration | undefined;
-  /** How long an answer may take. Default 5 s. */
+  /** The time-out of a request. Default 5 s. */
   readonly requestTimeout?: Duration | undefined;
   /** The JetStream domain. */
   readonly domain?: string | undefined;
   readonly apiPrefix?: string | undefined;
   readonly inboxPrefix?: string | undefined;
-  /** Stays with the servers that were given. */
+  /** Uses only the configured servers, not those the cluster announces. */
   readonly ignoreClusterUpdates?: boolean | undefined;
   /**
-   * Keeps trying where the very first connect fails, until there is a connection, the credentials are
-   * refused or `signal` is aborted.
+   * Retries the first connect until it succeeds, the credentials are rejected or `signal` is aborted.
    */
   readonly waitOnFirstConnect?: boolean | undefined;
-  /** Gives the connect up when it is aborted. */
+  /** Aborts the connect. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A new bucket's settings. */
+/** Bucket settings. */
 export interface StoreOptions {
-  /** A note for people, at most 4096 bytes. */
+  /** A human-readable description, at most 4096 bytes. */
   readonly description?: string | undefined;
-  /** How many revisions of a key are kept, 1 to 64. Default 1. */
+  /** How many revisions to keep per key, 1 to 64. Default 1. */
   readonly history?: number | undefined;
-  /** How long a revision lives, at least 100 ms; 0 and default: for ever. */
+  /** The maximum age of a revision, at least 100 ms. Default 0: unlimited. */
   readonly ttl?: Duration | undefined;
   /**
-   * How long markers of expired values stand: whole seconds, one at least. 0 turns them off, and with
-   * them time to live per key and locks. Default 1 s where the server can (2.11 and newer).
+   * How long delete markers of expired values are kept: whole seconds, at least one. 0 disables them, and with
+   * them per-key TTLs and locks. Default 1 s if the server supports it (2.11 and newer).
    */
   readonly markerTTL?: Duration | undefined;
-  /** The largest value with its headers, in bytes, 1 to 2147483647. -1 and default: what the server takes. */
+  /** The maximum size of a value with its headers in bytes, 1 to 2147483647. Default -1: the server's limit. */
   readonly maxValueSize?: number | undefined;
-  /** The size of the whole bucket, in bytes, from 1; a full one refuses writes. -1 and default: no limit. */
+  /** The maximum size of the bucket in bytes, at least 1; a full bucket rejects writes. Default -1: no limit. */
   readonly max_bytes?: number | undefined;
-  /** How many servers of a cluster hold a copy, 1 to 5. Default 1. */
+  /** The number of replicas in a cluster, 1 to 5. Default 1. */
   readonly replicas?: number | undefined;
-  /** Where the data lies. Default `"file"`. */
+  /** The storage type. Default `"file"`. */
   readonly storage?: "file" | "memory" | undefined;
-  /** Compresses data on disk. Default: no. */
+  /** Compresses data on disk. Default false. */
   readonly compression?: boolean | undefined;
-  /** Notes for programs. Names that begin with `_nats.` belong to the server. */
+  /** Application metadata. Names that begin with `_nats.` are reserved by the server. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** Gives a bucket that exists the settings that are given, instead of refusing where they differ. */
+  /** Applies these settings to an existing bucket instead of rejecting if they differ. */
   readonly update?: boolean | undefined;
 }
 
-/** What `@nats-io/kv` has and this library has not: to pass over it would store something else, or elsewhere. */
+/** Options of `@nats-io/kv` that are not supported; ignoring them would change what is stored, or where. */
 const MISSING = ["bindOnly", "codec", "mirror", "placement", "republish", "sources", "streamName"];
 
 /** @internal */
@@ -91,24 +90,24 @@ export function known(options: object): void {
   if (feature !== undefined) throw new UnsupportedError(`${feature} is not supported`, { feature });
 }
 
-/** A change of the connection, as `@nats-io/nats-core` names them. */
+/** A change of the connection state, named as in `@nats-io/nats-core`. */
 export interface ConnectionEvent {
   readonly type: "disconnect" | "reconnect" | "close";
-  /** How often the connection was made. */
+  /** How often the client has connected. */
   readonly epoch: number;
-  /** Why it was lost or closed, in words for people, where that is known. */
+  /** A human-readable reason for the loss or the close, if known. */
   readonly reason?: string | undefined;
 }
 
 /**
- * A connection. Made by {@link connect}, it is there until {@link Client.close}, also where nobody
- * refers to it any more: stores, watches and locks go on.
+ * A connection, made by {@link connect}. It stays open until {@link Client.close}, even if it is no longer
+ * referenced: stores, watches and locks keep working.
  *
  * ```ts
  * const client = await connect("wss://nats.example.com", { name: "dashboard" });
  * const store = await client.create("settings", { history: 5 });
  * client.subscribe((event) => {
- *   if (event.type === "disconnect") showBanner("connecting again");
+ *   if (event.type === "disconnect") showBanner("reconnecting");
  * });
  * console.log(client.state, await client.list()); // connected settings
  * await client.close();
@@ -126,24 +125,24 @@ export class Client {
     this.#closed = this.#follow();
   }
 
-  /** Whether there is a connection now. */
+  /** The current connection state. */
   get state(): ConnectionState {
     return this.#raw.state()[0];
   }
 
-  /** Why there is no connection, in words for people, where that is known. */
+  /** A human-readable reason why there is no connection, if known. */
   get reason(): string | undefined {
     return this.#raw.state()[2];
   }
 
-  /** How often the connection was made. While it stays the same, no message was missed. */
+  /** How often the client has connected. While it stays the same, no message was missed. */
   get epoch(): number {
     return this.#raw.state()[1];
   }
 
   /**
-   * Makes a bucket, or opens the one that exists. Where that differs in a setting that is given here,
-   * this rejects with a {@link BucketError}; see {@link StoreOptions.update}.
+   * Creates a bucket, or opens an existing one. Rejects with a {@link BucketError} if the existing bucket
+   * differs in a setting given here; see {@link StoreOptions.update}.
    */
   async create(bucket: string, options: StoreOptions = {}): Promise<Store> {
     known(options);
@@ -157,7 +156,7 @@ export class Client {
     return this.#store(await call(() => this.#raw.create(named(bucket), settings, update)));
   }
 
-  /** Opens a bucket that exists. */
+  /** Opens an existing bucket. */
   async open(bucket: string): Promise<Store> {
     return this.#store(await call(() => this.#raw.open(named(bucket))));
   }
@@ -173,8 +172,8 @@ export class Client {
   }
 
   /**
-   * Calls `listener` at every change of the connection, until the answer is called. What it throws is
-   * reported as an error that nobody caught.
+   * Calls `listener` on every connection event until the returned function is called. Whatever it throws is
+   * reported as an uncaught error.
    */
   readonly subscribe = (listener: (event: ConnectionEvent) => void): (() => void) => {
     const own = (event: ConnectionEvent): void => {
@@ -186,7 +185,7 @@ export class Client {
     };
   };
 
-  /** The changes of the connection from now on, until it is closed. */
+  /** Connection events from now on, until the client is closed. */
   status(): AsyncIterableIterator<ConnectionEvent, undefined> {
     const events: ConnectionEvent[] = [];
     let isOver = false;
@@ -215,26 +214,26 @@ export class Client {
   }
 
   /**
-   * Resolves when the connection is closed for good; with an error where that was not asked for, but a
-   * server refused the credentials when the connection was to be made again.
+   * Resolves when the client is closed for good: with an error if a server rejected the credentials on a
+   * reconnect, with `undefined` if {@link Client.close} was called.
    */
   closed(): Promise<ConnectError | undefined> {
     return this.#closed;
   }
 
   /**
-   * Sends what is still to be sent, waits for the answers, up to `requestTimeout`, and closes; once, however
-   * often it is called. What is called later rejects with {@link ClosedError}.
+   * Flushes pending writes, waits up to `requestTimeout` for replies, and closes. Further calls return the same
+   * promise; anything else called later rejects with {@link ClosedError}.
    */
   close(): Promise<void> {
     return (this.#closing ??= call(async () => {
-      // A watch that was stopped just before needs this turn to have its consumer removed.
+      // A watch stopped just before this call needs one more turn to delete its consumer.
       await undefined;
       return this.#raw.close();
     }));
   }
 
-  /** The same as `close`, which drains too. */
+  /** The same as {@link Client.close}, which also drains. */
   drain(): Promise<void> {
     return this.close();
   }
@@ -252,7 +251,7 @@ export class Client {
     while (await this.#raw.changed().catch(() => false)) {
       const [state, epoch, reason] = this.#raw.state();
       if (state === "closed") break;
-      // While it is away, the reason may become another.
+      // While disconnected, only the reason may change.
       if (state === "disconnected" && was !== state) this.#tell({ type: "disconnect", epoch, reason });
       else if (epoch !== seen) this.#tell({ type: "reconnect", epoch });
       [was, seen] = [state, epoch];
@@ -267,13 +266,13 @@ export class Client {
   }
 }
 
-/** Connects; loads the engine first, unless there is no need to. */
+/** Connects, loading the engine first if needed. */
 export async function connectWith(
   load: () => Promise<Engine>,
   target: string | ConnectOptions,
   more: ConnectOptions,
 ): Promise<Client> {
-  // What JavaScript gives may be neither: an address that is not set.
+  // JavaScript may pass neither, such as an address that is not set.
   const options = typeof target === "object" && target !== null ? target : { ...more, servers: target };
   const { servers = "", authenticator, signal: until, ...given } = options;
   const signal = check(until);
@@ -283,7 +282,7 @@ export async function connectWith(
     requestTimeout: millis("requestTimeout", options.requestTimeout),
   };
   const url = [servers].flat().join(",");
-  // What it throws goes through WebAssembly as its message.
+  // Only the message of what it throws survives the passage through WebAssembly.
   let cause: unknown;
   const ask = async (): Promise<Credentials | undefined> => {
     try {
@@ -309,7 +308,7 @@ export async function connectWith(
   return new Client(raw);
 }
 
-/** Waits for a first connection. It is tried again until the credentials are refused. */
+/** Waits for the first connection, which is retried until the credentials are rejected. */
 async function connected(raw: RawClient, signal: AbortSignal | undefined): Promise<void> {
   const stop = (): void => {
     raw.close().catch(() => undefined);
@@ -319,7 +318,7 @@ async function connected(raw: RawClient, signal: AbortSignal | undefined): Promi
   while (raw.state()[0] === "disconnected") await raw.changed();
   signal?.removeEventListener("abort", stop);
   if (raw.state()[0] === "closed") {
-    throw new ConnectError("authentication", raw.state()[2] ?? "the server refused the credentials");
+    throw new ConnectError("authentication", raw.state()[2] ?? "the server rejected the credentials");
   }
 }
 
@@ -334,7 +333,7 @@ async function unlessAborted(connecting: Promise<RawClient>, signal: AbortSignal
   try {
     return await Promise.race([connecting, aborted]);
   } catch (error) {
-    // A connection that comes about all the same is nobody's.
+    // Nobody owns a connection that is established after all.
     connecting.then((raw) => raw.close()).catch(() => undefined);
     throw error;
   } finally {

@@ -1,12 +1,12 @@
 /**
- * How values become bytes and come back.
+ * Encoding and decoding of values.
  *
  * @module
  */
 import { DecodeError, EncodeError, type Issue, ValidationError } from "./errors.js";
 
 /**
- * Turns values into bytes and back. Whatever it throws is the `cause` of the error.
+ * Encodes values to bytes and decodes them. Whatever it throws is the `cause` of the error.
  *
  * ```ts
  * import type { Codec } from "shizuku-kv";
@@ -25,7 +25,7 @@ export interface Codec<T, In = T> {
   decode(bytes: Uint8Array): T | Promise<T>;
 }
 
-/** A validator, as the Standard Schema specification (version 1) describes it. */
+/** A validator, as defined by the Standard Schema specification (version 1). */
 export interface StandardSchema<In = unknown, Out = In> {
   readonly "~standard": {
     readonly version: 1;
@@ -35,7 +35,7 @@ export interface StandardSchema<In = unknown, Out = In> {
   };
 }
 
-/** What a validator answers. */
+/** The result of a validator. */
 export type StandardResult<Out> =
   | { readonly value: Out; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] };
@@ -44,17 +44,17 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 
 function stringify(value: unknown): string {
   const text: unknown = JSON.stringify(value);
-  // It answers `undefined` for what JSON does not know, where its type says a string.
-  if (typeof text !== "string") throw new TypeError(`${typeof value} is not JSON`);
+  // Despite its type, it returns `undefined` for what JSON cannot represent.
+  if (typeof text !== "string") throw new TypeError(`JSON cannot represent ${typeof value}`);
   return text;
 }
 
-/** JSON, unchecked. */
+/** JSON without validation. */
 export function json<T>(): Codec<T> {
   return { encode: stringify, decode: (bytes) => JSON.parse(decoder.decode(bytes)) as T };
 }
 
-/** Thrown by {@link validated}; {@link decode} and {@link encode} know which key it is about. */
+/** Thrown by {@link validated}; {@link decode} and {@link encode} add the key. */
 class Refused extends Error {
   readonly issues: readonly Issue[];
 
@@ -65,8 +65,8 @@ class Refused extends Error {
 }
 
 /**
- * JSON, checked when it is read and before it is written. What is written is what was given, not
- * what a transforming validator makes of it, so that it passes again when it is read.
+ * JSON, validated on read and before write. What is written is the input, not the output of a transforming
+ * validator, so that it validates again on read.
  */
 export function validated<In, Out>(schema: StandardSchema<In, Out>): Codec<Out, In> {
   const validate = async (value: unknown): Promise<Out> => {
@@ -83,7 +83,7 @@ export function validated<In, Out>(schema: StandardSchema<In, Out>): Codec<Out, 
   };
 }
 
-/** Bytes of a value that is about to be written. */
+/** Encodes a value to be written. */
 export async function encode<In>(
   codec: Codec<unknown, In>,
   key: string,
@@ -98,7 +98,7 @@ export async function encode<In>(
   }
 }
 
-/** The value of an entry. */
+/** Decodes the value of an entry. */
 export async function decode<T>(
   codec: Codec<T, never>,
   entry: { readonly key: string; readonly revision: number; readonly value: Uint8Array },
@@ -109,7 +109,7 @@ export async function decode<T>(
   } catch (cause) {
     if (cause instanceof Refused) throw new ValidationError(key, revision, cause.issues);
     const why = cause instanceof Error ? cause.message : String(cause);
-    const message = `revision ${revision} of key ${key} does not decode: ${why}`;
+    const message = `cannot decode revision ${revision} of key ${key}: ${why}`;
     throw new DecodeError(message, key, revision, { cause });
   }
 }

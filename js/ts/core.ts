@@ -1,9 +1,9 @@
 /**
- * All of shizuku-kv but the locks: the smallest download.
+ * shizuku-kv without the locks: the smallest download.
  *
  * @module
  */
-// First, so that it lies at one end of the file: gzip makes less of it there.
+// First, so that it is at one end of the file, where gzip compresses it better.
 import code from "#core-code";
 import { connect as dial, initSync } from "#core";
 import { compileEmbedded, Loader } from "./loader.js";
@@ -11,8 +11,8 @@ import { type Start, start } from "./start.js";
 
 export * from "./api.js";
 
-// Nothing is called before somebody connects: a bundler leaves out what an app does not use, and the
-// annotations that would tell it so do not outlive our minifying.
+// Nothing is called at module level, so that bundlers can tree-shake: `/* @__PURE__ */` annotations would not
+// survive our own minification.
 let functions: Start | undefined;
 const started = (): Start =>
   (functions ??= start(

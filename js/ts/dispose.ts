@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * The symbols of `using` and `await using`, also where the engine does not have them yet: a
- * compiler that supports the syntax looks for these names then.
+ * The symbols of `using` and `await using`, with the fallback names that compilers use if the engine does not
+ * have them yet.
  *
  * @module
  */

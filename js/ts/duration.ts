@@ -1,5 +1,5 @@
 /**
- * Times, as people write them.
+ * Durations with units.
  *
  * @module
  */
@@ -16,12 +16,12 @@ const UNITS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** Milliseconds; `undefined` stays what it is. */
+/** A duration in milliseconds; `undefined` is passed through. */
 export function millis(option: string, time: Duration | undefined): number | undefined {
   if (time === undefined) return undefined;
   if (typeof time === "number" && time >= 0 && Number.isFinite(time)) return time;
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(time)) ?? [];
   const factor = UNITS[unit ?? ""];
-  if (factor === undefined) throw invalid(option, time, 'time (milliseconds, or "5s", "10m", "2h")');
+  if (factor === undefined) throw invalid(option, time, 'milliseconds or a duration such as "5s"');
   return Number(number) * factor;
 }

@@ -6,15 +6,15 @@
 import { DecodeError } from "./errors.js";
 
 /**
- * What happened at a revision. Beside what @nats-io/kv knows: `"EXPIRE"` for a value that outlived
- * its time, and `"VANISH"` for a key that went away while a watch was interrupted.
+ * What happened at a revision. In addition to the operations of @nats-io/kv: `"EXPIRE"` for a value whose TTL
+ * expired, and `"VANISH"` for a key that disappeared while a watch was interrupted.
  */
 export type Operation = "PUT" | "DEL" | "PURGE" | "EXPIRE" | "VANISH";
 
 const decoder = new TextDecoder();
 
 /**
- * One revision of one key: a value, or the note that it was removed.
+ * One revision of one key: a value, or a removal.
  *
  * ```ts
  * await store.put("app.limits", '{"max":5}');
@@ -25,19 +25,19 @@ const decoder = new TextDecoder();
  * console.log(last?.operation, last?.removed); // DEL true
  * ```
  *
- * @typeParam T - what {@link Entry.json} answers. Nothing checks it; a typed view does.
+ * @typeParam T - the type that {@link Entry.json} returns. It is not validated; a typed view is.
  */
 export class Entry<T = unknown> {
   readonly bucket: string;
   readonly key: string;
-  /** The bucket-wide number of this revision, growing with every write to any key. */
+  /** The revision number: it is per bucket and grows with every write to any key. */
   readonly revision: number;
   readonly operation: Operation;
-  /** How many more entries the server had to send after this one. */
+  /** How many entries the server had yet to send after this one. */
   readonly delta: number;
-  /** The bytes of the value; 0 for a removal, and where only metadata was asked for. */
+  /** The size of the value in bytes; 0 for a removal, or if only metadata was requested. */
   readonly length: number;
-  /** Whether a watch saw this after everything that was there when it began. */
+  /** Whether a watch received this after its initial values. */
   readonly isUpdate: boolean;
   readonly #created: number;
   readonly #bytes: Uint8Array;
@@ -68,22 +68,22 @@ export class Entry<T = unknown> {
     this.#start = start;
   }
 
-  /** The value; empty for a removal, and where only metadata was asked for. */
+  /** The value; empty for a removal, or if only metadata was requested. */
   get value(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#start + this.length);
   }
 
-  /** When the server stored it, by its clock. */
+  /** When the server stored it, by the server's clock. */
   get created(): Date {
     return new Date(this.#created);
   }
 
-  /** The same as `key`: nothing is encoded here. */
+  /** The same as `key`: keys are not encoded. */
   get rawKey(): string {
     return this.key;
   }
 
-  /** Whether the key has no value after this. */
+  /** Whether this is a removal: any operation other than `"PUT"`. */
   get removed(): boolean {
     return this.operation !== "PUT";
   }
@@ -94,9 +94,9 @@ export class Entry<T = unknown> {
   }
 
   /**
-   * The value as JSON; a `reviver` is that of `JSON.parse`.
+   * The value parsed as JSON; `reviver` is passed to `JSON.parse`.
    *
-   * @throws {@link DecodeError} where it is not JSON, or where this is a removal.
+   * @throws {@link DecodeError} if it is not JSON, or if this is a removal.
    */
   json<U = T>(reviver?: (key: string, value: unknown) => unknown): U {
     try {

@@ -1,11 +1,11 @@
 /**
- * What can go wrong. Every rejection of this package is a {@link ShizukuError} with a `code` that
- * stays the same over versions; the subclasses carry what a handler wants to know.
+ * The error classes. Everything this package rejects with is a {@link ShizukuError} with a `code` that is
+ * stable across versions; the subclasses carry the details.
  *
  * @module
  */
 
-/** Stable names of what went wrong. */
+/** Stable error codes. */
 export type ErrorCode =
   | "aborted"
   | "authentication"
@@ -34,17 +34,17 @@ export type ErrorCode =
   | "wasm";
 
 /**
- * How a lock was lost: `"gone"`, its entry expired on the server or somebody removed it; `"refused"`,
- * renewing it was refused because somebody had changed its entry; `"lapsed"`, it was not renewed in time,
- * as the connection was lost or the page was asleep; `"closed"`, the client was closed, which releases all
- * locks; `"stopped"`, what renewed it is gone.
+ * How a lock was lost: `"gone"`, its entry expired on the server or was removed; `"refused"`, a renewal was
+ * rejected because the entry had been changed; `"lapsed"`, it was not renewed in time because the connection
+ * was lost or the page was suspended; `"closed"`, the client was closed, which releases all its locks;
+ * `"stopped"`, the renewal task is gone.
  */
 export type LockLostReason = "gone" | "refused" | "lapsed" | "closed" | "stopped";
 
-/** What an error knows beside its code and message. */
+/** Details of an error beyond its code and message. */
 export type ErrorFields = Readonly<Record<string, unknown>>;
 
-/** What an error came of. TypeScript has this only with the library of ES2022, which an app need not have. */
+/** The cause of an error. Declared here because an app may compile without `lib: es2022`. */
 export interface Cause {
   readonly cause?: unknown;
 }
@@ -55,7 +55,7 @@ const countOrNot = (value: unknown): number | undefined =>
   typeof value === "number" ? value : undefined;
 
 /**
- * The class of everything that this package throws or rejects with.
+ * The base class of everything this package throws or rejects with.
  *
  * ```ts
  * try {
@@ -67,24 +67,24 @@ const countOrNot = (value: unknown): number | undefined =>
  * ```
  */
 export class ShizukuError extends Error {
-  /** What went wrong, for programs. */
+  /** What went wrong, in machine-readable form. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: Cause) {
     super(message, options);
-    // Not the name of the class: the shipped code has short ones.
+    // A literal, because class names are minified in the shipped code.
     this.name = "ShizukuError";
     this.code = code;
   }
 
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed if repeated later, with nothing else changed. */
   get retryable(): boolean {
     return this.code === "timeout" || this.code === "disconnected" || this.code === "unreachable";
   }
 }
 
 /**
- * A key, filter or bucket name that breaks the rules. Nothing was sent.
+ * An invalid key, filter or bucket name. Nothing was sent.
  *
  * ```ts
  * const error: unknown = await store.put("user.ann@example.com", "").catch((error) => error);
@@ -93,7 +93,7 @@ export class ShizukuError extends Error {
  */
 export class InvalidKeyError extends ShizukuError {
   declare readonly code: "invalid_key";
-  /** The text as it was given. */
+  /** The name as passed in. */
   readonly key: string;
 
   constructor(message: string, fields: ErrorFields = {}) {
@@ -104,7 +104,7 @@ export class InvalidKeyError extends ShizukuError {
 }
 
 /**
- * An option that is out of range. Nothing was sent.
+ * An option of the wrong type or out of range. Nothing was sent.
  *
  * ```ts
  * const error: unknown = await store.put("session", "", { ttl: "1.5s" }).catch((error) => error);
@@ -113,7 +113,7 @@ export class InvalidKeyError extends ShizukuError {
  */
 export class InvalidOptionError extends ShizukuError {
   declare readonly code: "invalid_option";
-  /** Its name, such as `"ttl"`. */
+  /** The option's name, such as `"ttl"`. */
   readonly option: string;
 
   constructor(message: string, fields: ErrorFields = {}) {
@@ -124,7 +124,7 @@ export class InvalidOptionError extends ShizukuError {
 }
 
 /**
- * Somebody else was first: the key is not at the revision that a write was conditional on.
+ * Another writer was first: the key is not at the revision that a conditional write expected.
  *
  * ```ts
  * const read = await store.put("color", "blue");
@@ -136,9 +136,9 @@ export class InvalidOptionError extends ShizukuError {
 export class ConflictError extends ShizukuError {
   declare readonly code: "conflict";
   readonly key: string;
-  /** The revision that was expected; 0 for none. */
+  /** The expected revision; 0 for no value. */
   readonly expected: number;
-  /** The key's last revision, where the server says it. */
+  /** The key's latest revision, if the server reports it. */
   readonly actual: number | undefined;
 
   constructor(message: string, fields: ErrorFields = {}) {
@@ -151,7 +151,7 @@ export class ConflictError extends ShizukuError {
 }
 
 /**
- * The message would be larger than the server or the bucket accepts. Nothing was written.
+ * The message exceeds the limit of the server or the bucket. Nothing was written.
  *
  * ```ts
  * const picture = new Uint8Array(2_000_000);
@@ -162,9 +162,9 @@ export class ConflictError extends ShizukuError {
 export class TooLargeError extends ShizukuError {
   declare readonly code: "too_large";
   readonly key: string;
-  /** Value and headers, in bytes; 0 where only the server knows. */
+  /** Size of value and headers in bytes; 0 if only the server knows it. */
   readonly size: number;
-  /** The limit, in bytes; 0 where the server does not say it. */
+  /** The limit in bytes; 0 if the server does not report it. */
   readonly limit: number;
 
   constructor(message: string, fields: ErrorFields = {}) {
@@ -177,8 +177,8 @@ export class TooLargeError extends ShizukuError {
 }
 
 /**
- * A write was sent and no answer came: it may have happened or not, and may still happen. It is
- * never sent again by itself. Read the key to learn what became of it.
+ * A write was sent but not acknowledged: it may or may not have been applied, and may still be. It is never
+ * resent automatically. Read the key to find out.
  *
  * ```ts
  * try {
@@ -202,7 +202,7 @@ export class OutcomeUnknownError extends ShizukuError {
 }
 
 /**
- * There is no such bucket, or it exists with other settings.
+ * The bucket does not exist, or exists with different settings.
  *
  * ```ts
  * await client.create("settings");
@@ -213,7 +213,7 @@ export class OutcomeUnknownError extends ShizukuError {
 export class BucketError extends ShizukuError {
   declare readonly code: "bucket_not_found" | "bucket_mismatch";
   readonly bucket: string;
-  /** The settings in which an existing bucket differs, by their names in {@link StoreOptions}. */
+  /** The settings that differ in the existing bucket, named as in {@link StoreOptions}. */
   readonly settings: readonly string[];
 
   constructor(code: "bucket_not_found" | "bucket_mismatch", message: string, fields: ErrorFields) {
@@ -226,7 +226,7 @@ export class BucketError extends ShizukuError {
 }
 
 /**
- * No connection could be made. What an `authenticator` threw is the `cause`.
+ * Connecting failed. If an `authenticator` threw, its error is the `cause`.
  *
  * ```ts
  * const error: unknown = await connect("http://nats.example.com").catch((error) => error);
@@ -243,7 +243,7 @@ export class ConnectError extends ShizukuError {
 }
 
 /**
- * The connection was lost, or no answer came in time. A read may simply be tried again.
+ * The connection was lost, or the request timed out. A read can simply be retried.
  *
  * ```ts
  * const color = await store.get("color").catch((error) => {
@@ -262,12 +262,12 @@ export class ConnectionError extends ShizukuError {
 }
 
 /**
- * The client was closed, or what was called was closed before.
+ * The client, or the object the call was made on, is closed.
  *
  * ```ts
  * const color = store.live("color");
  * await color.ready;
- * await client.close(); // and later the page asks once more
+ * await client.close(); // and later the page reads once more
  * const error: unknown = await store.get("color").catch((error) => error);
  * console.log(error instanceof ClosedError, color.status); // true ended
  * ```
@@ -282,11 +282,11 @@ export class ClosedError extends ShizukuError {
 }
 
 /**
- * The server refused.
+ * The server rejected the request.
  *
  * ```ts
  * const error: unknown = await client.create("copies", { replicas: 3 }).catch((error) => error);
- * // A server without others has no place for them.
+ * // A single server cannot hold three replicas.
  * if (error instanceof ServerError) console.log(error.code, error.apiCode); // refused 10074
  * ```
  */
@@ -294,9 +294,9 @@ export class ServerError extends ShizukuError {
   declare readonly code: "refused" | "permission_denied" | "jetstream_unavailable";
   /** The HTTP-like status, or 0. */
   readonly status: number;
-  /** JetStream's own code, or 0. */
+  /** The JetStream API error code, or 0. */
   readonly apiCode: number;
-  /** Which subject the user may not send to or listen on, or in words which one; empty otherwise. */
+  /** The subject (or a description of it) that the user may not publish or subscribe to; empty otherwise. */
   readonly subject: string;
   readonly #retryable: boolean;
 
@@ -309,14 +309,14 @@ export class ServerError extends ShizukuError {
     this.#retryable = fields["retryable"] === true;
   }
 
-  /** Also where the server is short of something for the moment. */
+  /** Also true if the server is temporarily out of a resource. */
   override get retryable(): boolean {
     return this.#retryable;
   }
 }
 
 /**
- * The server, the bucket's settings or this entry point of the package cannot do this.
+ * Not supported by the server, by the bucket's settings or by this entry point of the package.
  *
  * ```ts
  * const plain = await client.create("plain", { markerTTL: 0 });
@@ -326,7 +326,7 @@ export class ServerError extends ShizukuError {
  */
 export class UnsupportedError extends ShizukuError {
   declare readonly code: "unsupported";
-  /** What was asked for; `"locks"` for all of them. */
+  /** The requested feature; `"locks"` for anything to do with locks. */
   readonly feature: string;
 
   constructor(message: string, fields: ErrorFields) {
@@ -337,7 +337,7 @@ export class UnsupportedError extends ShizukuError {
 }
 
 /**
- * A stored value that is not what was asked for: no JSON, or refused by a codec.
+ * A stored value that could not be decoded: not JSON, or rejected by a codec.
  *
  * ```ts
  * await store.put("limits", "five");
@@ -359,7 +359,7 @@ export class DecodeError extends ShizukuError {
 }
 
 /**
- * A value that cannot be written: not a string, bytes or JSON. Nothing was sent.
+ * A value that cannot be encoded as a string, bytes or JSON. Nothing was sent.
  *
  * ```ts
  * const error: unknown = await store.typed<bigint>().put("limits", 5n).catch((error) => error);
@@ -377,20 +377,20 @@ export class EncodeError extends ShizukuError {
   }
 }
 
-/** One thing that a validator found, as Standard Schema has it. */
+/** A validation issue, as defined by Standard Schema. */
 export interface Issue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
 /**
- * A value that a validator refused, read or about to be written.
+ * A value rejected by a validator, when reading or before writing.
  *
  * ```ts
  * import { z } from "zod";
  *
  * const limits = store.typed(z.object({ max: z.number() }));
- * await store.put("limits", '{"max":"five"}'); // from somewhere else
+ * await store.put("limits", '{"max":"five"}'); // from another program
  * const error: unknown = await limits.get("limits").catch((error) => error);
  * if (error instanceof ValidationError) console.log(error.revision, error.issues[0]?.path); // 1 max
  * ```
@@ -398,7 +398,7 @@ export interface Issue {
 export class ValidationError extends ShizukuError {
   declare readonly code: "invalid_value";
   readonly key: string;
-  /** The revision that was read; 0 for a value that was to be written. */
+  /** The revision that was read; 0 for a value about to be written. */
   readonly revision: number;
   readonly issues: readonly Issue[];
 
@@ -410,7 +410,7 @@ export class ValidationError extends ShizukuError {
       return names.length > 0 ? `${names.join(".")}: ${issue.message}` : issue.message;
     };
     const what = revision === 0 ? "the new value" : `revision ${revision}`;
-    super("invalid_value", `${what} of key ${key} is not valid: ${issues.map(at).join("; ")}`);
+    super("invalid_value", `${what} of key ${key} is invalid: ${issues.map(at).join("; ")}`);
     this.name = "ValidationError";
     this.key = key;
     this.revision = revision;
@@ -419,14 +419,14 @@ export class ValidationError extends ShizukuError {
 }
 
 /**
- * A lock was held, and was lost before it was released. Somebody else may have held it since.
+ * A lock was lost before it was released. Another client may have held it since.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();
  * try {
  *   await charge(customer, { fence: guard.token, signal: guard.signal });
  * } catch (error) {
- *   // What a signal was aborted with is what most calls reject with.
+ *   // Most APIs reject with the signal's abort reason.
  *   if (error instanceof LockLostError) showBanner(`stopped in the middle: ${error.message}`);
  *   else throw error;
  * }
@@ -435,9 +435,9 @@ export class ValidationError extends ShizukuError {
 export class LockLostError extends ShizukuError {
   declare readonly code: "lock_lost";
   readonly lock: string;
-  /** The fencing token of the hold that was lost. */
+  /** The fencing token of the lost lock. */
   readonly token: number;
-  /** How; the message has it in words. */
+  /** How it was lost; the message puts it in words. */
   readonly reason: LockLostReason;
 
   constructor(message: string, fields: ErrorFields) {
@@ -450,7 +450,7 @@ export class LockLostError extends ShizukuError {
 }
 
 /**
- * A lock was not granted within the time that was allowed.
+ * A lock was not acquired within its `timeout`.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();
@@ -471,8 +471,8 @@ export class LockTimeoutError extends ShizukuError {
 }
 
 /**
- * An `AbortSignal` was aborted; its reason is the `cause`. Of a watch only where that was so before it
- * began: later it ends its loop without an error.
+ * An `AbortSignal` was aborted; its reason is the `cause`. A watch rejects with this only if the signal was
+ * aborted before it started; later, aborting ends the loop without an error.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();
@@ -485,16 +485,16 @@ export class AbortedError extends ShizukuError {
   declare readonly code: "aborted";
 
   constructor(signal: AbortSignal) {
-    super("aborted", "the signal was aborted", { cause: signal.reason });
+    super("aborted", "the operation was aborted", { cause: signal.reason });
     this.name = "AbortedError";
   }
 }
 
 /**
- * The WebAssembly code could not be loaded, or was started already from another source.
+ * The WebAssembly module could not be loaded, or has already been loaded from another source.
  *
  * ```ts
- * await init(); // from inside of this module
+ * await init(); // the embedded module
  * const error: unknown = await init("/assets/shizuku.wasm").catch((error) => error);
  * console.log(error instanceof WasmError); // true
  * ```

@@ -1,5 +1,5 @@
 /**
- * One watch of a key or filter, shared by all that is live of it.
+ * A watch shared by all live values of one key or filter.
  *
  * @module
  */
@@ -8,34 +8,34 @@ import { ClosedError, ServerError, type ShizukuError } from "./errors.js";
 import { toError } from "./thrown.js";
 import type { Watch, WatchHooks } from "./watch.js";
 
-/** What happens: an entry, how the watch stands, what keeps it from opening, or its end. */
+/** An event: an entry, a status change, an error that keeps the watch from opening (or its end), or the end. */
 export type News =
   | { readonly entry: Entry }
   | { readonly status: "current" | "interrupted" }
   | { readonly error: ShizukuError | undefined }
   | { readonly end: ShizukuError };
 
-/** What a feed follows. */
+/** The source of a feed. */
 export interface Followed {
   watch(options: WatchHooks & { readonly key: readonly string[] }): Promise<Watch<Entry>>;
 }
 
-/** Answers when it has dealt with the news, and never rejects. */
+/** Resolves once the event has been handled, and never rejects. */
 type Listener = (news: News) => Promise<void>;
 
 const FIRST_PAUSE = 500;
 const LAST_PAUSE = 30_000;
-/** JetStream's code for no more consumers; others may end theirs. */
+/** The JetStream error code for too many consumers; others may be deleted. */
 const MAXIMUM_CONSUMERS = 10026;
 
-/** Follows a key or filter as long as somebody listens. */
+/** Watches a key or filter as long as it has listeners. */
 export class Feed {
   readonly #source: Followed;
   readonly #key: string;
   readonly #onEnd: (feed: Feed) => void;
   readonly #listeners = new Set<Listener>();
   readonly #stop = new AbortController();
-  /** What whoever comes later is told first. */
+  /** Replayed to new listeners. */
   readonly #entries = new Map<string, News>();
   #state: News | undefined;
 
@@ -46,7 +46,7 @@ export class Feed {
     void this.#run();
   }
 
-  /** Tells what is known, and then what happens, until the answer is called. */
+  /** Replays the current state to `listener`, then calls it for every event until the returned function is called. */
   follow(listener: Listener): () => void {
     this.#listeners.add(listener);
     for (const news of [...this.#entries.values(), this.#state]) if (news !== undefined) void listener(news);
@@ -61,7 +61,7 @@ export class Feed {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     const options = {
-      // As a list: a key that JavaScript leaves out is refused then, and does not stand for all.
+      // As a list, so that a missing key (in JavaScript) is rejected instead of meaning all keys.
       key: [this.#key],
       signal,
       onCurrent: () => {
@@ -76,10 +76,10 @@ export class Feed {
       const watch = await this.#open(options);
       for await (const entry of watch) {
         const { key, removed } = entry;
-        // A live value shows the revision of a removal; keys that come and go must not add up.
+        // A live value shows the revision of a removal; a live map must not accumulate removed keys.
         if (removed && key !== this.#key) this.#entries.delete(key);
         else this.#entries.set(key, { entry });
-        // Those who take long to decode are waited for, or what they have not seen would add up.
+        // Waits for slow decoders, or their backlog would grow without bound.
         await this.#tell({ entry });
       }
     } catch (thrown) {
@@ -89,7 +89,7 @@ export class Feed {
     void this.#tell({ end: error });
   }
 
-  /** Tries again where it is refused for a reason that may pass. */
+  /** Opens the watch, retrying after temporary errors. */
   async #open(options: WatchHooks & { readonly key: readonly string[] }): Promise<Watch<Entry>> {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LAST_PAUSE)) {
       try {
@@ -100,7 +100,7 @@ export class Feed {
         const error = toError(thrown);
         if (!passes(error) || this.#stop.signal.aborted) throw error;
         void this.#tell((this.#state = { error }));
-        // Many that were refused at once do not come back at once.
+        // Jitter, so that feeds rejected at the same time do not retry at the same time.
         await sleep(pause * (0.5 + Math.random() / 2), this.#stop.signal);
       }
     }

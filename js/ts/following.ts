@@ -1,5 +1,5 @@
 /**
- * What live values have in common.
+ * The base of live values and live maps.
  *
  * @module
  */
@@ -12,20 +12,20 @@ import { tell } from "./listeners.js";
 import { toError } from "./thrown.js";
 
 /**
- * How a live value stands to the bucket: `"loading"` until the first answer, `"interrupted"` while
- * the connection is lost (the last value stands), `"ended"` when it follows no more: it was closed, or
- * can never go on, as the client was closed, the bucket is gone or it is not permitted.
+ * The status of a live value: `"loading"` until its initial value is known, `"interrupted"` while the
+ * connection is lost (the last value is kept), `"ended"` when it no longer updates: it was closed, or it
+ * cannot continue because the client was closed, the bucket is gone or permission is denied.
  */
 export type LiveStatus = "loading" | "current" | "interrupted" | "ended";
 
-/** Follows until it is closed: the base of {@link Live} and {@link LiveMap}. */
+/** The base of {@link Live} and {@link LiveMap}, which update until they are closed. */
 export abstract class Following<T> {
-  /** Resolves when what is there, or the fact that there is nothing, is known. */
+  /** Resolves when the initial state is known, even if there is no value. */
   readonly ready: Promise<void>;
   readonly #listeners = new Set<() => void>();
   readonly #codec: Codec<T, never>;
   readonly #leave: () => void;
-  /** What was told last has been dealt with. */
+  /** Settles once the latest event has been handled. */
   #work = Promise.resolve();
   #isClosed = false;
   #status: LiveStatus = "loading";
@@ -40,13 +40,13 @@ export abstract class Following<T> {
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    // Whoever does not wait for it finds the error in `error`.
+    // Not an unhandled rejection if nobody awaits it: the error is in `error` too.
     this.ready.catch(() => undefined);
-    // One after another, as decoding takes time.
+    // In sequence, as decoding is asynchronous.
     this.#leave = feed.follow((news) => (this.#work = this.#work.then(() => this.#hear(news))));
   }
 
-  /** @internal Keeps a value, or that there is none any more. */
+  /** @internal Stores a value, or a removal. */
   protected abstract take(entry: Entry, value: T | undefined): void;
 
   get status(): LiveStatus {
@@ -54,16 +54,16 @@ export abstract class Following<T> {
   }
 
   /**
-   * What went wrong last: a value that does not decode, until a good one of its key follows it (the
-   * last good one stands), what keeps it `"loading"` and is tried again, or what ended this.
+   * The latest error: a value that could not be decoded (the last good one is kept) until a good one for that
+   * key follows, an error that is being retried while `"loading"`, or the one that ended this.
    */
   get error(): ShizukuError | undefined {
     return this.#error;
   }
 
   /**
-   * Calls `listener` after every change of anything here, until the answer is called. What it throws is
-   * reported as an error that nobody caught.
+   * Calls `listener` after every change until the returned function is called. Whatever it throws is reported
+   * as an uncaught error.
    */
   readonly subscribe = (listener: () => void): (() => void) => {
     const own = (): void => {
@@ -75,7 +75,7 @@ export abstract class Following<T> {
     };
   };
 
-  /** Stops following. What is known stands. */
+  /** Stops updating. The last state is kept. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -108,14 +108,14 @@ export abstract class Following<T> {
       const value = entry.removed ? undefined : await decode(this.#codec, entry);
       if (this.#isClosed) return;
       this.take(entry, value);
-      // Of another key a good value says nothing.
+      // A good value of another key does not clear the error.
       if (this.#bad === undefined || this.#bad === entry.key) this.#bad = this.#error = undefined;
     } catch (error) {
       if (this.#isClosed) return;
       this.#bad = entry.key;
       this.#error = toError(error);
     }
-    // Of what was there before, only the last is news.
+    // While loading, listeners are notified once, at the end.
     if (this.#status !== "loading") this.#tell();
   }
 

@@ -1,40 +1,40 @@
 /**
- * What callers give: JavaScript gives anything, and WebAssembly would make something else of it.
+ * Checks of arguments: JavaScript callers may pass anything, and wasm-bindgen would coerce it silently.
  *
  * @module
  */
 import { AbortedError, InvalidKeyError, InvalidOptionError } from "./errors.js";
 
-/** The error for an option that is not what it must be. */
+/** The error for an invalid option. */
 export function invalid(option: string, value: unknown, wanted: string): InvalidOptionError {
   const given = typeof value === "string" ? `"${value}"` : String(value);
-  return new InvalidOptionError(`invalid ${option}: ${given} is no ${wanted}`, { option });
+  return new InvalidOptionError(`invalid ${option}: expected ${wanted}, got ${given}`, { option });
 }
 
-/** A key or name. */
+/** Checks a key or name. */
 export function named(name: unknown): string {
   if (typeof name === "string") return name;
   const what = name === null ? "null" : typeof name;
   throw new InvalidKeyError(`a key or name must be a string, not ${what}`, { key: String(name) });
 }
 
-/** A revision: what is below 0 means something else to the bindings. */
+/** Checks a revision: negative numbers have other meanings in the bindings. */
 export function whole(option: string, revision: number): number {
   if (Number.isSafeInteger(revision) && revision >= 0) return revision;
-  throw invalid(option, revision, "revision");
+  throw invalid(option, revision, "a revision");
 }
 
-/** Whether something is wanted; not, where it is not given. */
+/** Checks a boolean; false by default. */
 export function flag(option: string, value: boolean | undefined): boolean {
   const given: unknown = value ?? false;
   if (typeof given === "boolean") return given;
-  throw invalid(option, given, "boolean");
+  throw invalid(option, given, "a boolean");
 }
 
-/** A signal that has not ended yet; `condition && signal` may be none. */
+/** Checks a signal: rejects one that is already aborted; anything falsy, as from `condition && signal`, is none. */
 export function check(signal: AbortSignal | undefined): AbortSignal | undefined {
   if (!signal) return undefined;
-  if (typeof signal.addEventListener !== "function") throw invalid("signal", signal, "AbortSignal");
+  if (typeof signal.addEventListener !== "function") throw invalid("signal", signal, "an AbortSignal");
   if (signal.aborted) throw new AbortedError(signal);
   return signal;
 }

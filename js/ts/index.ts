@@ -10,13 +10,13 @@
  * for await (const entry of await store.watch()) console.log(entry.key, entry.string());
  * ```
  *
- * The WebAssembly code is inside of this module, compressed, so that every bundler, Node and Deno
- * take it without a setting. `shizuku-kv/web` has it in a file of its own, `shizuku-kv/core` leaves
- * the locks out.
+ * The WebAssembly code is embedded in this module, compressed, so that it works in every bundler, Node and
+ * Deno without configuration. `shizuku-kv/web` loads it from a separate file, `shizuku-kv/core` omits the
+ * locks.
  *
  * @module
  */
-// First, so that it lies at one end of the file: gzip makes less of it there.
+// First, so that it is at one end of the file, where gzip compresses it better.
 import code from "#full-code";
 import { connect as dial, initSync } from "#full";
 import { compileEmbedded, Loader } from "./loader.js";
@@ -24,8 +24,8 @@ import { type Start, start } from "./start.js";
 
 export * from "./api.js";
 
-// Nothing is called before somebody connects: a bundler leaves out what an app does not use, and the
-// annotations that would tell it so do not outlive our minifying.
+// Nothing is called at module level, so that bundlers can tree-shake: `/* @__PURE__ */` annotations would not
+// survive our own minification.
 let functions: Start | undefined;
 const started = (): Start =>
   (functions ??= start(

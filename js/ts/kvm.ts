@@ -1,5 +1,5 @@
 /**
- * The manager of buckets under the name that `@nats-io/kv` gives it.
+ * The bucket manager, under the name it has in `@nats-io/kv`.
  *
  * @module
  */
@@ -7,10 +7,10 @@ import { type Client, known, type StoreOptions } from "./client.js";
 import type { Store } from "./store.js";
 
 /**
- * Makes, opens and lists buckets, as `Kvm` of `@nats-io/kv` does. {@link Client} does the same.
+ * Creates, opens and lists buckets, like `Kvm` of `@nats-io/kv`. {@link Client} has the same methods.
  *
  * ```ts
- * // What was written for @nats-io/kv goes on as it is.
+ * // Code written for @nats-io/kv works unchanged.
  * const connection = await wsconnect({ servers: "wss://nats.example.com" });
  * const kv = await new Kvm(connection).create("settings");
  * await kv.put("color", "blue");
@@ -24,12 +24,12 @@ export class Kvm {
     this.#client = client;
   }
 
-  /** Makes a bucket, or opens the one that exists, unless a setting that is given differs. */
+  /** Creates a bucket, or opens an existing one unless a given setting differs. */
   create(bucket: string, options: StoreOptions = {}): Promise<Store> {
     return this.#client.create(bucket, options);
   }
 
-  /** Opens a bucket that exists. No option of `@nats-io/kv` is needed here, and some are refused. */
+  /** Opens an existing bucket. Options of `@nats-io/kv` are ignored, or rejected if they would change what is stored. */
   async open(bucket: string, options: object = {}): Promise<Store> {
     known({ ...options, bindOnly: false });
     return this.#client.open(bucket);

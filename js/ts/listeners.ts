@@ -1,18 +1,18 @@
 /**
- * Functions of others that are called when something happens.
+ * Calls to listeners and hooks.
  *
  * @module
  */
 
 /**
- * Calls functions. What one of them throws is its own affair: it is reported as an error that nobody
- * caught, as a browser does with listeners, and the others are called all the same.
+ * Calls listeners. If one throws, the error is reported as uncaught, as browsers do for event listeners, and
+ * the others are still called.
  */
 export function tell<A extends readonly unknown[]>(
   listeners: Iterable<(...news: A) => void>,
   ...news: A
 ): void {
-  // One may add or remove others.
+  // A copy: a listener may add or remove others.
   for (const listener of [...listeners]) {
     try {
       listener(...news);
@@ -25,7 +25,7 @@ export function tell<A extends readonly unknown[]>(
 function report(error: unknown): void {
   if (typeof reportError === "function") reportError(error);
   else {
-    // Node has none, and does this with listeners of its own events.
+    // Node has no `reportError`; an `EventTarget` of Node's does the same as this.
     queueMicrotask(() => {
       throw error;
     });

@@ -1,5 +1,5 @@
 /**
- * A value that is always current.
+ * Live values.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import type { Feed } from "./feed.js";
 import { Following } from "./following.js";
 
 /**
- * The value of one key, followed. Reading {@link Live.value} asks nobody. `subscribe` and
- * `getSnapshot` are what React's `useSyncExternalStore` takes, and what any other library can use.
+ * The value of one key, kept up to date. Reading {@link Live.value} sends no request. `subscribe` and
+ * `getSnapshot` fit React's `useSyncExternalStore` and similar APIs.
  *
- * It follows until {@link Live.close}; `using live = store.live("key")` does that by itself. All live
- * values of one store and key share one watch on the server.
+ * It updates until {@link Live.close}, which `using live = store.live("key")` calls automatically. All live
+ * values of the same store and key share one consumer on the server.
  *
  * ```ts
  * await store.put("app.limits", '{"max":5}');
@@ -34,20 +34,20 @@ export class Live<T> extends Following<T> {
     this.key = key;
   }
 
-  /** The value now; `undefined` where there is none, and before it is known. */
+  /** The current value; `undefined` if there is none, or if it is not known yet. */
   get value(): T | undefined {
     return this.#value;
   }
 
   /**
-   * The revision that `value` comes from, or the removal's where there is none any more; 0 where there
-   * never was one. The revision of a value that does not decode is in `error`.
+   * The revision of `value`, or of its removal; 0 if there never was one. The revision of a value that could
+   * not be decoded is in `error`.
    */
   get revision(): number {
     return this.#revision;
   }
 
-  /** `value`, as a function. The same object as long as nothing changed. */
+  /** Returns `value`: the same object as long as it has not changed. */
   readonly getSnapshot = (): T | undefined => this.#value;
 
   /** @internal */

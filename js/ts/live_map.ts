@@ -1,5 +1,5 @@
 /**
- * The values of many keys that are always current.
+ * Live maps.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import type { Feed } from "./feed.js";
 import { Following } from "./following.js";
 
 /**
- * The values of all keys that pass a filter, followed, as {@link Live} follows one. Live maps of one
- * store and filter share one watch on the server.
+ * The values of all keys that match a filter, kept up to date like a {@link Live}. Live maps of the same
+ * store and filter share one consumer on the server.
  *
  * ```ts
  * await store.put("flag.dark", "true");
@@ -32,17 +32,17 @@ export class LiveMap<T> extends Following<T> {
     this.filter = filter;
   }
 
-  /** How many keys have a value. */
+  /** The number of keys that have a value. */
   get size(): number {
     return this.#values.size;
   }
 
-  /** The value of a key; `undefined` where it has none. */
+  /** The value of a key; `undefined` if it has none. */
   get(key: string): T | undefined {
     return this.#values.get(key);
   }
 
-  /** Keys and values, in no certain order. */
+  /** Keys and values, in no particular order. */
   entries(): IterableIterator<[string, T]> {
     return this.#values.entries();
   }
@@ -51,7 +51,7 @@ export class LiveMap<T> extends Following<T> {
     return this.entries();
   }
 
-  /** A copy of all; the same one as long as nothing changed. */
+  /** Returns a copy: the same object as long as nothing has changed. */
   readonly getSnapshot = (): ReadonlyMap<string, T> => (this.#snapshot ??= new Map(this.#values));
 
   /** @internal */

@@ -1,5 +1,5 @@
 /**
- * Loads and starts the WebAssembly code, once, when it is first needed.
+ * Loads and instantiates the WebAssembly code, once, on first use.
  *
  * @module
  */
@@ -7,10 +7,10 @@ import { WasmError } from "./errors.js";
 import type { Engine, Glue } from "./raw.js";
 import { unfold } from "./unfold.js";
 
-/** Where the WebAssembly code comes from. */
+/** The source of the WebAssembly code. */
 export type WasmSource = WebAssembly.Module | BufferSource | Response | URL | string;
 
-/** Starts the code at the first call; later calls wait for the same start. */
+/** Loads the code on the first call; later calls share the same promise. */
 export class Loader {
   #started: Promise<Engine> | undefined;
   #source: WasmSource | undefined;
@@ -22,12 +22,12 @@ export class Loader {
     this.#compile = compile;
   }
 
-  /** A failed start may be tried again; a second start from another source is refused. */
+  /** A failed load can be retried; loading again from another source is rejected. */
   start(source?: WasmSource): Promise<Engine> {
     if (this.#started !== undefined) {
       if (source === undefined || source === this.#source) return this.#started;
       return Promise.reject(
-        new WasmError("the code is already loaded: call init once, before connect"),
+        new WasmError("WebAssembly is already loaded: call init once, before connect"),
       );
     }
     this.#source = source;
@@ -46,19 +46,19 @@ export class Loader {
     } catch (error) {
       if (error instanceof WasmError) throw error;
       const why = error instanceof Error ? error.message : String(error);
-      throw new WasmError(`the WebAssembly code does not load: ${why}`, { cause: error });
+      throw new WasmError(`cannot load WebAssembly: ${why}`, { cause: error });
     }
-    // The generated types say `any`, and this is the one place that knows better.
+    // The generated types are loose; this is the only place that casts them.
     return this.#glue as unknown as Engine;
   }
 }
 
-/** Compiles what was given, fetching it where it is an address. */
+/** Compiles a source, fetching it if it is a URL. */
 export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   if (typeof source === "string" || source instanceof URL) {
     const response = await fetch(source).catch((cause: unknown) => {
-      throw new WasmError(`cannot fetch the WebAssembly code from ${String(source)}`, { cause });
+      throw new WasmError(`cannot fetch WebAssembly from ${String(source)}`, { cause });
     });
     return compileResponse(response);
   }
@@ -69,16 +69,16 @@ export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
   if (!response.ok) {
     const status = `${response.status} ${response.statusText}`.trim();
-    throw new WasmError(`cannot fetch the WebAssembly code from ${response.url}: ${status}`);
+    throw new WasmError(`cannot fetch WebAssembly from ${response.url}: ${status}`);
   }
-  // Compiling while it loads works only with the right type; any server will do without.
+  // Streaming compilation needs the right MIME type, which not every server sends.
   if (response.headers.get("content-type")?.startsWith("application/wasm") === true) {
     return WebAssembly.compileStreaming(response);
   }
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** Compiles code that is embedded as text: folded, then gzip, then base64. */
+/** Compiles the embedded code: folded, gzipped, then base64-encoded. */
 export async function compileEmbedded(text: string): Promise<WebAssembly.Module> {
   const zipped = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -86,8 +86,8 @@ export async function compileEmbedded(text: string): Promise<WebAssembly.Module>
 }
 
 /**
- * Node before 23 has a WebSocket and lacks the class of its close event, which gloo-net makes one
- * of when a socket is dropped; without it the socket would call into freed memory later.
+ * Node before 23 has WebSocket but not CloseEvent, which gloo-net constructs when a socket is dropped;
+ * without it, the socket would later call into freed memory.
  */
 function completeNode(): void {
   const scope = globalThis as { CloseEvent?: unknown; WebSocket?: unknown };

@@ -11,33 +11,33 @@ import { Pull } from "./pull.js";
 import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
 import { call, toError } from "./thrown.js";
 
-/** How to acquire a lock. */
+/** Options for acquiring a lock. */
 export interface LockOptions {
   /**
-   * How long a hold outlives a holder that died: whole seconds from 3. Default 15 s. A page that is hidden for
-   * minutes renews only when the server's heartbeats come, every 5 s, as browsers hold its timers back: give 10 s
-   * at least where that may be.
+   * How long the lock stays held after its holder dies: whole seconds, at least 3. Default 15 s. Browsers
+   * throttle the timers of a page that has been hidden for minutes; it then renews only on the server's
+   * heartbeats, every 5 s, so use at least 10 s for pages that may be hidden.
    */
   readonly lease?: Duration | undefined;
-  /** Gives up acquiring after this time. Default: never. */
+  /** The time-out for acquiring the lock. Default: none. */
   readonly timeout?: Duration | undefined;
-  /** Who holds, for people who look at the list of holders. */
+  /** A human-readable name for the holder, shown in the list of holders. */
   readonly label?: string | undefined;
 }
 
-/** Somebody who holds a lock or waits for it. */
+/** A client that holds a lock or waits for it. */
 export interface Holder {
   readonly id: string;
   /**
-   * What it asks for. Others than locks of this package may use the name: `"permit"` is one of a
-   * semaphore's. `"unknown"` comes from a newer version, and is treated as a writer that holds.
+   * The requested mode. `"permit"` is a permit of a semaphore with the same name (the Rust library has them).
+   * `"unknown"` comes from a newer version, and is treated as a writer that holds the lock.
    */
   readonly mode: "read" | "write" | "permit" | "unknown";
-  /** Its ticket while it waits, and its fencing token once it holds. */
+  /** Its ticket while it waits; its fencing token once it holds the lock. */
   readonly token: number;
   readonly holds: boolean;
   readonly since: Date;
-  /** Milliseconds that its entry outlives it. */
+  /** The lease in milliseconds. */
   readonly lease: number;
   readonly label: string | undefined;
 }
@@ -45,28 +45,28 @@ export interface Holder {
 /**
  * A held lock; `await using guard = await lock.write()` releases it at the end of the block.
  *
- * It is renewed in the background. Where that fails for too long it is lost: `signal` is aborted
- * and `lost` resolves, and work under it has to stop.
+ * The lease is renewed in the background. If that fails for too long, the lock is lost: `signal` is aborted
+ * and `lost` resolves, and the protected work must stop.
  *
- * One that nobody refers to any more is held on, until the client is closed or the page is gone: work
- * under it may have kept its `token` and `signal`, and no garbage collector knows when that ends.
+ * A guard that is no longer referenced keeps the lock until the client is closed or the page is gone: the
+ * protected work may still be using its `token` and `signal`, and a garbage collector cannot know.
  *
  * ```ts
  * await using guard = await store.lock("invoices").write();
- * // Whoever takes the money refuses a token smaller than one that it has seen.
+ * // The payment service rejects tokens smaller than the largest it has seen.
  * await charge(customer, { fence: guard.token, signal: guard.signal });
  * console.log(guard.held); // true
  * ```
  */
 export class Guard {
   /**
-   * The fencing token, larger than that of every conflicting hold before. Hand it to whatever the
-   * lock protects, and let that refuse what comes with a smaller one than it has seen.
+   * The fencing token, larger than that of every earlier conflicting holder. Pass it to the protected resource,
+   * which should reject any token smaller than the largest it has seen.
    */
   readonly token: number;
   /** Aborted when the lock is lost, with the {@link LockLostError} as its reason. */
   readonly signal: AbortSignal;
-  /** Resolves when the lock is lost; never, where it is released before. */
+  /** Resolves when the lock is lost; never if it is released first. */
   readonly lost: Promise<LockLostError>;
   readonly #raw: RawGuard;
 
@@ -90,17 +90,17 @@ export class Guard {
   }
 
   /**
-   * Whether it is held, as far as can be known here. It asks the clock, and so is right at once where a page was
-   * frozen for longer than a lease; `signal` and `lost` tell a few milliseconds later.
+   * Whether the lock is held, as far as this client can know. It compares the clock with the lease, so it is
+   * right immediately after a page was frozen for too long; `signal` and `lost` follow a few milliseconds later.
    */
   get held(): boolean {
     return this.#raw.isHeld();
   }
 
   /**
-   * Releases it, and waits until that has arrived; a second call does nothing.
+   * Releases the lock and waits for the acknowledgement; a second call does nothing.
    *
-   * @throws {@link LockLostError} where it was not held any more.
+   * @throws {@link LockLostError} if it was already lost.
    */
   async release(): Promise<void> {
     await call(() => this.#raw.release());
@@ -112,16 +112,16 @@ export class Guard {
 }
 
 /**
- * A lock by its name: many readers, or one writer. Made by {@link Store.lock}.
+ * A named read-write lock: many readers, or one writer. Made by {@link Store.lock}.
  *
  * ```ts
  * const lock = store.lock("invoices", { label: "billing", lease: "10s" });
  * await lock.with(async (guard) => {
  *   await charge(customer, { fence: guard.token, signal: guard.signal });
- *   // Anybody who looks sees who is at it.
+ *   // Every client can list the holders.
  *   for (const one of await lock.holders()) console.log(one.label, one.mode, one.holds); // billing write true
  * });
- * const guard = await lock.tryRead(); // `null` where somebody writes
+ * const guard = await lock.tryRead(); // `null` if there is a writer
  * await guard?.release();
  * ```
  */
@@ -141,46 +141,46 @@ export class Lock {
     this.#options = options;
   }
 
-  /** Waits until nobody else holds it. Whoever came first is first. */
+  /** Acquires the lock for writing: exclusive, in FIFO order. */
   async write(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
     return this.#wait(true, options.signal);
   }
 
-  /** Waits until no writer holds it or waits before us; shared with other readers. */
+  /** Acquires the lock for reading: shared with other readers, after writers that hold it or queued earlier. */
   async read(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
     return this.#wait(false, options.signal);
   }
 
-  /** `null` where somebody else holds it, or waits for it. */
+  /** Like {@link Lock.write}, but returns `null` if any client holds the lock or waits for it. */
   tryWrite(): Promise<Guard | null> {
     return this.#acquire(true, true, undefined);
   }
 
-  /** `null` where a writer holds it, or waits for it. */
+  /** Like {@link Lock.read}, but returns `null` if a writer holds the lock or waits for it. */
   tryRead(): Promise<Guard | null> {
     return this.#acquire(false, true, undefined);
   }
 
-  /** Does something while nobody else can, and releases the lock whatever happens. */
+  /** Runs `work` while holding the lock for writing, and releases it in any case. */
   async with<T>(work: (guard: Guard) => T | Promise<T>): Promise<T> {
     const guard = await this.write();
     try {
       return await work(guard);
     } finally {
-      // The work was done or not; a lock that was lost meanwhile is in `signal` and `lost`.
+      // Must not hide the outcome of `work`; the loss of the lock is reported by `signal` and `lost`.
       await guard.release().catch(() => undefined);
     }
   }
 
-  /** Who holds it and who waits, in their order. */
+  /** The holders and waiters, in queue order. */
   async holders(): Promise<Holder[]> {
     for await (const holders of this.watchHolders()) return holders;
     return [];
   }
 
   /**
-   * Who holds it and who waits, now and whenever that changes, until `signal` is aborted. The signal
-   * is as that of a watch: see {@link WatchHooks.signal}.
+   * The holders and waiters, now and whenever they change, until `signal` is aborted. The signal works like
+   * that of a watch: see {@link WatchHooks.signal}.
    */
   watchHolders(
     options: { readonly signal?: AbortSignal | undefined } = {},
@@ -207,7 +207,7 @@ export class Lock {
     const guard = await this.#acquire(write, false, signal);
     if (guard !== null) return guard;
     check(signal);
-    throw new ShizukuError("internal", `lock ${this.name} was not granted`);
+    throw new ShizukuError("internal", `lock ${this.name} was not acquired`);
   }
 
   async #acquire(
@@ -232,7 +232,7 @@ export class Lock {
       throw toError(error);
     } finally {
       signal?.removeEventListener("abort", stop);
-      // The bindings wait for it no more, and it must not be kept for that.
+      // The bindings no longer need the promise; settling it lets it be collected.
       stop();
     }
   }

@@ -1,5 +1,5 @@
 /**
- * What is asked for one by one, as an async iterable.
+ * An async iterable over a pull function.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
- * Asks for one after the other until there is none. Unlike that of a generator, its `return` waits
- * for nobody: it ends a `next` that waits.
+ * Calls `pull` until it returns `undefined`. Unlike a generator's, its `return` does not wait for a pending
+ * `next`, but ends it.
  */
 export class Pull<E> implements AsyncIterableIterator<E, undefined> {
   readonly #pull: () => Promise<E | undefined>;
@@ -16,7 +16,7 @@ export class Pull<E> implements AsyncIterableIterator<E, undefined> {
   #turn: Promise<unknown> = Promise.resolve();
   #isOver = false;
 
-  /** `stop` makes a `pull` that waits answer `undefined`. */
+  /** `stop` makes a pending `pull` resolve to `undefined`. */
   constructor(pull: () => Promise<E | undefined>, stop: () => void) {
     this.#pull = pull;
     this.#stop = stop;

@@ -1,5 +1,5 @@
 /**
- * The bindings, as this package sees them: what `src/` exports.
+ * Types of the bindings that `src/` exports.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface RawClient {
   close(): Promise<void>;
 }
 
-/** Whether there is a connection. */
+/** The state of a connection. */
 export type ConnectionState = "connected" | "disconnected" | "closed";
 
 /** A bucket. `expect` is a revision, or one of {@link Expect}. */
@@ -38,7 +38,7 @@ export interface RawStore {
   ): Promise<RawWatch>;
   purgeDeletes(olderThan: number): Promise<number>;
   status(): Promise<RawStatus>;
-  /** Missing where the locks were left out, as is `holders`. */
+  /** Missing in builds without locks, as is `holders`. */
   acquire?(
     name: string,
     write: boolean,
@@ -53,18 +53,18 @@ export interface RawStore {
 export interface RawGuard {
   token(): number;
   isHeld(): boolean;
-  /** What {@link toError} takes, once it is lost; `undefined` once it is released. */
+  /** Resolves to an argument for {@link toError} when it is lost, to `undefined` when it is released. */
   lost(): Promise<unknown>;
   release(): Promise<boolean>;
 }
 
-/** Who holds and who waits, as it changes. */
+/** Holders and waiters, as they change. */
 export interface RawHolders {
   next(): Promise<RawHolder[] | undefined>;
   close(): void;
 }
 
-/** Somebody who holds a lock or waits for it. */
+/** A client that holds a lock or waits for it. */
 export interface RawHolder {
   id: string;
   mode: "read" | "write" | "permit" | "unknown";
@@ -101,10 +101,10 @@ export interface RawWatch {
   close(): void;
 }
 
-/** What a write is conditional on where it is no revision. */
+/** Preconditions of a write other than a revision. */
 export const Expect = { any: -1, absent: -2 } as const;
 
-/** What a watch begins with where it is no revision. */
+/** Starting points of a watch other than a revision. */
 export const Deliver = { latest: -1, history: -2, updates: -3 } as const;
 
 /** The functions of the bindings. */
@@ -116,7 +116,7 @@ export interface Engine {
   ): Promise<RawClient>;
 }
 
-/** What `wasm-bindgen` generates. */
+/** The module that `wasm-bindgen` generates. */
 export interface Glue {
   initSync(source: { module: WebAssembly.Module }): unknown;
   connect(url: string, options: unknown, credentials?: never): Promise<unknown>;

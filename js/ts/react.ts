@@ -1,5 +1,5 @@
 /**
- * Hooks for React 18 and newer; an entry point of its own.
+ * Hooks for React 18 and newer; a separate entry point.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import type { LiveStatus } from "./following.js";
 import type { Live } from "./live.js";
 import type { LiveMap } from "./live_map.js";
 
-/** What {@link useLive} follows: a store or a typed view. */
+/** The source of {@link useLive}: a store or a typed view. */
 export interface LiveSource<T> {
   live(key: string): Live<T>;
 }
 
-/** What {@link useLiveMap} follows: a store or a typed view. */
+/** The source of {@link useLiveMap}: a store or a typed view. */
 export interface LiveMapSource<T> {
   liveMap(filter: string): LiveMap<T>;
 }
 
-/** What {@link useLiveState} answers: {@link Live.value} and what is known of it. */
+/** The result of {@link useLiveState}: {@link Live.value} with its state. */
 export interface LiveState<T> {
   readonly value: T | undefined;
   readonly status: LiveStatus;
@@ -31,11 +31,12 @@ const LOADING = { value: undefined, status: "loading", error: undefined, revisio
 const EMPTY: ReadonlyMap<string, never> = new Map<string, never>();
 
 /**
- * The value of a key, always current; `undefined` where there is none, and until it is known. A source
- * that is `undefined` is one that is not there yet, such as while the page connects.
+ * The live value of a key; `undefined` if there is none, or if it is not known yet. `source` may be `undefined`
+ * while there is none, such as while the page connects.
  *
- * It goes on as long as `source` and `key` are the same. `store.typed(schema)` is, for the same schema:
- * make that outside of the component. Components with the same source and key share one watch.
+ * The subscription lasts as long as `source` and `key` stay the same. `store.typed(schema)` returns the same
+ * view for the same schema, so define the schema outside the component. Components with the same source and
+ * key share one watch.
  *
  * ```tsx
  * import type { TypedStore } from "shizuku-kv";
@@ -52,7 +53,7 @@ export function useLive<T>(source: LiveSource<T> | undefined, key: string): T | 
 }
 
 /**
- * As {@link useLive}, with how it stands to the bucket.
+ * Like {@link useLive}, with the status, the latest error and the revision.
  *
  * ```tsx
  * import type { Store } from "shizuku-kv";
@@ -71,8 +72,8 @@ export function useLiveState<T>(source: LiveSource<T> | undefined, key: string):
 }
 
 /**
- * The values of all keys that pass a filter, always current; empty until they are known. The same map
- * as long as nothing changed.
+ * The live values of all keys that match a filter; empty until they are known. Returns the same map as long as
+ * nothing has changed.
  *
  * ```tsx
  * import type { Store } from "shizuku-kv";
@@ -88,7 +89,7 @@ export function useLiveMap<T>(source: LiveMapSource<T> | undefined, filter: stri
   return useFollowing(source, filter, (source) => source.liveMap(filter), (map) => map.getSnapshot(), EMPTY);
 }
 
-/** What `read` makes of what `open` follows; it is opened anew where `source` or `name` is another. */
+/** The result of `read` for what `open` returns, which is reopened when `source` or `name` changes. */
 function useFollowing<Source, L extends Live<unknown> | LiveMap<unknown>, S>(
   source: Source | undefined,
   name: string,
@@ -100,7 +101,7 @@ function useFollowing<Source, L extends Live<unknown> | LiveMap<unknown>, S>(
   const subscribe = useCallback(
     (listener: () => void) => {
       if (holder.source === undefined) return () => undefined;
-      // React may subscribe and unsubscribe many times, and following costs a watch.
+      // Opened on subscribe and closed on unsubscribe, which React may do many times: it costs a watch.
       const live = holder.open(holder.source);
       const unsubscribe = live.subscribe(() => {
         holder.state = holder.read(live);

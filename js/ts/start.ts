@@ -1,5 +1,5 @@
 /**
- * What every entry point that can connect has in common.
+ * The functions common to all entry points that can connect.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import type { Loader, WasmSource } from "./loader.js";
 /** The functions of an entry point. */
 export interface Start {
   /**
-   * Starts the WebAssembly code. `connect` does that by itself; call this to do it early, or with
-   * code that comes from elsewhere: a file of your own, a compiled module.
+   * Loads the WebAssembly code. `connect` does so automatically; call this to load it earlier, or from another
+   * source, such as your own file or a compiled module.
    *
-   * Rejects with {@link WasmError} where it does not load, or is loaded from another source already.
+   * Rejects with {@link WasmError} if it cannot be loaded, or if it is already loaded from another source.
    *
    * ```ts
-   * await init(); // while the page shows its first picture
-   * // await init("/assets/shizuku.wasm"), where the page may load code only from there
-   * const client = await connect("wss://nats.example.com"); // need not wait for the code
+   * await init(); // in parallel with the first render
+   * // await init("/assets/shizuku.wasm"), if a policy allows only that source
+   * const client = await connect("wss://nats.example.com"); // the code is already loaded
    * ```
    */
   init(source?: WasmSource): Promise<void>;
@@ -27,7 +27,7 @@ export interface Start {
    * ```ts
    * const client = await connect("wss://nats.example.com", {
    *   name: "dashboard",
-   *   authenticator: async () => ({ token: await freshToken() }), // asked at every reconnect too
+   *   authenticator: async () => ({ token: await freshToken() }), // also called on every reconnect
    * });
    * console.log(client.state); // connected
    * ```
@@ -35,7 +35,7 @@ export interface Start {
   connect(servers: string, options?: ConnectOptions): Promise<Client>;
   connect(options: ConnectOptions): Promise<Client>;
   /**
-   * `connect` under the name that `@nats-io/nats-core` gives it.
+   * `connect`, under the name it has in `@nats-io/nats-core`.
    *
    * ```ts
    * const connection = await wsconnect({ servers: ["wss://nats.example.com"] });
@@ -45,7 +45,7 @@ export interface Start {
   wsconnect(options: ConnectOptions): Promise<Client>;
 }
 
-/** The functions over one build of the code. */
+/** The functions for one build of the code. */
 export function start(loader: Loader): Start {
   const connect = (
     target: string | ConnectOptions,

@@ -18,42 +18,42 @@ import { call } from "./thrown.js";
 import { TypedStore } from "./typed.js";
 import { type Picker, Watch, type WatchHooks } from "./watch.js";
 
-/** What can be written as it is; a typed view writes anything else. */
+/** A raw value; use a typed view to write anything else. */
 export type Payload = Uint8Array | string;
 
-/** How to read. */
+/** Options for reading. */
 export interface GetOptions {
-  /** This revision instead of the last one; none is 0. */
+  /** Reads this revision instead of the latest; there is no revision 0. */
   readonly revision?: number | undefined;
   /**
-   * Asks the leader, which sees every write that was acknowledged before. Any other replica may not
-   * have it yet, by revision too.
+   * Reads from the leader, which has every acknowledged write. Other replicas may lag behind, also for reads
+   * by revision.
    */
   readonly leader?: boolean | undefined;
 }
 
-/** How to write. */
+/** Options for writing. */
 export interface PutOptions {
-  /** Only where the key's last revision is this one; 0 means that it has none. */
+  /** Writes only if this is the key's latest revision; 0 means that the key has none. */
   readonly previousSeq?: number | undefined;
   /** Removes the value after this time: whole seconds, at least one. */
   readonly ttl?: Duration | undefined;
 }
 
-/** How to delete. */
+/** Options for deleting. */
 export interface DeleteOptions {
-  /** Only where the key's last revision is this one. */
+  /** Deletes only if this is the key's latest revision. */
   readonly previousSeq?: number | undefined;
 }
 
-/** How to purge. */
+/** Options for purging. */
 export interface PurgeOptions extends DeleteOptions {
-  /** Lets the marker that is left behind go away by itself after this time. */
+  /** Removes the purge marker after this time. */
   readonly ttl?: Duration | undefined;
 }
 
 /**
- * What a watch delivers before it follows the changes.
+ * What a watch delivers before live updates.
  *
  * ```ts
  * const stop = new AbortController();
@@ -67,51 +67,51 @@ export interface PurgeOptions extends DeleteOptions {
  * ```
  */
 export const KvWatchInclude = {
-  /** The last revision of every key. */
+  /** The latest revision of every key. */
   LastValue: "",
-  /** Every revision that the bucket still has. */
+  /** Every revision that is still kept. */
   AllHistory: "history",
-  /** Nothing: changes from now on. */
+  /** Nothing: only changes from now on. */
   UpdatesOnly: "updates",
 } as const;
 
-/** One of the values of the constant of this name. */
+/** One of the values of the constant of the same name. */
 export type KvWatchInclude = (typeof KvWatchInclude)[keyof typeof KvWatchInclude];
 
-/** How to watch. */
+/** Options for watching. */
 export interface WatchOptions extends WatchHooks {
-  /** Keys or filters: `*` stands for a token, `>` for the rest. Default: everything. */
+  /** Keys or filters: `*` matches one token, `>` one or more at the end. Default: all keys. */
   readonly key?: string | readonly string[] | undefined;
-  /** Leaves values out. */
+  /** Omits values. */
   readonly headers_only?: boolean | undefined;
-  /** Leaves removals out. */
+  /** Omits removals. */
   readonly ignoreDeletes?: boolean | undefined;
   readonly include?: KvWatchInclude | undefined;
-  /** Begins with this revision. */
+  /** Starts at this revision. */
   readonly resumeFromRevision?: number | undefined;
 }
 
 /** A bucket's settings and state. */
 export interface StoreStatus {
   readonly bucket: string;
-  /** Revisions and markers. */
+  /** The number of revisions, delete markers included. */
   readonly values: number;
   readonly keys: number;
-  /** Bytes, as the server counts them. */
+  /** The size in bytes, as reported by the server. */
   readonly size: number;
   readonly lastRevision: number;
   readonly created: Date;
   readonly description: string;
   readonly history: number;
-  /** Milliseconds that a revision lives; 0 for ever. */
+  /** The maximum age of a revision in milliseconds; 0 if unlimited. */
   readonly ttl: number;
-  /** Milliseconds that markers of expired values stand; 0 where keys cannot have a time to live. */
+  /** How long delete markers of expired values are kept, in milliseconds; 0 if per-key TTLs are disabled. */
   readonly markerTTL: number;
-  /** Bytes, with headers; `undefined` for the server's own limit. */
+  /** In bytes, headers included; `undefined` for the server's limit. */
   readonly maxValueSize: number | undefined;
-  /** Bytes; `undefined` for no limit. */
+  /** In bytes; `undefined` for no limit. */
   readonly max_bytes: number | undefined;
-  /** How many servers hold a copy. */
+  /** The number of replicas. */
   readonly replicas: number;
   readonly storage: "file" | "memory";
   readonly compression: boolean;
@@ -127,7 +127,7 @@ const pause = (millis: number): Promise<void> => new Promise((wake) => setTimeou
  *
  * ```ts
  * const first = await store.create("color", "blue");
- * await store.update("color", "green", first); // rejects where somebody else was first
+ * await store.update("color", "green", first); // rejects if another write came first
  * console.log((await store.get("color"))?.string()); // green
  * ```
  */
@@ -136,9 +136,9 @@ export class Store {
   readonly bucket: string;
   readonly #raw: RawStore;
   readonly #destroy: (bucket: string) => Promise<void>;
-  /** By schema or codec; the one of no argument by this store. */
+  /** By schema or codec; the view without either is keyed by this store. */
   readonly #views = new WeakMap<object, unknown>();
-  /** By key or filter, as long as somebody follows it: a server has only so many consumers. */
+  /** By key or filter, while in use: servers limit the number of consumers. */
   readonly #feeds = new Map<string, Feed>();
 
   /** @internal */
@@ -149,8 +149,8 @@ export class Store {
   }
 
   /**
-   * The last revision of a key, or the one asked for; `null` where there is none. As in
-   * `@nats-io/kv` this may be a removal: see {@link Entry.removed}.
+   * The latest or the requested revision of a key; `null` if there is none. As in `@nats-io/kv`, it may be a
+   * removal: see {@link Entry.removed}.
    *
    * @throws {@link InvalidKeyError} before anything is sent.
    */
@@ -163,16 +163,16 @@ export class Store {
     return entry instanceof Entry ? entry : null;
   }
 
-  /** The values of many keys in one request. Takes filters too. Keys without a value are left out. */
+  /** The values of many keys or filters in one request. Keys without a value are omitted. */
   async getMany<T = unknown>(keys: string | readonly string[]): Promise<Entry<T>[]> {
     const bytes = await call(() => this.#raw.getMany(list(keys)));
     return new Batch(this.bucket, bytes).entries<T>();
   }
 
   /**
-   * Writes a value and answers its revision.
+   * Writes a value and returns its revision.
    *
-   * @throws {@link OutcomeUnknownError} where no answer came: it may have happened or not.
+   * @throws {@link OutcomeUnknownError} if the write was not acknowledged: it may or may not have been applied.
    */
   async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
@@ -181,9 +181,9 @@ export class Store {
   }
 
   /**
-   * Writes a value where there is none: the key was never written, or was removed.
+   * Writes a value if the key has none: it was never written, or was removed.
    *
-   * @throws {@link ConflictError} where there is one.
+   * @throws {@link ConflictError} if it has one.
    */
   async create(
     key: string,
@@ -195,9 +195,9 @@ export class Store {
   }
 
   /**
-   * Writes a value where the key's last revision is this one.
+   * Writes a value if `revision` is the key's latest.
    *
-   * @throws {@link ConflictError} where it is another.
+   * @throws {@link ConflictError} if it is not.
    */
   async update(
     key: string,
@@ -205,22 +205,22 @@ export class Store {
     revision: number,
     options: Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
-    // Here a revision that is left out must not mean any.
+    // Here a missing revision must not make the write unconditional.
     return this.put(key, value, { ...options, previousSeq: whole("revision", revision) });
   }
 
   /**
-   * Makes a new value out of the current one, again until no other write came in between, and
-   * answers its revision. `change` sees `null` where there is no value, and answers `undefined` to
-   * leave things as they are. What it sees first may come from a replica that is behind: it is asked again
-   * where the leader has another revision.
+   * Computes a new value from the current one, retrying if another write came in between, and returns its
+   * revision. `change` gets `null` if there is no value, and may return `undefined` to leave the key as it is.
+   * The first read may come from a replica that lags behind: before such a result stands, `change` is called
+   * again if the leader has another revision.
    */
   async updateWith<T = unknown>(
     key: string,
     change: (current: Entry<T> | null) => Payload | undefined | Promise<Payload | undefined>,
   ): Promise<number | undefined> {
-    // A replica may be behind. For a write that costs one lost race, but a refusal would stand; so after
-    // either only the leader is asked.
+    // A replica may lag behind. A write then costs one conflict, but a refusal would be final; so after either,
+    // only the leader is read.
     let leader = false;
     for (let races = 0; ; ) {
       const last = await this.get<T>(key, { leader });
@@ -246,12 +246,12 @@ export class Store {
         if (!(error instanceof ConflictError) || races >= ATTEMPTS) throw error;
       }
       leader = true;
-      // Once may be chance. Who loses again has company, and should get out of its way.
+      // Once may be chance; a second conflict means contention, so back off.
       if (races > 1) await pause(Math.random() * 2 ** Math.min(races - 1, 6));
     }
   }
 
-  /** Whether this is the revision that the leader has, as far as it may be asked. */
+  /** Whether the leader has this revision; assumed if permissions do not allow asking it. */
   async #isLast(key: string, revision: number): Promise<boolean> {
     try {
       return ((await this.get(key, { leader: true }))?.revision ?? 0) === revision;
@@ -261,13 +261,13 @@ export class Store {
     }
   }
 
-  /** Deletes a key, keeping its history, and answers the revision of the removal. */
+  /** Deletes a key but keeps its history, and returns the revision of the removal. */
   async delete(key: string, options: DeleteOptions = {}): Promise<number> {
     const expect = expected(options);
     return call(() => this.#raw.remove(named(key), false, expect, 0));
   }
 
-  /** Deletes a key together with its history, and answers the revision of the removal. */
+  /** Deletes a key and its history, and returns the revision of the removal. */
   async purge(key: string, options: PurgeOptions = {}): Promise<number> {
     const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
@@ -275,22 +275,22 @@ export class Store {
   }
 
   /**
-   * Clears away the markers of keys that were removed longer ago than this, and answers how many keys. Half an
-   * hour where it is not given, for those who are behind or offline and learn of a removal by its marker; 0
-   * means all.
+   * Purges the delete markers of keys removed longer ago than this, and returns the number of keys. 0 means all.
+   * The default of half an hour gives clients that lag behind or are offline, and learn of a removal from its
+   * marker, time to catch up.
    */
   async purgeDeletes(olderMillis: Duration = 30 * 60_000): Promise<number> {
     const age = millis("olderMillis", olderMillis) ?? 0;
     return call(() => this.#raw.purgeDeletes(age));
   }
 
-  /** The keys that have a value, in no certain order. */
+  /** The keys that have a value, in no particular order. */
   async keys(filter: string | readonly string[] = ">"): Promise<Watch<string>> {
     const raw = await this.#watch(filter, Deliver.latest, true, true, true);
     return new Watch(raw, this.bucket, {}, (entry) => entry.key);
   }
 
-  /** Every revision that is kept, oldest first, removals included. */
+  /** All kept revisions, oldest first, removals included. */
   history<T = unknown>(options: Pick<WatchOptions, "key"> = {}): Promise<Watch<Entry<T>>> {
     return this.historyAs(options, (entry) => entry as Entry<T>);
   }
@@ -302,7 +302,7 @@ export class Store {
   }
 
   /**
-   * Follows keys: their last revisions first, then every change.
+   * Watches keys: their latest revisions first, then every change.
    *
    * ```ts
    * for await (const entry of await store.watch({ key: "app.>" })) {
@@ -328,19 +328,19 @@ export class Store {
   }
 
   /**
-   * A value that is always current: JSON under a key, read without asking anybody. It follows from
-   * now on, until it is closed. All of one key share a watch.
+   * The live value of a key, parsed as JSON and read without a request. It updates until it is closed. All live
+   * values of a key share one watch.
    */
   live<T = unknown>(key: string): Live<T> {
     return new Live(this.feedOf(key), key, json<T>());
   }
 
-  /** The values of all keys that pass a filter, always current: JSON, as with {@link Store.live}. */
+  /** The live values of all keys that match a filter, parsed as JSON like {@link Store.live}. */
   liveMap<T = unknown>(filter = ">"): LiveMap<T> {
     return new LiveMap(this.feed(filter), filter, json<T>());
   }
 
-  /** @internal Of one key: a filter is refused, as all else is that is no key. */
+  /** @internal The feed of a single key; a filter is rejected like any other invalid key. */
   feedOf(key: string): Feed {
     if (!/[*>]/.test(String(key))) return this.feed(key);
     const error = new InvalidKeyError(`invalid key "${key}": a wildcard is not allowed`, { key });
@@ -359,13 +359,13 @@ export class Store {
   }
 
   /**
-   * This bucket with values of one type: JSON, unchecked. The same argument answers the same view, so
-   * that `useLive(store.typed(schema), key)` goes on with what it follows.
+   * A view of this bucket with values of one type: JSON without validation. The same argument returns the same
+   * view, so that `useLive(store.typed(schema), key)` keeps its subscription.
    */
   typed<T>(): TypedStore<T>;
-  /** This bucket with values that a validator has checked: zod, valibot and all of Standard Schema. */
+  /** A view with values checked by a validator: zod, valibot or any other Standard Schema. */
   typed<In, Out>(schema: StandardSchema<In, Out>): TypedStore<Out, In>;
-  /** This bucket with values that a codec makes. */
+  /** A view with values encoded by a codec. */
   typed<T>(codec: Codec<T>): TypedStore<T>;
   typed<T>(how?: StandardSchema<T, T> | Codec<T>): TypedStore<T> {
     const known = this.#views.get(how ?? this) as TypedStore<T> | undefined;
@@ -376,8 +376,8 @@ export class Store {
   }
 
   /**
-   * A lock between everybody who uses this bucket: pages, services, machines. Needs a bucket whose
-   * keys can have a time to live (server 2.11 and newer), which is the default.
+   * A lock shared by all clients of this bucket: pages, services, machines. It requires per-key TTLs, which
+   * are enabled by default (server 2.11 and newer).
    *
    * ```ts
    * await using guard = await store.lock("invoices").write();
@@ -415,12 +415,12 @@ function list(keys: string | readonly string[]): string[] {
   return Array.isArray(keys) ? keys.map(named) : [named(keys)];
 }
 
-/** What a write is conditional on, as the bindings take it. */
+/** The precondition of a write, for the bindings. */
 function expected({ previousSeq }: DeleteOptions): number {
   return previousSeq === undefined ? Expect.any : whole("previousSeq", previousSeq);
 }
 
-/** What a watch begins with, as the bindings take it. */
+/** The starting point of a watch, for the bindings. */
 function start({ include = "", resumeFromRevision }: WatchOptions): number {
   if (resumeFromRevision !== undefined) return whole("resumeFromRevision", resumeFromRevision);
   switch (include) {
@@ -431,7 +431,7 @@ function start({ include = "", resumeFromRevision }: WatchOptions): number {
     case "":
       return Deliver.latest;
     default:
-      throw invalid("include", include, "KvWatchInclude");
+      throw invalid("include", include, "a KvWatchInclude");
   }
 }
 
@@ -440,7 +440,7 @@ function bytesOf(key: string, value: Payload): Uint8Array {
   if (value instanceof Uint8Array) return value;
   const what = value === null ? "null" : typeof value;
   throw new EncodeError(
-    `the value for key ${key} must be a string or a Uint8Array, not ${what}; a typed view takes others`,
+    `the value for key ${key} must be a string or a Uint8Array, not ${what}; use a typed view for other types`,
     key,
   );
 }

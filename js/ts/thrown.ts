@@ -1,5 +1,5 @@
 /**
- * What is thrown, as the class for it.
+ * Maps thrown values to error classes.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
   UnsupportedError,
 } from "./errors.js";
 
-/** Turns what the bindings throw (`[code, message, fields]`) into the class for it. */
+/** Converts what the bindings throw (`[code, message, fields]`) to the matching class. */
 export function toError(thrown: unknown): ShizukuError {
   if (thrown instanceof ShizukuError) return thrown;
   if (!Array.isArray(thrown)) {
@@ -62,7 +62,7 @@ export function toError(thrown: unknown): ShizukuError {
     case "jetstream_unavailable":
       return new ServerError(code, message, fields);
     case "unsupported":
-      // What helps is said in words of Rust.
+      // The advice in the message uses Rust names.
       return new UnsupportedError(
         message.replace("limit_markers", "markerTTL").replace("create_or_update_bucket", "create` and `update: true"),
         fields,
@@ -72,7 +72,7 @@ export function toError(thrown: unknown): ShizukuError {
   }
 }
 
-/** Awaits a call of the bindings. */
+/** Awaits a call to the bindings. */
 export async function call<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

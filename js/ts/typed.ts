@@ -1,5 +1,5 @@
 /**
- * A bucket with values of one type.
+ * Typed views of a bucket.
  *
  * @module
  */
@@ -32,30 +32,30 @@ export interface TypedEntry<T> {
   readonly created: Date;
 }
 
-/** A change, as a typed watch sees it: there is a value where `operation` is `"PUT"`. */
+/** A change, as delivered by a typed watch: there is a value if `operation` is `"PUT"`. */
 export type TypedChange<T> = {
   readonly bucket: string;
   readonly key: string;
   readonly revision: number;
   readonly created: Date;
-  /** Whether this came after everything that was there when the watch began. */
+  /** Whether this came after the watch's initial values. */
   readonly isUpdate: boolean;
 } & (
   | { readonly operation: "PUT"; readonly value: T }
   | { readonly operation: Exclude<Operation, "PUT">; readonly value: undefined }
 );
 
-/** How to watch values. */
+/** Options for watching typed values. */
 export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
   /**
-   * Takes values that do not decode, and the watch goes on; without it they end the watch. What it
-   * throws is reported as an error that nobody caught.
+   * Called for values that cannot be decoded, and the watch continues; without it, they end the watch. Whatever
+   * it throws is reported as an uncaught error.
    */
   readonly onInvalid?: ((error: ShizukuError) => void) | undefined;
 }
 
 /**
- * A bucket with values of one type. Made by {@link Store.typed}.
+ * A view of a bucket with values of one type. Made by {@link Store.typed}.
  *
  * ```ts
  * import { z } from "zod";
@@ -67,8 +67,8 @@ export interface TypedWatchOptions extends Omit<WatchOptions, "headers_only"> {
  * console.log(entry?.value.max, entry?.value.note, entry?.revision); // 6 none 2
  * ```
  *
- * @typeParam T - what reads answer.
- * @typeParam In - what writes take, where that is something else.
+ * @typeParam T - the type of values read.
+ * @typeParam In - the type of values written, if different.
  */
 export class TypedStore<T, In = T> {
   readonly #store: Store;
@@ -85,27 +85,27 @@ export class TypedStore<T, In = T> {
   }
 
   /**
-   * The value of a key with its revision; `null` where it has none.
+   * The value of a key with its revision; `null` if it has none.
    *
-   * @throws {@link ValidationError} or {@link DecodeError} where it is not of this type.
+   * @throws {@link ValidationError} or {@link DecodeError} if it is not of this type.
    */
   async get(key: string, options: GetOptions = {}): Promise<TypedEntry<T> | null> {
     const entry = await this.#store.get(key, options);
     return entry === null || entry.removed ? null : this.#typed(entry);
   }
 
-  /** The values of many keys in one request. Takes filters too. Keys without a value are left out. */
+  /** The values of many keys or filters in one request. Keys without a value are omitted. */
   async getMany(keys: string | readonly string[]): Promise<TypedEntry<T>[]> {
     const entries = await this.#store.getMany(keys);
     return Promise.all(entries.map((entry) => this.#typed(entry)));
   }
 
-  /** Writes a value and answers its revision. */
+  /** Writes a value and returns its revision. */
   async put(key: string, value: In, options: PutOptions = {}): Promise<number> {
     return this.#store.put(key, await encode(this.#codec, key, value), options);
   }
 
-  /** Writes a value where there is none. */
+  /** Writes a value if the key has none. */
   async create(
     key: string,
     value: In,
@@ -114,7 +114,7 @@ export class TypedStore<T, In = T> {
     return this.#store.create(key, await encode(this.#codec, key, value), options);
   }
 
-  /** Writes a value where the key's last revision is this one. */
+  /** Writes a value if `revision` is the key's latest. */
   async update(
     key: string,
     value: In,
@@ -125,8 +125,8 @@ export class TypedStore<T, In = T> {
   }
 
   /**
-   * Makes a new value out of the current one, again until no other write came in between.
-   * `undefined` leaves things as they are.
+   * Computes a new value from the current one, retrying if another write came in between. Return `undefined` to
+   * leave the key as it is. See {@link Store.updateWith}.
    */
   async updateWith(
     key: string,
@@ -139,42 +139,42 @@ export class TypedStore<T, In = T> {
     });
   }
 
-  /** Deletes a key, keeping its history. */
+  /** Deletes a key but keeps its history. */
   delete(key: string, options: DeleteOptions = {}): Promise<number> {
     return this.#store.delete(key, options);
   }
 
-  /** Deletes a key together with its history. */
+  /** Deletes a key and its history. */
   purge(key: string, options: PurgeOptions = {}): Promise<number> {
     return this.#store.purge(key, options);
   }
 
-  /** The keys that have a value, of this type or not, in no certain order. */
+  /** The keys that have a value, valid or not, in no particular order. */
   keys(filter: string | readonly string[] = ">"): Promise<Watch<string>> {
     return this.#store.keys(filter);
   }
 
-  /** Every revision that is kept, oldest first, removals included. */
+  /** All kept revisions, oldest first, removals included. */
   history(options: Pick<TypedWatchOptions, "key" | "onInvalid"> = {}): Promise<Watch<TypedChange<T>>> {
     return this.#store.historyAs(options, this.#changes(options));
   }
 
-  /** Follows keys: `for await (const change of await settings.watch({ key: "app.>" }))`. */
+  /** Watches keys: `for await (const change of await settings.watch({ key: "app.>" }))`. */
   watch(options: TypedWatchOptions = {}): Promise<Watch<TypedChange<T>>> {
     return this.#store.watchAs(options, this.#changes(options));
   }
 
-  /** A value that is always current. */
+  /** The live value of a key. */
   live(key: string): Live<T> {
     return new Live(this.#store.feedOf(key), key, this.#codec);
   }
 
-  /** The values of all keys that pass a filter, always current. */
+  /** The live values of all keys that match a filter. */
   liveMap(filter = ">"): LiveMap<T> {
     return new LiveMap(this.#store.feed(filter), filter, this.#codec);
   }
 
-  /** A lock between everybody who uses this bucket: {@link Store.lock}. */
+  /** A lock shared by all clients of this bucket: see {@link Store.lock}. */
   lock(name: string, options: LockOptions = {}): Lock {
     return this.#store.lock(name, options);
   }
@@ -184,7 +184,7 @@ export class TypedStore<T, In = T> {
     return this.#store.status();
   }
 
-  /** What makes a change of an entry. */
+  /** A function that converts entries to changes. */
   #changes({ onInvalid }: TypedWatchOptions): (entry: Entry) => Promise<TypedChange<T> | undefined> {
     return async (entry) => {
       const { bucket, key, revision, created, operation, isUpdate } = entry;

@@ -1,20 +1,20 @@
 /**
- * Puts WebAssembly code together again that was taken apart for compression: opcodes with opcodes,
- * offsets with offsets, and so on. gzip makes a fifth less of that, and putting it together takes a
- * few milliseconds. `scripts/fold.mjs` takes it apart.
+ * Reassembles WebAssembly code that was split into streams for compression: opcodes with opcodes, offsets
+ * with offsets, and so on. That makes the gzipped size a fifth smaller; reassembly takes a few milliseconds.
+ * `scripts/fold.mjs` is the inverse.
  *
- * What comes apart is the code section; all else is the first stream. How long a function is, is left
- * out, as its end says it. Locals, and functions that are called, are told by how many others were
- * used since, as the same few are used again and again.
+ * Only the code section is split; everything else is in the first stream. Function lengths are omitted, as
+ * they follow from the `end` opcodes. Indices of locals and of called functions are move-to-front coded,
+ * because the same few recur.
  *
  * ```text
- * u32 bytes of all · u32 where the code section begins · u32 bytes of each stream · the streams
+ * u32 total bytes · u32 offset of the code section · u32 bytes of each stream · the streams
  * ```
  *
  * @module
  */
 
-/** What a stream holds. Where there is one for the first byte of a number, the next has the others. */
+/** The streams. If one holds the first bytes of LEB128 numbers, the next one holds their other bytes. */
 export const Stream = {
   plain: 0,
   opcode: 1,
@@ -27,24 +27,24 @@ export const Stream = {
   long: 11,
   type: 12,
   other: 13,
-  /** By opcode, as are alignments. */
+  /** One per opcode, as are alignments. */
   label: 14,
-  /** What a function keeps in locals. */
+  /** Declarations of locals. */
   locals: 17,
   alignment: 18,
 } as const;
 
 export const STREAMS = Stream.alignment + 0x3f - 0x28;
 
-/** How many bytes the length of a function may take. */
+/** The maximum number of bytes of a function's length. */
 const LONGEST = 5;
 
-/** Stands for `local.get` of the local that was used last; the next one for that of the one before. */
+/** Stands for `local.get` of the most recently used local; the next opcode for the one before it. */
 export const GET_RECENT = 0xf0;
-/** How many such opcodes there are. */
+/** The number of such opcodes. */
 export const RECENT = 2;
 
-/** The streams of the numbers that follow an opcode, unless that is handled by itself. */
+/** The streams of an opcode's immediates, unless it is special-cased. */
 export function operands(opcode: number): readonly number[] {
   if (opcode >= 0x28 && opcode <= 0x3e) {
     return [Stream.alignment + opcode - 0x28, opcode < 0x36 ? Stream.loaded : Stream.stored];
@@ -77,24 +77,24 @@ export function operands(opcode: number): readonly number[] {
   }
 }
 
-/** How many numbers follow the opcode 0xfc and this one: memories and tables, handled in bulk. */
+/** The number of immediates after the opcode 0xfc and this one: bulk memory and table operations. */
 export function inBulk(opcode: number): number {
-  if (opcode < 8) return 0; // conversions of numbers
+  if (opcode < 8) return 0; // numeric conversions
   return opcode === 8 || opcode === 10 || opcode === 12 || opcode === 14 ? 2 : 1;
 }
 
-/** How an opcode changes the number of blocks that are open. */
+/** How an opcode changes the nesting depth of blocks. */
 export function nesting(opcode: number): number {
   if (opcode === 0x0b) return -1; // end
   return opcode >= 0x02 && opcode <= 0x04 ? 1 : 0;
 }
 
-/** The stream of the second and later bytes of a number. */
+/** The stream of a number's second and later bytes. */
 export function rest(stream: number): number {
   return stream >= Stream.loaded && stream < Stream.int ? stream + 1 : stream;
 }
 
-/** Takes the number at `rank` to the front of what begins as 0, 1, 2 and so on, and answers it. */
+/** Moves the number at `rank` to the front of a list that starts as 0, 1, 2 and so on, and returns it. */
 export function toFront(recent: number[], rank: number): number {
   while (recent.length <= rank) recent.push(recent.length);
   const found = recent[rank] ?? 0;
@@ -103,7 +103,7 @@ export function toFront(recent: number[], rank: number): number {
   return found;
 }
 
-/** The code. */
+/** Reassembles the code. */
 export function unfold(folded: Uint8Array): Uint8Array<ArrayBuffer> {
   const view = new DataView(folded.buffer, folded.byteOffset);
   const word = (index: number): number => view.getUint32(4 * index, true);

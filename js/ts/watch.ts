@@ -1,5 +1,5 @@
 /**
- * What is followed or listed, as an async iterable.
+ * Watches and listings, as async iterables.
  *
  * @module
  */
@@ -10,30 +10,29 @@ import type { RawWatch } from "./raw.js";
 import { toError } from "./thrown.js";
 
 /**
- * How to follow a watch's signals, and how to stop it. What a function here throws is reported as an
- * error that nobody caught, and the watch goes on.
+ * Callbacks of a watch, and a signal to stop it. Whatever a callback throws is reported as an uncaught error,
+ * and the watch continues.
  */
 export interface WatchHooks {
   /**
-   * Stops the watch when it is aborted, and the loop over it simply ends, as it does on `break`. One
-   * that is aborted already is an {@link AbortedError} instead, as with `fetch`: nothing is begun.
+   * Stops the watch when aborted, and a loop over it ends without an error, as on `break`. If the signal is
+   * already aborted, the call rejects with an {@link AbortedError}, as `fetch` does.
    */
   readonly signal?: AbortSignal | undefined;
-  /** Called when everything that was there has been delivered, at once on an empty bucket. */
+  /** Called when all initial values have been delivered; immediately for an empty bucket. */
   readonly onCurrent?: (() => void) | undefined;
-  /** Called when the connection is lost; what was missed follows, then `onCurrent` again. */
+  /** Called when the connection is lost; after the reconnect, missed changes follow, then `onCurrent` again. */
   readonly onInterrupted?: (() => void) | undefined;
 }
 
-/** What a watch makes of an entry. Where it takes time, it may be nothing, and is left out. */
+/** Converts an entry to what the watch yields; an asynchronous one may resolve to `undefined` to skip it. */
 export type Picker<E> = (entry: Entry) => E | Promise<E | undefined>;
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
- * Follows keys: `for await (const entry of watch)`. It survives lost connections, misses nothing
- * and repeats nothing. Leaving the loop ends it, on the server too; so do {@link Watch.stop} and
- * the `signal` it was made with.
+ * A watch: `for await (const entry of watch)`. It survives reconnects without missing or repeating an entry.
+ * Leaving the loop ends it, on the server too; so do {@link Watch.stop} and the `signal` it was created with.
  *
  * ```ts
  * await store.put("app.color", "blue");
@@ -41,7 +40,7 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
  * const watch = await store.watch({
  *   key: "app.>",
  *   signal: stop.signal,
- *   // Here this is enough; most go on until the page does not show it any more.
+ *   // Stop after the initial values; most watches run as long as the page shows them.
  *   onCurrent: () => { stop.abort(); },
  * });
  * for await (const entry of watch) console.log(entry.key, entry.string()); // app.color blue
@@ -71,7 +70,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
     if (hooks.signal?.aborted === true) this.stop();
   }
 
-  /** Whether everything is delivered, as far as is known. */
+  /** Whether everything known so far has been delivered. */
   get isCurrent(): boolean {
     return this.#isCurrent;
   }
@@ -82,7 +81,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
 
   /** The next entry. */
   next(): Promise<IteratorResult<E, undefined>> {
-    // What is here already costs no more than one promise.
+    // Fast path: an entry of the current batch costs a single promise.
     const entry = this.#take();
     if (entry === undefined) return this.#wait();
     const value = this.#pick(entry);
@@ -111,7 +110,7 @@ export class Watch<E> implements AsyncIterableIterator<E, undefined> {
         return value instanceof Promise ? this.#picked(value) : { done: false, value };
       }
       if (this.#isOver) return DONE;
-      // Two readers share one request; whoever wakes first takes the first entry.
+      // Concurrent readers share one request; the first to wake takes the first entry.
       await (this.#loading ??= this.#load());
     }
   }

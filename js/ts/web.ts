@@ -1,7 +1,7 @@
 /**
- * All of shizuku-kv, with the WebAssembly code in a file of its own beside this module: for pages
- * without a bundler, and for bundlers that know `new URL(…, import.meta.url)`. A browser compiles
- * it while it loads, and keeps the compiled code.
+ * shizuku-kv with the WebAssembly code in a separate file next to this module: for pages without a bundler,
+ * and for bundlers that support `new URL(…, import.meta.url)`. Browsers compile it while it downloads, and
+ * cache the compiled code.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { type Start, start } from "./start.js";
 
 export * from "./api.js";
 
-// Nothing is called before somebody connects: a bundler leaves out what an app does not use, and the
-// annotations that would tell it so do not outlive our minifying.
+// Nothing is called at module level, so that bundlers can tree-shake: `/* @__PURE__ */` annotations would not
+// survive our own minification.
 let functions: Start | undefined;
 const started = (): Start =>
   (functions ??= start(
