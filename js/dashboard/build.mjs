@@ -18,7 +18,7 @@ await build({
   plugins: [
     {
       name: "published",
-      // The package as it is published, not its sources.
+      // Uses the built package, not its sources.
       setup: ({ onResolve }) => {
         onResolve({ filter: /ts\/index\.js$/ }, () => ({ path: join(here, "../dist/index.js") }));
       },

@@ -1,5 +1,5 @@
-// Makes dist/ out of gen/ (wasm-pack's, shrunk) and ts/: JavaScript by esbuild, types by tsc. Prints what a
-// visitor downloads, and fails above the limits (JSON, the first argument).
+// Builds dist/ from gen/ (wasm-pack's output, shrunk) and ts/: JavaScript with esbuild, declarations with tsc.
+// Prints the download sizes, and fails if one exceeds its limit (JSON, the first argument).
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -12,7 +12,7 @@ const dist = join(root, "dist");
 const limits = JSON.parse(process.argv[2] ?? "{}");
 const wasm = (name) => join(root, "gen", name, "shizuku.wasm");
 
-/** `#full` is wasm-bindgen's module, `#full-code` the code as text: folded, then gzip, then base64. */
+/** `#full` is wasm-bindgen's module, `#full-code` the wasm code as text: folded, gzipped, base64-encoded. */
 const generated = {
   name: "generated",
   setup({ onResolve, onLoad }) {
@@ -38,7 +38,7 @@ await build({
   absWorkingDir: root,
   entryPoints: entries.map((name) => `ts/${name}.ts`),
   outdir: "dist",
-  // Each entry point is one file: nobody needs two of them, and a page without a bundler is quick.
+  // One file per entry point: nobody needs two of them, and pages without a bundler load faster.
   bundle: true,
   format: "esm",
   target: "es2022",
@@ -54,7 +54,7 @@ for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) {
 }
 execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "."], { cwd: root, stdio: "inherit" });
 
-/** What a page downloads for an entry point. */
+/** The files that a page downloads for an entry point. */
 function files(entry) {
   return entry === "web" ? ["dist/web.js", "dist/shizuku.wasm"] : [`dist/${entry}.js`];
 }

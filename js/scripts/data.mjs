@@ -1,11 +1,11 @@
-// Empties the data of WebAssembly code that nothing uses. The linker tells where each piece of data
-// lies, where it was asked to (`--emit-relocs`).
+// Zeroes unused data of a WebAssembly module. The linker records where each data symbol is, given
+// `--emit-relocs`.
 
-// How the linker numbers what it relocates on wasm32: addresses, and what else comes with an addend.
+// The linker's relocation types on wasm32: addresses, and others that have an addend.
 const ADDRESSES = new Set([3, 4, 5, 11, 21, 23]);
 const WITH_ADDEND = new Set([...ADDRESSES, 8, 9]);
 
-/** Numbers, and what they count, one after the other. */
+/** A sequential reader of LEB128 numbers and the items they count. */
 class Reader {
   constructor(code, at) {
     this.code = code;
@@ -58,17 +58,17 @@ function* sections(code) {
   }
 }
 
-/** The code without what the linker told. */
+/** The module without the linker's sections. */
 export function withoutLinking(code) {
   const kept = [...sections(code)].filter(({ name }) => name !== "linking" && !name?.startsWith("reloc."));
   return Buffer.concat([code.subarray(0, 8), ...kept.map(({ begin, end }) => code.subarray(begin, end))]);
 }
 
-/** Where in the file each segment of data lies, and where in memory. */
+/** The position of each data segment in the file and in memory. */
 function segments(code) {
   const reader = new Reader(code, [...sections(code)].find(({ id }) => id === 11).from);
   return Array.from({ length: reader.number() }, () => {
-    if (reader.number() !== 0 || reader.byte() !== 0x41) throw new Error("data whose place is not constant");
+    if (reader.number() !== 0 || reader.byte() !== 0x41) throw new Error("a data segment without a constant address");
     const address = reader.number();
     reader.skip(1);
     const length = reader.number();
@@ -77,12 +77,12 @@ function segments(code) {
 }
 
 /**
- * Everything that has a name for the linker, by its number: pieces of data with where they lie in their
- * segment, `undefined` for all else.
+ * The linker's symbol table, by index: data symbols with their position in their segment, `undefined` for all
+ * others.
  */
 function symbols(code) {
   const linking = [...sections(code)].find(({ name }) => name === "linking");
-  if (linking === undefined) throw new Error("the linker was not asked for --emit-relocs");
+  if (linking === undefined) throw new Error("linked without --emit-relocs");
   const found = [];
   const reader = new Reader(code, linking.from);
   reader.number();
@@ -108,8 +108,8 @@ function symbols(code) {
 }
 
 /**
- * Makes sure that every address in code and data points into the piece that it is of, or at its end:
- * from one that does not, nobody could tell what is used.
+ * Checks that every address in code and data points into its own symbol, or to its end: otherwise it would not
+ * be possible to tell what is used.
  */
 function checkAddresses(code, all) {
   let addresses = 0;
@@ -125,16 +125,16 @@ function checkAddresses(code, all) {
       const addend = reader.signed();
       if (!ADDRESSES.has(type) || piece === undefined) continue;
       addresses += 1;
-      if (addend < 0 || addend > piece.length) throw new Error(`an address ${addend} bytes from where its data begins`);
+      if (addend < 0 || addend > piece.length) throw new Error(`an address ${addend} bytes from the start of its symbol`);
     }
-    if (reader.at !== end) throw new Error(`${name} is not as it was`);
+    if (reader.at !== end) throw new Error(`${name}: unexpected format`);
   }
-  if (addresses === 0) throw new Error("the linker told of no addresses");
+  if (addresses === 0) throw new Error("no address relocations found");
 }
 
 /**
- * Empties every piece that neither `addresses` nor pieces that are in use point into, and answers
- * with how many bytes that were.
+ * Zeroes every symbol that is not reachable from `addresses`, directly or through other symbols, and returns the
+ * number of bytes zeroed.
  */
 export function emptyUnused(code, addresses) {
   const all = segments(code);
@@ -146,7 +146,7 @@ export function emptyUnused(code, addresses) {
     length,
     isUsed: false,
   }));
-  // By address: pieces that point into each other's ends are one text for several uses.
+  // By address, as symbols may overlap: the linker merges strings with common tails.
   const covering = new Map();
   for (const piece of data) {
     for (let address = piece.address; address < piece.address + piece.length; address += 1) {

@@ -1,4 +1,4 @@
-// Takes WebAssembly code apart as ts/unfold.ts puts it together again.
+// Splits WebAssembly code into streams; ts/unfold.ts is the inverse.
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,12 +10,12 @@ const { GET_RECENT, inBulk, nesting, operands, RECENT, rest, Stream, STREAMS, to
   `data:text/javascript,${encodeURIComponent(script)}`
 );
 
-/** Whether an opcode is one that `operands` knows of. */
+/** Whether `operands` knows an opcode. */
 const isKnown = (opcode) =>
   (opcode <= 0xc4 && ![0x06, 0x07, 0x08, 0x09, 0x0a, 0x12, 0x13, 0x14, 0x15, 0x18, 0x19, 0x1c, 0x1f, 0x43].includes(opcode)) ||
   [0xd0, 0xd1, 0xd2, 0xfc].includes(opcode);
 
-/** The streams of a module, in one. */
+/** The concatenated streams of a module. */
 export function fold(code) {
   const streams = Array.from({ length: STREAMS }, () => []);
   let at = 0;
@@ -63,7 +63,7 @@ export function fold(code) {
         const index = number();
         const found = recent.indexOf(index);
         const rank = found >= 0 ? found : index;
-        if (rank > 255) throw new Error("more locals than ts/unfold.ts can tell");
+        if (rank > 255) throw new Error("more locals than ts/unfold.ts supports");
         toFront(recent, rank);
         if (opcode === 0x20 && rank < RECENT) {
           streams[Stream.opcode].push(GET_RECENT + rank);
@@ -91,11 +91,11 @@ export function fold(code) {
 
   const head = new Uint32Array([code.length, start, ...streams.map((stream) => stream.length)]);
   const folded = Buffer.concat([Buffer.from(head.buffer), ...streams.map((stream) => Buffer.from(stream))]);
-  if (!Buffer.from(unfold(folded)).equals(code)) throw new Error("what was folded does not unfold");
+  if (!Buffer.from(unfold(folded)).equals(code)) throw new Error("unfolding does not restore the module");
   return folded;
 }
 
-/** Where the code section's contents begin. */
+/** The offset of the code section's contents. */
 function codeSection(code) {
   let at = 8;
   const number = () => {

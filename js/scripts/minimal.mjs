@@ -1,4 +1,4 @@
-// What a page downloads of one of wasm-bindgen's modules: <folder>/<name>.js and <name>_bg.wasm.
+// The download size of a wasm-bindgen module: <folder>/<name>.js and <name>_bg.wasm.
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";

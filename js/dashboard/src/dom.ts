@@ -1,5 +1,5 @@
 /**
- * Elements, made in one line.
+ * Helpers for building the page.
  *
  * @module
  */
@@ -13,7 +13,7 @@ interface Attributes {
   readonly [attribute: string]: unknown;
 }
 
-/** An element. Attributes that are `true` are set without a value, `false` and `undefined` not at all. */
+/** Creates an element. An attribute that is `true` is set without a value; `false` and `undefined` are skipped. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
@@ -33,7 +33,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** An element of a drawing. */
+/** Creates an SVG element. */
 export function svg(
   tag: string,
   attributes: Readonly<Record<string, string | number>>,
@@ -45,7 +45,7 @@ export function svg(
   return element;
 }
 
-/** How long ago, in words that stay short. */
+/** A short relative time. */
 export function ago(then: Date, now = Date.now()): string {
   const seconds = Math.max(0, Math.round((now - then.getTime()) / 1000));
   if (seconds < 2) return "now";
@@ -55,7 +55,7 @@ export function ago(then: Date, now = Date.now()): string {
   return then.toLocaleDateString();
 }
 
-/** A value as people want to read it: JSON over several lines, anything else as it is. */
+/** Pretty-prints JSON; returns anything else as it is. */
 export function pretty(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
@@ -64,7 +64,7 @@ export function pretty(text: string): string {
   }
 }
 
-/** Whether a text is JSON. */
+/** Whether a string is valid JSON. */
 export function isJson(text: string): boolean {
   try {
     JSON.parse(text);
@@ -76,7 +76,7 @@ export function isJson(text: string): boolean {
 
 let announcer: HTMLElement | undefined;
 
-/** Says something to everybody: a line at the bottom, read aloud by screen readers. */
+/** Shows a toast, which screen readers announce. */
 export function announce(text: string, kind: "info" | "error" = "info"): void {
   announcer ??= document.body.appendChild(h("div", { class: "toasts", role: "status" }));
   const toast = h("div", { class: `toast ${kind}`, text });

@@ -1,6 +1,6 @@
 /**
- * The editor of one value. It never overwrites what it has not shown: a save is conditional on the
- * revision that was read, and where somebody else was first, both values are on the table.
+ * The value editor. It never overwrites a value it has not shown: a save is conditional on the revision that
+ * was read, and on a conflict both values are shown.
  *
  * @module
  */
@@ -143,13 +143,13 @@ export class Editor {
     return { key, text: entry.string(), revision: entry.revision, created: entry.created };
   }
 
-  /** Somebody changed the open key, perhaps we. */
+  /** The open key was changed, perhaps by ourselves. */
   #outside(): void {
     const key = this.#key ?? "";
     void this.#history.show(key);
     const item = this.#model.items.get(key);
     if ((item?.revision ?? 0) === this.#base) return;
-    // Our own save is told before its answer comes.
+    // The watch reports our own save before its acknowledgement arrives.
     if (this.#save.disabled && item?.text === this.#text.value) return;
     if (this.#isDirty) this.#clash(item);
     else this.#reset();
@@ -172,7 +172,7 @@ export class Editor {
     const what = theirs === undefined ? "deleted this key" : "changed this value";
     this.#conflict.replaceChildren(
       h("h3", { text: `Somebody else ${what}` }),
-      h("p", { text: "Nothing is overwritten before you choose." }),
+      h("p", { text: "Nothing is overwritten until you choose." }),
       h(
         "div",
         { class: "both" },
@@ -231,7 +231,7 @@ export class Editor {
     const key = this.#key;
     const item = this.#model.items.get(key ?? "");
     if (key === undefined || item === undefined) return;
-    if (!confirm(`Delete ${key}? Its history stays.`)) return;
+    if (!confirm(`Delete ${key}? Its history is kept.`)) return;
     try {
       await this.#model.store.delete(key, { previousSeq: item.revision });
       announce(`Deleted ${key}`);

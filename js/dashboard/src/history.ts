@@ -1,5 +1,5 @@
 /**
- * What a key was before.
+ * The history of a key.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export class History {
     );
   }
 
-  /** Reads it again; the answer to an earlier question that comes late is dropped. */
+  /** Reloads the history; a late result of an earlier call is dropped. */
   async show(key: string): Promise<void> {
     this.#asked += 1;
     const asked = this.#asked;
@@ -32,7 +32,7 @@ export class History {
     try {
       for await (const entry of await this.#store.history({ key })) entries.unshift(entry);
     } catch {
-      return; // the connection's badge tells why
+      return; // the connection badge shows why
     }
     if (asked !== this.#asked) return;
     this.#list.replaceChildren(...entries.map((entry) => this.#row(entry)));

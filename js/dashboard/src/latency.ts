@@ -1,5 +1,5 @@
 /**
- * How long the server takes to answer, as a line.
+ * The latency graph.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export class Latency {
     this.element = h("div", { class: "latency", title: "Round trip of a read" }, drawing, this.#label);
   }
 
-  /** Measures from now on, twice a second. */
+  /** Starts measuring, twice a second. */
   start(): void {
     const measure = async (): Promise<void> => {
       const start = performance.now();

@@ -1,5 +1,5 @@
 /**
- * Who holds which lock, and who waits for it.
+ * The locks, with their holders and waiters.
  *
  * @module
  */
@@ -24,11 +24,11 @@ export class Locks {
     );
   }
 
-  /** Finds locks by the keys that they keep, and follows each. */
+  /** Finds locks by their entries in the bucket, and watches each. */
   async follow(): Promise<void> {
     const entries = await this.#store.watch({ key: "_lock.>", headers_only: true });
     for await (const entry of entries) {
-      // `_lock.<name>.<who>`, and a name may have dots.
+      // `_lock.<name>.<holder>`; a name may contain dots.
       const name = entry.key.split(".").slice(1, -1).join(".");
       if (entry.removed || this.#cards.has(name)) continue;
       const card = h("article", { class: "lock" });
@@ -47,7 +47,7 @@ export class Locks {
           : h("ul", {}, ...some.map(person));
       const [hold, wait] = [holders.filter((one) => one.holds), holders.filter((one) => !one.holds)];
       const state = hold.some((one) => one.mode !== "read") ? "write" : hold.length > 0 ? "read" : "free";
-      const words = { write: "one writer", read: `${hold.length} reading`, free: "free" }[state];
+      const words = { write: "1 writer", read: `${hold.length} reading`, free: "free" }[state];
       card.replaceChildren(
         h("header", {}, h("h3", { text: name }), h("span", { class: `badge ${state}`, text: words })),
         h("div", { class: "people" }, people(hold, "Nobody holds it.")),
@@ -59,7 +59,7 @@ export class Locks {
     try {
       for await (holders of this.#store.lock(name).watchHolders()) draw();
     } catch {
-      // The connection's badge tells why; the card goes.
+      // The connection badge shows why; the card is removed.
     }
     clearInterval(timer);
     card.remove();

@@ -1,5 +1,5 @@
 /**
- * The page: connects, and puts the parts together.
+ * The page: connects and assembles the parts.
  *
  * @module
  */
@@ -30,7 +30,7 @@ document.body.append(
   main,
 );
 
-/** A drop: shizuku is Japanese for one. */
+/** A drop: "shizuku" is Japanese for "drop". */
 function drop(): SVGElement {
   const path = "M12 2c4 5.2 6.5 8.6 6.5 12.2a6.5 6.5 0 0 1-13 0C5.5 10.6 8 7.200 12 2z";
   return svg(
@@ -47,7 +47,7 @@ function show(state: "connected" | "disconnected" | "closed" | "failed", text: s
   document.body.dataset["state"] = state;
 }
 
-/** From the address of the page, else from whoever serves it. */
+/** From the page's URL, or else from its server. */
 async function config(): Promise<Config> {
   const query = new URLSearchParams(location.search);
   const response = await fetch("/config.json").catch(() => undefined);
@@ -72,7 +72,7 @@ function newKey(editor: Editor, table: Table): void {
       "form",
       { method: "dialog" },
       h("h2", { id: "new-title", text: "New key" }),
-      h("label", { for: "new-key", text: "Letters, digits and - / _ = with dots between words" }),
+      h("label", { for: "new-key", text: "Letters, digits and - / _ = in tokens separated by dots" }),
       input,
       h(
         "div",
@@ -128,7 +128,7 @@ function build(store: Store): void {
     }
   });
   const failed = (error: unknown): void => {
-    show("failed", "Not following");
+    show("failed", "Watch failed");
     announce(error instanceof Error ? error.message : String(error), "error");
   };
   model.follow().catch(failed);

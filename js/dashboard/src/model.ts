@@ -1,11 +1,11 @@
 /**
- * The bucket, as the page sees it: every key that has a value, kept current by one watch.
+ * The page's copy of the bucket: every key that has a value, kept up to date by one watch.
  *
  * @module
  */
 import type { Entry, Store } from "../../ts/index.js";
 
-/** A key with its last value. */
+/** A key with its latest value. */
 export interface Item {
   readonly key: string;
   readonly text: string;
@@ -13,12 +13,12 @@ export interface Item {
   readonly created: Date;
 }
 
-/** What changed: one key, or everything when the first values are complete. */
+/** Called with the key that changed, or with `undefined` when the initial values are complete. */
 export type Listener = (key: string | undefined) => void;
 
 export class Model {
   readonly items = new Map<string, Item>();
-  /** Whether everything is here. */
+  /** Whether the initial values are complete. */
   isCurrent = false;
   readonly #listeners = new Set<Listener>();
   readonly store: Store;
@@ -31,7 +31,7 @@ export class Model {
     this.#listeners.add(listener);
   }
 
-  /** Follows until the page goes. */
+  /** Watches the bucket as long as the page is open. */
   async follow(): Promise<void> {
     const tell = (key: string | undefined): void => {
       for (const listener of this.#listeners) listener(key);

@@ -1,5 +1,5 @@
 /**
- * The live table: keys, values, revisions, with a filter.
+ * The live table of keys, values and revisions, with a filter.
  *
  * @module
  */
@@ -81,7 +81,7 @@ export class Table {
     this.#rows.get(key ?? "")?.element.setAttribute("aria-current", "true");
   }
 
-  /** Puts the focus on the open key, or on the first. */
+  /** Focuses the open key, or the first one. */
   focus(): void {
     const row = this.#rows.get(this.#selected ?? "");
     (row?.button ?? this.#buttons()[0])?.focus();
@@ -154,7 +154,7 @@ export class Table {
     const all = this.#rows.size;
     this.#count.textContent = shown === all ? String(all) : `${shown} of ${all}`;
     this.#empty.hidden = shown > 0;
-    this.#empty.textContent = all === 0 ? "Nothing here yet." : "No key or value matches.";
+    this.#empty.textContent = all === 0 ? "No keys yet." : "No matching keys or values.";
   }
 
   #ages(): void {
@@ -182,7 +182,7 @@ export class Table {
 
 function flash(row: HTMLElement): void {
   row.classList.remove("changed");
-  // Reading the size lets the animation begin anew.
+  // Forces a reflow, which restarts the animation.
   void row.offsetWidth;
   row.classList.add("changed");
 }
