@@ -1,4 +1,4 @@
-/** A page that holds a lock and is away for longer than its lease: nothing in it can believe that it still holds. */
+/** A page that holds a lock and is suspended for longer than its lease never sees the lock as held afterwards. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
@@ -13,9 +13,9 @@ declare global {
   interface Window {
     guard: Shizuku.Guard;
     live: Shizuku.Live<string>;
-    /** What happened, each with whether the lock was held, by `held` and by `signal`. */
+    /** Events, each with the guard's `held` and `signal.aborted`. */
     seen: [what: string, held: boolean, aborted: boolean][];
-    /** Ends once this has been seen. */
+    /** Resolves once this event has been seen. */
     until(wanted: string): Promise<void>;
   }
 }
@@ -26,7 +26,7 @@ let server: Nats;
 let client: Shizuku.Client;
 
 before(async () => {
-  // Pages that are left are kept, to come back as they were.
+  // With the back/forward cache, which Playwright disables.
   [browser, web, server] = await Promise.all([launch(["--disable-back-forward-cache"]), serve(JS), start()]);
   client = await connect(server.ws);
 });
@@ -38,7 +38,7 @@ after(async () => {
   await act("remove", server);
 });
 
-/** In the page: takes a lock, and notes what happens. */
+/** In the page: acquires a lock, and records events. */
 async function hold([url, bucket, from]: readonly [string, string, string]): Promise<void> {
   const { connect } = (await import(from)) as typeof Shizuku;
   const store = await (await connect(url)).create(bucket);
@@ -64,14 +64,14 @@ async function hold([url, bucket, from]: readonly [string, string, string]): Pro
   live.subscribe(() => { see(`${String(live.value)} ${live.status}`); });
 }
 
-/** What was seen since the page went on. */
+/** The events since the page resumed. */
 function since(seen: Window["seen"], event: string): Window["seen"] {
   const from = seen.findIndex(([what]) => what === event);
   assert.ok(from >= 0, `no ${event}: ${JSON.stringify(seen)}`);
   return seen.slice(from);
 }
 
-test("a tab that was frozen", { timeout: 60_000 }, async () => {
+test("a frozen tab", { timeout: 60_000 }, async () => {
   const store = await client.create("frozen");
   const tab = await openTab(browser, `${web.url}/`);
   await tab.evaluate(hold, [server.ws, "frozen", "/dist/index.js"] as const);
@@ -86,7 +86,7 @@ test("a tab that was frozen", { timeout: 60_000 }, async () => {
   assert.deepEqual(since(seen, "resume").filter(([, held]) => held), []);
 });
 
-test("a page that was left, and came back as it was", { timeout: 60_000 }, async () => {
+test("a page restored from the back/forward cache", { timeout: 60_000 }, async () => {
   const store = await client.create("left");
   const page = await browser.newPage();
   await page.goto(`${web.url}/`);
@@ -94,7 +94,7 @@ test("a page that was left, and came back as it was", { timeout: 60_000 }, async
   await page.goto(`${web.url}/?elsewhere`);
   await store.put("key", '"new"');
   const next = await store.lock("job").write();
-  // It does not load, and Playwright would wait for that.
+  // A restored page fires no load event, which Playwright would wait for.
   await page.goBack({ waitUntil: "commit" });
   await page.waitForFunction(() => "seen" in window);
   const seen = await page.evaluate(async () => {

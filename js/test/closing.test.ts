@@ -1,4 +1,4 @@
-/** What a client that is closed leaves behind, in a page. */
+/** Closing a client, in a page. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
@@ -15,11 +15,11 @@ before(async () => {
 
 after(() => act("remove", server));
 
-test("what was called before is answered", async () => {
+test("calls made before close complete", async () => {
   const codes = await page.evaluate(async (url) => {
     const client = await window.shizuku.connect(url);
     const store = await client.create("answered");
-    // A server stores in its own time, and has long said that it has all of them.
+    // The server acknowledges receipt (PONG) long before all of them are stored.
     const puts = Array.from({ length: 500 }, (_, i) => store.put(`key.${i}`, "value"));
     const answers = Promise.all(puts.map((put) => put.then(() => "stored", (error: { code: string }) => error.code)));
     await client.close();
@@ -28,7 +28,7 @@ test("what was called before is answered", async () => {
   assert.deepEqual(codes, ["stored"]);
 });
 
-test("what was stopped before leaves no consumer", async () => {
+test("a watch stopped right before close leaves no consumer", async () => {
   await page.evaluate(async (url) => {
     for (let i = 0; i < 10; i += 1) {
       const client = await window.shizuku.connect(url);
@@ -42,6 +42,6 @@ test("what was stopped before leaves no consumer", async () => {
   assert.equal(await consumers(server), 0);
 });
 
-test("nobody is left with an error that nobody can catch", () => {
+test("there were no uncaught errors", () => {
   assert.deepEqual(page.faults, []);
 });

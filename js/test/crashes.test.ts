@@ -1,4 +1,4 @@
-/** Tabs that share a lock and are crashed, closed and reloaded again and again; what they write tells whether two held it. */
+/** Tabs that share a lock are repeatedly crashed, closed and reloaded; their logs show whether two ever held it at once. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,7 +17,7 @@ before(async () => {
 
 after(() => act("remove", server));
 
-/** In the page: takes the lock again and again, and writes down when it holds it, by the clock of this machine. */
+/** In the page: acquires the lock repeatedly, and logs when it holds it, by the machine's clock. */
 async function work([url, from]: readonly [string, string]): Promise<void> {
   const { connect } = (await import(from)) as typeof Shizuku;
   const client = await connect(url);
@@ -32,7 +32,7 @@ async function work([url, from]: readonly [string, string]): Promise<void> {
       if (!guard.held) break;
       await log.put(`hold.${guard.token}`, JSON.stringify({ mode, at: performance.timeOrigin + performance.now() }));
     } while (performance.now() < until);
-    // On a machine that is busy a page may be too late: nothing was written then.
+    // On a busy machine the lease may lapse; `held` has then prevented further writes.
     await guard.release().catch(() => undefined);
   };
   void (async () => {
@@ -40,7 +40,7 @@ async function work([url, from]: readonly [string, string]): Promise<void> {
   })();
 }
 
-/** Runs a tab until something happens to it, and then another one, until the time is over. */
+/** Runs one tab after another until `end`, and returns how many. */
 async function tabs(end: number): Promise<number> {
   let many = 0;
   while (Date.now() < end) {
@@ -55,7 +55,7 @@ async function tabs(end: number): Promise<number> {
 }
 
 async function stop(page: Page, how: number): Promise<void> {
-  // A page that crashes answers nothing any more.
+  // A crashed page no longer responds.
   if (how === 0) await Promise.race([page.goto("chrome://crash").catch(() => undefined), sleep(2000)]);
   else if (how === 1) await page.reload();
   await page.context().close();
@@ -68,13 +68,13 @@ interface Hold {
   readonly last: number;
 }
 
-test("nobody holds it beside a writer, and tokens grow", { timeout: 120_000 }, async () => {
+test("writers are exclusive, and tokens grow", { timeout: 120_000 }, async () => {
   const client = await connect(server.ws);
   const locks = await client.create("locks");
   const log = await client.create("log", { history: 64, storage: "memory" });
   const end = Date.now() + 12_000;
   const many = (await Promise.all(Array.from({ length: 4 }, () => tabs(end)))).reduce((sum, one) => sum + one);
-  // Whatever the last ones left is over with a lease.
+  // Holds left by the last tabs end with their leases.
   const start = Date.now();
   await (await locks.lock("job").write()).release();
   const waited = Date.now() - start;

@@ -1,4 +1,4 @@
-/** The dashboard, as people use it. */
+/** The dashboard, end to end. */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -51,7 +51,7 @@ async function accessible(page: Page): Promise<void> {
   assert.deepEqual(found, []);
 }
 
-test("it looks good and is accessible, light and dark, wide and narrow", async () => {
+test("it is accessible and does not overflow, light and dark, wide and narrow", async () => {
   for (const colorScheme of ["light", "dark"] as const) {
     for (const [name, width, height] of [
       ["wide", 1360, 900],
@@ -117,7 +117,7 @@ test("two tabs see each other's edits, and a conflict shows both", async () => {
   await Promise.all([one.context().close(), two.context().close()]);
 });
 
-test("a new key is made, and deleted", async () => {
+test("a key is created and deleted", async () => {
   const page = await look(browser, board, nats, fleet);
   await page.getByRole("button", { name: "New key" }).click();
   await page.getByRole("textbox", { name: "Letters, digits" }).fill("app.fresh");
@@ -132,7 +132,7 @@ test("a new key is made, and deleted", async () => {
   await page.context().close();
 });
 
-test("a locks view names holders, waiters and tokens", async () => {
+test("the locks view shows holders, waiters and tokens", async () => {
   const page = await look(browser, board, nats, fleet);
   const billing = page.locator(".lock", { hasText: "billing" });
   await billing.locator(".badge.write").waitFor();
@@ -140,7 +140,7 @@ test("a locks view names holders, waiters and tokens", async () => {
   await page.context().close();
 });
 
-test("the line of latencies grows by what is measured", { timeout: 30_000 }, async () => {
+test("the latency graph shows the measurements", { timeout: 30_000 }, async () => {
   const page = await look(browser, board, nats, fleet);
   const line = page.locator(".latency .line");
   const points = async (): Promise<[number, number][]> => {
@@ -154,22 +154,22 @@ test("the line of latencies grows by what is measured", { timeout: 30_000 }, asy
   const few = await least(3);
   const more = await least(few.length + 2);
   for (const [x, y] of more) assert.ok(x > 0 && x < 120 && y > 0 && y < 28, `${x}, ${y} is outside`);
-  // A step to the right each, and the newest at the right.
+  // Evenly spaced, with the newest at the right edge.
   const steps = more.slice(1).map(([x], at) => x - (more[at]?.[0] ?? 0));
   assert.ok(steps.every((step) => Math.abs(step - 112 / 39) < 0.2), `${steps}`);
   assert.equal(more.at(-1)?.[0], 116);
   assert.match(await page.locator(".latency .ms").innerText(), /^\d+(\.\d)? ms$/);
-  // A server that takes its time makes for a long round trip, which dwarfs all others.
+  // A paused server makes for one long round trip, which dwarfs all others.
   await act("pause", nats);
   await page.waitForTimeout(1000);
   await act("resume", nats);
   const peaks = async (): Promise<number> => (await points()).filter(([, y]) => y < 20).length;
-  // Until then the largest is not much larger than the others.
+  // Before that, the largest is not much larger than the others.
   while ((await peaks()) !== 1) await page.waitForTimeout(50);
   await page.context().close();
 });
 
-// The service ends at the first error, as an example may: what needs it comes before.
+// The example service exits at the first error, so tests that need it come before.
 test("the server restarts while the page is open", async () => {
   const page = await look(browser, board, nats, fleet);
   await key(page, "app.banner").waitFor();
@@ -196,7 +196,7 @@ test("the page goes offline and comes back", async () => {
   await page.context().setOffline(false);
   await sees("Written meanwhile").waitFor();
 
-  // It comes back, and of the connection that it had nothing is left: nothing arrives, nothing is closed.
+  // Back online, but the old connection is dead: nothing arrives, and nothing is closed.
   await page.context().setOffline(true);
   await act("pause", nats);
   await page.context().setOffline(false);

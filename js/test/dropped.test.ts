@@ -1,4 +1,4 @@
-/** What nobody refers to any more, in a page whose garbage is collected: it is held on. */
+/** Guards and clients that are no longer referenced keep working after a garbage collection. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
@@ -32,7 +32,7 @@ async function collect(): Promise<void> {
   }
 }
 
-test("a guard that is dropped is held on, and its signal still tells of a loss", async () => {
+test("an unreferenced guard keeps its lock, and its signal still reports a loss", async () => {
   await page.evaluate(async (url) => {
     const client = await window.shizuku.connect(url);
     const store = await client.create("dropped");
@@ -55,7 +55,7 @@ test("a guard that is dropped is held on, and its signal still tells of a loss",
   assert.equal(reason, "lock_lost");
 });
 
-test("a client that is dropped stays connected, and its store works", async () => {
+test("an unreferenced client stays connected, and its store works", async () => {
   const before = await connections(server);
   await page.evaluate(async (url) => {
     const client = await window.shizuku.connect(url);

@@ -1,4 +1,4 @@
-/** The examples of the API reference and the README: each is compiled, and each that ends is run. */
+/** The examples in the API reference and the README: all are compiled, and those that terminate are run. */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,17 +11,17 @@ import { JS } from "./support/browser.js";
 import { act, type Nats, start } from "./support/nats.js";
 
 interface Example {
-  /** Its file, and its number there. */
+  /** Its file, and its number in the file. */
   readonly name: string;
   readonly code: string;
   readonly isReact: boolean;
-  /** What its `console.log(…); // …` say that they print. */
+  /** The expected output, from the comments after `console.log(…);`. */
   readonly prints: readonly string[];
 }
 
 type Dial = (...given: never[]) => Promise<Shizuku.Client>;
 
-/** What an example may use without saying where it is from. */
+/** The names that an example may use without declaring them. */
 type Main = (
   client: Shizuku.Client,
   store: Shizuku.Store | undefined,
@@ -60,7 +60,7 @@ function examples(file: string): Example[] {
 
 const files = readdirSync(join(JS, "ts")).filter((file) => !file.endsWith(".d.ts"));
 const all = [...files.map((file) => `ts/${file}`), "README.md"].flatMap(examples);
-// A loop over a watch that nothing ends.
+// Loops over a watch do not terminate.
 const ends = ({ code }: Example): boolean => !/for await .*watch\((?!Holders)/.test(code);
 const runnable = all.filter((example) => !example.isReact && ends(example));
 
@@ -90,7 +90,7 @@ function source({ name, isReact }: Example): string {
   return join(folder, `${name}.${isReact ? "tsx" : "ts"}`);
 }
 
-/** A module around an example, with what it leaves unsaid. */
+/** A module around an example, with the declarations it omits. */
 function program({ code }: Example): string {
   const imports: string[] = code.match(/^import .*$/gm) ?? [];
   if (code.includes("z.object") && imports.length === 0) imports.push('import { z } from "zod";');
@@ -141,7 +141,7 @@ test("there are examples to run", () => {
 });
 
 for (const example of runnable) {
-  test(`${example.name} does what it says`, async () => {
+  test(`${example.name} prints what its comments say`, async () => {
     const outfile = join(folder, `${example.name}.mjs`);
     await build({
       entryPoints: [source(example)],
@@ -157,7 +157,7 @@ for (const example of runnable) {
     const { main } = (await import(pathToFileURL(outfile).href)) as { main: Main };
     for (const bucket of await janitor.list()) await janitor.destroy(bucket);
     const { code } = example;
-    // One that is left open would keep this process alive.
+    // An open client would keep this process alive.
     const opened: Shizuku.Client[] = [];
     const connect = async (...given: Parameters<typeof Shizuku.wsconnect>): Promise<Shizuku.Client> => {
       const client = await shizuku.connect(...given);

@@ -1,4 +1,4 @@
-/** What goes wrong: every rejection is of a class of ours, with a stable code. */
+/** Failures: every rejection is a typed error with a stable code. */
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { Page } from "playwright-core";
@@ -13,7 +13,7 @@ before(async () => {
   page = await here.open();
 });
 
-test("bad input is refused before anything is sent", async () => {
+test("every failure has its class and code", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {
       const { connect, ShizukuError, ...others } = window.shizuku;
@@ -26,7 +26,7 @@ test("bad input is refused before anything is sent", async () => {
           return "nothing";
         } catch (error) {
           if (!(error instanceof ShizukuError)) return `not ours: ${String(error)}`;
-          // The class as it is exported, whatever it is called inside of the shipped code.
+          // The name it is exported under, which differs in the minified code.
           const all = Object.entries({ ShizukuError, ...others });
           const [name = "a class that is not exported"] = all.find(([, one]) => one === error.constructor) ?? [];
           return error.name === name ? `${error.code} ${name}` : `${error.code} ${name}, called ${error.name}`;
@@ -52,7 +52,7 @@ test("bad input is refused before anything is sent", async () => {
           fault(() => store.keys(wrong(5))),
           fault(() => store.watch({ key: wrong(5) })),
           fault(() => store.live(wrong(5)).ready),
-          // Not all keys, as for a watch.
+          // Unlike for a watch, a missing key does not mean all keys.
           fault(() => store.live(wrong(undefined)).ready),
           fault(() => store.typed().live(wrong(null)).ready),
           fault(() => store.lock(wrong(5)).write()),
@@ -90,7 +90,7 @@ test("bad input is refused before anything is sent", async () => {
         url: await fault(() => connect("ftp://x")),
         noUrl: await fault(() => connect({})),
         noAddress: await fault(() => connect(wrong(undefined))),
-        // As people write it: `condition && signal`, and what `fetch` takes for none.
+        // `condition && signal`, and `null`, which `fetch` accepts too.
         noSignals: await Promise.all([
           fault(async () => (await store.lock("free").write({ signal: wrong(false) as unknown as AbortSignal })).release()),
           fault(async () => (await connect(url, { signal: wrong(null) as unknown as AbortSignal })).close()),
@@ -171,7 +171,7 @@ test("bad input is refused before anything is sent", async () => {
   });
 });
 
-test("a conflict says what was expected, and what there is", async () => {
+test("a conflict has the expected and the actual revision", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -192,7 +192,7 @@ test("a conflict says what was expected, and what there is", async () => {
   assert.equal(seen.message, "key k is at revision 2, not 1");
 });
 
-test("credentials: wrong ones are refused, right ones may come from a callback", async () => {
+test("wrong credentials are rejected, and right ones may come from a callback", async () => {
   const server = await start({ user: "app", password: "secret" });
   const seen = await page.evaluate(async (url) => {
     const code = (error: { code: string }): string => error.code;
@@ -217,7 +217,7 @@ test("credentials: wrong ones are refused, right ones may come from a callback",
   assert.match(String(seen.thrown), /authentication.*no login.*,Error: no login/);
 });
 
-test("a client that is not let in again says why", async () => {
+test("a client whose credentials are rejected on reconnect reports the reason", async () => {
   const server = await start({ user: "app", password: "secret" });
   const ended = page.evaluate(async (url) => {
     let pass = "secret";
@@ -243,7 +243,7 @@ test("a client that is not let in again says why", async () => {
   await act("remove", server);
 });
 
-test("a callback for credentials that never answers keeps no later connect from asking again", async () => {
+test("a credentials callback that never settles does not block the next connect", async () => {
   const server = await start({ user: "app", password: "secret" });
   const seen = await page.evaluate(async (url) => {
     let calls = 0;
@@ -267,7 +267,7 @@ test("a callback for credentials that never answers keeps no later connect from 
   await act("remove", server);
 });
 
-test("a connect that waits is over when there is a connection, when there never can be, or when it is aborted", async () => {
+test("waitOnFirstConnect waits until connected, rejected or aborted", async () => {
   const server = await start({ user: "app", password: "secret" });
   const seen = await page.evaluate(async (url) => {
     const code = (error: { code: string }): string => error.code;
@@ -300,7 +300,7 @@ test("a connect that waits is over when there is a connection, when there never 
   await act("remove", server);
 });
 
-test("code that does not load is an error with its address, and may be tried again", async () => {
+test("a failed load of the WebAssembly code names its URL, and can be retried", async () => {
   const seen = await page.evaluate(async ([url, module]) => {
     const fresh = (await import(module)) as typeof window.shizuku;
     const missing = await fresh
@@ -319,6 +319,6 @@ test("code that does not load is an error with its address, and may be tried aga
   assert.deepEqual([seen.broken, seen.state], [["wasm"], "connected"]);
 });
 
-test("nobody is left with an error that nobody can catch", () => {
+test("there were no uncaught errors", () => {
   assert.deepEqual(page.faults, []);
 });

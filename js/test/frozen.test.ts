@@ -1,4 +1,4 @@
-/** A tab that the browser freezes and thaws: a watch in it goes on, and misses nothing. */
+/** A watch in a tab that the browser freezes and thaws continues and misses nothing. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,21 +10,21 @@ import { world } from "./support/world.js";
 
 declare global {
   interface Window {
-    /** What the watch in the page has told, in order. */
+    /** Everything the watch in the page has reported, in order. */
     told: string[];
-    /** What became of the page. */
+    /** The page's lifecycle events. */
     lives: string[];
-    /** When it went on, and when a PING was sent, by the page's clock. */
+    /** When the page resumed, and when PINGs were sent, by the page's clock. */
     resumed: number;
     pingedAt: number[];
-    /** Ends once the watch has told this. */
+    /** Resolves once the watch has reported this. */
     until(wanted: string): Promise<void>;
   }
 }
 
 const here = world();
 
-/** In the page: follows a bucket. */
+/** In the page: watches a bucket. */
 async function follow([url, from]: readonly [string, string]): Promise<void> {
   let wake = (): void => undefined;
   window.told = [];
@@ -72,13 +72,13 @@ async function write(server: Nats, keys: readonly string[]): Promise<void> {
 }
 
 interface Frozen {
-  /** What the watch told. */
+  /** Everything the watch reported. */
   readonly told: readonly string[];
-  /** How long after the tab went on the next PING was sent, in ms. */
+  /** The time from resuming to the next PING, in ms. */
   readonly pinged: number | undefined;
 }
 
-/** A watch in a tab that is frozen for a while; `meanwhile` is done to the server. */
+/** Runs a watch in a tab that is frozen while `meanwhile` runs. */
 async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<Frozen> {
   const server = await start();
   const tab = await openTab(here.browser, `${here.web.url}/`);
@@ -109,22 +109,22 @@ async function frozen(meanwhile: (server: Nats) => Promise<unknown>): Promise<Fr
 
 const many = (name: string): string[] => Array.from({ length: 200 }, (_, n) => `${name}.${n}`);
 
-/** Each once, in order. */
+/** Asserts that every entry was reported once, in order. */
 function complete(told: readonly string[]): void {
   const entries = told.filter((one) => one !== "current" && one !== "interrupted");
   const expected = [...many("a"), ...many("b"), "last"].map((key) => `PUT ${key} value`);
   assert.deepEqual(entries, ["PUT key first", ...expected]);
 }
 
-test("a frozen tab goes on where it was", { timeout: 60_000 }, async () => {
-  // As long as the server's heartbeats may be missing, and longer.
+test("a frozen tab resumes where it was", { timeout: 60_000 }, async () => {
+  // Longer than the client tolerates missing heartbeats.
   const { told, pinged } = await frozen(() => sleep(12_000));
   complete(told);
-  // Whether the connection is still there is asked at once, and not 20 seconds after the last news.
+  // The connection is checked immediately, not 20 seconds after the last message.
   assert.ok(pinged !== undefined && pinged < 1000, `${pinged}`);
 });
 
-test("a tab whose server restarted while it was frozen says so", { timeout: 60_000 }, async () => {
+test("a tab whose server restarted while it was frozen reports the interruption", { timeout: 60_000 }, async () => {
   const { told } = await frozen(async (server) => {
     await act("kill", server);
     await act("restart", server);

@@ -1,4 +1,4 @@
-/** What callers in JavaScript give and the types do not allow, in Node: refused before anything is sent. */
+/** Arguments that the types do not allow but JavaScript may pass, in Node: rejected before anything is sent. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
@@ -24,13 +24,13 @@ after(async () => {
   await act("remove", nats);
 });
 
-/** An option that is refused by its name. */
+/** Asserts that an option is rejected by name. */
 async function refused(option: string, given: unknown, work: () => Promise<unknown>): Promise<void> {
   await assert.rejects(work, { name: "InvalidOptionError", code: "invalid_option", option }, `${option}: ${typeof given}`);
 }
 
-test("what is to be true or false is nothing else", async () => {
-  // To WebAssembly "true" is false.
+test("a flag must be a boolean", async () => {
+  // wasm-bindgen would coerce them.
   for (const given of ["true", "false", "", 0, 1, {}, 2n, Symbol("true")] as unknown[] as boolean[]) {
     await refused("leader", given, () => store.get("key", { leader: given }));
     await refused("headers_only", given, () => store.watch({ headers_only: given }));
@@ -44,14 +44,14 @@ test("what is to be true or false is nothing else", async () => {
   assert.equal((await store.get("key", { leader: none }))?.string(), "value");
 });
 
-test("metadata is strings", async () => {
+test("metadata must be an object of strings", async () => {
   for (const given of [5, true, "text", { team: 5 }, { team: null }, [1]] as unknown[]) {
     const metadata = given as Record<string, string>;
     await refused("metadata", given, () => client.create("given", { metadata, update: true }));
   }
 });
 
-test("a signal is an AbortSignal, or none", async () => {
+test("a signal must be an AbortSignal, or falsy", async () => {
   const lock = store.lock("signal");
   const uses: readonly ((signal: AbortSignal) => Promise<unknown>)[] = [
     (signal) => lock.write({ signal }).then((guard) => guard.release()),
@@ -71,11 +71,11 @@ test("a signal is an AbortSignal, or none", async () => {
     for (const use of uses) await refused("signal", given, () => use(given as AbortSignal));
   }
   assert.deepEqual(await lock.holders(), []);
-  // A watch was opened, and nobody could stop it.
+  // No watch was left open that nobody could stop.
   assert.ok((await consumers(nats)) <= there);
 });
 
-test("a live value is of one key", async () => {
+test("a live value takes a single key", async () => {
   let sent = "";
   const { send } = WebSocket.prototype;
   WebSocket.prototype.send = function (data) {
@@ -96,7 +96,7 @@ test("a live value is of one key", async () => {
   } finally {
     WebSocket.prototype.send = send;
   }
-  // The filter is as good as ever.
+  // A live map takes the filter.
   const map = store.liveMap("a.*");
   await map.ready;
   map.close();

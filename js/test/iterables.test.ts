@@ -1,4 +1,4 @@
-/** Everything that can be iterated, in Node: it ends at once, also while somebody waits for the next. */
+/** All async iterables, in Node: `return` ends them immediately, even while a `next` is pending. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
@@ -34,10 +34,10 @@ const kinds: Record<string, () => Promise<AsyncIterableIterator<unknown, undefin
 };
 
 for (const [name, open] of Object.entries(kinds)) {
-  test(`${name} ends while two wait for it`, { timeout }, async () => {
+  test(`${name} ends while two calls of next are pending`, { timeout }, async () => {
     const iterable = await open();
     const waiting = [iterable.next(), iterable.next()];
-    // They are on their way.
+    // Lets the requests go out.
     await new Promise((resolve) => setTimeout(resolve, 50));
     const done = { done: true, value: undefined };
     assert.deepEqual(await iterable.return?.(), done);
@@ -45,7 +45,7 @@ for (const [name, open] of Object.entries(kinds)) {
   });
 }
 
-test("a typed watch is as any other", { timeout }, async () => {
+test("a typed watch behaves like a plain one", { timeout }, async () => {
   const numbers = store.typed<number>();
   await assert.rejects(numbers.watch({ key: "a..b" }), { code: "invalid_key" });
   await numbers.put("n.1", 1);
@@ -61,7 +61,7 @@ test("a typed watch is as any other", { timeout }, async () => {
   assert.equal((await watch.next()).done, true);
 });
 
-test("the changes of a connection end with it", { timeout }, async () => {
+test("the status iterator ends with the connection", { timeout }, async () => {
   const other = await shizuku.connect((await shared()).ws);
   const types: string[] = [];
   const status = other.status();
@@ -71,7 +71,7 @@ test("the changes of a connection end with it", { timeout }, async () => {
   assert.deepEqual(types, ["close"]);
 });
 
-test("a signal that is aborted before is an error, and one that is aborted later an end", { timeout }, async () => {
+test("an already aborted signal is an error, and aborting later ends the iterable", { timeout }, async () => {
   const kinds = [
     (signal: AbortSignal) => store.watch({ key: "none", signal }),
     (signal: AbortSignal) => store.typed().watch({ key: "none", signal }),

@@ -1,4 +1,4 @@
-/** What errors and holders say to programs, in Node: names, codes and numbers, not only words. */
+/** The machine-readable fields of errors and holders, in Node. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
@@ -24,15 +24,15 @@ after(async () => {
   await client.close();
 });
 
-/** What a call is refused with. */
+/** The error that a call rejects with. */
 async function refused(work: () => Promise<unknown>): Promise<unknown> {
   const nothing = Symbol();
   const error = await work().then(() => nothing, (error: unknown) => error);
-  assert.notEqual(error, nothing, "it was not refused");
+  assert.notEqual(error, nothing, "it was not rejected");
   return error;
 }
 
-test("an option out of range is named, as the types call it", async () => {
+test("an invalid option is named as in the types", async () => {
   const option = async (work: () => Promise<unknown>): Promise<string> => {
     const error = await refused(work);
     assert.ok(error instanceof shizuku.InvalidOptionError);
@@ -87,14 +87,14 @@ test("an option out of range is named, as the types call it", async () => {
   );
 });
 
-test("settings that differ are named, as the types call them", async () => {
+test("differing settings are named as in the types", async () => {
   const options = { ttl: "1h", maxValueSize: 1000, history: 2 } as const;
   const error = await refused(() => client.create(store.bucket, options));
   assert.ok(error instanceof shizuku.BucketError);
   assert.deepEqual([error.bucket, error.settings], [store.bucket, ["history", "ttl", "maxValueSize"]]);
 });
 
-test("a bucket that exists is opened, unless a setting that is given differs", async () => {
+test("create opens an existing bucket unless a given setting differs", async () => {
   const name = bucket();
   const made = await client.create(name, { history: 4, description: "made first" });
   await made.put("key", "value");
@@ -110,7 +110,7 @@ test("a bucket that exists is opened, unless a setting that is given differs", a
   await made.destroy();
 });
 
-test("an update changes the settings that are given, and no others", async () => {
+test("an update changes only the given settings", async () => {
   const name = bucket();
   const metadata = { team: "blue" };
   const made = await client.create(name, { history: 4, max_bytes: 100_000, markerTTL: "3s", metadata });
@@ -126,7 +126,7 @@ test("an update changes the settings that are given, and no others", async () =>
   await made.destroy();
 });
 
-test("what @nats-io/kv has and this has not is refused, where it would change what is stored", async () => {
+test("unsupported options of @nats-io/kv are rejected if they would change what is stored", async () => {
   const kvm = new shizuku.Kvm(client);
   const name = bucket();
   const rot13 = { key: {}, value: {} };
@@ -153,14 +153,14 @@ test("what @nats-io/kv has and this has not is refused, where it would change wh
   assert.equal((await kvm.open(store.bucket, harmless)).bucket, store.bucket);
 });
 
-test("JSON takes a reviver", async () => {
+test("json takes a reviver", async () => {
   await store.put("date", '{"at":"2026-01-01"}');
   const entry = await store.get("date");
   const read = entry?.json<{ at: Date }>((key, value) => (key === "at" ? new Date(String(value)) : value));
   assert.equal(read?.at.getUTCFullYear(), 2026);
 });
 
-test("what is not supported is one class, and says what it is", async () => {
+test("an UnsupportedError names the feature", async () => {
   const plain = await client.create(bucket(), { markerTTL: 0 });
   const { connect } = (await import(join(JS, "dist/core.js"))) as typeof Shizuku;
   const small = await connect(nats.ws);
@@ -184,7 +184,7 @@ test("what is not supported is one class, and says what it is", async () => {
   await small.close();
 });
 
-test("what helps is said in words of TypeScript", async () => {
+test("advice in messages uses the TypeScript names", async () => {
   const plain = await client.create(bucket(), { markerTTL: 0 });
   for (const work of [() => plain.put("k", "x", { ttl: "5s" }), () => plain.lock("k").write()]) {
     const { message } = (await refused(work)) as Error;
@@ -194,7 +194,7 @@ test("what helps is said in words of TypeScript", async () => {
   await plain.destroy();
 });
 
-test("a refusal names the subject that is not permitted", async () => {
+test("a permission error names the subject", async () => {
   const config = 'authorization { users = [{ user: a, password: b, permissions: { publish: { deny: ["$KV.b.no.>"] } } }] }';
   const server = await start({ config });
   const one = await shizuku.connect(server.ws, { user: "a", pass: "b" });
@@ -205,8 +205,8 @@ test("a refusal names the subject that is not permitted", async () => {
   await act("remove", server);
 });
 
-test("a server that is short of something may be asked again", async () => {
-  // Storage, that is: others may give theirs back.
+test("an exhausted resource is retryable, other rejections are not", async () => {
+  // Storage, which other buckets may free.
   const full = await refused(() => client.create(bucket(), { max_bytes: Number.MAX_SAFE_INTEGER }));
   assert.ok(full instanceof shizuku.ServerError, String(full));
   assert.deepEqual([full.code, full.apiCode, full.retryable], ["refused", 10047, true], String(full));
@@ -215,7 +215,7 @@ test("a server that is short of something may be asked again", async () => {
   assert.deepEqual([copies.code, copies.retryable], ["refused", false]);
 });
 
-test("holders of a semaphore and of a newer version are told apart", async () => {
+test("holders of a semaphore and of a newer version have their own modes", async () => {
   const other = await wsconnect({ servers: nats.ws });
   const write = (id: string, value: object): void => {
     other.publish(`$KV.${store.bucket}._lock.kinds.${id}`, JSON.stringify(value));
@@ -232,7 +232,7 @@ test("holders of a semaphore and of a newer version are told apart", async () =>
   assert.deepEqual(modes, ["one permit", "two unknown"]);
 });
 
-test("how a lock was lost is a word for programs, and one for people", async () => {
+test("the reason for losing a lock is both a code and a message", async () => {
   const guard = await store.lock("gone").write();
   const [holder] = await store.lock("gone").holders();
   const other = await wsconnect({ servers: nats.ws });

@@ -1,4 +1,4 @@
-/** Live values in Node: what they share on the server, and what they outlive. */
+/** Live values and live maps, in Node: shared watches and error handling. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ async function ask<T>(subject: string, body: object = {}): Promise<T> {
   return (await other.request(`$JS.API.${subject}`, JSON.stringify(body))).json<T>();
 }
 
-/** How many consumers the bucket has, once that is so many. */
+/** The number of consumers of the bucket, once it is `wanted` or after two seconds. */
 async function consumers(wanted: number): Promise<number> {
   for (let tries = 0; ; tries += 1) {
     const { state } = await ask<{ state: { consumer_count: number } }>(`STREAM.INFO.KV_${store.bucket}`);
@@ -41,7 +41,7 @@ async function consumers(wanted: number): Promise<number> {
   }
 }
 
-/** Waits until a live value or map is so. */
+/** Waits until a live value or map meets a condition. */
 async function until(live: Shizuku.Following<unknown>, is: () => boolean): Promise<void> {
   while (!is()) {
     await new Promise<void>((resolve) => {
@@ -53,18 +53,18 @@ async function until(live: Shizuku.Following<unknown>, is: () => boolean): Promi
   }
 }
 
-test("a schema, a codec or none has one view", () => {
+test("the same schema returns the same view", () => {
   const [one, two] = [z.number(), z.number()];
   assert.equal(store.typed(one), store.typed(one));
   assert.notEqual(store.typed(one), store.typed(two));
   assert.equal(store.typed(), store.typed());
 });
 
-test("live values of one key share a watch, and the last one ends it", async () => {
+test("live values of one key share a watch, and closing the last one ends it", async () => {
   await store.put("shared", "5");
   const plain = store.live<number>("shared");
   await plain.ready;
-  // One that comes later is told what there is, and decodes for itself.
+  // A later one gets the current value, and decodes it itself.
   const late = store.typed(z.number().transform(String)).live("shared");
   await late.ready;
   assert.deepEqual([plain.value, late.value, late.revision], [5, "5", plain.revision]);
@@ -86,7 +86,7 @@ test("live values of one key share a watch, and the last one ends it", async () 
   assert.equal(await consumers(0), 0);
 });
 
-test("a live value that a full server refuses tries again, and says what keeps it", async () => {
+test("a live value beyond the consumer limit retries, and reports the error", async () => {
   const name = bucket();
   const settings = { subjects: [`$KV.${name}.>`], max_msgs_per_subject: 1, max_consumers: 1 };
   const rest = { allow_direct: true, allow_rollup_hdrs: true, deny_delete: true, discard: "new" };
@@ -105,13 +105,13 @@ test("a live value that a full server refuses tries again, and says what keeps i
   await small.destroy();
 });
 
-test("what cannot change by itself ends a live value", async () => {
+test("a permanent error ends a live value", async () => {
   const live = store.live("a..b");
   await assert.rejects(live.ready, { code: "invalid_key" });
   assert.deepEqual([live.status, live.error?.code], ["ended", "invalid_key"]);
 });
 
-test("a live map has the values of all keys that pass", async () => {
+test("a live map has the values of all keys that match its filter", async () => {
   await store.put("map.a", "1");
   await store.put("map.b", "2");
   await store.put("not.in.it", "3");
@@ -121,7 +121,7 @@ test("a live map has the values of all keys that pass", async () => {
   snapshots.push(map.getSnapshot());
   assert.equal(map.getSnapshot(), snapshots[1]);
   assert.deepEqual([map.size, map.get("map.a"), map.get("not.in.it"), map.status], [2, 1, undefined, "current"]);
-  // Another one shares its watch, and is told what there is.
+  // Another one shares its watch, and gets the current values.
   const plain = store.liveMap("map.>");
   await plain.ready;
   assert.equal(await consumers(1), 1);
@@ -130,7 +130,7 @@ test("a live map has the values of all keys that pass", async () => {
   await store.delete("map.a");
   await until(map, () => map.size === 2 && map.get("map.c") === 4);
   assert.deepEqual([...map.entries()].sort(), [["map.b", 2], ["map.c", 4]]);
-  // A good value of another key does not hide that of one that is bad.
+  // A good value of another key does not clear the error.
   await store.put("map.b", "no number");
   await store.put("map.c", "5");
   await until(map, () => map.get("map.c") === 5);
@@ -144,7 +144,7 @@ test("a live map has the values of all keys that pass", async () => {
   assert.equal(await consumers(0), 0);
 });
 
-test("a live map of everything leaves locks out", async () => {
+test("a live map of all keys excludes locks", async () => {
   await store.put("beside", "1");
   const guard = await store.lock("held").write();
   const map = store.liveMap();

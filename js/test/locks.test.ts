@@ -6,7 +6,7 @@ import { world } from "./support/world.js";
 
 const here = world();
 
-test("readers share, a writer is alone, and tokens grow", async () => {
+test("readers share, writers are exclusive, and tokens grow", async () => {
   const page = await here.open();
   const seen = await page.evaluate(
     async ([url, name]) => {
@@ -19,7 +19,7 @@ test("readers share, a writer is alone, and tokens grow", async () => {
       const second = await theirs.read();
       const refused = await theirs.tryWrite();
       let listed = await lock.holders();
-      // Somebody who looks sees it a moment after whoever holds.
+      // The list of holders may lag a moment behind the acquire.
       if (listed.length < 2) for await (listed of lock.watchHolders()) if (listed.length === 2) break;
       await first.release();
       await second.release();
@@ -65,7 +65,7 @@ test("readers share, a writer is alone, and tokens grow", async () => {
   await page.context().close();
 });
 
-test("a time that no timer of a browser holds is waited for, and not taken for none", async () => {
+test("a time-out beyond the range of a browser's timers works", async () => {
   const page = await here.open();
   const seen = await page.evaluate(
     async ([url, name]) => {
@@ -79,7 +79,7 @@ test("a time that no timer of a browser holds is waited for, and not taken for n
       await guard.release();
       const granted = await patient;
 
-      // Time flies: a timer of more than a week is over at once.
+      // Fakes time: a timer of more than a week fires immediately.
       const original = window.setTimeout;
       const long: number[] = [];
       const week = 7 * 86_400_000;
@@ -105,7 +105,7 @@ test("a time that no timer of a browser holds is waited for, and not taken for n
   await page.context().close();
 });
 
-test("a lock of a tab that is killed goes to the next", async () => {
+test("the lock of a killed tab goes to the next waiter", async () => {
   const name = bucket();
   const [one, two] = await Promise.all([here.open(), here.open()]);
   const take = async ([url, name, label]: readonly [string, string, string]): Promise<number> => {
@@ -121,10 +121,10 @@ test("a lock of a tab that is killed goes to the next", async () => {
   };
   const first = await one.evaluate(take, [here.nats.ws, name, "one"] as const);
   const second = two.evaluate(take, [here.nats.ws, name, "two"] as const);
-  // It stands in the queue before the tab dies.
+  // It must be in the queue before the tab dies.
   await one.evaluate(() => (window as unknown as { queued: () => Promise<void> }).queued());
   const start = Date.now();
-  // Crashes the page's process: nothing of it can say goodbye.
+  // Crashes the renderer process, so that nothing is released.
   await one.goto("chrome://crash").catch(() => undefined);
   const token = await second;
   const waited = Date.now() - start;
@@ -135,7 +135,7 @@ test("a lock of a tab that is killed goes to the next", async () => {
   await two.context().close();
 });
 
-test("a client that closes gives its locks up", async () => {
+test("closing a client releases its locks", async () => {
   const page = await here.open();
   const seen = await page.evaluate(
     async ([url, name]) => {
@@ -160,7 +160,7 @@ test("a client that closes gives its locks up", async () => {
   assert.deepEqual(seen, { held: false, aborted: true, reason: "closed", waiting: "closed", soon: true });
 });
 
-test("whoever lost a lock is told", async () => {
+test("a guard reports the loss of its lock", async () => {
   const page = await here.open();
   const seen = await page.evaluate(
     async ([url, name]) => {

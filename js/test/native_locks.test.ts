@@ -1,4 +1,4 @@
-/** One lock between a native process and tabs. */
+/** A lock shared by native processes and tabs. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,7 +10,7 @@ const here = world();
 
 interface Native {
   readonly process: ChildProcess;
-  /** Resolves to what it printed; rejects where it failed. */
+  /** Resolves to the printed lines; rejects if it failed. */
   readonly output: Promise<string[]>;
 }
 
@@ -32,7 +32,7 @@ function native(bucket: string, lock: string, turns: number, name: string): Nati
   return { process: child, output };
 }
 
-/** What `lock_turns.rs` does, in a page. */
+/** The same as `lock_turns.rs`, in a page. */
 async function turns([url, name, lock, turns, me]: readonly [
   string,
   string,
@@ -58,13 +58,13 @@ async function turns([url, name, lock, turns, me]: readonly [
   return turns;
 }
 
-/** Somebody in the queue. */
+/** A waiter in the queue. */
 interface Waiting {
   readonly who: string | undefined;
   readonly token: number;
 }
 
-/** Takes the lock. `openGate()` then waits until so many stand in the queue, lets them in, and says who they are. */
+/** Acquires the lock. `openGate()` then waits until `many` are in the queue, releases it, and returns the queue. */
 async function shutGate([url, name, lock, many]: readonly [
   string,
   string,
@@ -97,11 +97,11 @@ interface Note {
   readonly revision: number;
 }
 
-/** The notes in the order of the stream. */
+/** The notes in stream order. */
 const inOrder = (notes: readonly Note[]): Note[] =>
   [...notes].sort((a, b) => a.revision - b.revision);
 
-/** Goes through the notes of a history. */
+/** Checks mutual exclusion and tokens in a history. */
 function check(notes: readonly Note[]): void {
   const inside = new Map<string, "read" | "write">();
   let written = 0;
@@ -125,8 +125,8 @@ function check(notes: readonly Note[]): void {
 }
 
 /**
- * Whether those in the queue got in one after the other, with the tokens of their places in it, before any
- * of them got in again.
+ * Checks that everybody in the queue got in once, in queue order and with their tokens, before anybody got in
+ * again.
  */
 function checkTurns(notes: readonly Note[], queue: readonly Waiting[]): void {
   const entries = inOrder(notes).filter(({ text }) => text.startsWith("in "));
@@ -134,7 +134,7 @@ function checkTurns(notes: readonly Note[], queue: readonly Waiting[]): void {
   assert.deepEqual(first, queue);
 }
 
-// Somebody who never queued would be waited for without an end.
+// With a time-out, as a participant that never queues would be waited for forever.
 test("native processes and tabs take turns", { timeout: 120_000 }, async () => {
   const name = bucket();
   const lock = "shared.books";
@@ -150,9 +150,8 @@ test("native processes and tabs take turns", { timeout: 120_000 }, async () => {
   const rounds = 4;
   const each = 10;
   const everybody = ["native1", "native2", "tab1", "tab2"];
-  // How fast everybody starts and works is up to the machine. So that they contend whatever it does,
-  // nobody gets in before all are in the queue, and what they then do is certain: writers are first in,
-  // first out.
+  // How fast everybody starts and works depends on the machine. To guarantee contention, nobody gets in before
+  // all are in the queue; from then on the order is deterministic: writers are first in, first out.
   const queues: Waiting[][] = [];
   for (let round = 0; round < rounds; round += 1) {
     const called = (who: string): string => `${who}-${round}`;
@@ -194,7 +193,7 @@ test("native processes and tabs take turns", { timeout: 120_000 }, async () => {
   await Promise.all([page.context().close(), other.context().close()]);
 });
 
-test("a history in which two are inside, a token is old, or somebody is overtaken, is found", () => {
+test("the checks find overlapping holds, stale tokens and overtaking", () => {
   const note = (who: string, text: string, revision: number): Note => ({ who, text, revision });
   const apart = [note("a", "in write 1", 1), note("a", "out write 1", 3), note("b", "in write 2", 4), note("b", "out write 2", 5)];
   check(apart);
@@ -209,7 +208,7 @@ test("a history in which two are inside, a token is old, or somebody is overtake
   assert.throws(() => checkTurns(late, [a, { who: "b", token: 4 }]));
 });
 
-test("a native process gets the lock of a tab that is killed", async () => {
+test("a native process gets the lock of a killed tab", async () => {
   const name = bucket();
   const page = await here.open();
   const held = await page.evaluate(
@@ -227,10 +226,10 @@ test("a native process gets the lock of a tab that is killed", async () => {
     [here.nats.ws, name] as const,
   );
   const waiting = native(name, "job", 1, "native");
-  // It stands in the queue before the tab dies.
+  // It must be in the queue before the tab dies.
   await page.evaluate(() => (window as unknown as { queued: () => Promise<void> }).queued());
   const start = Date.now();
-  // Crashes the page's process: nothing of it can say goodbye.
+  // Crashes the renderer process, so that nothing is released.
   await page.goto("chrome://crash").catch(() => undefined);
   const [token] = await waiting.output;
   const waited = Date.now() - start;

@@ -1,4 +1,4 @@
-/** The packed package, installed into real projects of every kind, and run. */
+/** The packed package, installed into real projects of every kind and run. */
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ let nats: Nats;
 let work: string;
 let packed: string;
 
-/** What every project does: connect, write, read, follow. */
+/** The code of every project: connects, writes and watches. */
 const app = (from: string): string => `
 import { connect } from "${from}";
 
@@ -46,7 +46,7 @@ const html = (script: string): string => `<!doctype html><html lang="en"><meta c
 
 before(async () => {
   [browser, nats] = await Promise.all([launch(), shared()]);
-  // Inside of js/, so that the bundlers themselves are found; the package comes from the tarball.
+  // Inside js/, so that the bundlers are found; the package comes from the tarball.
   const cache = join(JS, "node_modules", ".cache");
   mkdirSync(cache, { recursive: true });
   work = mkdtempSync(join(cache, "projects-"));
@@ -72,7 +72,7 @@ async function project(name: string, files: Record<string, string>): Promise<str
   return folder;
 }
 
-/** What the page says once it has run. */
+/** The page's title once it has run. */
 async function title(folder: string, path = "/"): Promise<string> {
   const web = await serve(folder);
   try {
@@ -185,7 +185,7 @@ test("a page without a bundler loads it, with an import map", async () => {
 test("Node runs it", async () => {
   const script = `import { main } from "./app.js";\nconsole.log(await main(...process.argv.slice(2)));\n`;
   const folder = await project("node", { "app.js": app("shizuku-kv"), "main.js": script });
-  // Node 20 has the browser's WebSocket behind a flag, newer ones have it.
+  // Node 20 has WebSocket behind a flag.
   const flags = "WebSocket" in globalThis ? [] : ["--experimental-websocket"];
   const { stdout } = await run(process.execPath, [...flags, "main.js", nats.ws, bucket()], { cwd: folder });
   assert.equal(stdout, "hello\n");
@@ -216,7 +216,7 @@ worker.postMessage([query.get("server"), query.get("bucket")]);
   assert.equal(await title(join(folder, "dist")), "hello");
 });
 
-test("a page's Content-Security-Policy needs what the README says, and no more", async () => {
+test("the README lists exactly what a Content-Security-Policy must allow", async () => {
   const folder = await project("policy", { "app.js": app("shizuku-kv"), "page.js": page });
   const { build } = await import("esbuild");
   const outfile = join(folder, "dist/main.js");
@@ -230,11 +230,11 @@ test("a page's Content-Security-Policy needs what the README says, and no more",
   };
   const wasm = "'wasm-unsafe-eval'";
   assert.equal(await under(`${wasm}; require-trusted-types-for 'script'`, nats.ws), "hello");
-  assert.match(await under("", nats.ws), /^failed: the WebAssembly code does not load: .*Content Security Policy/);
+  assert.match(await under("", nats.ws), /^failed: cannot load WebAssembly: .*Content Security Policy/);
   assert.match(await under(wasm, "'none'"), /^failed: cannot reach .*Content-Security-Policy/);
 });
 
-test("the types hold in a strict project", async () => {
+test("the types work in a strict project", async () => {
   await compile("types", `
 import { connect, ConflictError, type Entry, type Live } from "shizuku-kv";
 import { useLive } from "shizuku-kv/react";
@@ -262,7 +262,7 @@ await store.put("k", "x", { ttl: "5 weeks" });
 try { await store.update("k", "x", 1); } catch (error) {
   if (error instanceof ConflictError) { const code: "conflict" = error.code; void code; }
 }
-// What may be undefined is as good as left out.
+// Optional properties may be undefined.
 const time: number | undefined = undefined;
 const signal: AbortSignal | undefined = undefined;
 await client.create("other", { ttl: time, history: time, update: undefined });
@@ -272,14 +272,14 @@ await store.purge("k", { ttl: time });
 await store.watch({ key: undefined, signal, include: undefined });
 await valibot.watch({ onInvalid: undefined });
 await store.lock("l", { timeout: time, label: undefined }).write({ signal });
-// @ts-expect-error for this package only
+// @ts-expect-error internal
 store.watchAs({}, () => 5);
 await using guard = await store.lock("l").write();
 void [max, live, note, hook, guard.token, guard.signal];
 `);
 });
 
-test("the declarations bring what they need", async () => {
+test("the declarations need few libraries", async () => {
   // Validators and React bring libraries of their own.
   const app = `
 import { connect } from "shizuku-kv";
@@ -291,7 +291,7 @@ void live.value;
   await compile("bundler", app, { module: "esnext", moduleResolution: "bundler", lib: ["es2020", "webworker"] });
 });
 
-/** Compiles a module in a strict project that has only the libraries that everybody has. */
+/** Compiles a module in a strict project with few libraries. */
 async function compile(name: string, app: string, more: object = {}): Promise<void> {
   const compilerOptions = {
     strict: true,
@@ -318,7 +318,7 @@ test("publint and are-the-types-wrong find nothing", async () => {
     assert.fail(error.stdout);
   });
   const attw = join(resolve("@arethetypeswrong/cli/package.json"), "../dist/index.js");
-  // The package is modules only, as all that it runs in loads them: what CommonJS sees of it is no fault.
+  // The package is ESM only, which every supported runtime can load.
   const flags = ["--profile", "esm-only", "--exclude-entrypoints", "shizuku.wasm"];
   await run(process.execPath, [attw, packed, ...flags]).catch((error: { stdout: string }) => {
     assert.fail(error.stdout);

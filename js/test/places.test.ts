@@ -1,4 +1,4 @@
-/** Where there is a WebSocket and no page: in a worker, in Node and in Deno. */
+/** Runtimes other than a page: workers, Node and Deno. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { act, start } from "./support/nats.js";
 import { connect } from "./support/node.js";
 import { serve } from "./support/web.js";
 
-/** Writes, reads and follows, and says how far it is. */
+/** Writes, reads and watches, and reports its progress. */
 const scenario = `
 import { connect } from "FROM";
 
@@ -38,7 +38,7 @@ export async function main(url, say) {
 let work: string;
 
 before(() => {
-  // Not in node_modules: Deno takes what is there for packages.
+  // Not in node_modules, where Deno expects packages.
   work = mkdtempSync(join(JS, "gen/places-"));
 });
 
@@ -46,10 +46,10 @@ after(() => {
   rmSync(work, { recursive: true, force: true });
 });
 
-/** What is said, one by one. */
+/** The progress reports. */
 type Said = AsyncIterator<string, unknown>;
 
-/** Goes through the scenario, and kills and restarts the server in the middle of it. */
+/** Runs the scenario, and kills and restarts the server in the middle of it. */
 async function go(name: string, begin: (url: string, said: (from: string) => string) => Promise<Said>) {
   const server = await start();
   const file = (from: string): string => {
@@ -78,7 +78,7 @@ async function go(name: string, begin: (url: string, said: (from: string) => str
   assert.deepEqual(all, ["read 1", "value 1", "current", "interrupted", "current", "value 2", "closed"]);
 }
 
-/** A program of a runtime. */
+/** Runs the scenario in a command-line runtime. */
 async function program(command: string, options: string[], scenario: string, url: string): Promise<Said> {
   const main = scenario.replace(/\.mjs$/, ".main.mjs");
   const script = `import { main } from "${scenario}";\nawait main("${url}", (text) => console.log(text));\n`;
@@ -92,7 +92,7 @@ async function program(command: string, options: string[], scenario: string, url
 
 test("in Node", { timeout: 60_000 }, () =>
   go("node", (url, file) => {
-    // Node 20 has the browser's WebSocket behind a flag, newer ones have it.
+    // Node 20 has WebSocket behind a flag.
     const options = process.versions.node.startsWith("20.") ? ["--experimental-websocket"] : [];
     return program(process.execPath, options, file(join(JS, "dist/index.js")), url);
   }),
@@ -106,7 +106,7 @@ test("in Deno", { timeout: 60_000 }, () =>
   }),
 );
 
-/** Says what it says to whoever started it, in a worker of any kind. */
+/** A worker of any kind, which posts the reports to the page. */
 const worker = `
 import { main } from "FROM";
 if (typeof document !== "undefined") throw new Error("this is a page");
@@ -150,7 +150,7 @@ for (const kind of ["worker", "shared worker", "service worker"]) {
   });
 }
 
-/** In the page: starts a worker, and hands on what it says. */
+/** In the page: starts a worker, and passes on its reports. */
 async function begin([kind, path]: readonly [string, string]): Promise<void> {
   const { said } = window as unknown as { said(text: string): void };
   const listen = ({ data }: MessageEvent<string>): void => {
@@ -171,7 +171,7 @@ async function begin([kind, path]: readonly [string, string]): Promise<void> {
   } else {
     navigator.serviceWorker.onmessage = listen;
     const { installing, active } = await navigator.serviceWorker.register(path, options);
-    // It does not live as long as the page; whoever it works for keeps it alive.
+    // A service worker is kept alive only by the events it handles.
     (installing ?? active)?.postMessage(null);
   }
 }

@@ -1,4 +1,4 @@
-/** The hook, in a page with React in strict mode. */
+/** The hooks, in a page with React in strict mode. */
 import assert from "node:assert/strict";
 import { writeFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ const connecting = connect(query.get("server")).then((client) => client.create(q
 const json = { encode: JSON.stringify, decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)) };
 
 function Value({ store, name }) {
-  // A view as people write it.
+  // The view is created during rendering, as apps do.
   const value = useLive(store?.typed(json), name);
   return h("output", {}, value === undefined ? "nothing" : JSON.stringify(value));
 }
@@ -38,7 +38,7 @@ function App() {
   const [name, setName] = useState("a");
   const [store, setStore] = useState();
   useEffect(() => {
-    // Hooks must do without a store until there is one.
+    // Until then the hooks have no store.
     window.go = () => connecting.then((store) => { setStore(window.store = store); });
   }, []);
   return h("main", {}, name && h(Value, { store, name }), h(State, { store }), h(Flags, { store }), ["a", "b", ""].map((to) =>
@@ -78,7 +78,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("a component follows a key, another key, and nothing any more", async () => {
+test("a component subscribes to a key, switches to another, and unsubscribes", async () => {
   const page = await browser.newPage();
   const faults: string[] = [];
   page.on("pageerror", (error) => faults.push(String(error)));

@@ -1,4 +1,4 @@
-/** Revisions that callers give, in Node: none of them is taken for what the bindings mean by a number below 0. */
+/** Revision arguments, in Node: none is mistaken for the bindings' negative special values. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type * as Shizuku from "../ts/index.js";
@@ -20,7 +20,7 @@ after(async () => {
 
 const wrong = [-1, -2, -3, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, "1", "", true, null, [1]] as number[];
 
-test("a write that is conditional on no revision is refused, and changes nothing", async () => {
+test("a conditional write with an invalid revision is rejected, and changes nothing", async () => {
   const revision = await store.put("k", "one");
   for (const one of [...wrong, undefined as unknown as number]) {
     await assert.rejects(store.update("k", "two", one), { code: "invalid_option" }, `update ${one}`);
@@ -35,13 +35,13 @@ test("a write that is conditional on no revision is refused, and changes nothing
   assert.deepEqual([(await store.get("k"))?.revision, await store.get("new")], [revision, null]);
 });
 
-test("a watch that begins with no revision is refused", async () => {
+test("a watch from an invalid revision is rejected", async () => {
   for (const resumeFromRevision of wrong) {
     await assert.rejects(store.watch({ resumeFromRevision }), { code: "invalid_option" }, `${resumeFromRevision}`);
   }
 });
 
-test("a read asks whom it is told to ask, by revision too, and there is no revision 0", async () => {
+test("reads go to the requested replica, by revision too, and there is no revision 0", async () => {
   const first = await store.put("read", "one");
   await store.put("read", "two");
   const { send } = WebSocket.prototype;
@@ -69,7 +69,7 @@ test("a read asks whom it is told to ask, by revision too, and there is no revis
   }
 });
 
-test("0 is the revision of what was never written", async () => {
+test("0 is the revision of a key that was never written", async () => {
   const first = await store.put("zero", "one", { previousSeq: 0 });
   await assert.rejects(store.update("zero", "two", 0), { code: "conflict", expected: 0, actual: first });
 });

@@ -1,5 +1,5 @@
-// Compiles the tests and runs them with Node's own runner. `npm test -- store watch` runs only the
-// files of these names; `--` and what follows goes to the runner.
+// Compiles the tests and runs them with Node's test runner. `npm test -- store watch` runs only the files with
+// these names; flags that start with `--` are passed to the runner.
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -16,7 +16,7 @@ const names = readdirSync(here)
   .filter((name) => wanted.length === 0 || wanted.includes(name));
 if (names.length === 0) throw new Error(`no such tests: ${wanted.join(", ")}`);
 
-// Inside of js/, so that imports of packages resolve.
+// Inside js/, so that package imports resolve.
 const out = join(js, "node_modules", ".cache", `tests-${process.pid}`);
 try {
   await build({
@@ -30,7 +30,7 @@ try {
     target: "node20",
     logLevel: "warning",
   });
-  // Some tests use the package in Node itself; Node 20 has the browser's WebSocket behind a flag.
+  // Some tests use the package in Node; Node 20 has WebSocket behind a flag.
   const options = "WebSocket" in globalThis ? "" : "--experimental-websocket";
   const files = names.map((name) => join(out, `${name}.test.mjs`));
   const { status } = spawnSync(

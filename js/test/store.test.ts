@@ -135,7 +135,7 @@ test("keys, many values, buckets and an update loop", async () => {
   });
 });
 
-test("an update is refused by what the leader has", async () => {
+test("updateWith gives up only on the leader's revision", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -143,7 +143,7 @@ test("an update is refused by what the leader has", async () => {
       await store.put("seats", "0");
       const old = await store.get("seats");
       await store.put("seats", "2");
-      // A replica that is behind.
+      // Simulates a replica that lags behind.
       const get = store.get.bind(store);
       store.get = ((key, options) =>
         options?.leader === true ? get(key, options) : Promise.resolve(old)) as typeof store.get;
@@ -163,7 +163,7 @@ test("an update is refused by what the leader has", async () => {
           .catch((error: unknown) => String(error));
       const booked = [await book(), await book(), await book()];
       const failed = await fail();
-      // What the leader has is what was seen: it is asked once.
+      // The first read already has the leader's revision: `change` is called once.
       const before = asked;
       store.get = get;
       const refused = [await book(), await fail()];
@@ -175,7 +175,7 @@ test("an update is refused by what the leader has", async () => {
   assert.deepEqual(seen, [[3, 4, undefined], "RangeError: sold out", [undefined, "RangeError: sold out"], 2]);
 });
 
-test("a watch tells what is there, then what changes, and stops", async () => {
+test("a watch delivers initial values, then changes, and stops", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -240,7 +240,7 @@ test("a watch tells what is there, then what changes, and stops", async () => {
   });
 });
 
-test("a live value follows, and keeps the last good value", async () => {
+test("a live value updates, and keeps the last good value", async () => {
   const seen = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);
@@ -291,12 +291,12 @@ test("a live value follows, and keeps the last good value", async () => {
   });
 });
 
-test("what a listener throws is reported, and harms nobody else", { timeout: 30_000 }, async () => {
+test("an error thrown by a listener is reported, and affects nothing else", { timeout: 30_000 }, async () => {
   const own = await here.open();
   const seen = await own.evaluate(
     async ([url, name]) => {
       const reported: string[] = [];
-      // Beside the page's own list of faults.
+      // Instead of in the page's list of faults.
       window.addEventListener("error", (event) => {
         reported.push((event.error as Error).message);
         event.preventDefault();
@@ -353,7 +353,7 @@ test("what a listener throws is reported, and harms nobody else", { timeout: 30_
   await own.context().close();
 });
 
-test("values live for their time", async () => {
+test("a value expires after its TTL", async () => {
   const operations = await page.evaluate(
     async ([url, name]) => {
       const client = await window.shizuku.connect(url);

@@ -1,4 +1,4 @@
-/** `cargo xtask dashboard`, as people start it: the page that it serves follows the service that it starts. */
+/** `cargo xtask dashboard`: the page it serves shows the writes of the service it starts. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,10 +6,10 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { launch } from "./support/browser.js";
 
-test("the dashboard of cargo xtask shows what its service writes", { timeout: 60_000 }, async (context) => {
+test("cargo xtask dashboard shows what its service writes", { timeout: 60_000 }, async (context) => {
   const program = process.env["SHIZUKU_XTASK"];
   if (program === undefined) throw new Error("run these tests with `cargo xtask test js`");
-  // A group of its own, which Ctrl-C in a terminal would end.
+  // Its own process group, which Ctrl-C in a terminal would interrupt.
   const task = spawn(program, ["dashboard"], { detached: true, stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(task, "exit");
   const end = (): void => {

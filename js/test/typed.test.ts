@@ -30,13 +30,13 @@ after(async () => {
 const zodLimits = z.object({ max: z.number().int(), note: z.string().default("none") });
 const valibotLimits = v.object({ max: v.pipe(v.number(), v.minValue(1)) });
 
-test("zod checks what is read and written, and its defaults apply", async () => {
+test("zod validates reads and writes, and its defaults apply", async () => {
   const limits = store.typed(zodLimits);
   const revision = await limits.create("zod", { max: 5 });
   const read = await limits.get("zod");
   assert.deepEqual(read?.value, { max: 5, note: "none" });
   assert.equal(read.revision, revision);
-  // What was given is what is stored.
+  // The input is stored, not the schema's output.
   assert.equal((await store.get("zod"))?.string(), '{"max":5}');
   await assert.rejects(limits.put("zod", { max: 1.5 }), (error: Shizuku.ValidationError) => {
     assert.ok(error instanceof shizuku.ValidationError);
@@ -48,7 +48,7 @@ test("zod checks what is read and written, and its defaults apply", async () => 
   await assert.rejects(limits.get("zod"), { code: "invalid_value", key: "zod" });
 });
 
-test("valibot does too", async () => {
+test("valibot validates reads and writes", async () => {
   const limits = store.typed(valibotLimits);
   const first = await limits.put("valibot", { max: 5 });
   await limits.update("valibot", { max: 6 }, first);
@@ -61,7 +61,7 @@ test("valibot does too", async () => {
   assert.equal(await limits.get("valibot"), null);
 });
 
-test("a codec makes bytes of anything", async () => {
+test("a codec encodes any type", async () => {
   const dates = store.typed<Date>({
     encode: (date) => date.toISOString(),
     decode: (bytes) => new Date(new TextDecoder().decode(bytes)),
@@ -80,7 +80,7 @@ test("a codec makes bytes of anything", async () => {
   });
 });
 
-test("a typed watch goes on after a bad value, if that is wished", async () => {
+test("a typed watch with onInvalid continues after a bad value", async () => {
   const limits = store.typed(valibotLimits);
   await store.put("w.1", '{"max":1}');
   await store.put("w.2", "broken");
@@ -103,7 +103,7 @@ test("a typed watch goes on after a bad value, if that is wished", async () => {
   );
 });
 
-test("a typed view has what a store has", async () => {
+test("a typed view has the methods of a store", async () => {
   const own = await client.create(bucket(), { history: 5 });
   const limits = own.typed(valibotLimits);
   await limits.put("app.a", { max: 1 });
@@ -119,7 +119,7 @@ test("a typed view has what a store has", async () => {
   await limits.delete("app.a");
   const seen: unknown[] = [];
   for await (const change of await limits.history({ key: "app.a" })) {
-    // With a value there is one, and the types know it.
+    // The types narrow on `operation`.
     if (change.operation === "PUT") seen.push(change.value.max);
     else seen.push(change.operation);
   }
@@ -133,7 +133,7 @@ test("a typed view has what a store has", async () => {
   await own.destroy();
 });
 
-test("a live value of a type", async () => {
+test("a typed live value", async () => {
   const limits = store.typed(valibotLimits);
   await limits.put("live", { max: 1 });
   const live = limits.live("live");
@@ -148,7 +148,7 @@ test("a live value of a type", async () => {
   live.close();
 });
 
-test("a live value's revision is that of its value, and the error has the bad one", async () => {
+test("a live value keeps the revision of its value, and the error has the bad one", async () => {
   const limits = store.typed(valibotLimits);
   const live = limits.live("bad");
   await live.ready;
@@ -179,7 +179,7 @@ test("a live value's revision is that of its value, and the error has the bad on
   ]);
 });
 
-test("what a listener throws is an uncaught exception, where there is nothing to report it to", async () => {
+test("an error thrown by a listener is an uncaught exception in Node", async () => {
   const live = store.live("thrown");
   await live.ready;
   const uncaught = new Promise<Error>((resolve) => {
@@ -196,7 +196,7 @@ test("what a listener throws is an uncaught exception, where there is nothing to
   live.close();
 });
 
-test("a typed update takes a time to live, as any other write", { timeout: 10_000 }, async () => {
+test("a typed update takes a TTL", { timeout: 10_000 }, async () => {
   const limits = store.typed(valibotLimits);
   const first = await limits.put("ttl", { max: 1 });
   await limits.update("ttl", { max: 2 }, first, { ttl: "1s" });
@@ -204,13 +204,13 @@ test("a typed update takes a time to live, as any other write", { timeout: 10_00
   assert.equal(await limits.get("ttl"), null);
 });
 
-test("times are read as people write them", async () => {
+test("durations may have units", async () => {
   await store.put("ttl", "x", { ttl: "2s" });
   await assert.rejects(store.put("ttl", "x", { ttl: "2 weeks" as "2s" }), { code: "invalid_option" });
   await assert.rejects(store.put("ttl", "x", { ttl: -1 }), { code: "invalid_option" });
 });
 
-test("`await using` and `using` find their methods", async () => {
+test("`await using` finds its method", async () => {
   const symbols = Symbol as unknown as Record<string, symbol | undefined>;
   const asyncDispose = symbols["asyncDispose"] ?? Symbol.for("Symbol.asyncDispose");
   const guard = await store.lock("using").write();

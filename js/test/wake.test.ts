@@ -1,4 +1,4 @@
-/** What makes a page's connection doubtful makes the client ask at once whether it is still there. */
+/** Events that cast doubt on a page's connection make the client check it immediately. */
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { Page } from "playwright-core";
@@ -8,9 +8,9 @@ import { world } from "./support/world.js";
 declare global {
   interface Window {
     client: Shizuku.Client;
-    /** How many PINGs were sent. */
+    /** The number of PINGs sent. */
     pings: number;
-    /** Whether there are as many soon. A client asks by itself only after 20 seconds. */
+    /** Whether there are this many within a second. By itself, the client pings only after 20 seconds. */
     pinged(many: number): Promise<boolean>;
   }
 }
@@ -48,7 +48,7 @@ for (const [target, event] of [
   test(`${event} of the ${target}`, async () => {
     const seen = await page.evaluate(
       async ([target, event]) => {
-        // An answer, so that nothing is asked yet.
+        // Traffic, so that no ping is due.
         await window.client.list();
         const before = window.pings;
         globalThis[target].dispatchEvent(new Event(event));
@@ -63,12 +63,12 @@ for (const [target, event] of [
 test("a page that was offline", async () => {
   const pings = await page.evaluate(() => window.pings);
   await page.context().setOffline(true);
-  // Chromium holds back what WebSockets send and receive, and closes none.
+  // Chromium holds back WebSocket traffic, but closes no socket.
   const isCut = await page.evaluate(() => {
     const second = new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 1000));
     return Promise.race([window.client.list().then(() => false), second]);
   });
-  assert.ok(isCut, "what is sent arrives all the same");
+  assert.ok(isCut, "messages still arrive");
   await page.context().setOffline(false);
   assert.ok(await page.evaluate((many) => window.pinged(many), pings + 1));
   assert.equal(await page.evaluate(() => window.client.state), "connected");

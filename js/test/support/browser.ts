@@ -20,7 +20,7 @@ export function screenshots(): string {
   return folder;
 }
 
-/** A browser; without flags that Playwright gives it, where a test needs what they turn off. */
+/** Launches a browser, without some of Playwright's default flags if a test needs what they disable. */
 export function launch(without: string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env["CHROME"] ?? "/usr/bin/chromium",
@@ -40,7 +40,7 @@ export function launch(without: string[] = []): Promise<Browser> {
   });
 }
 
-/** A blank page that has the package as `window.shizuku`. Errors that nobody catches fail the test. */
+/** Opens a blank page with the package as `window.shizuku`. Uncaught errors are collected in `faults`. */
 export async function open(
   browser: Browser,
   url: string,

@@ -26,7 +26,7 @@ export function service(nats: Nats, bucket: string): ChildProcess {
   return spawn(program, [nats.nats, bucket], { stdio: "ignore" });
 }
 
-/** Opens the page, and waits until it follows. */
+/** Opens the page, and waits until it is connected. */
 export async function look(
   browser: Browser,
   { web }: Dashboard,

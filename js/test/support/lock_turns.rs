@@ -1,6 +1,5 @@
-//! The native side of `js/test/native_locks.test.ts`: takes turns at a lock, and writes down in the
-//! bucket when it was inside. The order of the stream is the order of these notes, whatever the clocks
-//! of the participants say.
+//! The native side of `js/test/native_locks.test.ts`: takes turns at a lock, and logs in the bucket when it
+//! enters and leaves. The stream orders these notes, whatever the participants' clocks say.
 //!
 //! `lock_turns <server> <bucket> <lock> <turns> <name>` prints a fencing token for each turn.
 #![allow(clippy::print_stdout, missing_docs)]
@@ -36,7 +35,7 @@ async fn main() -> Result {
             let guard = lock.write().await?;
             let token = guard.token();
             note(&store, name, turn, &format!("in write {token}")).await?;
-            // What a lock is for: without one, counts would be lost.
+            // A read-modify-write: without the lock, counts would be lost.
             let count = store.get("count").await?.unwrap_or_default();
             let count: u32 = std::str::from_utf8(&count)?.parse()?;
             store.put("count", (count + 1).to_string()).await?;

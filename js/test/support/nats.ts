@@ -1,4 +1,4 @@
-/** nats-servers, from the harness's control server. */
+/** NATS servers, from the harness's control server. */
 
 /** A server. */
 export interface Nats {
@@ -18,26 +18,26 @@ async function ask(path: string, query: Record<string, string> = {}): Promise<Na
   return answer;
 }
 
-/** The server that all tests share; they keep apart by the names of their buckets. */
+/** The server that all tests share; their buckets have different names. */
 export const shared = (): Promise<Nats> => ask("/shared");
 
-/** A server of one's own. */
+/** Starts a server for one test. */
 export const start = (settings: Record<string, string> = {}): Promise<Nats> =>
   ask("/start", settings);
 
-/** Does something to a server of one's own. */
+/** Performs an action on a server from `start`. */
 export const act = (
   what: "kill" | "stop" | "restart" | "pause" | "resume" | "healthy" | "remove",
   server: Nats,
 ): Promise<Nats> => ask(`/${what}`, { id: server.id });
 
-/** How many consumers a server has. */
+/** The number of consumers on a server. */
 export async function consumers(server: Nats): Promise<number> {
   const { consumers } = (await ask("/monitor", { id: server.id, path: "/jsz" })) as Nats & { consumers: number };
   return consumers;
 }
 
-/** How many connections a server has. */
+/** The number of connections to a server. */
 export async function connections(server: Nats): Promise<number> {
   const { connections } = (await ask("/monitor", { id: server.id, path: "/varz" })) as Nats & { connections: number };
   return connections;
@@ -45,7 +45,7 @@ export async function connections(server: Nats): Promise<number> {
 
 let buckets = 0;
 
-/** A name that no other test has. */
+/** A unique bucket name. */
 export function bucket(): string {
   buckets += 1;
   return `b_${process.pid}_${Date.now().toString(36)}_${buckets}`;

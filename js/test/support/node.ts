@@ -1,4 +1,4 @@
-/** The package in the test's own process: a client beside those that are tested. */
+/** The package in the test's own process. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type * as Shizuku from "../../ts/index.js";

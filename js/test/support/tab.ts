@@ -1,14 +1,14 @@
 /**
- * A tab that can be frozen. Playwright keeps its own pages visible and focused, and a visible page
- * does not freeze; so this one is none of Playwright's.
+ * A tab that can be frozen. Playwright keeps its pages visible and focused, and a visible page does not freeze;
+ * so this one is not managed by Playwright.
  *
  * @module
  */
 import type { Browser } from "playwright-core";
 
-/** A tab, by the browser's debugging protocol. */
+/** A tab, controlled over the DevTools protocol. */
 export interface Tab {
-  /** Runs a function there; its argument and result are JSON. */
+  /** Runs a function in the tab; its argument and result are JSON. */
   evaluate<A, R>(work: (argument: A) => R | Promise<R>, argument: A): Promise<R>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
@@ -26,7 +26,7 @@ interface Evaluated {
   readonly exceptionDetails?: { readonly exception?: { readonly description?: string } };
 }
 
-/** Opens an address in a tab of its own. */
+/** Opens a URL in a new tab. */
 export async function openTab(browser: Browser, url: string): Promise<Tab> {
   const root = await browser.newBrowserCDPSession();
   const { browserContextId } = await root.send("Target.createBrowserContext");

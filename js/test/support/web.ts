@@ -1,4 +1,4 @@
-/** Serves files to the browser. */
+/** A static file server. */
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { extname, join, normalize } from "node:path";

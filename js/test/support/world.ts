@@ -1,4 +1,4 @@
-/** What most tests need: a browser, the package served to it, and the server that all tests share. */
+/** The common fixture: a browser, a web server for the package, and the shared NATS server. */
 import { after, before } from "node:test";
 import type { Browser } from "playwright-core";
 import { JS, launch, open } from "./browser.js";
@@ -9,16 +9,16 @@ export interface World {
   readonly browser: Browser;
   readonly web: Web;
   readonly nats: Nats;
-  /** A blank page that has the package as `window.shizuku`. */
+  /** Opens a blank page with the package as `window.shizuku`. */
   open(): ReturnType<typeof open>;
 }
 
-/** Makes it before the first test of a file, and ends it after the last one. */
+/** Sets it up before the first test of a file, and tears it down after the last one. */
 export function world(): World {
   const starting = Promise.all([launch(), serve(JS), shared()]);
   let all: readonly [Browser, Web, Nats] | undefined;
   const there = (): readonly [Browser, Web, Nats] => {
-    if (all === undefined) throw new Error("not before the first test");
+    if (all === undefined) throw new Error("not available before the first test");
     return all;
   };
   before(async () => {
@@ -39,7 +39,7 @@ export function world(): World {
     get nats() {
       return there()[2];
     },
-    // One hook of a file does not wait for another, and may want a page too.
+    // Hooks of a file run concurrently, and another one may need a page too.
     open: async () => {
       const [browser, web] = await starting;
       return open(browser, web.url);
