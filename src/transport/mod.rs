@@ -1,7 +1,7 @@
-//! Core NATS, as the JetStream backend needs it: ask, send, listen, and know how the connection is.
+//! Core NATS, as the JetStream backend needs it: request, publish, subscribe, and the connection state.
 //!
-//! Native programs get it from async-nats, browsers from the protocol in [`crate::protocol`]. The
-//! rules of the KV store stand above this, once.
+//! Native programs use async-nats, browsers the protocol in [`crate::protocol`]. The KV semantics are
+//! implemented once, on top of this.
 
 #[cfg(feature = "native")]
 crate::platform::native_only! {
@@ -29,32 +29,31 @@ use crate::{
 
 /// A connection to NATS.
 pub(crate) trait Transport: Debug + Send + Sync + 'static {
-    /// Sends a message and waits for its answer, for at most `timeout`. The message is sent once,
-    /// whatever happens. An answer with status 503 and no body is [`TransportError::NoResponders`].
+    /// Sends a request and waits for the reply, for at most `timeout`. The message is never resent. A
+    /// reply with status 503 and no body is [`TransportError::NoResponders`].
     fn request(
         &self,
         message: Outbound,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Message, TransportError>>;
 
-    /// Sends a message. `Ok` means that it was taken over, not that it arrived.
+    /// Publishes a message. `Ok` means that it was accepted for sending, not that it arrived.
     fn publish(&self, message: Outbound) -> BoxFuture<'_, Result<(), TransportError>>;
 
-    /// Listens on a subject. The subscription survives reconnects; what was sent meanwhile is
-    /// missed.
+    /// Subscribes to a subject. The subscription survives reconnects, but misses messages sent in between.
     fn subscribe(&self, subject: ByteString)
     -> BoxFuture<'_, Result<Subscription, TransportError>>;
 
-    /// A subject that nobody else listens on.
+    /// A unique reply subject.
     fn new_inbox(&self) -> ByteString;
 
     /// The state of the connection, now and as it changes.
     fn status(&self) -> watch::Receiver<ConnectionStatus>;
 
-    /// The largest message that the server takes now, headers and body together, in bytes.
+    /// The server's current maximum message size in bytes, headers included.
     fn max_payload(&self) -> usize;
 
-    /// Sends what is still to be sent, and closes. `Ok` where it is closed already.
+    /// Flushes and closes. `Ok` if it is already closed.
     fn close(&self) -> BoxFuture<'_, Result<(), TransportError>>;
 }
 

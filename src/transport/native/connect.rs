@@ -1,4 +1,4 @@
-//! Our options in async-nats' words.
+//! Connecting: converts our options to those of async-nats.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
     transport::Transport,
 };
 
-/// How long a silent server is left alone before it is asked whether it lives. The third time that there is
-/// no answer the connection is given up: so after half a minute, as over `web`. async-nats would take three,
-/// for which nobody could hold a lock though other servers of the cluster are there.
+/// How long a server may be silent before it is pinged. async-nats gives up the connection when the third ping is
+/// unanswered: so after half a minute, as over `web`. With its default interval that would take three minutes, in
+/// which no lock could be held although other servers of the cluster are available.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connects to one of the servers in a list separated by commas.
+/// Connects to one of a comma-separated list of servers.
 pub(crate) async fn connect(
     url: &str,
     options: &ConnectOptions,
@@ -82,7 +82,7 @@ pub(crate) async fn connect(
     Ok(Arc::new(Native::new(client, monitor, options)))
 }
 
-/// Takes over a connection that somebody else made.
+/// Adopts an existing connection.
 pub(crate) fn adopt(
     client: async_nats::Client,
     options: &ConnectOptions,
@@ -108,9 +108,9 @@ fn explain(url: &str, error: async_nats::ConnectError) -> ConnectError {
     }
 }
 
-/// Asks for the credentials of the moment and answers the server's nonce with them.
+/// Gets the current credentials and signs the server's nonce.
 ///
-/// async-nats wants a future that is `Sync`, which providers need not be: the handle of a task is.
+/// async-nats needs a future that is `Sync`, which providers need not be; the handle of a task is.
 async fn authenticate(provider: CredentialsProvider, nonce: Vec<u8>) -> Result<Auth, AuthError> {
     let credentials = tokio::spawn(async move { provider().await })
         .await

@@ -1,5 +1,5 @@
-//! Core NATS for native programs: async-nats makes and keeps the connection (TLS, credentials,
-//! server pool, reconnects); its JetStream layer is not used.
+//! Core NATS for native programs: async-nats manages the connection (TLS, credentials, server pool,
+//! reconnects); its JetStream layer is not used.
 
 mod connect;
 mod monitor;
@@ -32,7 +32,7 @@ pub(crate) struct Native {
     monitor: Monitor,
     /// How long a message waits for a connection.
     timeout: Duration,
-    /// Held for reading while a message is under way, so that closing can wait for all of them.
+    /// Held for reading while a message is being sent, so that closing can wait for all of them.
     gate: RwLock<()>,
 }
 
@@ -54,8 +54,7 @@ impl Native {
         }
     }
 
-    /// Waits for a connection. Nothing has been sent before that, so a caller that gives up here
-    /// knows that nothing happened.
+    /// Waits for a connection. If this fails, nothing has been sent yet.
     async fn connected(&self, deadline: Instant) -> Result<Ahead, TransportError> {
         loop {
             if let Some(ahead) = self.monitor.ahead() {
@@ -77,7 +76,7 @@ impl Native {
         }
     }
 
-    /// Lets a message in. Where the client is closed, it will find no connection.
+    /// Passes the gate. If the client is closed, the message will find no connection.
     async fn enter(&self) -> Result<RwLockReadGuard<'_, ()>, TransportError> {
         if !platform::is_running() {
             return Err(TransportError::NoRuntime); // tokio's timers would panic
@@ -85,13 +84,13 @@ impl Native {
         Ok(self.gate.read().await)
     }
 
-    // One of these is made for every request, so it is kept small: what is rare is boxed, and what
-    // is waited for stays where it was made.
+    // There is one of these futures per request, so it is kept small: rare parts are boxed, and futures are pinned
+    // in place.
     async fn ask(&self, message: Outbound, timeout: Duration) -> Result<Message, TransportError> {
         let _open = self.enter().await?;
         let size = size_of(&message);
         let deadline = Instant::now() + timeout;
-        // From before the request goes out, or a refusal could be missed.
+        // Subscribes before the request is sent, or a permission error could be missed.
         let mut ahead = match self.monitor.ahead() {
             Some(ahead) => ahead,
             None => Box::pin(self.connected(deadline)).await?,
@@ -104,7 +103,7 @@ impl Native {
         let mut trouble = pin!(ahead.of(&message.subject));
         let mut expired = pin!(tokio::time::sleep_until(deadline));
         let answer = poll_fn(|context| {
-            // An answer that is there counts, whatever else has happened since.
+            // A reply that has arrived counts, whatever else has happened since.
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
                 return Poll::Ready(Ok(answer));
             }
@@ -123,8 +122,8 @@ impl Native {
                 RequestErrorKind::MaxPayloadExceeded => self.too_large(size),
                 RequestErrorKind::InvalidSubject => TransportError::Invalid(error.to_string()),
                 _ => {
-                    // The client's task is gone, before or after it sent this: its runtime was shut down,
-                    // which nothing else tells.
+                    // The client's task is gone, before or after sending this: its runtime was shut down, which
+                    // nothing else reports.
                     if let Some(Err(_)) = self.client.flush().now_or_never() {
                         self.monitor.close();
                     }
@@ -223,8 +222,8 @@ impl Transport for Native {
                 return Err(TransportError::NoRuntime);
             }
             let deadline = Instant::now() + self.timeout;
-            // What is under way is let through, and nothing new gets in behind it. Kept until the end, so
-            // that whoever drops this half-way leaves everything as it was.
+            // Lets pending messages through and keeps new ones out. Held until the end, so that dropping this
+            // future early changes nothing.
             let _gate = tokio::time::timeout_at(deadline, self.gate.write()).await;
             if self.status().borrow().state == ConnectionState::Closed {
                 return Ok(()); // by another
@@ -241,7 +240,7 @@ impl Transport for Native {
     }
 }
 
-/// What the server counts against its limit: headers and body, in bytes.
+/// The size that counts against the server's limit: headers and body, in bytes.
 fn size_of(message: &Outbound) -> usize {
     message.headers.wire_size() + message.payload.len()
 }
@@ -251,7 +250,7 @@ fn to_subject(subject: &ByteString) -> async_nats::Subject {
 }
 
 fn to_request(headers: &Headers, payload: Bytes) -> async_nats::Request {
-    // Timed here: async-nats would wait for a lost answer as well.
+    // No time-out here, as the caller has its own.
     let request = async_nats::Request::new().payload(payload).timeout(None);
     match headers.is_empty() {
         true => request,
@@ -262,7 +261,7 @@ fn to_request(headers: &Headers, payload: Bytes) -> async_nats::Request {
 fn to_header_map(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (number, (name, value)) in headers.iter().enumerate() {
-        // Appending looks for the name first, and few names stand twice.
+        // Appending does a lookup first, and few names occur twice.
         match headers
             .iter()
             .take(number)
@@ -290,11 +289,11 @@ fn from_nats(message: async_nats::Message) -> Message {
     }
 }
 
-/// What a server adds to what it has stored, and nobody reads: the size where values are left out,
-/// which in a listing of many keys would be all that there is to copy.
+/// A header that the server adds to stored messages and nobody reads: the value's size if values are omitted.
+/// In a listing of many keys it would be the only header to copy.
 const UNREAD: &str = "Nats-Msg-Size";
 
-/// The map has no order between names, so they are sorted: the same headers always look the same.
+/// Sorted by name, as the map has no defined order: the same headers always look the same.
 fn from_header_map(map: &HeaderMap) -> Headers {
     let mut fields: Vec<(&str, &Vec<_>)> = map
         .iter()

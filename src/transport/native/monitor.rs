@@ -1,5 +1,5 @@
-//! What async-nats tells of its connection, as the backend needs it: the state with an epoch, and
-//! which subjects the server refused.
+//! Tracks what the backend needs to know about async-nats' connection: the state with an epoch, and the
+//! subjects that the server rejected.
 
 use std::{
     collections::VecDeque,
@@ -17,19 +17,19 @@ use crate::{
     status::{ConnectionState, ConnectionStatus},
 };
 
-/// How often an adopted connection is looked at, whose events somebody else gets.
+/// How often to poll an adopted connection, whose events go elsewhere.
 pub(super) const ADOPTED: Duration = Duration::from_millis(250);
 
-/// How often a connection of our own is looked at: async-nats drops events when many come at once.
+/// How often to poll our own connection: async-nats drops events when many come at once.
 pub(super) const OWN: Duration = Duration::from_secs(1);
 
-/// For how long what the server said may be why it then hung up.
+/// How long an error from the server counts as the reason for a disconnect.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How many refusals are remembered for the requests that they concern.
+/// How many permission errors to remember for the requests that they concern.
 const REFUSALS: usize = 32;
 
-/// Follows one connection.
+/// Monitors one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Monitor(Arc<Shared>);
 
@@ -38,7 +38,7 @@ struct Shared {
     status: watch::Sender<ConnectionStatus>,
     trouble: watch::Sender<Trouble>,
     inbox_prefix: String,
-    /// What async-nats says by itself; locked while the state is turned, by it or by events.
+    /// The polled state; locked during state transitions, whether from polling or from events.
     source: Mutex<Source>,
 }
 
@@ -46,21 +46,21 @@ struct Shared {
 struct Source {
     /// Set once there is a client.
     client: Option<async_nats::Client>,
-    /// Whether it looked disconnected the last time.
+    /// Whether the last poll saw it disconnected.
     doubtful: bool,
-    /// The last error that the server has sent, and when.
+    /// The latest error from the server, and when it came.
     last_words: Option<(Instant, Arc<str>)>,
 }
 
-/// All that can end a request early, behind one receiver: requests are many, trouble is rare.
+/// Everything that can end a request early, behind one receiver: requests are frequent, trouble is rare.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// The epoch of the connection that is there now; `None` where there is none.
+    /// The epoch of the current connection; `None` if there is none.
     connection: Option<u64>,
-    /// The subjects that the server refused to publish to lately, and how many there were before.
+    /// The subjects that the server recently denied publishing to, and how many came before those.
     refused: VecDeque<Arc<str>>,
     forgotten: usize,
-    /// What the answers to all requests come by, where the server refuses to let us listen there.
+    /// The subject of replies to requests, if the server denies subscribing to it.
     inbox: Option<Arc<str>>,
 }
 
@@ -79,7 +79,7 @@ impl Monitor {
         self.0.status.subscribe()
     }
 
-    /// What may go wrong from now on with a request over the connection; `None` where there is none.
+    /// Trouble from now on with a request over the current connection; `None` if there is none.
     pub(super) fn ahead(&self) -> Option<Ahead> {
         let trouble = self.0.trouble.subscribe();
         let (epoch, seen) = {
@@ -98,8 +98,8 @@ impl Monitor {
         self.0.turn(&mut self.0.source(), ConnectionState::Closed);
     }
 
-    /// What takes in events. async-nats keeps it for as long as there is a connection, and a connection
-    /// there is for as long as anybody keeps a client, as the monitor does.
+    /// The event callback. It holds a weak reference: async-nats keeps it as long as there is a client, and the
+    /// monitor keeps a client.
     pub(super) fn on_events(&self) -> impl Fn(&Event) + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.0);
         move |event| {
@@ -116,7 +116,7 @@ impl Monitor {
                 self.0
                     .trouble
                     .send_if_modified(|now| now.inbox.take().is_some());
-                // The very first comes before there is a client, which is looked at when there is.
+                // The first event comes before there is a client, which is polled once there is.
                 let mut source = self.0.source();
                 if source.client.is_some() {
                     self.0.turn(&mut source, ConnectionState::Connected);
@@ -131,18 +131,18 @@ impl Monitor {
             Event::SlowConsumer(sid) => {
                 tracing::warn!(
                     sid,
-                    "messages were dropped: a subscription is read too slowly"
+                    "messages were dropped: the subscription is read too slowly"
                 );
             }
             Event::ServerError(error) => {
-                tracing::warn!(%error, "the server reports an error");
+                tracing::warn!(%error, "error from the server");
                 self.0.source().last_words = Some((Instant::now(), error.to_string().into()));
                 self.0.went_wrong(error);
                 if let ServerError::Other(text) = error {
                     self.0.refused(text);
                 }
             }
-            // An attempt to connect that failed: there are many while a server is away.
+            // A failed connect: there are many while a server is down.
             Event::ClientError(error) => {
                 tracing::debug!(%error, "connection event");
                 self.0.went_wrong(error);
@@ -150,7 +150,7 @@ impl Monitor {
         }
     }
 
-    /// Looks at the connection now, and from time to time until nobody needs it any more.
+    /// Polls the connection now and periodically, until the monitor is dropped or closed.
     pub(super) fn follow(
         &self,
         client: &async_nats::Client,
@@ -177,11 +177,11 @@ async fn look_on(shared: Weak<Shared>, every: Duration) {
 
 impl Shared {
     fn source(&self) -> MutexGuard<'_, Source> {
-        // Nothing that is done under this lock can panic half-way.
+        // No panic leaves it in an inconsistent state.
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What async-nats says of the connection itself.
+    /// Polls async-nats' state of the connection.
     fn look(&self) {
         let mut source = self.source();
         let Some(client) = &source.client else {
@@ -189,7 +189,7 @@ impl Shared {
         };
         match client.connection_state() {
             State::Connected => self.turn(&mut source, ConnectionState::Connected),
-            // It tells of a new connection a moment before it says so here.
+            // The event for a new connection comes a moment before this state changes.
             State::Pending | State::Disconnected if !source.doubtful => source.doubtful = true,
             State::Pending | State::Disconnected => {
                 self.turn(&mut source, ConnectionState::Disconnected);
@@ -197,10 +197,10 @@ impl Shared {
         }
     }
 
-    /// Notes the state; whoever calls has the lock, so that nobody else does it half-way.
+    /// Changes the state; the caller holds the lock, so that transitions do not interleave.
     fn turn(&self, source: &mut Source, state: ConnectionState) {
         source.doubtful = false;
-        // How often there was a connection; counted before anything is told of the last one.
+        // async-nats counts a connect before it reports it.
         let connects = source.client.as_ref().map(|client| {
             let statistics = client.statistics();
             statistics.connects.load(Ordering::Relaxed)
@@ -216,7 +216,7 @@ impl Shared {
         );
     }
 
-    /// Keeps why there is still no connection.
+    /// Records why there is still no connection.
     fn went_wrong(&self, error: &impl ToString) {
         let error: Arc<str> = error.to_string().into();
         self.status.send_if_modified(|now| {
@@ -239,14 +239,14 @@ impl Shared {
         }
         tracing::info!(state = ?now.state, epoch = now.epoch, "connection");
         let connected = state == ConnectionState::Connected;
-        // First: who reads there of a new connection must not find here that it is lost.
+        // First, so that nobody sees a new connection in the status but its loss here.
         self.trouble.send_modify(|trouble| {
             trouble.connection = connected.then_some(now.epoch);
         });
         self.status.send_replace(now);
     }
 
-    /// A permission that is missing, told in words.
+    /// Parses the server's text about a missing permission.
     fn refused(&self, text: &str) {
         let quoted = |intro: &str| {
             let (_, quoted) = text.split_once(intro)?;
@@ -270,17 +270,17 @@ impl Shared {
     }
 }
 
-/// What may still go wrong with a request.
+/// Watches for trouble with one request.
 #[derive(Debug)]
 pub(super) struct Ahead {
     trouble: watch::Receiver<Trouble>,
     epoch: u64,
-    /// How many refusals there were before.
+    /// How many permission errors there were before.
     seen: usize,
 }
 
 impl Ahead {
-    /// Whether an answer can be heard now. What is asked without that is done, and nobody knows.
+    /// Whether replies can be received. Without that, a request would be carried out, and nobody would know.
     pub(super) fn can_hear(&self) -> Result<(), TransportError> {
         match &self.trouble.borrow().inbox {
             Some(inbox) => Err(TransportError::PermissionDenied(inbox.to_string())),
@@ -288,7 +288,7 @@ impl Ahead {
         }
     }
 
-    /// Waits until a request to this subject cannot be answered any more.
+    /// Waits until a request to this subject can no longer be answered.
     pub(super) async fn of(&mut self, subject: &str) -> TransportError {
         let (epoch, seen) = (self.epoch, self.seen);
         let mut found = None;
@@ -317,7 +317,7 @@ impl Trouble {
         if new.into_iter().any(|refused| **refused == *subject) {
             return Some(TransportError::PermissionDenied(subject.to_owned()));
         }
-        // Only the loss of the very connection that took the request ends it.
+        // Only the loss of the connection that the request was sent over ends it.
         (self.connection != Some(epoch)).then_some(TransportError::Lost)
     }
 }
@@ -335,7 +335,7 @@ mod tests {
         let error = ServerError::Other(text.to_owned());
         monitor.on_event(&Event::ServerError(error));
         let refused = ahead.of("$KV.b.k").now_or_never();
-        // Who asks later finds a refused inbox too, but not an earlier refusal to publish.
+        // Later requests are affected by a rejected inbox, but not by an earlier permission error on publish.
         let mut later = monitor.ahead().unwrap();
         let (can_hear, later) = (later.can_hear(), later.of("$KV.b.k").now_or_never());
         assert_eq!(later.is_some(), text.contains(".*"));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_its_subject() {
+    fn a_permission_error_names_its_subject() {
         let publish = "Permissions Violation for Publish to \"$KV.b.k\"";
         assert_eq!(refused(publish).as_deref(), Some("$KV.b.k"));
         let inbox = "Permissions Violation for Subscription to \"_INBOX.a.b.*\"";
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn many_refusals_of_others_do_not_hide_ones_own() {
+    fn permission_errors_of_others_do_not_hide_ones_own() {
         let monitor = Monitor::new("_INBOX");
         monitor.0.set(ConnectionState::Connected, Some(1), None);
         let refuse = |subject: &str| {
@@ -386,10 +386,10 @@ mod tests {
         assert!(matches!(found, Some(TransportError::PermissionDenied(_))));
     }
 
-    /// Asks over a new connection in the very moment it is told of.
-    struct AtOnce(Monitor, Mutex<Option<bool>>);
+    /// Checks, from within the notification, that a new connection is usable.
+    struct Notified(Monitor, Mutex<Option<bool>>);
 
-    impl std::task::Wake for AtOnce {
+    impl std::task::Wake for Notified {
         fn wake(self: Arc<Self>) {
             let connected = self.0.status().borrow().state == ConnectionState::Connected;
             *self.1.lock().unwrap() = Some(connected && self.0.ahead().is_some());
@@ -397,9 +397,9 @@ mod tests {
     }
 
     #[test]
-    fn who_hears_of_a_new_connection_can_use_it_at_once() {
+    fn a_new_connection_is_usable_when_it_is_reported() {
         let monitor = Monitor::new("_INBOX");
-        let first = Arc::new(AtOnce(monitor.clone(), Mutex::default()));
+        let first = Arc::new(Notified(monitor.clone(), Mutex::default()));
         let waker = first.clone().into();
         let mut status = monitor.status();
         let mut changed = std::pin::pin!(status.changed());

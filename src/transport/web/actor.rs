@@ -1,5 +1,5 @@
-//! The task that owns the socket: it brings together what callers want, what the server says and
-//! what time it is, and does what [`Connection`] makes of it.
+//! The task that owns the socket: it feeds commands, received bytes and the time to [`Connection`], and carries
+//! out its outputs.
 
 use std::{
     future::poll_fn,
@@ -33,20 +33,20 @@ use crate::{
     status::{ConnectionState, ConnectionStatus},
 };
 
-/// A frame larger than two of these is copied in pieces of this size, so that whoever keeps one
-/// small message of it does not keep megabytes.
+/// A frame larger than two of these is copied in pieces of this size, so that keeping one small message of it
+/// does not keep megabytes alive.
 const PIECE: usize = 64 * 1024;
-/// So many calls are taken at once, before what they wrote goes out together.
+/// How many commands are handled before their output is sent in one write.
 const BATCH: usize = 256;
-/// Where the wall clock goes on by so much more than the other, the machine slept.
+/// If the wall clock advances this much more than the monotonic clock, the machine was asleep.
 const SLEPT: Duration = Duration::from_secs(4);
 
-/// What the task has to do with those who call.
+/// The task's ends of the channels to its callers.
 pub(super) struct Caller {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) status: watch::Sender<ConnectionStatus>,
     pub(super) max_payload: Arc<AtomicUsize>,
-    /// Told once whether there is a first connection.
+    /// Resolved once with the outcome of the first connect.
     pub(super) settle: Option<oneshot::Sender<Result<(), CloseReason>>>,
     pub(super) credentials: Option<CredentialsProvider>,
 }
@@ -55,13 +55,13 @@ pub(super) struct Caller {
 pub(super) struct Actor {
     connection: Connection,
     caller: Caller,
-    /// Subscriptions that nobody reads any more.
+    /// Subscriptions whose readers were dropped.
     gone: mpsc::UnboundedReceiver<u64>,
     gone_sender: mpsc::UnboundedSender<u64>,
     requests: ById<oneshot::Sender<Result<Message, TransportError>>>,
     subscriptions: SortedMap<u64, Producer>,
     closing: Vec<oneshot::Sender<()>>,
-    /// Nobody can give commands any more.
+    /// All handles were dropped.
     abandoned: bool,
     closed: bool,
     line: Option<Line>,
@@ -70,19 +70,18 @@ pub(super) struct Actor {
     clocks: (Instant, SystemTime),
 }
 
-/// A socket, and what belongs to it.
+/// A socket and its state.
 struct Line {
     socket: Socket,
     open: bool,
-    /// Whether all that was sent is out of our hands.
+    /// Whether everything sent has been flushed.
     flushed: bool,
     login: Option<BoxFuture<'static, Result<Login, BoxError>>>,
 }
 
-/// What happened.
 enum Event {
     Command(Command),
-    /// Every handle is gone.
+    /// All handles were dropped.
     Abandoned,
     Gone(u64),
     Opened,
@@ -114,7 +113,7 @@ impl Actor {
         }
     }
 
-    /// Works until the connection is closed for good.
+    /// Runs until the connection is closed for good.
     pub(super) async fn run(mut self) {
         loop {
             self.act();
@@ -126,13 +125,13 @@ impl Actor {
             let event = poll_fn(|context| self.poll_event(context)).await;
             let now = Instant::now();
             self.handle(event, now);
-            // What is asked at once travels together; and a flood of messages must not keep
-            // callers waiting.
+            // Sends concurrent requests in one write, and keeps a flood of incoming messages from starving
+            // callers.
             for _ in 0..BATCH {
                 if !self.takes_commands() {
                     break;
                 }
-                // Not `try_recv`, which knows how to block a thread and is larger for that.
+                // Not `try_recv`, which can block a thread and adds code size for that.
                 let commands = &mut self.caller.commands;
                 match poll_fn(|context| Poll::Ready(commands.poll_recv(context))).await {
                     Poll::Ready(Some(command)) => self.command(command, now),
@@ -219,7 +218,7 @@ impl Actor {
                 since,
                 answer,
             } => {
-                // Nobody waits any more: then it need not be sent.
+                // The caller has gone away: do not send it.
                 if answer.is_closed() {
                     return;
                 }
@@ -231,8 +230,8 @@ impl Actor {
                 let id = self.connection.request(message, timeout, since);
                 self.requests.insert(id, answer);
             }
-            // It was checked before. If the connection went meanwhile, the message is lost as any
-            // can be that is not answered.
+            // Already validated. If the connection was lost since, the message is lost, as any message without
+            // an acknowledgement can be.
             Command::Publish(message) => _ = self.connection.publish(&message, now),
             Command::Subscribe { subject, messages } => {
                 let subscribed = self.connection.subscribe(subject, now).map(|sid| {
@@ -240,7 +239,7 @@ impl Actor {
                     self.subscriptions.insert(sid, producer);
                     consumer
                 });
-                // If the caller went away, this drops it, and that ends it.
+                // If the caller has gone away, this drops the consumer, which unsubscribes.
                 _ = messages.send(subscribed);
             }
             Command::Close(done) => {
@@ -250,7 +249,7 @@ impl Actor {
         }
     }
 
-    /// Does what the connection says.
+    /// Carries out the connection's outputs.
     fn act(&mut self) {
         while let Some(output) = self.connection.next_output() {
             self.output(output);
@@ -268,7 +267,7 @@ impl Actor {
             Output::Message(sid, message) => self.deliver(sid, message),
             Output::Answer(id, result) => {
                 if let Some(answer) = self.requests.remove(&id) {
-                    // Nobody may be waiting any more.
+                    // The caller may have gone away.
                     _ = answer.send(result);
                 }
             }
@@ -322,7 +321,7 @@ impl Actor {
 
     fn settle(&mut self, result: Result<(), CloseReason>) {
         if let Some(settle) = self.caller.settle.take() {
-            // Who gave up waiting has dropped its handle, too.
+            // A caller that has gone away has dropped its handle, too.
             _ = settle.send(result);
         }
     }
@@ -332,13 +331,13 @@ impl Actor {
             return;
         };
         if producer.push(message).is_err() {
-            tracing::warn!("a subscription ends: its reader is too far behind");
+            tracing::warn!("subscription ended: its reader is too far behind");
             self.subscriptions.remove(&sid);
             self.connection.unsubscribe(sid, Instant::now());
         }
     }
 
-    /// Hands what is to be written to the socket, if it takes it.
+    /// Passes pending output to the socket, if it is ready.
     fn transmit(&mut self) {
         let Some(line) = &mut self.line else {
             return;
@@ -359,7 +358,7 @@ impl Actor {
         let Some(deadline) = self.connection.deadline() else {
             return;
         };
-        // One that is too early does no harm, and most deadlines only move away.
+        // Waking too early does no harm, and most deadlines only move later.
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let wait = deadline.saturating_duration_since(Instant::now());
             self.timer = Some((deadline, platform::sleep(wait)));
@@ -369,7 +368,7 @@ impl Actor {
     fn notice_sleep(&mut self, now: Instant) {
         let wall = platform::wall_clock();
         let (then, wall_then) = std::mem::replace(&mut self.clocks, (now, wall));
-        // A clock that was set back says nothing.
+        // Ignores a clock that was set back.
         let passed = wall.duration_since(wall_then).unwrap_or_default();
         if passed > now.saturating_duration_since(then) + SLEPT {
             self.connection.wake(now);

@@ -1,6 +1,6 @@
-//! What JavaScript gives: a WebSocket, and word of pages that were asleep.
+//! The JavaScript side: WebSockets, and events of pages that were suspended.
 //!
-//! Everything is looked up on the global object, so it works in a window, a worker, Node and Deno.
+//! Everything is looked up on the global object, so it works in windows, workers, Node and Deno.
 
 use std::{
     cell::RefCell,
@@ -19,11 +19,11 @@ use web_sys::EventTarget;
 use super::socket::Socket;
 use crate::protocol::ServerUrl;
 
-/// The WebSocket of the page, or why there is none.
+/// A WebSocket, or the reason why it could not be created.
 pub(crate) struct BrowserSocket(Result<Both, String>);
 
-/// gloo-net receives. It would wrap all that is sent in a `Blob`, which a browser reads in its own
-/// time: that is done directly.
+/// gloo-net is used only for receiving: on sending, it would wrap everything in a `Blob`, which browsers read
+/// asynchronously.
 struct Both {
     receiver: WebSocket,
     sender: web_sys::WebSocket,
@@ -53,8 +53,8 @@ impl Socket for BrowserSocket {
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
         let socket = self.there()?;
-        // Ready means no more than that it is not connecting any more. Node 20 closes no socket that it
-        // could not open, and only reports an error.
+        // Ready only means no longer connecting. If opening fails, Node 20 reports an error without closing the
+        // socket.
         if Pin::new(&mut socket.receiver)
             .poll_ready(context)
             .is_pending()
@@ -63,11 +63,10 @@ impl Socket for BrowserSocket {
         }
         Poll::Ready(match socket.receiver.state() {
             State::Open => Ok(()),
-            // Browsers tell pages no more, so that they cannot explore networks.
+            // Browsers hide the cause from pages, to prevent network scans.
             _ => Err(
-                "the WebSocket was not opened: there is no server, or it does not accept \
-                 this origin, or its certificate is not trusted, or the page's \
-                 Content-Security-Policy is against it"
+                "the WebSocket was not opened: no server, origin not allowed, untrusted certificate, \
+                 or forbidden by the page's Content-Security-Policy"
                     .to_owned(),
             ),
         })
@@ -94,8 +93,7 @@ impl Socket for BrowserSocket {
     }
 
     fn poll_flush(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), String>> {
-        // The browser's buffer takes everything. What is in it is bounded by what the server has
-        // not confirmed.
+        // The browser's buffer takes everything; the protocol bounds it by limiting unconfirmed data.
         Poll::Ready(Ok(()))
     }
 }
@@ -104,17 +102,17 @@ fn explain(error: &JsValue) -> String {
     let message = Reflect::get(error, &"message".into()).ok();
     message
         .and_then(|message| message.as_string())
-        .unwrap_or_else(|| "the WebSocket was refused".to_owned())
+        .unwrap_or_else(|| "the WebSocket failed".to_owned())
 }
 
-/// Word of anything after which a connection is doubtful: the page was hidden, frozen or offline.
+/// Listens for events that cast doubt on the connection: the page was hidden, frozen or offline.
 pub(crate) struct WakeUps {
     news: Rc<RefCell<News>>,
     callback: Closure<dyn FnMut()>,
     listening: Vec<(EventTarget, &'static str)>,
 }
 
-/// Whether there was word since it was last asked for: once is as good as many times.
+/// Whether there was an event since the last poll; several count as one.
 #[derive(Default)]
 struct News {
     there: bool,
@@ -143,7 +141,7 @@ impl WakeUps {
             (&document, "visibilitychange"),
             (&document, "resume"),
         ] {
-            // A worker has no document, and Node no events on the global object.
+            // Workers have no document, and Node's global object has no events.
             let has_events = target.is_object()
                 && Reflect::has(target, &"addEventListener".into()).unwrap_or(false);
             if has_events {
@@ -176,7 +174,7 @@ impl Drop for WakeUps {
     fn drop(&mut self) {
         let function = self.callback.as_ref().unchecked_ref();
         for (target, event) in &self.listening {
-            // If it is not there any more, so much the better.
+            // Failing to remove it does no harm.
             _ = target.remove_event_listener_with_callback(event, function);
         }
     }

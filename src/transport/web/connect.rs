@@ -1,4 +1,4 @@
-//! Our options in the protocol's words.
+//! Connecting: converts our options to the protocol's configuration.
 
 use std::sync::{
     Arc,
@@ -22,12 +22,12 @@ use crate::{
     transport::Transport,
 };
 
-/// How many calls wait in the channel before callers wait themselves.
+/// The capacity of the command channel.
 const COMMANDS: usize = 256;
-/// What is assumed of a server before it says so. Nothing is sent before that.
+/// The server's maximum payload until its INFO is known. Nothing is sent before that.
 const MAX_PAYLOAD: usize = 1024 * 1024;
 
-/// Connects to one of the servers in a list separated by commas.
+/// Connects to one of a comma-separated list of servers.
 pub(crate) async fn connect(
     url: &str,
     options: &ConnectOptions,
@@ -39,24 +39,23 @@ pub(crate) async fn connect(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| ConnectError::invalid(url, error.reason()))?;
     if options.tls_required && !servers.iter().all(ServerUrl::is_encrypted) {
-        let reason = "TLS is required, and it has none";
+        let reason = "TLS is required: use wss";
         return Err(ConnectError::invalid(url, reason));
     }
-    // A certificate that is not looked at would be worse than none.
+    // Silently ignoring a certificate would be worse than an error.
     for (option, is_set) in [
         ("root_certificates", !options.root_certificates.is_empty()),
         ("client_certificate", options.client_certificate.is_some()),
     ] {
         if is_set {
-            return Err(InvalidOption::new(option, "only native connections use it").into());
+            return Err(InvalidOption::new(option, "needs a native connection").into());
         }
     }
     let unreachable = |source| ConnectError::Unreachable {
         url: without_secrets(url),
         source,
     };
-    let (seed, name) =
-        random().ok_or_else(|| unreachable("there are no random numbers here".into()))?;
+    let (seed, name) = random().ok_or_else(|| unreachable("no source of random numbers".into()))?;
     let inbox = format!("{}.{name}", options.inbox_prefix);
 
     let mut config = Config::new(servers, inbox.clone());
@@ -79,7 +78,7 @@ pub(crate) async fn connect(
         credentials: options.credentials.clone(),
     };
     platform::spawn_actor(async move {
-        // Made here, as a browser's part of it must not leave this task.
+        // Created here, as its browser-specific parts must not leave this task.
         let connection = Connection::new(config, seed, Instant::now());
         Actor::new(connection, caller).run().await;
     })?;
@@ -104,7 +103,7 @@ pub(crate) async fn connect(
     }
 }
 
-/// A seed, and a name that no other client has.
+/// A seed and a unique client name.
 fn random() -> Option<(u64, String)> {
     const LETTERS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
     let mut bytes = [0; 22];

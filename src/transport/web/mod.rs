@@ -1,18 +1,18 @@
-//! Core NATS over this crate's own protocol: for browsers, and natively to debug what browsers run.
+//! Core NATS over this crate's own protocol implementation: for browsers, and natively for debugging.
 //!
-//! One task owns the socket and the [`Connection`](crate::protocol::Connection); it is the only one
-//! that a browser lets touch either. Everything that callers hold are ends of bounded channels, so
-//! it is `Send` everywhere.
+//! One task owns the socket and the [`Connection`](crate::protocol::Connection), since a browser's
+//! socket must not leave its thread. Callers hold only ends of bounded channels, which are `Send`
+//! everywhere.
 //!
 //! # Nothing grows without bound
 //!
-//! Requests wait while the server has not confirmed enough of what was sent: see
-//! [`Config::window`](crate::protocol::Config). What is published goes out at once, so that nobody waits
-//! longer than for an answer where the network falls silent: it is small and answers what arrived. What arrives cannot be held back, as the WebSocket
-//! API has no way to; `JetStream`'s flow control bounds what a watch has in flight, since the
-//! answers that it waits for are only sent once earlier messages were handled. A subscription that
-//! falls further behind than that ends, after the messages that it has: its reader sees the end
-//! while there still is a connection, and so knows that there is a gap.
+//! Requests wait while too much of what was sent is unconfirmed by the server: see
+//! [`Config::window`](crate::protocol::Config). Published messages are sent immediately, so that no
+//! caller is blocked beyond its time-out when the network goes silent; they are small, and reply to
+//! incoming messages. Incoming data cannot be held back, as the WebSocket API has no backpressure.
+//! `JetStream`'s flow control bounds what a watch has in flight, since flow control replies are sent
+//! only after earlier messages were handled. A subscription that falls further behind ends after its
+//! buffered messages: its reader sees the end while still connected, and so knows that there is a gap.
 
 mod actor;
 mod connect;
@@ -59,14 +59,14 @@ pub(crate) struct Web {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<ConnectionStatus>,
     max_payload: Arc<AtomicUsize>,
-    /// What all subjects of this client start with that nobody else listens on.
+    /// The prefix of this client's reply subjects.
     inbox: String,
     inboxes: AtomicU64,
     /// How long a message waits for a connection.
     timeout: Duration,
 }
 
-/// What callers ask of the task.
+/// Commands to the task.
 #[derive(Debug)]
 enum Command {
     Request {
@@ -101,8 +101,8 @@ impl Web {
             answer,
         };
         self.command(command).await?;
-        // The task answers all that it has taken before it ends, so this was never taken; unless it was
-        // thrown away with its runtime.
+        // The task completes all accepted commands before it ends, so this one was never accepted, unless the
+        // task was dropped with its runtime.
         result.await.unwrap_or_else(|_| {
             Err(match self.status.borrow().state {
                 ConnectionState::Closed => TransportError::Closed,
@@ -121,13 +121,13 @@ impl Web {
         self.command(Command::Publish(message)).await
     }
 
-    /// Waits for a connection, for as long as a message may wait.
+    /// Waits for a connection, up to the time-out.
     async fn connected(&self) -> Result<(), TransportError> {
         let state = self.status.borrow().state;
         if state == ConnectionState::Disconnected {
             let mut status = self.status.clone();
             let settled = async {
-                // The state is looked at below, whatever ended this.
+                // The state is checked below in any case.
                 _ = status
                     .wait_for(|now| now.state != ConnectionState::Disconnected)
                     .await;
@@ -149,7 +149,7 @@ impl Web {
         if !platform::is_running() {
             return Err(TransportError::NoRuntime);
         }
-        // The task only goes away when the connection is closed for good.
+        // The task ends only when the connection is closed for good.
         let sent = self.commands.send(command).await;
         sent.map_err(|_| TransportError::Closed)
     }
@@ -182,8 +182,8 @@ impl Transport for Web {
     }
 
     fn new_inbox(&self) -> ByteString {
-        // The name of the client is random, so a number tells its inboxes apart. They are no part
-        // of the subject `<inbox>.*`, on which it hears answers.
+        // The client's name is random, so a counter is enough to make its inboxes unique. They do not match
+        // `<inbox>.*`, the subject of the replies to its requests.
         let number = self.inboxes.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number}", self.inbox).into()
     }
@@ -202,8 +202,8 @@ impl Transport for Web {
                 return Err(TransportError::NoRuntime);
             }
             let (done, closed) = oneshot::channel();
-            // All the room there is, so that this comes behind every call before it. Where there is
-            // room again, who waited for it may use it later than who asks now.
+            // Reserves the whole capacity to be queued after every earlier call: a caller that was waiting for
+            // capacity may otherwise send after one that asks now.
             let all = self.commands.max_capacity();
             if let Ok(mut room) = self.commands.reserve_many(all).await
                 && let Some(permit) = room.next()
@@ -211,7 +211,7 @@ impl Transport for Web {
                 permit.send(Command::Close(done));
                 _ = closed.await;
             }
-            // Without a task it is closed, by whomever; unless that was thrown away with its runtime.
+            // Without a task the connection is closed, unless the task was dropped with its runtime.
             match self.status.borrow().state {
                 ConnectionState::Closed => Ok(()),
                 _ => Err(TransportError::Closed),

@@ -1,4 +1,4 @@
-//! Sockets outside of a browser, to debug and test what runs in one: WebSocket or TCP, without TLS.
+//! Native sockets, to debug and test the code that runs in browsers: WebSocket or TCP, without TLS.
 
 use std::{
     io::ErrorKind,
@@ -14,16 +14,16 @@ use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 use super::socket::Socket;
 use crate::protocol::ServerUrl;
 
-/// How much is read at once.
+/// The size of the read buffer.
 const CHUNK: usize = 32 * 1024;
 
-/// A socket of this process.
+/// A native socket.
 pub(crate) enum PlainSocket {
     Opening(BoxFuture<'static, Result<Self, String>>),
     Tcp {
         stream: TcpStream,
         unsent: Bytes,
-        /// Where to read to.
+        /// The read buffer.
         room: BytesMut,
     },
     WebSocket(Box<WebSocketStream<TcpStream>>),
@@ -76,7 +76,7 @@ impl Socket for PlainSocket {
             Self::Opening(_) => Poll::Ready(not_open()),
             Self::Tcp { stream, room, .. } => loop {
                 let ready = ready!(stream.poll_read_ready(context));
-                // Small pieces share one allocation.
+                // Small reads share one allocation.
                 if room.capacity() < CHUNK / 4 {
                     room.reserve(CHUNK);
                 }
@@ -94,7 +94,7 @@ impl Socket for PlainSocket {
                     Some(Ok(frame)) if frame.is_close() => {
                         Err("the server closed the WebSocket".to_owned())
                     }
-                    // Pings are answered below here.
+                    // The library answers pings.
                     Some(Ok(_)) => continue,
                     Some(Err(error)) => Err(error.to_string()),
                     None => Err("the server closed the connection".to_owned()),
@@ -136,7 +136,7 @@ impl Socket for PlainSocket {
     }
 }
 
-/// A program is not woken up as a page is.
+/// Native programs have no events like those of pages.
 pub(crate) struct WakeUps;
 
 impl WakeUps {

@@ -1,7 +1,7 @@
-//! The messages of a subscription between the task that receives them and the one that reads them.
+//! The queue between the task that receives a subscription's messages and its reader.
 //!
-//! Bounded by bytes, because that is how `JetStream` bounds what it sends ahead: at most 32 MiB for
-//! a watch. What is below that bound always fits here.
+//! Bounded in bytes, as `JetStream`'s flow control is: at most 32 MiB in flight for a watch, which always
+//! fits here.
 
 use std::{
     collections::VecDeque,
@@ -15,33 +15,33 @@ use tokio::sync::mpsc;
 
 use crate::message::Message;
 
-/// Twice what a server sends ahead: its count leaves out what keeping a message costs here.
+/// Twice the flow control limit, which does not include the overhead of a buffered message.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// What keeping a message costs beside its bytes.
+/// The overhead of a buffered message.
 const OVERHEAD: usize = 64;
 
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Message>,
     bytes: usize,
-    /// No more will come.
+    /// No more messages will come.
     ended: bool,
     reader: Option<Waker>,
 }
 
 type Shared = Arc<Mutex<Queue>>;
 
-/// The end that is filled. Dropping it ends the stream, after what is in it.
+/// The sending end. Dropping it ends the stream after the buffered messages.
 #[derive(Debug)]
 pub(super) struct Producer(Shared);
 
-/// The end that is read.
+/// The receiving end.
 #[derive(Debug)]
 pub(super) struct Consumer {
     queue: Shared,
     sid: u64,
-    /// Tells the task that nobody reads any more. Unbounded, as a destructor cannot wait; there is
-    /// never more in it than there were subscriptions.
+    /// Tells the task that this end was dropped. Unbounded, as a destructor cannot wait; it never has more
+    /// items than there were subscriptions.
     gone: mpsc::UnboundedSender<u64>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn queue(sid: u64, gone: mpsc::UnboundedSender<u64>) -> (Producer, Co
 }
 
 fn lock(queue: &Shared) -> MutexGuard<'_, Queue> {
-    // Nothing here panics half-way.
+    // No panic leaves it in an inconsistent state.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -114,7 +114,7 @@ impl Stream for Consumer {
         if let Some(message) = queue.messages.pop_front() {
             queue.bytes -= cost(&message);
             if queue.messages.is_empty() && queue.messages.capacity() > 1024 {
-                // A first load is long past when the next message comes.
+                // Frees the memory of a large initial load.
                 queue.messages = VecDeque::new();
             }
             return Poll::Ready(Some(message));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_too_far_behind_gets_what_there_is_and_then_the_end() {
+    fn a_reader_too_far_behind_gets_the_buffered_messages_and_then_the_end() {
         let (gone, mut ended) = mpsc::unbounded_channel();
         let (producer, mut consumer) = queue(7, gone);
         let mut pushed = 0;

@@ -1,4 +1,4 @@
-//! What the task needs of a socket, whichever it is.
+//! The socket interface.
 
 use std::task::{Context, Poll};
 
@@ -6,20 +6,20 @@ use bytes::Bytes;
 
 use crate::protocol::ServerUrl;
 
-/// A stream of bytes in both directions. Dropping it closes it. What its errors say is for people.
+/// A bidirectional byte stream. Dropping it closes it. Errors are human-readable messages.
 pub(crate) trait Socket {
-    /// Begins to open a socket.
+    /// Starts opening a socket.
     fn open(url: &ServerUrl) -> Self;
 
-    /// Whether it is open, or cannot be opened. To be asked until then, and not again.
+    /// Completes when it is open or has failed to open; not to be polled again after that.
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>>;
 
-    /// The next bytes, however the other side cut them. An error is the end.
+    /// The next bytes, in chunks of any size. An error ends the stream.
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, String>>;
 
-    /// Takes bytes over. To be called only when all earlier ones are flushed.
+    /// Accepts bytes to send; only to be called once all earlier ones are flushed.
     fn send(&mut self, bytes: Bytes) -> Result<(), String>;
 
-    /// Passes on what was taken over.
+    /// Flushes the accepted bytes.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>>;
 }

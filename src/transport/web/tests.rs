@@ -27,7 +27,7 @@ async fn client(url: String) -> Any {
     connect(&url, &ConnectOptions::new()).await.unwrap()
 }
 
-/// The server's addresses, over everything that there is.
+/// The server's URLs, over TCP and over WebSocket.
 fn urls(server: &NatsServer) -> [String; 2] {
     [
         format!("web+{}", server.url()),
@@ -35,7 +35,7 @@ fn urls(server: &NatsServer) -> [String; 2] {
     ]
 }
 
-/// Answers everything on a subject with itself.
+/// Echoes every message on a subject.
 async fn echo(client: &Any, subject: &'static str) {
     let mut requests = client.subscribe(subject.into()).await.unwrap();
     let client = client.clone();
@@ -140,7 +140,7 @@ async fn a_fast_writer_waits_and_nothing_is_lost() {
     }
 }
 
-/// More is on its way than may be, and nothing gets through.
+/// The window is full, and nothing gets through.
 #[tokio::test]
 async fn a_network_that_falls_silent_holds_nobody_up() {
     let server = server().await;
@@ -238,7 +238,7 @@ async fn credentials_are_asked_for_and_wrong_ones_are_the_end() {
         .await
         .unwrap();
     for url in urls(&server) {
-        // The harness' addresses carry the credentials.
+        // The harness's URLs contain the credentials.
         let (scheme, address) = url.split_once("://").unwrap();
         let address = address.rsplit('@').next().unwrap();
         let bare = format!("{scheme}://{address}");
@@ -351,7 +351,7 @@ async fn an_origin_that_is_refused() {
         .start()
         .await
         .unwrap();
-    // Without an origin, as natively, servers let everybody in; browsers always send one.
+    // Servers accept native clients, which send no origin; browsers always send one.
     let [_, url] = urls(&server);
     client(url).await;
 }
