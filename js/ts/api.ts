@@ -20,9 +20,6 @@ export {
   InvalidKeyError,
   InvalidOptionError,
   type Issue,
-  LockLostError,
-  type LockLostReason,
-  LockTimeoutError,
   OutcomeUnknownError,
   ServerError,
   ShizukuError,
@@ -31,6 +28,7 @@ export {
   ValidationError,
   WasmError,
 } from "./errors.js";
+export { LockLostError, type LockLostReason, LockTimeoutError } from "./lock_errors.js";
 export { Kvm } from "./kvm.js";
 export { Following, type LiveStatus } from "./following.js";
 export { Live } from "./live.js";

@@ -33,14 +33,6 @@ export type ErrorCode =
   | "unsupported"
   | "wasm";
 
-/**
- * How a lock was lost: `"gone"`, its entry expired on the server or was removed; `"refused"`, a renewal was
- * rejected because the entry had been changed; `"lapsed"`, it was not renewed in time because the connection
- * was lost or the page was suspended; `"closed"`, the client was closed, which releases all its locks;
- * `"stopped"`, the renewal task is gone.
- */
-export type LockLostReason = "gone" | "refused" | "lapsed" | "closed" | "stopped";
-
 /** Details of an error beyond its code and message. */
 export type ErrorFields = Readonly<Record<string, unknown>>;
 
@@ -49,8 +41,10 @@ export interface Cause {
   readonly cause?: unknown;
 }
 
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const count = (value: unknown): number => (typeof value === "number" ? value : 0);
+/** @internal */
+export const text = (value: unknown): string => (typeof value === "string" ? value : "");
+/** @internal */
+export const count = (value: unknown): number => (typeof value === "number" ? value : 0);
 const countOrNot = (value: unknown): number | undefined =>
   typeof value === "number" ? value : undefined;
 
@@ -415,58 +409,6 @@ export class ValidationError extends ShizukuError {
     this.key = key;
     this.revision = revision;
     this.issues = issues;
-  }
-}
-
-/**
- * A lock was lost before it was released. Another client may have held it since.
- *
- * ```ts
- * await using guard = await store.lock("invoices").write();
- * try {
- *   await charge(customer, { fence: guard.token, signal: guard.signal });
- * } catch (error) {
- *   // Most APIs reject with the signal's abort reason.
- *   if (error instanceof LockLostError) showBanner(`stopped in the middle: ${error.message}`);
- *   else throw error;
- * }
- * ```
- */
-export class LockLostError extends ShizukuError {
-  declare readonly code: "lock_lost";
-  readonly lock: string;
-  /** The fencing token of the lost lock. */
-  readonly token: number;
-  /** How it was lost; the message puts it in words. */
-  readonly reason: LockLostReason;
-
-  constructor(message: string, fields: ErrorFields) {
-    super("lock_lost", message);
-    this.name = "LockLostError";
-    this.lock = text(fields["lock"]);
-    this.token = count(fields["token"]);
-    this.reason = fields["reason"] as LockLostReason;
-  }
-}
-
-/**
- * A lock was not acquired within its `timeout`.
- *
- * ```ts
- * await using guard = await store.lock("invoices").write();
- * const impatient = store.lock("invoices", { timeout: "100ms" });
- * const error: unknown = await impatient.write().catch((error) => error);
- * if (error instanceof LockTimeoutError) console.log(error.lock); // invoices
- * ```
- */
-export class LockTimeoutError extends ShizukuError {
-  declare readonly code: "lock_timeout";
-  readonly lock: string;
-
-  constructor(message: string, fields: ErrorFields = {}) {
-    super("lock_timeout", message);
-    this.name = "LockTimeoutError";
-    this.lock = text(fields["lock"]);
   }
 }
 

@@ -5,8 +5,9 @@
  */
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
-import { LockLostError, ShizukuError, UnsupportedError } from "./errors.js";
+import { ShizukuError, UnsupportedError } from "./errors.js";
 import { check, named } from "./given.js";
+import { LockLostError } from "./lock_errors.js";
 import { Pull } from "./pull.js";
 import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
 import { call, toError } from "./thrown.js";

@@ -13,14 +13,13 @@ import {
   type ErrorFields,
   InvalidKeyError,
   InvalidOptionError,
-  LockLostError,
-  LockTimeoutError,
   OutcomeUnknownError,
   ServerError,
   ShizukuError,
   TooLargeError,
   UnsupportedError,
 } from "./errors.js";
+import { LockLostError, LockTimeoutError } from "./lock_errors.js";
 
 /** Converts what the bindings throw (`[code, message, fields]`) to the matching class. */
 export function toError(thrown: unknown): ShizukuError {
