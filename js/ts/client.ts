@@ -6,7 +6,7 @@
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
 import { AbortedError, ConnectError, UnsupportedError } from "./errors.js";
-import { check, flag, named } from "./given.js";
+import { check, flag, named, object } from "./given.js";
 import { tell } from "./listeners.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
@@ -85,7 +85,7 @@ const MISSING = ["bindOnly", "codec", "mirror", "placement", "republish", "sourc
 
 /** @internal */
 export function known(options: object): void {
-  const given = options as Readonly<Record<string, unknown>>;
+  const given = object(options) as Readonly<Record<string, unknown>>;
   const feature = MISSING.find((name) => given[name]) ?? (given["allow_direct"] === false ? "allow_direct" : undefined);
   if (feature !== undefined) throw new UnsupportedError(`${feature} is not supported`, { feature });
 }
@@ -273,7 +273,7 @@ export async function connectWith(
   more: ConnectOptions,
 ): Promise<Client> {
   // JavaScript may pass neither, such as an address that is not set.
-  const options = typeof target === "object" && target !== null ? target : { ...more, servers: target };
+  const options = typeof target === "object" && target !== null ? target : { ...object(more), servers: target };
   const { servers = "", authenticator, signal: until, ...given } = options;
   const signal = check(until);
   const settings = {

@@ -4,6 +4,7 @@
  * @module
  */
 import { DecodeError, EncodeError, type Issue, ValidationError } from "./errors.js";
+import { messageOf } from "./thrown.js";
 
 /**
  * Encodes values to bytes and decodes them. Whatever it throws is the `cause` of the error.
@@ -93,8 +94,7 @@ export async function encode<In>(
     return await codec.encode(value);
   } catch (cause) {
     if (cause instanceof Refused) throw new ValidationError(key, 0, cause.issues);
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new EncodeError(`cannot encode the value for key ${key}: ${why}`, key, { cause });
+    throw new EncodeError(`cannot encode the value for key ${key}: ${messageOf(cause)}`, key, { cause });
   }
 }
 
@@ -108,8 +108,7 @@ export async function decode<T>(
     return await codec.decode(entry.value);
   } catch (cause) {
     if (cause instanceof Refused) throw new ValidationError(key, revision, cause.issues);
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const message = `cannot decode revision ${revision} of key ${key}: ${why}`;
+    const message = `cannot decode revision ${revision} of key ${key}: ${messageOf(cause)}`;
     throw new DecodeError(message, key, revision, { cause });
   }
 }

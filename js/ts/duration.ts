@@ -22,6 +22,6 @@ export function millis(option: string, time: Duration | undefined): number | und
   if (typeof time === "number" && time >= 0 && Number.isFinite(time)) return time;
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(time)) ?? [];
   const factor = UNITS[unit ?? ""];
-  if (factor === undefined) throw invalid(option, time, 'milliseconds or a duration such as "5s"');
+  if (factor === undefined) throw invalid(option, time, 'a duration such as "5s"');
   return Number(number) * factor;
 }

@@ -11,11 +11,21 @@ export function invalid(option: string, value: unknown, wanted: string): Invalid
   return new InvalidOptionError(`invalid ${option}: expected ${wanted}, got ${given}`, { option });
 }
 
+/** Checks an options object, a schema or a codec. Functions pass, as some schemas are. */
+export function object<T extends object>(value: T, option = "options"): T {
+  if (Object(value) === value) return value;
+  throw invalid(option, value, "an object");
+}
+
 /** Checks a key or name. */
 export function named(name: unknown): string {
   if (typeof name === "string") return name;
-  const what = name === null ? "null" : typeof name;
-  throw new InvalidKeyError(`a key or name must be a string, not ${what}`, { key: String(name) });
+  throw new InvalidKeyError(`a key or name must be a string, not ${kind(name)}`, { key: String(name) });
+}
+
+/** The type of a value, for messages. */
+export function kind(value: unknown): string {
+  return value === null ? "null" : typeof value;
 }
 
 /** Checks a revision: negative numbers have other meanings in the bindings. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { type Client, known, type StoreOptions } from "./client.js";
+import { object } from "./given.js";
 import type { Store } from "./store.js";
 
 /**
@@ -31,7 +32,7 @@ export class Kvm {
 
   /** Opens an existing bucket. Options of `@nats-io/kv` are ignored, or rejected if they would change what is stored. */
   async open(bucket: string, options: object = {}): Promise<Store> {
-    known({ ...options, bindOnly: false });
+    known({ ...object(options), bindOnly: false });
     return this.#client.open(bucket);
   }
 

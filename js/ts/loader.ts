@@ -5,6 +5,7 @@
  */
 import { WasmError } from "./errors.js";
 import type { Engine, Glue } from "./raw.js";
+import { messageOf } from "./thrown.js";
 import { unfold } from "./unfold.js";
 
 /** The source of the WebAssembly code. */
@@ -23,18 +24,16 @@ export class Loader {
   }
 
   /** A failed load can be retried; loading again from another source is rejected. */
-  start(source?: WasmSource): Promise<Engine> {
-    if (this.#started !== undefined) {
-      if (source === undefined || source === this.#source) return this.#started;
-      return Promise.reject(
-        new WasmError("WebAssembly is already loaded: call init once, before connect"),
-      );
+  async start(source?: WasmSource): Promise<Engine> {
+    if (this.#started === undefined) {
+      this.#source = source;
+      this.#started = this.#start(source);
+      this.#started.catch(() => {
+        this.#started = undefined;
+      });
+    } else if (source !== undefined && source !== this.#source) {
+      throw new WasmError("WebAssembly is already loaded: call init once, before connect");
     }
-    this.#source = source;
-    this.#started = this.#start(source);
-    this.#started.catch(() => {
-      this.#started = undefined;
-    });
     return this.#started;
   }
 
@@ -45,8 +44,7 @@ export class Loader {
       this.#glue.initSync({ module });
     } catch (error) {
       if (error instanceof WasmError) throw error;
-      const why = error instanceof Error ? error.message : String(error);
-      throw new WasmError(`cannot load WebAssembly: ${why}`, { cause: error });
+      throw new WasmError(`cannot load WebAssembly: ${messageOf(error)}`, { cause: error });
     }
     // The generated types are loose; this is the only place that casts them.
     return this.#glue as unknown as Engine;

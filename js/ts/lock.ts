@@ -6,7 +6,7 @@
 import { asyncDispose } from "./dispose.js";
 import { type Duration, millis } from "./duration.js";
 import { ShizukuError, UnsupportedError } from "./errors.js";
-import { check, named } from "./given.js";
+import { check, named, object } from "./given.js";
 import { LockLostError } from "./lock_errors.js";
 import { Pull } from "./pull.js";
 import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
@@ -139,17 +139,17 @@ export class Lock {
     }
     this.#raw = raw;
     this.name = named(name);
-    this.#options = options;
+    this.#options = object(options);
   }
 
   /** Acquires the lock for writing: exclusive, in FIFO order. */
   async write(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
-    return this.#wait(true, options.signal);
+    return this.#wait(true, options);
   }
 
   /** Acquires the lock for reading: shared with other readers, after writers that hold it or queued earlier. */
   async read(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Guard> {
-    return this.#wait(false, options.signal);
+    return this.#wait(false, options);
   }
 
   /** Like {@link Lock.write}, but returns `null` if any client holds the lock or waits for it. */
@@ -192,7 +192,7 @@ export class Lock {
     const pull = (): Promise<Holder[] | undefined> =>
       call(async () => {
         if (raw === undefined) {
-          signal = check(options.signal);
+          signal = check(object(options).signal);
           raw = this.#raw.holders?.(this.name);
           signal?.addEventListener("abort", close, { once: true });
         }
@@ -204,7 +204,8 @@ export class Lock {
     });
   }
 
-  async #wait(write: boolean, signal: AbortSignal | undefined): Promise<Guard> {
+  async #wait(write: boolean, options: { readonly signal?: AbortSignal | undefined }): Promise<Guard> {
+    const { signal } = object(options);
     const guard = await this.#acquire(write, false, signal);
     if (guard !== null) return guard;
     check(signal);

@@ -8,7 +8,7 @@ import { type Duration, millis } from "./duration.js";
 import { Entry } from "./entry.js";
 import { ConflictError, EncodeError, InvalidKeyError, ServerError } from "./errors.js";
 import { Feed } from "./feed.js";
-import { check, flag, invalid, named, whole } from "./given.js";
+import { check, flag, invalid, kind, named, object, whole } from "./given.js";
 import { Live } from "./live.js";
 import { LiveMap } from "./live_map.js";
 import { Lock, type LockOptions } from "./lock.js";
@@ -155,9 +155,10 @@ export class Store {
    * @throws {@link InvalidKeyError} before anything is sent.
    */
   async get<T = unknown>(key: string, options: GetOptions = {}): Promise<Entry<T> | null> {
-    const revision = options.revision === undefined ? undefined : whole("revision", options.revision);
-    const leader = flag("leader", options.leader);
-    const bytes = await call(() => this.#raw.get(named(key), revision, leader));
+    const { revision, leader } = object(options);
+    const at = revision === undefined ? undefined : whole("revision", revision);
+    const fromLeader = flag("leader", leader);
+    const bytes = await call(() => this.#raw.get(named(key), at, fromLeader));
     if (bytes === undefined) return null;
     const entry = new Batch(this.bucket, bytes).next<T>(false);
     return entry instanceof Entry ? entry : null;
@@ -175,8 +176,8 @@ export class Store {
    * @throws {@link OutcomeUnknownError} if the write was not acknowledged: it may or may not have been applied.
    */
   async put(key: string, value: Payload, options: PutOptions = {}): Promise<number> {
-    const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
+    const ttl = millis("ttl", options.ttl) ?? 0;
     return call(() => this.#raw.put(named(key), bytesOf(key, value), expect, ttl));
   }
 
@@ -190,7 +191,7 @@ export class Store {
     value: Payload,
     options: Duration | Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
-    const ttl = millis("ttl", typeof options === "object" ? options.ttl : options) ?? 0;
+    const ttl = millis("ttl", typeof options === "object" ? object(options).ttl : options) ?? 0;
     return call(() => this.#raw.put(named(key), bytesOf(key, value), Expect.absent, ttl));
   }
 
@@ -206,7 +207,7 @@ export class Store {
     options: Pick<PutOptions, "ttl"> = {},
   ): Promise<number> {
     // Here a missing revision must not make the write unconditional.
-    return this.put(key, value, { ...options, previousSeq: whole("revision", revision) });
+    return this.put(key, value, { ...object(options), previousSeq: whole("revision", revision) });
   }
 
   /**
@@ -269,8 +270,8 @@ export class Store {
 
   /** Deletes a key and its history, and returns the revision of the removal. */
   async purge(key: string, options: PurgeOptions = {}): Promise<number> {
-    const ttl = millis("ttl", options.ttl) ?? 0;
     const expect = expected(options);
+    const ttl = millis("ttl", options.ttl) ?? 0;
     return call(() => this.#raw.remove(named(key), true, expect, ttl));
   }
 
@@ -296,7 +297,8 @@ export class Store {
   }
 
   /** @internal */
-  async historyAs<E>({ key = ">" }: Pick<WatchOptions, "key">, pick: Picker<E>): Promise<Watch<E>> {
+  async historyAs<E>(options: Pick<WatchOptions, "key">, pick: Picker<E>): Promise<Watch<E>> {
+    const { key = ">" } = object(options);
     const raw = await this.#watch(key, Deliver.history, false, false, true);
     return new Watch(raw, this.bucket, {}, pick);
   }
@@ -316,7 +318,7 @@ export class Store {
 
   /** @internal */
   async watchAs<E>(options: WatchOptions, pick: Picker<E>): Promise<Watch<E>> {
-    const signal = check(options.signal);
+    const signal = check(object(options).signal);
     const raw = await this.#watch(
       options.key ?? ">",
       start(options),
@@ -368,10 +370,11 @@ export class Store {
   /** A view with values encoded by a codec. */
   typed<T>(codec: Codec<T>): TypedStore<T>;
   typed<T>(how?: StandardSchema<T, T> | Codec<T>): TypedStore<T> {
-    const known = this.#views.get(how ?? this) as TypedStore<T> | undefined;
+    const by = how === undefined ? this : object(how, "schema or codec");
+    const known = this.#views.get(by) as TypedStore<T> | undefined;
     if (known !== undefined) return known;
     const view = new TypedStore<T>(this, how === undefined ? json() : "~standard" in how ? validated(how) : how);
-    this.#views.set(how ?? this, view);
+    this.#views.set(by, view);
     return view;
   }
 
@@ -416,7 +419,8 @@ function list(keys: string | readonly string[]): string[] {
 }
 
 /** The precondition of a write, for the bindings. */
-function expected({ previousSeq }: DeleteOptions): number {
+function expected(options: DeleteOptions): number {
+  const { previousSeq } = object(options);
   return previousSeq === undefined ? Expect.any : whole("previousSeq", previousSeq);
 }
 
@@ -438,9 +442,6 @@ function start({ include = "", resumeFromRevision }: WatchOptions): number {
 function bytesOf(key: string, value: Payload): Uint8Array {
   if (typeof value === "string") return encoder.encode(value);
   if (value instanceof Uint8Array) return value;
-  const what = value === null ? "null" : typeof value;
-  throw new EncodeError(
-    `the value for key ${key} must be a string or a Uint8Array, not ${what}; use a typed view for other types`,
-    key,
-  );
+  const message = `the value for key ${key} must be a string or a Uint8Array, not ${kind(value)}: use a typed view`;
+  throw new EncodeError(message, key);
 }

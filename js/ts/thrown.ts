@@ -21,13 +21,15 @@ import {
 } from "./errors.js";
 import { LockLostError, LockTimeoutError } from "./lock_errors.js";
 
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** Converts what the bindings throw (`[code, message, fields]`) to the matching class. */
 export function toError(thrown: unknown): ShizukuError {
   if (thrown instanceof ShizukuError) return thrown;
-  if (!Array.isArray(thrown)) {
-    const message = thrown instanceof Error ? thrown.message : String(thrown);
-    return new ShizukuError("internal", message, { cause: thrown });
-  }
+  if (!Array.isArray(thrown)) return new ShizukuError("internal", messageOf(thrown), { cause: thrown });
   const [code, message, fields] = thrown as [ErrorCode, string, ErrorFields];
   switch (code) {
     case "invalid_key":

@@ -7,6 +7,7 @@ import { type Codec, decode, encode } from "./codec.js";
 import type { Duration } from "./duration.js";
 import type { Entry, Operation } from "./entry.js";
 import type { ShizukuError } from "./errors.js";
+import { object } from "./given.js";
 import { Live } from "./live.js";
 import { LiveMap } from "./live_map.js";
 import { tell } from "./listeners.js";
@@ -155,12 +156,12 @@ export class TypedStore<T, In = T> {
   }
 
   /** All kept revisions, oldest first, removals included. */
-  history(options: Pick<TypedWatchOptions, "key" | "onInvalid"> = {}): Promise<Watch<TypedChange<T>>> {
+  async history(options: Pick<TypedWatchOptions, "key" | "onInvalid"> = {}): Promise<Watch<TypedChange<T>>> {
     return this.#store.historyAs(options, this.#changes(options));
   }
 
   /** Watches keys: `for await (const change of await settings.watch({ key: "app.>" }))`. */
-  watch(options: TypedWatchOptions = {}): Promise<Watch<TypedChange<T>>> {
+  async watch(options: TypedWatchOptions = {}): Promise<Watch<TypedChange<T>>> {
     return this.#store.watchAs(options, this.#changes(options));
   }
 
@@ -185,7 +186,8 @@ export class TypedStore<T, In = T> {
   }
 
   /** A function that converts entries to changes. */
-  #changes({ onInvalid }: TypedWatchOptions): (entry: Entry) => Promise<TypedChange<T> | undefined> {
+  #changes(options: TypedWatchOptions): (entry: Entry) => Promise<TypedChange<T> | undefined> {
+    const { onInvalid } = object(options);
     return async (entry) => {
       const { bucket, key, revision, created, operation, isUpdate } = entry;
       const change = { bucket, key, revision, created, isUpdate };
