@@ -9,6 +9,7 @@ import ts from "typescript";
 import type * as Shizuku from "../ts/index.js";
 import { JS } from "./support/browser.js";
 import { act, type Nats, start } from "./support/nats.js";
+import { load } from "./support/node.js";
 
 interface Example {
   /** Its file, and its number in the file. */
@@ -70,7 +71,7 @@ let shizuku: typeof Shizuku;
 let janitor: Shizuku.Client;
 
 before(async () => {
-  shizuku = (await import(pathToFileURL(join(JS, "dist/index.js")).href)) as typeof Shizuku;
+  shizuku = await load();
   nats = await start();
   janitor = await shizuku.connect(nats.ws);
   const cache = join(JS, "node_modules", ".cache");

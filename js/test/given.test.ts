@@ -1,28 +1,12 @@
 /** Arguments that the types do not allow but JavaScript may pass, in Node: rejected before anything is sent. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { join } from "node:path";
+import { test } from "node:test";
 import type * as Shizuku from "../ts/index.js";
-import { JS } from "./support/browser.js";
-import { act, consumers, type Nats, start } from "./support/nats.js";
+import { consumers } from "./support/nats.js";
+import { local } from "./support/node.js";
 
-let shizuku: typeof Shizuku;
-let nats: Nats;
-let client: Shizuku.Client;
-let store: Shizuku.Store;
-
-before(async () => {
-  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
-  nats = await start();
-  client = await shizuku.connect(nats.ws);
-  store = await client.create("given", { description: "here" });
-  await store.put("key", "value");
-});
-
-after(async () => {
-  await client.close();
-  await act("remove", nats);
-});
+const { shizuku, nats, client, store } = await local({ ownServer: true, description: "here" });
+await store.put("key", "value");
 
 /** Asserts that an option is rejected by name. */
 async function refused(option: string, given: unknown, work: () => Promise<unknown>): Promise<void> {
@@ -35,7 +19,7 @@ test("a flag must be a boolean", async () => {
     await refused("leader", given, () => store.get("key", { leader: given }));
     await refused("headers_only", given, () => store.watch({ headers_only: given }));
     await refused("ignoreDeletes", given, () => store.watch({ ignoreDeletes: given }));
-    await refused("update", given, () => client.create("given", { description: "there", update: given }));
+    await refused("update", given, () => client.create(store.bucket, { description: "there", update: given }));
     await refused("compression", given, () => client.create("new", { compression: given }));
     await refused("waitOnFirstConnect", given, () => shizuku.connect(nats.ws, { waitOnFirstConnect: given }));
   }
@@ -44,10 +28,54 @@ test("a flag must be a boolean", async () => {
   assert.equal((await store.get("key", { leader: none }))?.string(), "value");
 });
 
+test("options must be an object", async () => {
+  const kvm = new shizuku.Kvm(client);
+  const typed = store.typed<string>();
+  const lock = store.lock("options");
+  for (const given of [null, true, 5, "text"] as unknown[] as object[]) {
+    const uses: Record<string, () => unknown> = {
+      connect: () => shizuku.connect(nats.ws, given),
+      clientCreate: () => client.create(store.bucket, given),
+      kvmCreate: () => kvm.create(store.bucket, given),
+      kvmOpen: () => kvm.open(store.bucket, given),
+      get: () => store.get("key", given),
+      put: () => store.put("key", "x", given),
+      update: () => store.update("key", "x", 1, given),
+      delete: () => store.delete("key", given),
+      purge: () => store.purge("key", given),
+      history: () => store.history(given),
+      watch: () => store.watch(given),
+      typedGet: () => typed.get("key", given),
+      typedPut: () => typed.put("key", "x", given),
+      typedUpdate: () => typed.update("key", "x", 1, given),
+      typedDelete: () => typed.delete("key", given),
+      typedPurge: () => typed.purge("key", given),
+      typedHistory: () => typed.history(given),
+      typedWatch: () => typed.watch(given),
+      lock: async () => store.lock("options", given),
+      typedLock: async () => typed.lock("options", given),
+      write: () => lock.write(given),
+      read: () => lock.read(given),
+      watchHolders: () => lock.watchHolders(given).next(),
+    };
+    for (const [name, use] of Object.entries(uses)) {
+      const expected = { name: "InvalidOptionError", code: "invalid_option", option: "options" };
+      await assert.rejects(async () => use(), expected, `${name} ${String(given)}`);
+    }
+    const expected = { code: "invalid_option", option: "schema or codec" };
+    await assert.rejects(async () => store.typed(given as Shizuku.Codec<string>), expected);
+  }
+  // Here a number or a string is a time to live.
+  for (const use of [store.create.bind(store), typed.create.bind(typed)]) {
+    await refused("options", null, () => use("new", "x", null as unknown as object));
+  }
+  assert.equal((await store.get("key"))?.string(), "value");
+});
+
 test("metadata must be an object of strings", async () => {
   for (const given of [5, true, "text", { team: 5 }, { team: null }, [1]] as unknown[]) {
     const metadata = given as Record<string, string>;
-    await refused("metadata", given, () => client.create("given", { metadata, update: true }));
+    await refused("metadata", given, () => client.create(store.bucket, { metadata, update: true }));
   }
 });
 

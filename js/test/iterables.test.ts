@@ -1,25 +1,9 @@
 /** All async iterables, in Node: `return` ends them immediately, even while a `next` is pending. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { join } from "node:path";
-import type * as Shizuku from "../ts/index.js";
-import { JS } from "./support/browser.js";
-import { bucket, shared } from "./support/nats.js";
+import { test } from "node:test";
+import { local } from "./support/node.js";
 
-let shizuku: typeof Shizuku;
-let client: Shizuku.Client;
-let store: Shizuku.Store;
-
-before(async () => {
-  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
-  client = await shizuku.connect((await shared()).ws);
-  store = await client.create(bucket());
-});
-
-after(async () => {
-  await store.destroy();
-  await client.close();
-});
+const { shizuku, nats, client, store } = await local();
 
 const timeout = 10_000;
 const kinds: Record<string, () => Promise<AsyncIterableIterator<unknown, undefined>>> = {
@@ -62,7 +46,7 @@ test("a typed watch behaves like a plain one", { timeout }, async () => {
 });
 
 test("the status iterator ends with the connection", { timeout }, async () => {
-  const other = await shizuku.connect((await shared()).ws);
+  const other = await shizuku.connect(nats.ws);
   const types: string[] = [];
   const status = other.status();
   const closing = other.close();

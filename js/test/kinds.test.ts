@@ -1,28 +1,14 @@
 /** The machine-readable fields of errors and holders, in Node. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { join } from "node:path";
 import { headers, wsconnect } from "@nats-io/nats-core";
 import type * as Shizuku from "../ts/index.js";
 import { JS } from "./support/browser.js";
-import { act, bucket, type Nats, shared, start } from "./support/nats.js";
+import { act, bucket, start } from "./support/nats.js";
+import { local } from "./support/node.js";
 
-let shizuku: typeof Shizuku;
-let nats: Nats;
-let client: Shizuku.Client;
-let store: Shizuku.Store;
-
-before(async () => {
-  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
-  nats = await shared();
-  client = await shizuku.connect(nats.ws);
-  store = await client.create(bucket());
-});
-
-after(async () => {
-  await store.destroy();
-  await client.close();
-});
+const { shizuku, nats, client, store } = await local();
 
 /** The error that a call rejects with. */
 async function refused(work: () => Promise<unknown>): Promise<unknown> {

@@ -1,32 +1,16 @@
 /** Live values and live maps, in Node: shared watches and error handling. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { join } from "node:path";
+import { after, test } from "node:test";
 import { wsconnect } from "@nats-io/nats-core";
 import { z } from "zod";
 import type * as Shizuku from "../ts/index.js";
-import { JS } from "./support/browser.js";
-import { bucket, type Nats, shared } from "./support/nats.js";
+import { bucket } from "./support/nats.js";
+import { local } from "./support/node.js";
 
-let shizuku: typeof Shizuku;
-let nats: Nats;
-let client: Shizuku.Client;
-let store: Shizuku.Store;
-let other: Awaited<ReturnType<typeof wsconnect>>;
+const { shizuku, nats, client, store } = await local();
+const other = await wsconnect({ servers: nats.ws });
 
-before(async () => {
-  shizuku = (await import(join(JS, "dist/index.js"))) as typeof Shizuku;
-  nats = await shared();
-  client = await shizuku.connect(nats.ws);
-  store = await client.create(bucket());
-  other = await wsconnect({ servers: nats.ws });
-});
-
-after(async () => {
-  await store.destroy();
-  await client.close();
-  await other.close();
-});
+after(() => other.close());
 
 async function ask<T>(subject: string, body: object = {}): Promise<T> {
   return (await other.request(`$JS.API.${subject}`, JSON.stringify(body))).json<T>();

@@ -1,22 +1,10 @@
 /** Revision arguments, in Node: none is mistaken for the bindings' negative special values. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import type * as Shizuku from "../ts/index.js";
-import { bucket, shared } from "./support/nats.js";
-import { connect } from "./support/node.js";
+import { local } from "./support/node.js";
 
-let client: Shizuku.Client;
-let store: Shizuku.Store;
-
-before(async () => {
-  client = await connect((await shared()).ws);
-  store = await client.create(bucket(), { history: 5 });
-});
-
-after(async () => {
-  await store.destroy();
-  await client.close();
-});
+const { store } = await local({ history: 5 });
 
 const wrong = [-1, -2, -3, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, "1", "", true, null, [1]] as number[];
 

@@ -1,31 +1,13 @@
 /** Typed views, in Node: codecs and Standard Schema validators. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { join } from "node:path";
+import { test } from "node:test";
 import * as v from "valibot";
 import { z } from "zod";
 import type * as Shizuku from "../ts/index.js";
-import { JS } from "./support/browser.js";
-import { bucket, shared } from "./support/nats.js";
+import { bucket } from "./support/nats.js";
+import { local } from "./support/node.js";
 
-let shizuku: typeof Shizuku;
-let client: Shizuku.Client;
-let store: Shizuku.Store;
-
-before(async () => {
-  const [module, nats] = await Promise.all([
-    import(join(JS, "dist/index.js")) as Promise<typeof Shizuku>,
-    shared(),
-  ]);
-  shizuku = module;
-  client = await shizuku.connect(nats.ws, { name: "typed tests" });
-  store = await client.create(bucket());
-});
-
-after(async () => {
-  await store.destroy();
-  await client.close();
-});
+const { shizuku, client, store } = await local();
 
 const zodLimits = z.object({ max: z.number().int(), note: z.string().default("none") });
 const valibotLimits = v.object({ max: v.pipe(v.number(), v.minValue(1)) });
