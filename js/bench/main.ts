@@ -109,24 +109,6 @@ async function measure(
   return (side) => median(samples.get(side) ?? []);
 }
 
-await build({
-  entryPoints: [join(JS, "bench/page.ts")],
-  outfile: join(JS, "node_modules/.cache/bench.js"),
-  bundle: true,
-  minify: true,
-  format: "esm",
-  target: "es2022",
-  logLevel: "warning",
-  // The package as it is published, under the name by which its own sources know each other.
-  plugins: [
-    {
-      name: "published",
-      setup: ({ onResolve }) => {
-        onResolve({ filter: /ts\/index\.js$/ }, () => ({ path: join(JS, "dist/index.js") }));
-      },
-    },
-  ],
-});
 const [browser, web] = await Promise.all([launch(), serve(JS)]);
 const clients = ["rust", "npm", "peer"] as const;
 try {

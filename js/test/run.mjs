@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundleForNode } from "../scripts/bundle.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const js = dirname(here);
@@ -19,16 +19,10 @@ if (names.length === 0) throw new Error(`no such tests: ${wanted.join(", ")}`);
 // Inside js/, so that package imports resolve.
 const out = join(js, "node_modules", ".cache", `tests-${process.pid}`);
 try {
-  await build({
+  await bundleForNode({
     entryPoints: names.map((name) => join(here, `${name}.test.ts`)),
     outdir: out,
     outExtension: { ".js": ".mjs" },
-    bundle: true,
-    packages: "external",
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "warning",
   });
   // Some tests use the package in Node; Node 20 has WebSocket behind a flag.
   const options = "WebSocket" in globalThis ? "" : "--experimental-websocket";
