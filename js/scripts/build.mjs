@@ -1,7 +1,7 @@
 // Builds dist/ from gen/ (wasm-pack's output, shrunk) and ts/: JavaScript with esbuild, declarations with tsc.
 // Prints the download sizes, and fails if one exceeds its limit (JSON, the first argument).
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -53,6 +53,16 @@ for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) {
   cpSync(join(root, "..", licence), join(dist, licence));
 }
 execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "."], { cwd: root, stdio: "inherit" });
+
+// What ignores `exports` looks for folders: Parcel by default, and TypeScript's moduleResolution `node10`.
+const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+for (const [path, target] of Object.entries(exports)) {
+  if (path === "." || target.types === undefined) continue;
+  const [main, types] = [target.default, target.types].map((file) => `.${file}`);
+  mkdirSync(join(root, path), { recursive: true });
+  const stub = { type: "module", main, types, sideEffects: false };
+  writeFileSync(join(root, path, "package.json"), `${JSON.stringify(stub, null, 2)}\n`);
+}
 
 /** The files that a page downloads for an entry point. */
 function files(entry) {

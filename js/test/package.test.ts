@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import type { Browser } from "playwright-core";
+import type { Configuration } from "webpack";
 import { JS, launch } from "./support/browser.js";
 import { bucket, type Nats, shared } from "./support/nats.js";
 import { serve } from "./support/web.js";
@@ -72,6 +73,17 @@ async function project(name: string, files: Record<string, string>): Promise<str
   return folder;
 }
 
+/** Runs webpack, and returns its errors and warnings. */
+async function webpack(configuration: Configuration): Promise<string> {
+  const { default: webpack } = await import("webpack");
+  return new Promise((resolve) => {
+    webpack(configuration)?.run((error, stats) => {
+      const isClean = stats !== undefined && !stats.hasErrors() && !stats.hasWarnings();
+      resolve(isClean ? "" : (stats?.toString("errors-warnings") ?? String(error)));
+    });
+  });
+}
+
 /** The page's title once it has run. */
 async function title(folder: string, path = "/"): Promise<string> {
   const web = await serve(folder);
@@ -109,21 +121,8 @@ for (const entry of ["shizuku-kv", "shizuku-kv/web", "shizuku-kv/core"]) {
 
   test(`webpack builds ${entry}`, async () => {
     const folder = await project(`webpack-${name}`, { "app.js": app(entry), "page.js": page });
-    const { default: webpack } = await import("webpack");
     const output = { path: join(folder, "dist") };
-    const compiler = webpack({
-      mode: "production",
-      context: folder,
-      entry: "./page.js",
-      output,
-      performance: false,
-    });
-    const problems = await new Promise<string>((resolve) => {
-      compiler?.run((error, stats) => {
-        const isClean = stats !== undefined && !stats.hasErrors() && !stats.hasWarnings();
-        resolve(isClean ? "" : (stats?.toString("errors-warnings") ?? String(error)));
-      });
-    });
+    const problems = await webpack({ mode: "production", context: folder, entry: "./page.js", output, performance: false });
     assert.equal(problems, "");
     writeFileSync(join(folder, "dist/index.html"), html('<script src="/main.js"></script>'));
     assert.equal(await title(join(folder, "dist")), "hello");
@@ -289,6 +288,41 @@ void live.value;
 `;
   await compile("few-libraries", app);
   await compile("bundler", app, { module: "esnext", moduleResolution: "bundler", lib: ["es2020", "webworker"] });
+  await compile("no-platform", app, { lib: ["es2022"] });
+});
+
+test("without the library dom, the types are those of @types/node", async () => {
+  const app = `
+import { connect, type WasmSource } from "shizuku-kv";
+const stop = new AbortController();
+const client = await connect("ws://localhost", { signal: stop.signal });
+const store = await client.create("settings");
+const guard = await store.lock("job").write({ signal: stop.signal });
+const signal: AbortSignal = guard.signal;
+const sources: WasmSource[] = ["shizuku.wasm", new URL("file:///shizuku.wasm"), Buffer.from([])];
+// @ts-expect-error not a signal
+await store.watch({ signal: {} });
+void [signal, sources];
+`;
+  await compile("types-node", app, { lib: ["es2022"], types: ["node"] });
+});
+
+test("what ignores exports finds every entry point", async () => {
+  const imports = ["core", "web", "react"].map((name) => `export * as ${name} from "shizuku-kv/${name}";`).join("\n");
+  const old = { module: "esnext", moduleResolution: "node10", ignoreDeprecations: "6.0" };
+  await compile("node10", `${imports}\nexport { connect } from "shizuku-kv";\n`, { ...old, skipLibCheck: true });
+  // Parcel's default; its resolver is not among our dependencies.
+  const folder = await project("no-exports", { "main.js": imports });
+  const problems = await webpack({
+    mode: "development",
+    context: folder,
+    entry: "./main.js",
+    externals: { react: "var {}" },
+    output: { path: join(folder, "dist") },
+    resolve: { exportsFields: [] },
+    module: { rules: [{ resolve: { fullySpecified: false } }] },
+  });
+  assert.equal(problems, "");
 });
 
 /** Compiles a module in a strict project with few libraries. */

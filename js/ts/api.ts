@@ -34,7 +34,7 @@ export { Following, type LiveStatus } from "./following.js";
 export { Live } from "./live.js";
 export { LiveMap } from "./live_map.js";
 export { Guard, type Holder, Lock, type LockOptions } from "./lock.js";
-export type { WasmSource } from "./loader.js";
+export type { WasmSource } from "./platform.js";
 export type { ConnectionState } from "./raw.js";
 export {
   type DeleteOptions,

@@ -8,6 +8,7 @@ import { type Duration, millis } from "./duration.js";
 import { AbortedError, ConnectError, UnsupportedError } from "./errors.js";
 import { check, flag, named, object } from "./given.js";
 import { tell } from "./listeners.js";
+import type { AbortSignal } from "./platform.js";
 import { Pull } from "./pull.js";
 import type { ConnectionState, Engine, RawClient, RawStore } from "./raw.js";
 import { Store } from "./store.js";

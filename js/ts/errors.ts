@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { AbortSignal } from "./platform.js";
 
 /** Stable error codes. */
 export type ErrorCode =

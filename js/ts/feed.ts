@@ -5,6 +5,7 @@
  */
 import type { Entry } from "./entry.js";
 import { ClosedError, ServerError, type ShizukuError } from "./errors.js";
+import type { AbortSignal } from "./platform.js";
 import { toError } from "./thrown.js";
 import type { Watch, WatchHooks } from "./watch.js";
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { AbortedError, InvalidKeyError, InvalidOptionError } from "./errors.js";
+import type { AbortSignal } from "./platform.js";
 
 /** The error for an invalid option. */
 export function invalid(option: string, value: unknown, wanted: string): InvalidOptionError {

@@ -4,21 +4,19 @@
  * @module
  */
 import { WasmError } from "./errors.js";
+import type { WasmModule, WasmSource } from "./platform.js";
 import type { Engine, Glue } from "./raw.js";
 import { messageOf } from "./thrown.js";
 import { unfold } from "./unfold.js";
-
-/** The source of the WebAssembly code. */
-export type WasmSource = WebAssembly.Module | BufferSource | Response | URL | string;
 
 /** Loads the code on the first call; later calls share the same promise. */
 export class Loader {
   #started: Promise<Engine> | undefined;
   #source: WasmSource | undefined;
   readonly #glue: Glue;
-  readonly #compile: () => Promise<WebAssembly.Module>;
+  readonly #compile: () => Promise<WasmModule>;
 
-  constructor(glue: Glue, compile: () => Promise<WebAssembly.Module>) {
+  constructor(glue: Glue, compile: () => Promise<WasmModule>) {
     this.#glue = glue;
     this.#compile = compile;
   }
@@ -52,7 +50,7 @@ export class Loader {
 }
 
 /** Compiles a source, fetching it if it is a URL. */
-export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+export async function compile(source: WasmSource): Promise<WasmModule> {
   if (source instanceof WebAssembly.Module) return source;
   if (typeof source === "string" || source instanceof URL) {
     const response = await fetch(source).catch((cause: unknown) => {
@@ -61,10 +59,10 @@ export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
     return compileResponse(response);
   }
   if (source instanceof Response) return compileResponse(source);
-  return WebAssembly.compile(source);
+  return WebAssembly.compile(source as BufferSource);
 }
 
-async function compileResponse(response: Response): Promise<WebAssembly.Module> {
+async function compileResponse(response: Response): Promise<WasmModule> {
   if (!response.ok) {
     const status = `${response.status} ${response.statusText}`.trim();
     throw new WasmError(`cannot fetch WebAssembly from ${response.url}: ${status}`);
@@ -77,7 +75,7 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
 }
 
 /** Compiles the embedded code: folded, gzipped, then base64-encoded. */
-export async function compileEmbedded(text: string): Promise<WebAssembly.Module> {
+export async function compileEmbedded(text: string): Promise<WasmModule> {
   const zipped = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream("gzip"));
   return WebAssembly.compile(unfold(new Uint8Array(await new Response(stream).arrayBuffer())));

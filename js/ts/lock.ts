@@ -8,6 +8,7 @@ import { type Duration, millis } from "./duration.js";
 import { ShizukuError, UnsupportedError } from "./errors.js";
 import { check, named, object } from "./given.js";
 import { LockLostError } from "./lock_errors.js";
+import type { AbortSignal } from "./platform.js";
 import { Pull } from "./pull.js";
 import type { RawGuard, RawHolder, RawHolders, RawStore } from "./raw.js";
 import { call, toError } from "./thrown.js";

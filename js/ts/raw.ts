@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { WasmModule } from "./platform.js";
 
 /** A connection. */
 export interface RawClient {
@@ -118,6 +119,6 @@ export interface Engine {
 
 /** The module that `wasm-bindgen` generates. */
 export interface Glue {
-  initSync(source: { module: WebAssembly.Module }): unknown;
+  initSync(source: { module: WasmModule }): unknown;
   connect(url: string, options: unknown, credentials?: never): Promise<unknown>;
 }

@@ -4,7 +4,8 @@
  * @module
  */
 import { type Client, connectWith, type ConnectOptions } from "./client.js";
-import type { Loader, WasmSource } from "./loader.js";
+import type { Loader } from "./loader.js";
+import type { WasmSource } from "./platform.js";
 
 /** The functions of an entry point. */
 export interface Start {

@@ -6,6 +6,7 @@
 import { Batch } from "./batch.js";
 import type { Entry } from "./entry.js";
 import { tell } from "./listeners.js";
+import type { AbortSignal } from "./platform.js";
 import type { RawWatch } from "./raw.js";
 import { toError } from "./thrown.js";
 
