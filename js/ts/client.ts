@@ -225,6 +225,9 @@ export class Client {
   /**
    * Flushes pending writes, waits up to `requestTimeout` for replies, and closes. Further calls return the same
    * promise; anything else called later rejects with {@link ClosedError}.
+   *
+   * If the server hangs, Node keeps running afterwards: its WebSocket waits for the server to close the connection,
+   * and cannot be terminated. Call `process.exit()` then.
    */
   close(): Promise<void> {
     return (this.#closing ??= call(async () => {
