@@ -46,8 +46,8 @@ struct Who {
     next: u64,
     /// When a caller was woken, if none has come since.
     unanswered: Option<Instant>,
-    /// Whether the background task knows that it is to watch for that.
-    watched: bool,
+    /// Since when the background task has been watching for that, if it is.
+    watched: Option<Instant>,
     /// Whether all there is to do is for one caller: if it does not come, nobody misses it.
     is_for_one: bool,
     /// For when the background task has set its timer.
@@ -151,12 +151,18 @@ impl Bell {
 
     /// For how long a caller that was woken may still take to come; `None` if all have come.
     pub(super) fn patience_left(&self) -> Option<Duration> {
+        let unanswered = self.who().unanswered?;
+        Some(PATIENCE.saturating_sub(unanswered.elapsed()))
+    }
+
+    /// In what time the background task is to look again whether callers come. It goes on with that for a
+    /// while after the last has come, as it would have to be woken for the next.
+    pub(super) fn look_again_in(&self) -> Option<Duration> {
         let mut who = self.who();
-        let left = who
-            .unanswered
-            .map(|since| PATIENCE.saturating_sub(since.elapsed()));
-        who.watched = left.is_some();
-        left
+        let watched = |since: &Instant| since.elapsed() < PATIENCE;
+        who.watched = who.unanswered.or(who.watched.filter(watched));
+        let since = who.watched?;
+        Some(PATIENCE.saturating_sub(since.elapsed()))
     }
 
     /// The caller that was woken has not come in time: others are woken until it does.
@@ -173,9 +179,12 @@ impl Bell {
         let caller = who.next().map(|caller| caller.waker.clone());
         let mut needs_background = true;
         if caller.is_some() {
-            who.unanswered.get_or_insert_with(Instant::now);
+            let since = *who.unanswered.get_or_insert_with(Instant::now);
             let is_for_it = who.is_for_one && who.callers.len() == 1;
-            needs_background = !is_for_it && !std::mem::replace(&mut who.watched, true);
+            needs_background = !is_for_it && who.watched.is_none();
+            if needs_background {
+                who.watched = Some(since);
+            }
         }
         let background = who.background.clone().filter(|_| needs_background);
         drop(who);
@@ -349,12 +358,16 @@ mod tests {
         assert_eq!(bell.patience_left(), Some(Duration::ZERO));
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
-        // A caller has come. The background task notices when it looks.
+        // A caller has come. The background task notices when it looks, and goes on looking for a while.
         bell.work(|| ());
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
+        assert!(bell.look_again_in().is_some());
         bell.work(|| ());
         assert_eq!(bell.patience_left(), None);
+        assert!(bell.look_again_in().is_some());
+        std::thread::sleep(2 * PATIENCE);
+        assert_eq!(bell.look_again_in(), None);
         bell.ring();
         assert_eq!((background.count(), caller.count()), (1, 1));
         // It was woken, and has gone without a look.
@@ -378,7 +391,8 @@ mod tests {
         drop(other);
         assert_eq!(background.count(), 1); // as it may have been the one that was woken
         bell.work(|| bell.rest(None, false));
-        assert_eq!(bell.patience_left(), None);
+        std::thread::sleep(2 * PATIENCE);
+        assert_eq!(bell.look_again_in(), None);
         bell.ring();
         assert_eq!((background.count(), first.count()), (1, 1));
         drop(place);

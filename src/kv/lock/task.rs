@@ -47,7 +47,7 @@ impl Task {
         loop {
             let now = self.participant.now();
             let mut wake = self.participant.wake_at();
-            if let Some(left) = self.participant.bell.patience_left() {
+            if let Some(left) = self.participant.bell.look_again_in() {
                 wake = Some(wake.map_or(now + left, |wake| wake.min(now + left)));
             }
             if self.participant.is_idle() {
