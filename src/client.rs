@@ -15,10 +15,9 @@ use tokio::sync::watch;
 
 use crate::{
     backend::{Backend, Buckets, CreateMode},
-    kv::{
-        BoxError, BucketConfig, BucketError, BucketName, InvalidOption, LocksOf, ServiceError,
-        Store,
-    },
+    error::{BoxError, InvalidOption, ServiceError},
+    key::BucketName,
+    kv::{BucketConfig, BucketError, LocksOf, Store},
     options::ConnectOptions,
     platform::{self, IN_BROWSER},
     status::{ConnectionState, ConnectionStatus},

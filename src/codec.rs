@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::kv::BoxError;
+use crate::error::BoxError;
 
 /// A value that can be written: it can be turned into bytes.
 ///
@@ -118,13 +118,6 @@ impl<T: serde::Serialize> ByteSerialize for Json<T> {
 impl<T: serde::de::DeserializeOwned> ByteDeserialize for Json<T> {
     fn parse_from_bytes(bytes: &[u8]) -> Result<Self, BoxError> {
         json_from_bytes(bytes).map(Self)
-    }
-}
-
-#[cfg(feature = "json")]
-impl<T: crate::kv::StaticKeyIndexedValue> crate::kv::StaticKeyIndexedValue for Json<T> {
-    fn key() -> String {
-        T::key()
     }
 }
 

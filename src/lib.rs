@@ -79,9 +79,12 @@
 pub mod backend;
 mod client;
 mod codec;
+mod error;
 mod headers;
+mod invalid;
 #[cfg_attr(not(any(feature = "native", feature = "web")), allow(dead_code))]
 mod json;
+mod key;
 pub mod kv;
 mod options;
 mod platform;
@@ -114,6 +117,7 @@ pub use client::{Client, ConnectError, connect};
 #[cfg(feature = "json")]
 pub use codec::Json;
 pub use codec::{ByteDeserialize, ByteSerialize};
+pub use error::{BoxError, InvalidOption, ServiceError};
 pub use headers::Headers;
 pub use kv::Store;
 pub use options::{ConnectOptions, Credentials};

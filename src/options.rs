@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     client::{Client, ConnectError},
-    kv::{BoxError, InvalidOption},
+    error::{BoxError, InvalidOption},
     platform,
     words::Quoted,
 };
@@ -345,10 +345,10 @@ pub(crate) fn parse_creds(text: &str) -> Result<(String, String), BoxError> {
 
 #[cfg(all(test, any(feature = "native", feature = "web")))]
 mod tests {
-    use super::parse_creds;
+    use super::{BoxError, parse_creds};
 
     #[test]
-    fn credentials_text_has_a_jwt_and_a_seed() -> Result<(), crate::kv::BoxError> {
+    fn credentials_text_has_a_jwt_and_a_seed() -> Result<(), BoxError> {
         let text = "-----BEGIN NATS USER JWT-----\neyJ0.e.s\n------END NATS USER JWT------\n\n\
                     ****** IMPORTANT ******\n\n\
                     -----BEGIN USER NKEY SEED-----\nSUAB\n------END USER NKEY SEED------\n";

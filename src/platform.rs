@@ -8,7 +8,7 @@ pub(crate) use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 
-use crate::kv::{BoxError, ServiceError};
+use crate::error::{BoxError, ServiceError};
 #[cfg(any(feature = "native", feature = "web"))]
 use crate::{client::ConnectError, options::ConnectOptions, transport::Transport};
 

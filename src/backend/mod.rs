@@ -39,9 +39,11 @@ use futures::{Stream, future::BoxFuture, stream::BoxStream};
 use tokio::sync::watch;
 
 use crate::{
+    error::ServiceError,
+    key::{BucketName, Key, KeyFilter},
     kv::{
-        BucketConfig, BucketError, BucketName, BucketStatus, Deliver, Entry, Key, KeyFilter,
-        KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
+        BucketConfig, BucketError, BucketStatus, Deliver, Entry, KvReadError, KvWriteError,
+        PutOptions, Read, RemoveOptions,
     },
     status::ConnectionStatus,
 };

@@ -5,8 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{error::InvalidOption, invalid::InvalidKey, key::BucketName, options::check_ttl};
-use crate::words::{Lasting, Quoted};
+use super::options::check_ttl;
+use crate::{
+    error::InvalidOption,
+    invalid::InvalidKey,
+    key::BucketName,
+    words::{Lasting, Quoted},
+};
 
 /// Where a bucket keeps its data.
 ///

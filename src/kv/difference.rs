@@ -172,8 +172,8 @@ fn sort_few<T: Ord>(items: &mut [T]) {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::key::BucketName;
     use crate::kv::BucketError;
-    use crate::kv::BucketName;
 
     fn names(wanted: &BucketConfig, actual: &BucketConfig) -> Vec<&'static str> {
         let differences = wanted.differences(actual);

@@ -22,10 +22,10 @@ use std::{sync::Arc, time::SystemTime};
 use futures::{Stream, StreamExt, future};
 
 use super::{
-    error::InvalidOption,
     lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
+use crate::error::InvalidOption;
 
 /// The longest value of a candidate, in bytes.
 const MAX_VALUE: usize = 64 * 1024;

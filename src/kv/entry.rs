@@ -4,8 +4,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::key::{BucketName, Key};
-use crate::headers::Headers;
+use crate::{
+    headers::Headers,
+    key::{BucketName, Key},
+};
 
 /// One revision of a key: a value, or the record of a removal.
 ///

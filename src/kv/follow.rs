@@ -7,15 +7,16 @@ use futures::future::{Either, select};
 use tokio::sync::watch;
 
 use super::{
-    entry::Entry,
-    error::{KvReadError, ServiceError},
-    key::{Key, KeyFilter},
-    options::WatchOptions,
-    store::Store,
-    typed::decode,
+    entry::Entry, error::KvReadError, options::WatchOptions, store::Store, typed::decode,
     watch::Watch,
 };
-use crate::{backend::WatchEvent, codec::ByteDeserialize, platform};
+use crate::{
+    backend::WatchEvent,
+    codec::ByteDeserialize,
+    error::ServiceError,
+    key::{Key, KeyFilter},
+    platform,
+};
 
 /// Whether a live value is up to date with the bucket.
 ///
@@ -287,7 +288,8 @@ mod tests {
     use super::*;
     use crate::{
         Headers,
-        kv::{BucketName, DecodeError, Operation},
+        key::BucketName,
+        kv::{DecodeError, Operation},
     };
 
     /// Shows nothing, so that what is told comes from elsewhere.

@@ -30,6 +30,13 @@ pub trait StaticKeyIndexedValue {
     fn key() -> String;
 }
 
+#[cfg(feature = "json")]
+impl<T: StaticKeyIndexedValue> StaticKeyIndexedValue for crate::codec::Json<T> {
+    fn key() -> String {
+        T::key()
+    }
+}
+
 /// A value that knows its key. A [`StaticKeyIndexedValue`] always has the same key; other types
 /// compute it.
 ///

@@ -10,11 +10,13 @@ use futures::{
 use super::{
     entry::Entry,
     error::{KvReadError, KvWriteError},
-    key::{IntoFilters, IntoKey, Key, KeyFilter},
     options::Deliver,
     store::Store,
 };
-use crate::backend::{WatchEvent, WatchRequest};
+use crate::{
+    backend::{WatchEvent, WatchRequest},
+    key::{IntoFilters, IntoKey, Key, KeyFilter},
+};
 
 /// How many keys are cleared away at a time.
 const AT_ONCE: usize = 16;

@@ -6,10 +6,12 @@ use super::{
     entry::Entry,
     error::KvReadError,
     follow::{Follower, LiveStatus, View},
-    key::{Key, KeyFilter},
     store::Store,
 };
-use crate::codec::ByteDeserialize;
+use crate::{
+    codec::ByteDeserialize,
+    key::{Key, KeyFilter},
+};
 
 /// The value of one key, kept current in memory: this is how a service reads its configuration.
 ///

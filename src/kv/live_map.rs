@@ -6,10 +6,12 @@ use super::{
     entry::Entry,
     error::KvReadError,
     follow::{Follower, LiveStatus, View},
-    key::{Key, KeyFilter},
     store::Store,
 };
-use crate::codec::ByteDeserialize;
+use crate::{
+    codec::ByteDeserialize,
+    key::{Key, KeyFilter},
+};
 
 /// The values of all keys that pass a filter, kept current in memory.
 ///

@@ -50,8 +50,6 @@ mod entry;
 mod error;
 mod follow;
 mod indexed;
-mod invalid;
-mod key;
 mod listing;
 mod live;
 mod live_map;
@@ -65,17 +63,17 @@ mod typed;
 mod update;
 mod watch;
 
-pub use crate::backend::WatchEvent;
+pub use crate::{
+    backend::WatchEvent,
+    error::{BoxError, InvalidOption, ServiceError},
+    invalid::{InvalidKey, InvalidReason, NameKind},
+    key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter, MAX_BUCKET_LEN, MAX_KEY_LEN},
+};
 pub use bucket::{BucketConfig, BucketStatus, LimitMarkers, Placement, Republish, Source, Storage};
 pub use entry::{Entry, Operation};
-pub use error::{
-    BoxError, BucketError, Conflict, DecodeError, Difference, InvalidOption, KvReadError,
-    KvWriteError, ServiceError,
-};
+pub use error::{BucketError, Conflict, DecodeError, Difference, KvReadError, KvWriteError};
 pub use follow::LiveStatus;
 pub use indexed::{KeyIndexedValue, StaticKeyIndexedValue};
-pub use invalid::{InvalidKey, InvalidReason, NameKind};
-pub use key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter, MAX_BUCKET_LEN, MAX_KEY_LEN};
 pub use live::Live;
 pub use live_map::LiveMap;
 pub use options::{

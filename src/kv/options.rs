@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::error::InvalidOption;
 use crate::{
+    error::InvalidOption,
     headers::Headers,
     words::{Lasting, Quoted},
 };

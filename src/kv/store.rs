@@ -14,12 +14,15 @@ use super::{
     bucket::BucketStatus,
     entry::Entry,
     error::{BucketError, KvReadError, KvWriteError},
-    key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
     lock::Registry,
     options::{PutOptions, Read, RemoveOptions, WatchOptions},
     watch::Watch,
 };
-use crate::{backend::Backend, status::ConnectionStatus};
+use crate::{
+    backend::Backend,
+    key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
+    status::ConnectionStatus,
+};
 
 /// A handle on a bucket: cheap to clone, and the same over every backend.
 ///

@@ -6,14 +6,16 @@ use super::{
     entry::Entry,
     error::{DecodeError, KvReadError, KvWriteError},
     indexed::KeyIndexedValue,
-    key::{IntoFilters, IntoKey, Key},
     live::Live,
     live_map::LiveMap,
     options::{PutOptions, Read, RemoveOptions, UpdateOptions, WatchOptions},
     store::Store,
     watch::Watch,
 };
-use crate::codec::{ByteDeserialize, ByteSerialize};
+use crate::{
+    codec::{ByteDeserialize, ByteSerialize},
+    key::{IntoFilters, IntoKey, Key},
+};
 
 /// Reads, writes and deletes typed values. Every type implements it; the bounds of each method say
 /// what it needs: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, to write, a key

@@ -7,12 +7,11 @@ use rand::{TryRngCore, rngs::OsRng};
 
 use super::{
     entry::Entry,
-    error::{KvReadError, KvWriteError, ServiceError},
-    key::IntoKey,
+    error::{KvReadError, KvWriteError},
     options::{Read, UpdateOptions},
     store::{Store, writable},
 };
-use crate::{platform, random::Random};
+use crate::{error::ServiceError, key::IntoKey, platform, random::Random};
 
 /// The longest pause after a first lost race. It doubles after each further one, at most `DOUBLINGS` times.
 const PAUSE: Duration = Duration::from_micros(500);

@@ -11,14 +11,11 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{
-    entry::Entry,
-    error::KvReadError,
+use super::{entry::Entry, error::KvReadError, options::WatchOptions, store::Store};
+use crate::{
+    backend::{RawWatch, WatchEvent, WatchRequest},
     key::{BucketName, KeyFilter},
-    options::WatchOptions,
-    store::Store,
 };
-use crate::backend::{RawWatch, WatchEvent, WatchRequest};
 
 /// Turns a backend's entry into the type that the reader asked for.
 type Decode<T> = fn(Entry) -> Result<Entry<T>, KvReadError>;

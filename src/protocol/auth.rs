@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 
 use super::ServerUrl;
 use crate::{
+    error::BoxError,
     json::Writer,
-    kv::BoxError,
     options::{Credentials, CredentialsProvider, parse_creds},
 };
 

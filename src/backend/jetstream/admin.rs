@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     backend::CreateMode,
+    error::ServiceError,
     json,
-    kv::{BucketConfig, BucketError, BucketName, BucketStatus, LimitMarkers, ServiceError},
+    key::BucketName,
+    kv::{BucketConfig, BucketError, BucketStatus, LimitMarkers},
     platform,
 };
 

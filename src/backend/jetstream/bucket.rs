@@ -10,7 +10,10 @@ use super::{
     entry::parse_time,
     stream::{StreamConfig, StreamInfo, StreamState},
 };
-use crate::kv::{BucketName, Key, ServiceError};
+use crate::{
+    error::ServiceError,
+    key::{BucketName, Key},
+};
 
 /// A stored revision of this size, in bytes, has a value of about 100: the rest is the subject and
 /// 30 bytes that the store needs.

@@ -7,8 +7,9 @@ use futures::future::{BoxFuture, Either, select, select_all};
 
 use super::api::{ApiError, Refusal, code};
 use crate::{
+    error::{BoxError, ServiceError},
     json::{self, FromJson},
-    kv::{BoxError, BucketName, ServiceError},
+    key::BucketName,
     message::{Message, Outbound, TransportError},
     platform,
     transport::Transport,

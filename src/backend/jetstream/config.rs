@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     json::{self, Object, Value, Writer},
-    kv::{BucketConfig, BucketName, LimitMarkers, Placement, Republish, Source, Storage},
+    key::BucketName,
+    kv::{BucketConfig, LimitMarkers, Placement, Republish, Source, Storage},
 };
 
 /// How long a server remembers message ids, unless the bucket's age ends it sooner.

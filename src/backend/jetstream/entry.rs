@@ -7,8 +7,10 @@ use bytestring::ByteString;
 
 use super::{bucket::Bucket, call::malformed};
 use crate::{
+    error::ServiceError,
     headers::Headers,
-    kv::{Entry, Key, Operation, ServiceError},
+    key::Key,
+    kv::{Entry, Operation},
     message::Message,
 };
 

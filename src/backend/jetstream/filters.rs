@@ -3,7 +3,7 @@
 
 use std::collections::BinaryHeap;
 
-use crate::kv::{Key, KeyFilter};
+use crate::key::{Key, KeyFilter};
 
 /// Filters that do not overlap and include all that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,8 +22,10 @@ use super::{
 };
 use crate::{
     backend::{WatchEvent, WatchRequest},
+    error::ServiceError,
     json::Writer,
-    kv::{Entry, Key, KeyFilter, KvReadError, Read, ServiceError},
+    key::{Key, KeyFilter},
+    kv::{Entry, KvReadError, Read},
     message::{Message, Outbound},
     platform,
     status::{ConnectionState, ConnectionStatus},

@@ -42,9 +42,11 @@ use self::{
 };
 use super::{Backend, Buckets, CreateMode, RawWatch, WatchRequest};
 use crate::{
+    error::{InvalidOption, ServiceError},
+    key::{BucketName, Key, KeyFilter},
     kv::{
-        BucketConfig, BucketError, BucketName, BucketStatus, Entry, InvalidOption, Key, KeyFilter,
-        KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
+        BucketConfig, BucketError, BucketStatus, Entry, KvReadError, KvWriteError, PutOptions,
+        Read, RemoveOptions,
     },
     options::ConnectOptions,
     platform,

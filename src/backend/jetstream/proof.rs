@@ -9,10 +9,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, future::BoxFuture, stream};
 
 use super::start::Plan;
-use crate::{
-    kv::{Deliver, ServiceError},
-    platform,
-};
+use crate::{error::ServiceError, kv::Deliver, platform};
 
 /// For how long a copy is given to bring what the leader has: most are a moment behind. Doubled each time.
 const PAUSE: Duration = Duration::from_millis(20);

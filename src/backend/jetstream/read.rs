@@ -10,8 +10,10 @@ use super::{
     entry::{Stamp, decode_base64, parse_headers, parse_time},
 };
 use crate::{
+    error::ServiceError,
     json::Writer,
-    kv::{Entry, Key, Read, ServiceError},
+    key::Key,
+    kv::{Entry, Read},
     message::{Message, TransportError},
 };
 

@@ -11,7 +11,7 @@ use super::{
     call::{Api, Failure},
     start::{INACTIVE, connected},
 };
-use crate::{kv::ServiceError, platform};
+use crate::{error::ServiceError, platform};
 
 /// After this time a consumer that was not there is looked for once more.
 ///

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     backend::WatchRequest,
-    kv::{Deliver, ServiceError},
+    error::ServiceError,
+    kv::Deliver,
     platform::{self, Instant},
     random::Random,
     status::{ConnectionState, ConnectionStatus},
@@ -371,7 +372,7 @@ mod tests {
         testing::{self, DropsFirst, Says, bucket_of},
     };
     use super::*;
-    use crate::kv::KeyFilter;
+    use crate::key::KeyFilter;
 
     #[test]
     fn a_listing_starts_over_and_a_watch_goes_on() {

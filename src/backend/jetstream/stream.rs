@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::call::{Api, insist, parse};
 use crate::{
+    error::ServiceError,
     json::{Fields, FromJson, Writer},
-    kv::{BucketName, ServiceError},
+    key::BucketName,
 };
 
 /// The answer to `STREAM.INFO`, `CREATE` and `UPDATE`.

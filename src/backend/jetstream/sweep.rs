@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     backend::{WatchEvent, WatchRequest},
-    kv::{Read, ServiceError},
+    error::ServiceError,
+    kv::Read,
     platform,
 };
 

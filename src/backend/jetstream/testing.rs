@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{Api, bucket::Bucket, stream::StreamConfig};
 use crate::{
-    kv::BucketName,
+    key::BucketName,
     message::{Message, Outbound, TransportError},
     platform,
     status::{ConnectionState, ConnectionStatus},

@@ -8,7 +8,7 @@ use std::{
 
 use bytestring::ByteString;
 
-use crate::kv::Key;
+use crate::key::Key;
 
 /// How many noted keys are sorted in with each new one.
 const STEP: usize = 8;

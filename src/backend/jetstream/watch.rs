@@ -20,8 +20,10 @@ use super::{
 };
 use crate::{
     backend::WatchEvent,
+    error::ServiceError,
     headers::Headers,
-    kv::{Deliver, Entry, Key, Operation, ServiceError},
+    key::Key,
+    kv::{Deliver, Entry, Operation},
     message::{Message, TransportError},
     platform,
 };

@@ -11,12 +11,11 @@ use super::{
     entry::header,
 };
 use crate::{
+    error::{InvalidOption, ServiceError},
     headers::Headers,
     json::{self, Writer},
-    kv::{
-        Conflict, Expect, InvalidOption, Key, KvWriteError, PutOptions, Removal, RemoveOptions,
-        ServiceError,
-    },
+    key::Key,
+    kv::{Conflict, Expect, KvWriteError, PutOptions, Removal, RemoveOptions},
     message::{Outbound, TransportError},
 };
 

@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchRequest},
+    error::ServiceError,
     headers::Headers,
+    key::{BucketName, Key, KeyFilter},
     kv::{
-        BucketConfig, BucketError, BucketName, BucketStatus, Conflict, Entry, Expect, Key,
-        KeyFilter, KvReadError, KvWriteError, LimitMarkers, Operation, PutOptions, Read, Removal,
-        RemoveOptions, ServiceError,
+        BucketConfig, BucketError, BucketStatus, Conflict, Entry, Expect, KvReadError,
+        KvWriteError, LimitMarkers, Operation, PutOptions, Read, Removal, RemoveOptions,
     },
     platform,
     status::ConnectionStatus,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::log::Stored;
-use crate::kv::Key;
+use crate::key::Key;
 
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {

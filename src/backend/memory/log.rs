@@ -13,7 +13,8 @@ use bytes::Bytes;
 use super::{ghosts::Ghosts, size};
 use crate::{
     headers::Headers,
-    kv::{BucketConfig, BucketName, Key, KeyFilter, Operation},
+    key::{BucketName, Key, KeyFilter},
+    kv::{BucketConfig, Operation},
 };
 
 /// One revision, and its neighbours among the revisions of its key.

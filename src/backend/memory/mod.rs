@@ -48,7 +48,9 @@ use futures::{FutureExt, StreamExt, future, future::BoxFuture, stream, stream::B
 use self::{bucket::Handle, registry::Registry};
 use super::{Backend, Buckets, CreateMode};
 use crate::{
-    kv::{BucketConfig, BucketError, BucketName, ServiceError},
+    error::ServiceError,
+    key::BucketName,
+    kv::{BucketConfig, BucketError},
     status::ConnectionStatus,
 };
 

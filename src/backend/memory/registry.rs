@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     backend::CreateMode,
-    kv::{BucketConfig, BucketError, BucketName, ServiceError},
+    error::ServiceError,
+    key::BucketName,
+    kv::{BucketConfig, BucketError},
     status::{ConnectionState, ConnectionStatus},
 };
 

@@ -1,6 +1,9 @@
 //! The settings that the embedded backend accepts, and the changes of them.
 
-use crate::kv::{BucketConfig, LimitMarkers, ServiceError};
+use crate::{
+    error::ServiceError,
+    kv::{BucketConfig, LimitMarkers},
+};
 
 /// The settings of a new bucket, with the automatic ones decided.
 pub(super) fn accept(config: &BucketConfig) -> Result<BucketConfig, ServiceError> {

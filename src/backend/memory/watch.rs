@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     backend::{RawWatch, WatchEvent, WatchRequest},
-    kv::{Deliver, InvalidOption, Key, KeyFilter, KvReadError, ServiceError},
+    error::{InvalidOption, ServiceError},
+    key::{Key, KeyFilter},
+    kv::{Deliver, KvReadError},
 };
 
 /// How many revisions one look may pass over. Other users get their turn in between.

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::machine::LostWhy;
 use crate::{
-    kv::{BucketName, InvalidKey, InvalidOption, ServiceError},
+    error::{InvalidOption, ServiceError},
+    invalid::InvalidKey,
+    key::BucketName,
     words::Lasting,
 };
 

@@ -12,7 +12,7 @@ use super::{
     patience,
     registry::Ask,
 };
-use crate::kv::{Store, key::check_lock};
+use crate::{key::check_lock, kv::Store};
 
 /// A lock's name in a bucket, and how to acquire it.
 #[derive(Clone, Debug)]

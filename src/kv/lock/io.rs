@@ -18,10 +18,9 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchEvent, WatchRequest},
-    kv::{
-        Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, Operation, PutOptions,
-        RemoveOptions, ServiceError, key::RESERVED_PREFIX,
-    },
+    error::ServiceError,
+    key::{Key, KeyFilter, RESERVED_PREFIX},
+    kv::{Deliver, Entry, Expect, KvReadError, KvWriteError, Operation, PutOptions, RemoveOptions},
     status::ConnectionStatus,
 };
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{DEFAULT_LEASE, MAX_LEASE, MIN_LEASE};
-use crate::{kv::InvalidOption, words::Lasting};
+use crate::{error::InvalidOption, words::Lasting};
 
 /// The longest label, in bytes.
 const MAX_LABEL: usize = 256;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     backend::Backend,
-    kv::ServiceError,
+    error::ServiceError,
     platform::{self, Instant},
     sorted::SortedMap,
 };

@@ -32,7 +32,8 @@ use super::{
 };
 use crate::{
     backend::Backend,
-    kv::{BucketError, InvalidOption, LimitMarkers, ServiceError},
+    error::{InvalidOption, ServiceError},
+    kv::{BucketError, LimitMarkers},
     platform,
     sorted::SortedMap,
     words::Lasting,

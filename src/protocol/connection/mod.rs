@@ -20,7 +20,7 @@ use super::{
     requests::{Requests, Waiting},
 };
 use crate::{
-    kv::BoxError,
+    error::BoxError,
     message::{Message, Outbound, TransportError},
     platform::Instant,
     random::Random,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     client::{ConnectError, without_secrets},
-    kv::{BoxError, ServiceError},
+    error::{BoxError, ServiceError},
     options::{ConnectOptions, Credentials, CredentialsProvider},
     platform,
     transport::Transport,

@@ -11,7 +11,7 @@ use async_nats::{Event, ServerError, connection::State};
 use tokio::sync::watch;
 
 use crate::{
-    kv::ServiceError,
+    error::ServiceError,
     message::TransportError,
     platform::{self, Instant},
     status::{ConnectionState, ConnectionStatus},

@@ -21,7 +21,7 @@ use super::{
     socket::Socket as _,
 };
 use crate::{
-    kv::BoxError,
+    error::BoxError,
     message::{Message, TransportError},
     options::CredentialsProvider,
     platform::{self, Instant, Socket, SystemTime, WakeUps},

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     client::{ConnectError, without_secrets},
-    kv::InvalidOption,
+    error::InvalidOption,
     options::ConnectOptions,
     platform::{self, Instant},
     protocol::{CloseReason, Config, Connection, ServerUrl},

@@ -11,12 +11,14 @@ use futures::{FutureExt, Stream, StreamExt};
 
 use super::{Event, State, Watch};
 use crate::{
-    backend::WatchEvent,
-    backend::jetstream::{
-        consumer::{Action, Why},
-        start::HEARTBEAT,
+    backend::{
+        WatchEvent,
+        jetstream::{
+            consumer::{Action, Why},
+            start::HEARTBEAT,
+        },
     },
-    kv::ServiceError,
+    error::ServiceError,
     message::{Outbound, TransportError},
     platform::{self, Instant},
     status::ConnectionState,

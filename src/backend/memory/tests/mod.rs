@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::*;
 use crate::{
     backend::{RawWatch, WatchEvent, WatchRequest},
+    key::{Key, KeyFilter},
     kv::{
-        Deliver, Entry, Expect, Key, KeyFilter, KvReadError, KvWriteError, LimitMarkers, Operation,
-        Placement, PutOptions, Read, RemoveOptions,
+        Deliver, Entry, Expect, KvReadError, KvWriteError, LimitMarkers, Operation, Placement,
+        PutOptions, Read, RemoveOptions,
     },
 };
 

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
 use bytestring::ByteString;
 
-use super::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
+use crate::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
 
 /// The longest key or filter, in bytes.
 ///

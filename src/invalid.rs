@@ -127,7 +127,7 @@ pub enum InvalidReason {
     Reserved,
 }
 
-pub(super) fn refuse(kind: NameKind, text: &str, reason: InvalidReason) -> InvalidKey {
+pub(crate) fn refuse(kind: NameKind, text: &str, reason: InvalidReason) -> InvalidKey {
     InvalidKey {
         kind,
         text: text.chars().take(64).collect(),
