@@ -1,4 +1,4 @@
-//! Conversions for programs that already have a connection of async-nats.
+//! Conversions for programs that already have a connection of async-nats: all that there is of it in the API.
 
 use crate::{
     client::{Client, ConnectError},
@@ -8,6 +8,9 @@ use crate::{
 impl ConnectOptions {
     /// A client over an existing connection of async-nats. Only the options for requests are used:
     /// the JetStream domain or prefix, and the time-out.
+    ///
+    /// Needs the feature `async-nats-interop`, which follows the major versions of async-nats: this is
+    /// exempt from the promise that minor versions of this crate break nothing.
     ///
     /// Such a connection does not report its events: a reconnect is noticed by polling, within a
     /// quarter of a second, and a refused permission becomes a time-out. A client made with

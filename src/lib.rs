@@ -67,6 +67,11 @@
 //! build for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`.
 //! `nkeys` adds signing in with `NKey`s and JWTs over `web`.
 //!
+//! `async-nats-interop` adds `ConnectOptions::adopt`, for programs that have a connection of async-nats
+//! already. It is exempt from this crate's semver promise: async-nats is part of its API, so a minor
+//! version of this crate may need a new major version of async-nats there (0.51 now). Nothing else in the API is
+//! of another crate, but [`Bytes`] and the traits of futures and serde.
+//!
 //! # Runtime
 //!
 //! Native programs run it within a tokio runtime, browsers in their event loop. Every future and
@@ -107,7 +112,7 @@ mod random;
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 mod transport;
 
-#[cfg(feature = "native")]
+#[cfg(feature = "async-nats-interop")]
 platform::native_only! {
     mod interop;
 }

@@ -242,14 +242,18 @@ impl ConnectOptions {
 
     /// Refuses a connection without TLS. `tls://` and `wss://` imply it. In a browser the scheme
     /// alone decides.
+    ///
+    /// Native builds use rustls with ring. If another crate of your program has rustls built with
+    /// another provider as well, choose one for the process before you connect
+    /// (`CryptoProvider::install_default`): rustls panics where it would have to choose.
     #[must_use]
     pub fn require_tls(mut self, required: bool) -> Self {
         self.tls_required = required;
         self
     }
 
-    /// Trusts the certificates in a PEM file, in addition to those of the system. Native only: over
-    /// `web` it is refused.
+    /// Trusts the certificates in a PEM file, instead of those of the system. May be called several
+    /// times. Native only: over `web` it is refused.
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<PathBuf>) -> Self {
         self.root_certificates.push(pem.into());

@@ -2,6 +2,8 @@
 //! down, and connections that async-nats made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "async-nats-interop")]
+mod adopted;
 mod credentials;
 #[path = "../support/jwt.rs"]
 mod jwt;

@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::{Auth, AuthError, ConnectErrorKind, ServerAddr};
 
+#[cfg(feature = "async-nats-interop")]
+use super::monitor::ADOPTED;
 use super::{
     Native,
-    monitor::{ADOPTED, Monitor, OWN},
+    monitor::{Monitor, OWN},
 };
 use crate::{
     client::{ConnectError, without_secrets},
@@ -83,6 +85,7 @@ pub(crate) async fn connect(
 }
 
 /// Adopts an existing connection.
+#[cfg(feature = "async-nats-interop")]
 pub(crate) fn adopt(
     client: async_nats::Client,
     options: &ConnectOptions,

@@ -15,7 +15,9 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::connect::{adopt, connect};
+#[cfg(feature = "async-nats-interop")]
+pub(crate) use self::connect::adopt;
+pub(crate) use self::connect::connect;
 use self::monitor::{Ahead, Monitor};
 use super::{Subscription, Transport};
 use crate::{

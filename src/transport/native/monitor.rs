@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// How often to poll an adopted connection, whose events go elsewhere.
+#[cfg(feature = "async-nats-interop")]
 pub(super) const ADOPTED: Duration = Duration::from_millis(250);
 
 /// How often to poll our own connection: async-nats drops events when many come at once.
