@@ -11,7 +11,6 @@ use std::{
 };
 
 use futures::{future::select, stream::BoxStream};
-use tokio::sync::watch;
 
 use crate::{
     backend::{Backend, Buckets, CreateMode},
@@ -20,7 +19,7 @@ use crate::{
     kv::{BucketConfig, BucketError, LocksOf, Store},
     options::ConnectOptions,
     platform::{self, IN_BROWSER},
-    status::{ConnectionState, ConnectionStatus},
+    status::{ConnectionState, ConnectionWatch},
     words::Quoted,
 };
 
@@ -141,7 +140,7 @@ impl Client {
     }
 
     /// The state of the connection, now and as it changes.
-    pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+    pub fn connection(&self) -> ConnectionWatch {
         self.buckets.connection()
     }
 
@@ -167,7 +166,7 @@ impl Client {
             }
         });
         // Without a connection no server can be told.
-        let is_there = self.connection().borrow().state == ConnectionState::Connected;
+        let is_there = self.connection().current().state == ConnectionState::Connected;
         let patience = if is_there { GOODBYE } else { Duration::ZERO };
         let enough = pin!(platform::pause(patience));
         select(released, enough).await;

@@ -129,7 +129,7 @@ pub use options::{ConnectOptions, Credentials};
 pub use processor::Processor;
 #[cfg(feature = "derive")]
 pub use shizuku_kv_derive::{JsonByteDes, JsonByteSer};
-pub use status::{ConnectionState, ConnectionStatus};
+pub use status::{ConnectionState, ConnectionStatus, ConnectionWatch};
 
 /// The names that the derive macros use.
 #[cfg(feature = "json")]

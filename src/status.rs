@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 /// The state of a connection.
 ///
 /// ```
@@ -10,9 +12,10 @@ use std::sync::Arc;
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = shizuku::connect("memory:").await?;
 /// let mut connection = client.connection();
-/// assert_eq!(connection.borrow().state, ConnectionState::Connected);
+/// assert_eq!(connection.current().state, ConnectionState::Connected);
 /// client.close().await?;
-/// connection.wait_for(|now| now.state == ConnectionState::Closed).await?;
+/// let closed = connection.changed().await.expect("it has changed");
+/// assert_eq!((closed.state, closed.epoch), (ConnectionState::Closed, 1));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl ConnectionStatus {
 ///
 /// /// For a readiness probe.
 /// fn ready(client: &Client) -> Result<(), &'static str> {
-///     match client.connection().borrow().state {
+///     match client.connection().current().state {
 ///         ConnectionState::Connected => Ok(()),
 ///         ConnectionState::Disconnected => Err("connecting again"),
 ///         _ => Err("closed"),
@@ -77,4 +80,154 @@ pub enum ConnectionState {
     Disconnected,
     /// Closed for good.
     Closed,
+}
+
+/// Follows the state of a connection; see [`Client::connection`](crate::Client::connection).
+///
+/// Only the newest state is kept, so several changes between two calls count as one. A clone starts from
+/// what its original has seen.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = shizuku::connect("memory:").await?;
+/// let mut connection = client.connection();
+/// let told = tokio::spawn(async move {
+///     let mut told = Vec::new();
+///     while let Some(now) = connection.changed().await {
+///         told.push(now.state);
+///     }
+///     told
+/// });
+/// client.close().await?;
+/// assert_eq!(told.await?, [shizuku::ConnectionState::Closed]);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConnectionWatch(watch::Receiver<ConnectionStatus>);
+
+impl ConnectionWatch {
+    /// What it is now. Does not count as seen by [`changed`](Self::changed).
+    // Not a guard, as the channel has them: the task of the connection would wait for its end.
+    pub fn current(&self) -> ConnectionStatus {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until it has changed since this handle last waited, or was made, and returns what it is then.
+    /// `None` once it never changes again: it is closed, and this handle has seen so.
+    ///
+    /// The future may be dropped at any time: nothing is lost.
+    pub async fn changed(&mut self) -> Option<ConnectionStatus> {
+        let is_seen = !self.0.has_changed().unwrap_or(true);
+        if is_seen && self.0.borrow().state == ConnectionState::Closed {
+            return None;
+        }
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
+    }
+
+    /// Waits until it is what `wanted` accepts, perhaps already, and returns it. `None` if that can never
+    /// be, because it is closed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use shizuku::ConnectionState;
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = shizuku::connect("memory:").await?;
+    /// let mut connection = client.connection();
+    /// let connected = connection.wait_for(|now| now.state == ConnectionState::Connected);
+    /// assert!(tokio::time::timeout(Duration::from_secs(10), connected).await?.is_some());
+    /// # Ok(()) }
+    /// ```
+    pub async fn wait_for(
+        &mut self,
+        mut wanted: impl FnMut(&ConnectionStatus) -> bool,
+    ) -> Option<ConnectionStatus> {
+        let mut now = self.0.borrow_and_update().clone();
+        while !wanted(&now) {
+            now = self.changed().await?;
+        }
+        Some(now)
+    }
+
+    #[cfg(any(feature = "native", feature = "web"))]
+    pub(crate) fn of(receiver: watch::Receiver<ConnectionStatus>) -> Self {
+        Self(receiver)
+    }
+
+    /// Whether it has changed since this was last asked.
+    pub(crate) fn take_change(&mut self) -> bool {
+        let has_changed = self.0.has_changed().unwrap_or(false);
+        if has_changed {
+            self.0.mark_unchanged();
+        }
+        has_changed
+    }
+}
+
+/// What a backend of your own tells the state of its connection with. Cheap to clone; all clones tell the
+/// same.
+///
+/// ```
+/// use shizuku::{ConnectionState, ConnectionStatus, backend::ConnectionReporter};
+///
+/// # #[tokio::main] async fn main() {
+/// let reporter = ConnectionReporter::new(ConnectionStatus::new(ConnectionState::Connected, 1));
+/// let mut connection = reporter.watch();
+/// let lost = ConnectionStatus::new(ConnectionState::Disconnected, 1).because("the server hung up");
+/// reporter.report(lost.clone());
+/// assert_eq!(connection.changed().await, Some(lost));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConnectionReporter(watch::Sender<ConnectionStatus>);
+
+impl ConnectionReporter {
+    /// Begins with a state.
+    pub fn new(status: ConnectionStatus) -> Self {
+        Self(watch::Sender::new(status))
+    }
+
+    /// Tells what it is from now on.
+    pub fn report(&self, status: ConnectionStatus) {
+        self.0.send_replace(status);
+    }
+
+    /// What it is now.
+    pub fn current(&self) -> ConnectionStatus {
+        self.0.borrow().clone()
+    }
+
+    /// What [`Buckets::connection`](crate::backend::Buckets::connection) returns.
+    pub fn watch(&self) -> ConnectionWatch {
+        ConnectionWatch(self.0.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_watch_tells_each_state_once_and_ends_with_the_last() {
+        let status = |state| ConnectionStatus::new(state, 1);
+        let reporter = ConnectionReporter::new(status(ConnectionState::Connected));
+        let mut watch = reporter.watch();
+        assert!(watch.changed().now_or_never().is_none());
+        reporter.report(status(ConnectionState::Disconnected));
+        reporter.report(status(ConnectionState::Closed));
+        assert_eq!(watch.current(), status(ConnectionState::Closed));
+        let mut other = watch.clone();
+        let closed = Some(Some(status(ConnectionState::Closed)));
+        assert_eq!(watch.changed().now_or_never(), closed);
+        assert_eq!(watch.changed().now_or_never(), Some(None));
+        let connected = |now: &ConnectionStatus| now.state == ConnectionState::Connected;
+        assert_eq!(watch.wait_for(connected).now_or_never(), Some(None));
+        // What was told before the end is told after it, too.
+        drop(reporter);
+        assert_eq!(other.changed().now_or_never(), closed);
+        assert_eq!(other.changed().now_or_never(), Some(None));
+    }
 }

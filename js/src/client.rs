@@ -8,10 +8,10 @@ use futures::{
 };
 use js_sys::{Array, Function, Object, Promise};
 use shizuku::{
-    ConnectOptions, ConnectionState, Credentials,
+    ConnectOptions, ConnectionState, ConnectionWatch, Credentials,
     kv::{BoxError, BucketConfig, BucketError, LimitMarkers, Storage},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
@@ -52,7 +52,7 @@ pub fn connect(url: String, options: JsValue, credentials: Option<Function>) -> 
 #[derive(Debug)]
 pub struct RawClient {
     client: shizuku::Client,
-    states: Rc<RefCell<watch::Receiver<shizuku::ConnectionStatus>>>,
+    states: Rc<RefCell<ConnectionWatch>>,
 }
 
 #[wasm_bindgen]
@@ -109,8 +109,7 @@ impl RawClient {
 
     /// The current `[state, epoch, reason]`.
     pub fn state(&self) -> Array {
-        let receiver = self.client.connection();
-        let status = receiver.borrow();
+        let status = self.client.connection().current();
         let reason = status.reason.as_deref();
         Array::of3(
             &name(status.state).into(),
@@ -127,7 +126,7 @@ impl RawClient {
             let mut seen = states.borrow().clone();
             let changed = seen.changed().await;
             states.replace(seen);
-            Ok(changed.is_ok().into())
+            Ok(changed.is_some().into())
         })
     }
 

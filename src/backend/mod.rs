@@ -32,11 +32,12 @@ pub(crate) mod jetstream;
 #[cfg(feature = "memory")]
 pub mod memory;
 
+pub use crate::status::ConnectionReporter;
+
 use std::{fmt::Debug, pin::Pin, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures::{Stream, future::BoxFuture, stream::BoxStream};
-use tokio::sync::watch;
 
 use crate::{
     error::ServiceError,
@@ -45,7 +46,7 @@ use crate::{
         BucketConfig, BucketError, BucketStatus, Deliver, Entry, KvReadError, KvWriteError,
         PutOptions, Read, RemoveOptions,
     },
-    status::ConnectionStatus,
+    status::ConnectionWatch,
 };
 
 /// The buckets of one service.
@@ -54,7 +55,7 @@ use crate::{
 /// use std::sync::Arc;
 /// use futures::{FutureExt, future, future::BoxFuture, stream::BoxStream};
 /// use shizuku::{
-///     Client, ConnectionStatus,
+///     Client, ConnectionWatch,
 ///     backend::{Backend, Buckets, CreateMode, memory::MemoryBuckets},
 ///     kv::{BucketConfig, BucketError, BucketName, ServiceError},
 /// };
@@ -86,7 +87,7 @@ use crate::{
 /// #     fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
 /// #         self.0.list()
 /// #     }
-/// #     fn connection(&self) -> tokio::sync::watch::Receiver<ConnectionStatus> {
+/// #     fn connection(&self) -> ConnectionWatch {
 /// #         self.0.connection()
 /// #     }
 /// #     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
@@ -123,7 +124,7 @@ pub trait Buckets: Debug + Send + Sync + 'static {
     fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>>;
 
     /// The state of the connection. A service without a connection is always connected.
-    fn connection(&self) -> watch::Receiver<ConnectionStatus>;
+    fn connection(&self) -> ConnectionWatch;
 
     /// Sends what is still queued, and closes. May be called again, and by many at once: `Ok` if it is
     /// closed already.
@@ -250,7 +251,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn now(&self) -> SystemTime;
 
     /// The state of the connection below.
-    fn connection(&self) -> watch::Receiver<ConnectionStatus>;
+    fn connection(&self) -> ConnectionWatch;
 }
 
 /// How a backend is to watch.

@@ -7,7 +7,6 @@ use std::{
 
 use bytes::Bytes;
 use futures::{TryStreamExt, future::BoxFuture};
-use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     backend::Backend,
     key::{BucketName, IntoFilters, IntoKey, Key, KeyFilter},
-    status::ConnectionStatus,
+    status::ConnectionWatch,
 };
 
 /// A handle on a bucket: cheap to clone, and the same over every backend.
@@ -130,7 +129,7 @@ impl Store {
     }
 
     /// The state of the connection below, now and as it changes.
-    pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+    pub fn connection(&self) -> ConnectionWatch {
         self.backend.connection()
     }
 

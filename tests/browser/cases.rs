@@ -198,7 +198,7 @@ async fn cut_in_the_middle_of_a_frame(compression: bool) {
         "{cuts:?}"
     );
     assert_eq!(interrupted, 1);
-    assert_eq!(proxied.connection().borrow().epoch, 2);
+    assert_eq!(proxied.connection().current().epoch, 2);
     store.put("k00", "later").await.unwrap();
     assert_eq!(entry(&watch).await, ("k00".into(), "later".into()));
     server.remove().await;
@@ -252,7 +252,7 @@ async fn waking_up_does_no_harm() {
         sleep(Duration::from_millis(10)).await;
     }
     sleep(Duration::from_secs(4)).await;
-    assert_eq!(client.connection().borrow().epoch, 1);
+    assert_eq!(client.connection().current().epoch, 1);
     client.close().await.unwrap();
     wake_up();
     server.remove().await;

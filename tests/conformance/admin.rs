@@ -305,6 +305,6 @@ pub(crate) async fn a_close_that_was_dropped_can_be_called_again(env: Env) -> Ou
 }
 
 fn assert_closed(client: &Client) {
-    let state = client.connection().borrow().state;
+    let state = client.connection().current().state;
     assert_eq!(state, ConnectionState::Closed);
 }

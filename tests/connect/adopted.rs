@@ -27,7 +27,7 @@ async fn a_connection_of_async_nats_can_be_adopted() {
 
     let watch = store.watch("key").await.unwrap();
     let mut connection = client.connection();
-    let epoch = connection.borrow_and_update().epoch;
+    let epoch = connection.current().epoch;
     server.kill().unwrap();
     server.restart().await.unwrap();
     let again =

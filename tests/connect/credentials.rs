@@ -78,7 +78,7 @@ async fn credentials_are_asked_for_at_every_connect() {
         .unwrap();
     let before = asked.load(Ordering::Relaxed);
     let mut connection = client.connection();
-    let epoch = connection.borrow_and_update().epoch;
+    let epoch = connection.current().epoch;
     server.stop().await.unwrap();
     server.restart().await.unwrap();
     let again =
@@ -123,7 +123,7 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
             .await
             .unwrap();
         let mut connection = client.connection();
-        let epoch = connection.borrow_and_update().epoch;
+        let epoch = connection.current().epoch;
         failing.store(4, Ordering::Relaxed);
         server.kill().unwrap();
         server.restart().await.unwrap();
@@ -145,7 +145,7 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
         tokio::time::timeout(PATIENCE, again)
             .await
             .expect("it should reconnect")
-            .unwrap_or_else(|_| panic!("{url} gave up"));
+            .unwrap_or_else(|| panic!("{url} gave up"));
         assert_eq!(failing.load(Ordering::Relaxed), 0);
         works(&client).await;
     }
@@ -244,7 +244,7 @@ async fn credentials_that_run_out_are_told_and_renewed() {
         seen.notify_one();
         let again = async {
             while let Err(error) = client.bucket_names().try_collect::<Vec<_>>().await {
-                let closed = connection.borrow().state == ConnectionState::Closed;
+                let closed = connection.current().state == ConnectionState::Closed;
                 assert!(!closed, "{url}: {error}");
             }
         };

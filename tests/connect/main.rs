@@ -237,7 +237,7 @@ async fn other_servers_of_a_cluster_are_used_unless_ignored() {
     };
     first.kill().unwrap();
     connected(&free).await;
-    assert_eq!(bound.connection().borrow().epoch, 1);
+    assert_eq!(bound.connection().current().epoch, 1);
     first.restart().await.unwrap();
     connected(&bound).await;
 }

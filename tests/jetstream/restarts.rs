@@ -365,7 +365,7 @@ async fn a_connection_that_falls_silent_is_replaced() {
     let store = client.create_bucket("b").await.unwrap();
     store.put("a", "1").await.unwrap();
     let mut connection = client.connection();
-    let epoch = connection.borrow_and_update().epoch;
+    let epoch = connection.current().epoch;
     proxy.silence();
     let replaced = connection.wait_for(|now| now.epoch > epoch);
     let replaced = tokio::time::timeout(crate::PATIENCE, replaced).await;

@@ -10,9 +10,9 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
 use shizuku::{
-    Bytes, Client, ConnectionState, ConnectionStatus,
+    Bytes, Client, ConnectionState, ConnectionStatus, ConnectionWatch,
     backend::{
-        Backend, Buckets, CreateMode, RawWatch, WatchRequest,
+        Backend, Buckets, ConnectionReporter, CreateMode, RawWatch, WatchRequest,
         memory::{ManualClock, MemoryBuckets},
     },
     kv::{
@@ -20,7 +20,6 @@ use shizuku::{
         KvReadError, KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
     },
 };
-use tokio::sync::watch;
 
 pub type Failure = fn(Key) -> KvWriteError;
 
@@ -28,7 +27,7 @@ pub type Failure = fn(Key) -> KvWriteError;
 #[derive(Debug)]
 pub struct Noted<T: ?Sized> {
     notes: Arc<Mutex<Vec<String>>>,
-    pub connection: watch::Sender<ConnectionStatus>,
+    pub connection: ConnectionReporter,
     /// How the next writes fail.
     pub failures: Arc<Mutex<VecDeque<Failure>>>,
     inner: Arc<T>,
@@ -80,8 +79,8 @@ impl Buckets for Noted<dyn Buckets> {
         self.inner.list()
     }
 
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
-        self.connection.subscribe()
+    fn connection(&self) -> ConnectionWatch {
+        self.connection.watch()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
@@ -174,8 +173,8 @@ impl Backend for Noted<dyn Backend> {
         self.inner.now()
     }
 
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
-        self.connection.subscribe()
+    fn connection(&self) -> ConnectionWatch {
+        self.connection.watch()
     }
 }
 
@@ -188,7 +187,7 @@ pub fn noted() -> (Arc<Noted<dyn Buckets>>, Client) {
     let noted = Arc::new(Noted {
         notes: Arc::default(),
         failures: Arc::default(),
-        connection: watch::Sender::new(connected),
+        connection: ConnectionReporter::new(connected),
         inner,
     });
     let client = Client::new(noted.clone());

@@ -39,7 +39,11 @@ async fn only_what_has_come_since_is_read_but_all_after_a_lost_connection() -> R
         match before {
             Nothing => {}
             Write => _ = store.put("key", "").await?,
-            Reconnect => service.connection.send_modify(|now| now.epoch += 1),
+            Reconnect => {
+                let mut now = service.connection.current();
+                now.epoch += 1;
+                service.connection.report(now);
+            }
         }
         service.notes();
         lock.write().await?.release().await?;

@@ -9,14 +9,13 @@ use std::sync::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use shizuku::{
-    Bytes, ConnectionStatus,
+    Bytes, ConnectionWatch,
     backend::{Backend, Buckets, CreateMode, RawWatch, WatchRequest},
     kv::{
         BucketConfig, BucketError, BucketName, BucketStatus, Entry, Key, KeyFilter, KvReadError,
         KvWriteError, PutOptions, Read, RemoveOptions, ServiceError,
     },
 };
-use tokio::sync::watch;
 
 /// Lets others go first, up to three times.
 async fn pause() {
@@ -78,7 +77,7 @@ impl Buckets for Restless {
         self.0.list()
     }
 
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+    fn connection(&self) -> ConnectionWatch {
         self.0.connection()
     }
 
@@ -162,7 +161,7 @@ impl Backend for RestlessBucket {
         self.0.now()
     }
 
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+    fn connection(&self) -> ConnectionWatch {
         self.0.connection()
     }
 }

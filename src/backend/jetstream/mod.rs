@@ -31,7 +31,6 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
-use tokio::sync::watch as state;
 
 use self::{
     bucket::Bucket,
@@ -50,7 +49,7 @@ use crate::{
     },
     options::ConnectOptions,
     platform,
-    status::ConnectionStatus,
+    status::ConnectionWatch,
     transport::Transport,
 };
 
@@ -101,8 +100,8 @@ impl Buckets for JetStream {
         self.names()
     }
 
-    fn connection(&self) -> state::Receiver<ConnectionStatus> {
-        self.api.transport.status()
+    fn connection(&self) -> ConnectionWatch {
+        ConnectionWatch::of(self.api.transport.status())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
@@ -190,7 +189,7 @@ impl Backend for JetStreamBucket {
         platform::wall_clock()
     }
 
-    fn connection(&self) -> state::Receiver<ConnectionStatus> {
-        self.0.api.transport.status()
+    fn connection(&self) -> ConnectionWatch {
+        ConnectionWatch::of(self.0.api.transport.status())
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         KvWriteError, LimitMarkers, Operation, PutOptions, Read, Removal, RemoveOptions,
     },
     platform,
-    status::ConnectionStatus,
+    status::ConnectionWatch,
 };
 
 /// Whether a bucket still exists.
@@ -351,7 +351,7 @@ impl Backend for Handle {
         self.registry.now()
     }
 
-    fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+    fn connection(&self) -> ConnectionWatch {
         self.registry.connection()
     }
 }

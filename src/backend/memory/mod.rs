@@ -51,7 +51,7 @@ use crate::{
     error::ServiceError,
     key::BucketName,
     kv::{BucketConfig, BucketError},
-    status::ConnectionStatus,
+    status::ConnectionWatch,
 };
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
@@ -138,7 +138,7 @@ impl Buckets for MemoryBuckets {
         names.flatten_stream().boxed()
     }
 
-    fn connection(&self) -> tokio::sync::watch::Receiver<ConnectionStatus> {
+    fn connection(&self) -> ConnectionWatch {
         self.registry.connection()
     }
 

@@ -7,8 +7,6 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::watch;
-
 use super::{
     bucket::{Bucket, Life},
     clock::Clock,
@@ -19,13 +17,13 @@ use crate::{
     error::ServiceError,
     key::BucketName,
     kv::{BucketConfig, BucketError},
-    status::{ConnectionState, ConnectionStatus},
+    status::{ConnectionReporter, ConnectionState, ConnectionStatus, ConnectionWatch},
 };
 
 pub(super) struct Registry {
     clock: Arc<dyn Clock>,
     buckets: Mutex<BTreeMap<BucketName, Arc<Bucket>>>,
-    status: watch::Sender<ConnectionStatus>,
+    status: ConnectionReporter,
 }
 
 // A client that prints itself in a log must not print what is stored.
@@ -40,7 +38,7 @@ impl Registry {
         Self {
             clock,
             buckets: Mutex::new(BTreeMap::new()),
-            status: watch::Sender::new(ConnectionStatus::new(ConnectionState::Connected, 1)),
+            status: ConnectionReporter::new(ConnectionStatus::new(ConnectionState::Connected, 1)),
         }
     }
 
@@ -97,14 +95,15 @@ impl Registry {
         self.clock.now()
     }
 
-    pub(super) fn connection(&self) -> watch::Receiver<ConnectionStatus> {
-        self.status.subscribe()
+    pub(super) fn connection(&self) -> ConnectionWatch {
+        self.status.watch()
     }
 
     pub(super) fn close(&self) {
         let buckets = self.lock_any();
-        self.status
-            .send_modify(|status| status.state = ConnectionState::Closed);
+        let mut status = self.status.current();
+        status.state = ConnectionState::Closed;
+        self.status.report(status);
         for bucket in buckets.values() {
             bucket.end(Life::Closed);
         }
@@ -112,7 +111,7 @@ impl Registry {
 
     fn lock(&self) -> Result<MutexGuard<'_, BTreeMap<BucketName, Arc<Bucket>>>, ServiceError> {
         let buckets = self.lock_any();
-        if self.status.borrow().state == ConnectionState::Closed {
+        if self.status.current().state == ConnectionState::Closed {
             return Err(ServiceError::Closed);
         }
         Ok(buckets)

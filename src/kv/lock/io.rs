@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::watch;
 
 use super::{
     MARKER_TTL, PROBE_TTL,
@@ -21,7 +20,7 @@ use crate::{
     error::ServiceError,
     key::{Key, KeyFilter, RESERVED_PREFIX},
     kv::{Deliver, Entry, Expect, KvReadError, KvWriteError, Operation, PutOptions, RemoveOptions},
-    status::ConnectionStatus,
+    status::ConnectionWatch,
 };
 
 /// How much is handled before other tasks get their turn.
@@ -40,7 +39,7 @@ pub(super) struct Io {
     prefix: String,
     opening: Option<BoxFuture<'static, Result<RawWatch, KvReadError>>>,
     watch: Option<RawWatch>,
-    connection: watch::Receiver<ConnectionStatus>,
+    connection: ConnectionWatch,
     requests: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -96,8 +95,7 @@ impl Turn<'_> {
 
     /// Handles one event. Returns whether there was one.
     fn step(&mut self, context: &mut Context<'_>) -> bool {
-        if self.io.connection.has_changed().unwrap_or(false) {
-            self.io.connection.mark_unchanged();
+        if self.io.connection.take_change() {
             self.drive(|machine, _| machine.disconnected());
         }
         if let Some(opening) = &mut self.io.opening
