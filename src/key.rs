@@ -131,10 +131,11 @@ macro_rules! name_type {
             ///
             /// # Errors
             /// [`InvalidKey`] says which rule it breaks.
-            pub fn new(text: impl Into<ByteString>) -> Result<Self, InvalidKey> {
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidKey> {
                 let text = text.into();
                 $check(&text)?;
-                Ok(Self(text))
+                // Takes the text over, and does not copy it.
+                Ok(Self(ByteString::from(text)))
             }
 
             /// The text.
@@ -218,6 +219,12 @@ macro_rules! name_type {
             type Error = InvalidKey;
             fn try_from(text: String) -> Result<Self, InvalidKey> {
                 Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.as_str().to_owned()
             }
         }
 
