@@ -123,12 +123,12 @@ pub enum ServiceError {
     #[error("the client is closed")]
     Closed,
     /// The server refused for a reason of its own.
-    #[error("the server refused ({status}, code {code}): {description}")]
+    #[error("the server refused ({status}{}): {description}", with_code(*.code))]
     Refused {
         /// The HTTP-like status.
         status: u16,
-        /// The JetStream error code, or 0.
-        code: u64,
+        /// The JetStream error code, if it is JetStream that refused and not the server below.
+        code: Option<u64>,
         /// The server's words.
         description: String,
     },
@@ -166,11 +166,18 @@ impl ServiceError {
         match self {
             Self::Timeout { .. } | Self::Disconnected { .. } => true,
             Self::Refused {
-                status, code: 0, ..
+                status, code: None, ..
             } => matches!(status, 429 | 503),
             // The status alone says too little: a full bucket is a 503 too.
-            Self::Refused { code, .. } => matches!(code, 10008 | 10023 | 10047 | 10167),
+            Self::Refused {
+                code: Some(code), ..
+            } => matches!(code, 10008 | 10023 | 10047 | 10167),
             _ => false,
         }
     }
+}
+
+fn with_code(code: Option<u64>) -> String {
+    code.map(|code| format!(", code {code}"))
+        .unwrap_or_default()
 }

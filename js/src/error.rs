@@ -193,7 +193,7 @@ impl Fault {
             ServiceError::Closed => Self::new("closed", message),
             ServiceError::Refused { status, code, .. } => Self::new("refused", message)
                 .with("status", *status)
-                .with("apiCode", number(*code))
+                .with("apiCode", code.map(number))
                 .with("retryable", error.is_retryable()),
             _ => Self::new("internal", message),
         }

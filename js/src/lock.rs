@@ -257,7 +257,7 @@ fn describe(holder: &Holder) -> JsValue {
     object([
         ("id", holder.id.as_str().into()),
         ("mode", mode.into()),
-        ("token", number(holder.token).into()),
+        ("token", holder.token.map(number).into()),
         ("holds", holder.holds.into()),
         ("since", (since.as_secs_f64() * 1000.0).into()),
         ("lease", (holder.lease.as_secs_f64() * 1000.0).into()),

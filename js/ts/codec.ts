@@ -93,7 +93,7 @@ export async function encode<In>(
   try {
     return await codec.encode(value);
   } catch (cause) {
-    if (cause instanceof Refused) throw new ValidationError(key, 0, cause.issues);
+    if (cause instanceof Refused) throw new ValidationError(key, undefined, cause.issues);
     throw new EncodeError(`cannot encode the value for key ${key}: ${messageOf(cause)}`, key, { cause });
   }
 }

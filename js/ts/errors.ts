@@ -44,6 +44,7 @@ export interface Cause {
 
 /** @internal */
 export const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const textOrNot = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 /** @internal */
 export const count = (value: unknown): number => (typeof value === "number" ? value : 0);
 const countOrNot = (value: unknown): number | undefined =>
@@ -157,17 +158,17 @@ export class ConflictError extends ShizukuError {
 export class TooLargeError extends ShizukuError {
   declare readonly code: "too_large";
   readonly key: string;
-  /** Size of value and headers in bytes; 0 if only the server knows it. */
+  /** Size of value and headers in bytes. */
   readonly size: number;
-  /** The limit in bytes; 0 if the server does not report it. */
-  readonly limit: number;
+  /** The limit in bytes, if the server reports it. */
+  readonly limit: number | undefined;
 
   constructor(message: string, fields: ErrorFields = {}) {
     super("too_large", message);
     this.name = "TooLargeError";
     this.key = text(fields["key"]);
     this.size = count(fields["size"]);
-    this.limit = count(fields["limit"]);
+    this.limit = countOrNot(fields["limit"]);
   }
 }
 
@@ -287,20 +288,20 @@ export class ClosedError extends ShizukuError {
  */
 export class ServerError extends ShizukuError {
   declare readonly code: "refused" | "permission_denied" | "jetstream_unavailable";
-  /** The HTTP-like status, or 0. */
-  readonly status: number;
-  /** The JetStream API error code, or 0. */
-  readonly apiCode: number;
-  /** The subject (or a description of it) that the user may not publish or subscribe to; empty otherwise. */
-  readonly subject: string;
+  /** The HTTP-like status of a `"refused"` request. */
+  readonly status: number | undefined;
+  /** The JetStream API error code, if JetStream refused. */
+  readonly apiCode: number | undefined;
+  /** The subject (or a description of it) that the user may not publish or subscribe to. */
+  readonly subject: string | undefined;
   readonly #retryable: boolean;
 
   constructor(code: ServerError["code"], message: string, fields: ErrorFields = {}) {
     super(code, message);
     this.name = "ServerError";
-    this.status = count(fields["status"]);
-    this.apiCode = count(fields["apiCode"]);
-    this.subject = text(fields["subject"]);
+    this.status = countOrNot(fields["status"]);
+    this.apiCode = countOrNot(fields["apiCode"]);
+    this.subject = textOrNot(fields["subject"]);
     this.#retryable = fields["retryable"] === true;
   }
 
@@ -393,18 +394,18 @@ export interface Issue {
 export class ValidationError extends ShizukuError {
   declare readonly code: "invalid_value";
   readonly key: string;
-  /** The revision that was read; 0 for a value about to be written. */
-  readonly revision: number;
+  /** The revision that was read; `undefined` for a value about to be written. */
+  readonly revision: number | undefined;
   readonly issues: readonly Issue[];
 
-  constructor(key: string, revision: number, issues: readonly Issue[]) {
+  constructor(key: string, revision: number | undefined, issues: readonly Issue[]) {
     const at = (issue: Issue): string => {
       const names = (issue.path ?? []).map((part) =>
         String(typeof part === "object" ? part.key : part),
       );
       return names.length > 0 ? `${names.join(".")}: ${issue.message}` : issue.message;
     };
-    const what = revision === 0 ? "the new value" : `revision ${revision}`;
+    const what = revision === undefined ? "the new value" : `revision ${revision}`;
     super("invalid_value", `${what} of key ${key} is invalid: ${issues.map(at).join("; ")}`);
     this.name = "ValidationError";
     this.key = key;

@@ -35,8 +35,8 @@ export interface Holder {
    * `"unknown"` comes from a newer version, and is treated as a writer that holds the lock.
    */
   readonly mode: "read" | "write" | "permit" | "unknown";
-  /** Its ticket while it waits; its fencing token once it holds the lock. */
-  readonly token: number;
+  /** Its ticket while it waits; its fencing token once it holds the lock; `undefined` if `mode` is `"unknown"`. */
+  readonly token: number | undefined;
   readonly holds: boolean;
   readonly since: Date;
   /** The lease in milliseconds. */

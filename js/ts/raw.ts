@@ -69,7 +69,7 @@ export interface RawHolders {
 export interface RawHolder {
   id: string;
   mode: "read" | "write" | "permit" | "unknown";
-  token: number;
+  token: number | undefined;
   holds: boolean;
   since: number;
   lease: number;

@@ -38,7 +38,7 @@ guard! {
     /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
     /// let election = shizuku::kv::election::Election::new(&store, "scheduler")?;
     /// let mut office = election.campaign("starting").await?;
-    /// assert_eq!(election.leader().await?.expect("somebody leads").token, office.token());
+    /// assert_eq!(election.leader().await?.expect("somebody leads").token, Some(office.token()));
     /// office.proclaim("ready").await?;
     /// office.resign().await?;
     /// # Ok(()) }
@@ -64,8 +64,9 @@ guard! {
 pub struct Leader {
     /// The value it campaigned with, or its latest change of it.
     pub value: String,
-    /// Its fencing token: later leaders have larger ones.
-    pub token: u64,
+    /// Its fencing token: later leaders have larger ones. `None` if its entry has a format that this
+    /// version does not know; its value is empty then.
+    pub token: Option<u64>,
     /// When it began to campaign, by the server's clock (UTC).
     pub since: SystemTime,
     /// Its label.
@@ -88,7 +89,7 @@ pub struct Leader {
 /// let office = election.campaign("http://10.0.0.7:8080").await?;
 /// let leader = election.leader().await?.expect("somebody leads");
 /// assert_eq!(leader.value, "http://10.0.0.7:8080");
-/// assert_eq!(leader.token, office.token());
+/// assert_eq!(leader.token, Some(office.token()));
 ///
 /// office.resign().await?;
 /// # Ok(()) }

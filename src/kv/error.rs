@@ -90,10 +90,10 @@ pub enum KvWriteError {
     TooLarge {
         /// The key it was meant for.
         key: Key,
-        /// Value and headers, in bytes; 0 if only the server knows.
+        /// Value and headers, in bytes.
         size: usize,
-        /// The limit, in bytes; 0 if the server does not say it.
-        limit: usize,
+        /// The limit, in bytes, if the server says it.
+        limit: Option<usize>,
     },
     /// The write was sent, and no answer came: it may have happened or not, and may still happen.
     /// The library never sends it again. Read the key to learn whether it happened.
@@ -301,10 +301,10 @@ pub struct Difference {
     pub actual: String,
 }
 
-fn accepted(limit: usize) -> String {
+fn accepted(limit: Option<usize>) -> String {
     match limit {
-        0 => "more than the bucket accepts".to_owned(),
-        _ => format!("and {limit} are accepted"),
+        None => "more than the bucket accepts".to_owned(),
+        Some(limit) => format!("and {limit} are accepted"),
     }
 }
 
@@ -340,16 +340,25 @@ mod tests {
         let lost = || ServiceError::Disconnected {
             detail: String::new(),
         };
-        for yes in [timeout(), lost(), refused(503, 0), refused(503, 10008)] {
+        for yes in [
+            timeout(),
+            lost(),
+            refused(503, None),
+            refused(503, Some(10008)),
+        ] {
             assert!(KvReadError::from(yes).is_retryable());
         }
         assert!(BucketError::from(lost()).is_retryable());
         assert!(KvWriteError::Read(Box::new(lost().into())).is_retryable());
         // A full bucket is a 503 too, and stays full.
-        for no in [ServiceError::Closed, refused(400, 0), refused(503, 10077)] {
+        for no in [
+            ServiceError::Closed,
+            refused(400, None),
+            refused(503, Some(10077)),
+        ] {
             assert!(!no.is_retryable() && !BucketError::from(no).is_retryable());
         }
-        for no in [ServiceError::Closed, refused(400, 0)] {
+        for no in [ServiceError::Closed, refused(400, None)] {
             assert!(!KvReadError::from(no).is_retryable());
         }
         let key = Key::new("a").unwrap();

@@ -127,7 +127,7 @@ async fn holders_are_listed_and_followed(world: World) -> Result {
     assert_eq!(seen[0].label.as_deref(), Some("mine"));
     assert_eq!(seen[0].mode, Some(Mode::Write));
     assert_eq!(seen[0].lease, Duration::from_secs(15));
-    assert!(seen[0].holds && seen[0].token == guard.token());
+    assert!(seen[0].holds && seen[0].token == Some(guard.token()));
     let age = seen[0].since.elapsed()?;
     assert!(age < Duration::from_secs(5), "{age:?}");
 

@@ -119,8 +119,8 @@ async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
         (
             |key| KvWriteError::TooLarge {
                 key,
-                size: 0,
-                limit: 10,
+                size: 11,
+                limit: Some(10),
             },
             "the server refused",
         ),

@@ -72,7 +72,7 @@ function person(holder: Holder): HTMLElement {
     "li",
     {},
     h("span", { class: "who", text: holder.label ?? holder.id }),
-    h("span", { class: "token", text: `token ${holder.token}` }),
+    h("span", { class: "token", text: `token ${holder.token ?? "unknown"}` }),
     h("time", { datetime: holder.since.toISOString(), text: ago(holder.since) }),
   );
 }

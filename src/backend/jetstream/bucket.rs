@@ -237,7 +237,7 @@ impl Bucket {
         // would have answered.
         ServiceError::Refused {
             status: 503,
-            code: 0,
+            code: None,
             description: format!("nobody answers for bucket {} now", self.name),
         }
     }

@@ -153,7 +153,7 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
         },
         TransportError::NoResponders => ServiceError::Refused {
             status: 503,
-            code: 0,
+            code: None,
             description: format!("nobody listens on {subject}"),
         },
         TransportError::Lost => ServiceError::Disconnected {
@@ -165,12 +165,12 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
         }
         TransportError::TooLarge { size, limit } => ServiceError::Refused {
             status: 413,
-            code: 0,
+            code: None,
             description: format!("{size} bytes are more than the {limit} that the server takes"),
         },
         TransportError::Invalid(description) => ServiceError::Refused {
             status: 400,
-            code: 0,
+            code: None,
             description,
         },
         TransportError::Closed => ServiceError::Closed,
@@ -195,7 +195,7 @@ pub(super) fn refused(error: ApiError, bucket: Option<&BucketName>) -> ServiceEr
         },
         _ => ServiceError::Refused {
             status: error.code,
-            code: error.err_code,
+            code: (error.err_code != 0).then_some(error.err_code),
             description: error.description,
         },
     }

@@ -167,7 +167,7 @@ fn is_no_message(status: u16, code: u64) -> bool {
 pub(super) fn refusal(status: u16, message: Message) -> ServiceError {
     ServiceError::Refused {
         status,
-        code: 0,
+        code: None,
         description: message.description.unwrap_or_default(),
     }
 }
@@ -198,7 +198,7 @@ mod tests {
         let other = r#"{"error":{"code":500,"err_code":10001,"description":"whatever"}}"#;
         assert!(matches!(
             get(other),
-            Err(ServiceError::Refused { code: 10001, .. })
+            Err(ServiceError::Refused { code: Some(10001), .. })
         ));
         let there = |subject| {
             let time = "2024-01-01T00:00:00Z";

@@ -164,7 +164,7 @@ impl Bucket {
                 return Err(KvWriteError::TooLarge {
                     key: key.clone(),
                     size: all.max(size),
-                    limit,
+                    limit: Some(limit),
                 });
             }
             Err(
@@ -216,7 +216,7 @@ impl Bucket {
             code::MESSAGE_TOO_LARGE => KvWriteError::TooLarge {
                 key: key.clone(),
                 size,
-                limit: 0, // the bucket's, which the server does not say
+                limit: None, // the bucket's, which the server does not say
             },
             code::TTL_DISABLED => ServiceError::no_ttl(&self.name).into(),
             code::TTL_INVALID => InvalidOption::new("ttl", error.description).into(),

@@ -186,7 +186,7 @@ impl Bucket {
             let too_large = |limit| KvWriteError::TooLarge {
                 key: write.key.clone(),
                 size,
-                limit,
+                limit: Some(limit),
             };
             if size > size::MAX_PAYLOAD {
                 return Err(too_large(size::MAX_PAYLOAD));
@@ -211,7 +211,7 @@ impl Bucket {
             log.append(write).map_err(|Full| {
                 KvWriteError::Service(ServiceError::Refused {
                     status: 503,
-                    code: 10077,
+                    code: Some(10077),
                     description: "maximum bytes exceeded".into(),
                 })
             })

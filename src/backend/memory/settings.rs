@@ -51,7 +51,7 @@ pub(super) fn change(
     if config.storage != actual.storage {
         return Err(ServiceError::Refused {
             status: 500,
-            code: 10052,
+            code: Some(10052),
             description: "stream configuration update can not change storage type".into(),
         });
     }

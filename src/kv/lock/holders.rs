@@ -30,7 +30,7 @@ use crate::platform;
 /// for holder in lock.holders().await? {
 ///     let label = holder.label.as_deref().unwrap_or("somebody");
 ///     let does = if holder.holds { "holds it" } else { "waits" };
-///     println!("{label} {does} since {:?}, with token {}", holder.since, holder.token);
+///     println!("{label} {does} since {:?}, with token {:?}", holder.since, holder.token);
 /// }
 /// # guard.release().await?;
 /// # Ok(()) }
@@ -43,8 +43,9 @@ pub struct Holder {
     /// What it asks for. `None` if its entry has a format that this version does not know; it is
     /// then treated as a writer that holds.
     pub mode: Option<Mode>,
-    /// Its ticket, and its fencing token once it holds. 0 if the entry cannot be read.
-    pub token: u64,
+    /// Its ticket, and its fencing token once it holds. `None` if its entry has a format that this
+    /// version does not know.
+    pub token: Option<u64>,
     /// Whether it holds, by the order of the tickets. If not, it waits.
     pub holds: bool,
     /// When it came, by the server's clock (UTC).

@@ -212,7 +212,7 @@ impl Turn<'_> {
             other => {
                 self.participant.set_error(ServiceError::Refused {
                     status: 400,
-                    code: 0,
+                    code: None,
                     description: other.to_string(),
                 });
                 Outcome::Failed { fatal: true }

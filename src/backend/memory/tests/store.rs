@@ -178,7 +178,7 @@ fn limits_on_size_refuse() {
         error,
         KvWriteError::TooLarge {
             size: 4,
-            limit: 3,
+            limit: Some(3),
             ..
         }
     ));
@@ -191,7 +191,7 @@ fn limits_on_size_refuse() {
         assert!(matches!(
             error,
             KvWriteError::TooLarge {
-                limit: 1_048_576,
+                limit: Some(1_048_576),
                 ..
             }
         ));
@@ -208,7 +208,7 @@ fn a_full_bucket_refuses_all_but_what_makes_its_own_room() {
         assert!(matches!(
             result,
             Err(KvWriteError::Service(ServiceError::Refused {
-                code: 10077,
+                code: Some(10077),
                 ..
             }))
         ));
@@ -318,7 +318,7 @@ fn buckets_are_compared_changed_listed_and_refused() {
     let error = now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap_err();
     assert!(matches!(
         error,
-        BucketError::Service(ServiceError::Refused { code: 10052, .. })
+        BucketError::Service(ServiceError::Refused { code: Some(10052), .. })
     ));
 
     let placed = |placement| {

@@ -57,7 +57,7 @@ impl Observer {
                 Some(Holder {
                     id: id.to_string(),
                     mode: entry.mode,
-                    token: entry.ticket,
+                    token: (entry.ticket > 0).then_some(entry.ticket),
                     holds,
                     // Any client may write an entry, and not every number is a valid time on every platform.
                     since: SystemTime::UNIX_EPOCH
