@@ -11,7 +11,7 @@ use std::{env, error::Error, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use shizuku::{
-    JsonByteDes, JsonByteSer, Store,
+    JsonByteDes, JsonByteSer, Store, WithCauses,
     kv::{
         BucketConfig, KeyIndexedValue, KeyValue, KeyValueRead, KvWriteError, StaticKeyIndexedValue,
         lock::LockOptions, rw_lock::DistroRwLock,
@@ -77,7 +77,7 @@ async fn main() -> Result {
 async fn again<F: Future<Output = Result>>(task: impl Fn() -> F) {
     loop {
         if let Err(error) = task().await {
-            println!("{error}");
+            println!("{}", WithCauses(&*error));
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use shizuku::kv::{lock::LockOptions, rw_lock::DistroRwLock};
+use shizuku::{
+    WithCauses,
+    kv::{lock::LockOptions, rw_lock::DistroRwLock},
+};
 use tokio::runtime;
 
 /// What the lock protects: it remembers the largest token that it has seen, and refuses smaller
@@ -72,7 +75,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .build()
                 .map_err(|error| error.to_string())?;
             runtime.block_on(async {
-                let guard = first.write().await.map_err(|error| error.to_string())?;
+                let guard = first.write().await;
+                let guard = guard.map_err(|error| WithCauses(&error).to_string())?;
                 println!("first:  holds, token {}", guard.token());
                 account.set_balance(guard.token(), 100)?;
                 println!("first:  looks: is_held() = {}", guard.is_held());
@@ -90,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 println!("first:  looks again: is_held() = {}", guard.is_held());
                 match guard.release().await {
                     Ok(()) => Err("a lost lock was released".into()),
-                    Err(error) => Ok(error.to_string()),
+                    Err(error) => Ok(WithCauses(&error).to_string()),
                 }
             })
         }

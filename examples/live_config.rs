@@ -11,7 +11,7 @@ use std::error::Error;
 
 use serde::{Deserialize, Serialize};
 use shizuku::{
-    JsonByteDes, JsonByteSer, Store,
+    JsonByteDes, JsonByteSer, Store, WithCauses,
     kv::{BucketConfig, KeyValue, KeyValueRead, Live, StaticKeyIndexedValue},
 };
 use tokio::sync::watch;
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (name, outcome) in [("alice", alice), ("bob", bob)] {
         match outcome {
             Ok(revision) => println!("   {name} wrote revision {revision}"),
-            Err(error) => println!("   {name} was refused: {error}"),
+            Err(error) => println!("   {name} was refused: {}", WithCauses(&error)),
         }
     }
     seen_by_service.changed().await?;
@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                println!("   {error}");
+                println!("   {}", WithCauses(&error));
                 continue;
             }
         };
@@ -115,9 +115,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// A service that follows its limits until there is maintenance.
 async fn serve(mut live: Live<Limits>, seen: watch::Sender<u32>) -> Result<(), String> {
     loop {
-        let limits = live.changed().await.map_err(|error| error.to_string())?;
+        let changed = live.changed().await;
+        let limits = changed.map_err(|error| WithCauses(&*error).to_string())?;
         if let Some(error) = live.last_error() {
-            println!("   service: {error}");
+            println!("   service: {}", WithCauses(&*error));
             seen.send_replace(0);
             continue;
         }

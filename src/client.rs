@@ -166,7 +166,7 @@ impl Client {
             }
         });
         // Without a connection no server can be told.
-        let is_there = self.connection().current().state == ConnectionState::Connected;
+        let is_there = self.connection().seen() == ConnectionState::Connected;
         let patience = if is_there { GOODBYE } else { Duration::ZERO };
         let enough = pin!(platform::pause(patience));
         select(released, enough).await;
@@ -286,13 +286,13 @@ pub enum ConnectError {
         feature: &'static str,
     },
     /// The server does not accept the credentials, or they cannot be obtained.
-    #[error("not signed in: {source}")]
+    #[error("not signed in")]
     Authentication {
         /// What the server or the provider said.
         source: BoxError,
     },
     /// No server answered.
-    #[error("cannot reach {}: {source}", Quoted(.url))]
+    #[error("cannot reach {}", Quoted(.url))]
     Unreachable {
         /// The address, without user and password.
         url: String,
@@ -300,7 +300,7 @@ pub enum ConnectError {
         source: BoxError,
     },
     /// TLS could not be set up.
-    #[error("TLS failed: {source}")]
+    #[error("TLS failed")]
     Tls {
         /// Why.
         source: BoxError,

@@ -1,6 +1,12 @@
-//! Errors that every layer may have.
+//! Errors that every layer may have, and what holds for all errors of this crate.
+//!
+//! A message does not repeat what caused the error: `source()` has that, and who prints an error with its
+//! sources, as `{:#}` of anyhow does, would print it twice. So no `#[error]` has `{source}` in it, and a
+//! message must make sense alone. An error that has nothing to say of its own is `transparent`. Where only
+//! a line of text is wanted, as in our own logs, it is [`WithCauses`]. The one exception is
+//! `WithLockProcessError::Process`, whose error need not be an `Error`: it is in the message, and no source.
 
-use std::time::Duration;
+use std::{error::Error, fmt, time::Duration};
 
 use crate::{key::BucketName, words::Lasting};
 
@@ -22,7 +28,51 @@ use crate::{key::BucketName, words::Lasting};
 /// assert_eq!(cause.valid_up_to(), 1);
 /// # Ok(()) }
 /// ```
-pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// Prints an error together with all that caused it, in one line.
+///
+/// The message of an error leaves out its causes, which [`source`](Error::source) has. Crates that report
+/// errors, such as anyhow, print them all; this is for `println!` and logs. Causes that another crate has
+/// put into its own message are not repeated.
+///
+/// ```
+/// use shizuku::{Json, WithCauses, kv::KeyValueRead};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = shizuku::connect("memory:").await?.create_bucket("settings").await?;
+/// store.put("limit", "ten").await?;
+/// let limit = Json::<u32>::live(&store, "limit").await?;
+/// let error = limit.last_error().expect("it is no number");
+/// assert!(WithCauses(&*error).to_string().ends_with(": expected ident at line 1 column 2"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct WithCauses<'a, E: ?Sized>(pub &'a E);
+
+impl<E: Error + ?Sized> fmt::Display for WithCauses<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let says = self.0.to_string();
+        f.write_str(&says)?;
+        write_causes(f, says, self.0.source())
+    }
+}
+
+fn write_causes(
+    f: &mut fmt::Formatter<'_>,
+    mut said: String,
+    mut source: Option<&(dyn Error + 'static)>,
+) -> fmt::Result {
+    while let Some(cause) = source {
+        let says = cause.to_string();
+        if !said.ends_with(&*says) {
+            f.write_str(": ")?;
+            f.write_str(&says)?;
+        }
+        (source, said) = (cause.source(), says);
+    }
+    Ok(())
+}
 
 /// An option that is out of range. Nothing was sent.
 ///
@@ -123,7 +173,7 @@ pub enum ServiceError {
     #[error("the client is closed")]
     Closed,
     /// The server refused for a reason of its own.
-    #[error("the server refused ({status}{}): {description}", with_code(*.code))]
+    #[error(fmt = refused)]
     Refused {
         /// The HTTP-like status.
         status: u16,
@@ -133,12 +183,12 @@ pub enum ServiceError {
         description: String,
     },
     /// An answer that violates the protocol.
-    #[error("cannot understand the answer to {operation}: {source}")]
+    #[error("cannot understand the answer to {operation}: {detail}")]
     Malformed {
         /// What was asked.
         operation: String,
         /// What is wrong with the answer.
-        source: BoxError,
+        detail: String,
     },
     /// A background task is needed, but there is no async runtime to run it.
     #[error("no async runtime: call this from within a tokio runtime")]
@@ -177,7 +227,17 @@ impl ServiceError {
     }
 }
 
-fn with_code(code: Option<u64>) -> String {
-    code.map(|code| format!(", code {code}"))
-        .unwrap_or_default()
+fn refused(
+    status: &u16,
+    code: &Option<u64>,
+    description: &str,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    match code {
+        Some(code) => write!(
+            f,
+            "the server refused ({status}, code {code}): {description}"
+        ),
+        None => write!(f, "the server refused ({status}): {description}"),
+    }
 }

@@ -122,7 +122,7 @@ pub use client::{Client, ConnectError, connect};
 #[cfg(feature = "json")]
 pub use codec::Json;
 pub use codec::{ByteDeserialize, ByteSerialize};
-pub use error::{BoxError, InvalidOption, ServiceError};
+pub use error::{BoxError, InvalidOption, ServiceError, WithCauses};
 pub use headers::Headers;
 pub use kv::Store;
 pub use options::{ConnectOptions, Credentials};

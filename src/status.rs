@@ -103,13 +103,17 @@ pub enum ConnectionState {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct ConnectionWatch(watch::Receiver<ConnectionStatus>);
+pub struct ConnectionWatch {
+    receiver: watch::Receiver<ConnectionStatus>,
+    /// Nothing comes after the state that closes.
+    seen: ConnectionState,
+}
 
 impl ConnectionWatch {
     /// What it is now. Does not count as seen by [`changed`](Self::changed).
     // Not a guard, as the channel has them: the task of the connection would wait for its end.
     pub fn current(&self) -> ConnectionStatus {
-        self.0.borrow().clone()
+        self.receiver.borrow().clone()
     }
 
     /// Waits until it has changed since this handle last waited, or was made, and returns what it is then.
@@ -117,12 +121,18 @@ impl ConnectionWatch {
     ///
     /// The future may be dropped at any time: nothing is lost.
     pub async fn changed(&mut self) -> Option<ConnectionStatus> {
-        let is_seen = !self.0.has_changed().unwrap_or(true);
-        if is_seen && self.0.borrow().state == ConnectionState::Closed {
+        if self.seen == ConnectionState::Closed {
             return None;
         }
-        self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().clone())
+        self.receiver.changed().await.ok()?;
+        Some(self.see())
+    }
+
+    // What changes before the copy is made is told once more, and so never missed.
+    fn see(&mut self) -> ConnectionStatus {
+        let now = self.current();
+        self.seen = now.state;
+        now
     }
 
     /// Waits until it is what `wanted` accepts, perhaps already, and returns it. `None` if that can never
@@ -143,23 +153,29 @@ impl ConnectionWatch {
         &mut self,
         mut wanted: impl FnMut(&ConnectionStatus) -> bool,
     ) -> Option<ConnectionStatus> {
-        let mut now = self.0.borrow_and_update().clone();
+        self.receiver.mark_unchanged();
+        let mut now = self.see();
         while !wanted(&now) {
             now = self.changed().await?;
         }
         Some(now)
     }
 
-    #[cfg(any(feature = "native", feature = "web"))]
-    pub(crate) fn of(receiver: watch::Receiver<ConnectionStatus>) -> Self {
-        Self(receiver)
+    pub(crate) fn of(mut receiver: watch::Receiver<ConnectionStatus>) -> Self {
+        let seen = receiver.borrow_and_update().state;
+        Self { receiver, seen }
+    }
+
+    /// What it was when this was made, or when it was last waited for.
+    pub(crate) fn seen(&self) -> ConnectionState {
+        self.seen
     }
 
     /// Whether it has changed since this was last asked.
     pub(crate) fn take_change(&mut self) -> bool {
-        let has_changed = self.0.has_changed().unwrap_or(false);
+        let has_changed = self.receiver.has_changed().unwrap_or(false);
         if has_changed {
-            self.0.mark_unchanged();
+            self.receiver.mark_unchanged();
         }
         has_changed
     }
@@ -200,7 +216,7 @@ impl ConnectionReporter {
 
     /// What [`Buckets::connection`](crate::backend::Buckets::connection) returns.
     pub fn watch(&self) -> ConnectionWatch {
-        ConnectionWatch(self.0.subscribe())
+        ConnectionWatch::of(self.0.subscribe())
     }
 }
 

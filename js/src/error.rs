@@ -1,4 +1,9 @@
 //! Errors, as the TypeScript takes them: `[code, message, fields]`.
+//!
+//! A message of Rust leaves its cause to `source`, and JavaScript gets all in one. Not by `WithCauses`:
+//! what every error takes to be a `dyn Error` would be downloaded for the few that have a cause.
+
+use std::fmt::Display;
 
 use js_sys::{Array, Object, Reflect};
 use shizuku::ConnectError;
@@ -19,7 +24,7 @@ pub(crate) type Result<T> = std::result::Result<T, Fault>;
 pub(crate) struct Fault(Array);
 
 impl Fault {
-    pub(crate) fn new(code: &str, message: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn new(code: &str, message: &dyn Display) -> Self {
         let message = message.to_string();
         Self(Array::of3(
             &code.into(),
@@ -44,6 +49,12 @@ impl From<Fault> for JsValue {
     fn from(fault: Fault) -> Self {
         fault.0.into()
     }
+}
+
+/// A message with what caused it.
+#[inline(never)]
+pub(crate) fn because(message: &dyn Display, cause: &dyn Display) -> String {
+    format!("{message}: {cause}")
 }
 
 pub(crate) fn set(object: &JsValue, name: &str, value: &JsValue) {
@@ -130,7 +141,8 @@ impl From<KvWriteError> for Fault {
                 .with("key", key.as_str())
                 .with("size", size)
                 .with("limit", limit),
-            KvWriteError::OutcomeUnknown { key, .. } => {
+            KvWriteError::OutcomeUnknown { key, source } => {
+                let message = because(&message, &source);
                 Self::new("outcome_unknown", &message).with("key", key.as_str())
             }
             KvWriteError::Read(error) => (*error).into(),
@@ -174,7 +186,7 @@ impl From<ServiceError> for Fault {
 
 impl Fault {
     /// What the service said, in words that may say more.
-    pub(crate) fn of_service(error: &ServiceError, message: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn of_service(error: &ServiceError, message: &dyn Display) -> Self {
         match error {
             ServiceError::BucketNotFound { bucket } => {
                 Self::new("bucket_not_found", message).with("bucket", bucket.as_ref())
@@ -202,7 +214,13 @@ impl Fault {
 
 impl From<ConnectError> for Fault {
     fn from(error: ConnectError) -> Self {
-        let message = error.to_string();
+        let mut message = error.to_string();
+        if let ConnectError::Authentication { source }
+        | ConnectError::Unreachable { source, .. }
+        | ConnectError::Tls { source } = &error
+        {
+            message = because(&message, source);
+        }
         let code = match error {
             ConnectError::InvalidOption(error) => return error.into(),
             ConnectError::Service(error) => return error.into(),

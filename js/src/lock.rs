@@ -18,7 +18,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::{
     client::promise,
-    error::{Fault, Result, number, object},
+    error::{Fault, Result, because, number, object},
     options::Options,
     store::RawStore,
 };
@@ -296,7 +296,9 @@ impl From<DistroRwLockError> for Fault {
             DistroRwLockError::Timeout { lock, .. } => {
                 Self::new("lock_timeout", &message).with("lock", lock)
             }
-            DistroRwLockError::Service { source, .. } => Self::of_service(&source, &message),
+            DistroRwLockError::Service { source, .. } => {
+                Self::of_service(&source, &because(&message, &source))
+            }
             _ => Self::new("internal", &message),
         }
     }

@@ -44,7 +44,6 @@ export interface Cause {
 
 /** @internal */
 export const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const textOrNot = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 /** @internal */
 export const count = (value: unknown): number => (typeof value === "number" ? value : 0);
 const countOrNot = (value: unknown): number | undefined =>
@@ -301,7 +300,7 @@ export class ServerError extends ShizukuError {
     this.name = "ServerError";
     this.status = countOrNot(fields["status"]);
     this.apiCode = countOrNot(fields["apiCode"]);
-    this.subject = textOrNot(fields["subject"]);
+    this.subject = fields["subject"] as string | undefined;
     this.#retryable = fields["retryable"] === true;
   }
 

@@ -72,7 +72,7 @@ pub enum KvWriteError {
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
     /// The value could not be turned into bytes. Nothing was sent.
-    #[error("cannot encode {type_name} for key {key}: {source}")]
+    #[error("cannot encode {type_name} for key {key}")]
     Encode {
         /// The key it was meant for.
         key: Key,
@@ -97,7 +97,7 @@ pub enum KvWriteError {
     },
     /// The write was sent, and no answer came: it may have happened or not, and may still happen.
     /// The library never sends it again. Read the key to learn whether it happened.
-    #[error("it is unknown whether the write to key {key} happened: {source}")]
+    #[error("it is unknown whether the write to key {key} happened")]
     OutcomeUnknown {
         /// The key.
         key: Key,
@@ -113,7 +113,7 @@ pub enum KvWriteError {
         last: Conflict,
     },
     /// An update loop had to read the current value, and could not.
-    #[error("cannot read the value to update: {0}")]
+    #[error("cannot read the value to update")]
     Read(#[source] Box<KvReadError>),
     /// The service refused or could not be reached.
     #[error(transparent)]
@@ -214,7 +214,7 @@ impl Conflict {
 /// # Ok(()) }
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("revision {revision} of key {key} in bucket {bucket} is not a {type_name}: {source}")]
+#[error("revision {revision} of key {key} in bucket {bucket} is not a {type_name}")]
 #[non_exhaustive]
 pub struct DecodeError {
     /// The bucket.

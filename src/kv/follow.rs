@@ -13,7 +13,7 @@ use super::{
 use crate::{
     backend::WatchEvent,
     codec::ByteDeserialize,
-    error::ServiceError,
+    error::{ServiceError, WithCauses},
     key::{Key, KeyFilter},
     platform,
 };
@@ -93,7 +93,7 @@ impl<V> State<V> {
             Ok(WatchEvent::Current) => self.turn(LiveStatus::Current),
             Ok(WatchEvent::Interrupted) => self.turn(LiveStatus::Interrupted),
             Err(error) => {
-                tracing::warn!(%error, "a live value keeps its last good state");
+                tracing::warn!(error = %WithCauses(&error), "a live value keeps its last good state");
                 self.refuse(error);
                 true
             }

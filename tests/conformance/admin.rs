@@ -106,7 +106,10 @@ pub(crate) async fn storage_cannot_change(env: Env) -> Outcome {
     config.storage = Storage::Memory;
     assert_refused!(
         env.client.create_or_update_bucket(config).await,
-        BucketError::Service(ServiceError::Refused { code: Some(10052), .. })
+        BucketError::Service(ServiceError::Refused {
+            code: Some(10052),
+            ..
+        })
     );
     Ok(())
 }

@@ -167,7 +167,10 @@ pub(crate) async fn a_full_bucket_refuses(env: Env) -> Outcome {
         let result = store.put(key, "y".repeat(500)).await;
         assert_refused!(
             result,
-            KvWriteError::Service(ServiceError::Refused { code: Some(10077), .. })
+            KvWriteError::Service(ServiceError::Refused {
+                code: Some(10077),
+                ..
+            })
         );
     }
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::{LATEST, NatsServer};
 use shizuku::{
-    Store,
+    Store, WithCauses,
     kv::{
         BoxError, BucketError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
         rw_lock::DistroRwLock,
@@ -95,7 +95,7 @@ async fn without_a_runtime_calls_are_refused() {
         let is_memory = url == "memory:";
         let calls = async move {
             let refused = |error: BoxError| {
-                let error = error.to_string();
+                let error = WithCauses(&*error).to_string();
                 assert!(error.contains("from within a tokio runtime"), "{error}");
             };
             if !is_memory {

@@ -1,13 +1,13 @@
 //! Requests to the JetStream API, with time-outs, and refusals turned into our errors.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select, select_all};
 
 use super::api::{ApiError, Refusal, code};
 use crate::{
-    error::{BoxError, ServiceError},
+    error::ServiceError,
     json::{self, FromJson},
     key::BucketName,
     message::{Message, Outbound, TransportError},
@@ -137,11 +137,15 @@ pub(super) fn parse<'a, T: FromJson<'a>>(operation: &str, answer: &'a [u8]) -> R
     json::read(answer).map_err(|error| Failure::Service(malformed(operation, error)))
 }
 
-pub(super) fn malformed(operation: &str, source: impl Into<BoxError>) -> ServiceError {
-    ServiceError::Malformed {
-        operation: operation.to_owned(),
-        source: source.into(),
+pub(super) fn malformed(operation: &str, detail: impl Display) -> ServiceError {
+    // Compiled once.
+    fn make(operation: &str, detail: &dyn Display) -> ServiceError {
+        ServiceError::Malformed {
+            operation: operation.to_owned(),
+            detail: detail.to_string(),
+        }
     }
+    make(operation, &detail)
 }
 
 /// The reason why there was no answer.

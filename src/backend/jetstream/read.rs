@@ -198,7 +198,10 @@ mod tests {
         let other = r#"{"error":{"code":500,"err_code":10001,"description":"whatever"}}"#;
         assert!(matches!(
             get(other),
-            Err(ServiceError::Refused { code: Some(10001), .. })
+            Err(ServiceError::Refused {
+                code: Some(10001),
+                ..
+            })
         ));
         let there = |subject| {
             let time = "2024-01-01T00:00:00Z";

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     backend::WatchRequest,
-    error::ServiceError,
+    error::{ServiceError, WithCauses},
     kv::Deliver,
     platform::{self, Instant},
     random::Random,
@@ -265,7 +265,7 @@ impl Plan {
                 _ => was_missing = false,
             }
             let pause = pauses.next();
-            tracing::warn!(bucket = %bucket.name, %error, ?pause, "a watch cannot restart yet");
+            tracing::warn!(bucket = %bucket.name, error = %WithCauses(&error), ?pause, "a watch cannot restart yet");
             // A change of the connection is worth a try at once.
             let changed = Box::pin(status.changed());
             if let Either::Right((Err(_), _)) = select(platform::sleep(pause), changed).await {

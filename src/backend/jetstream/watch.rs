@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     backend::WatchEvent,
-    error::ServiceError,
+    error::{ServiceError, WithCauses},
     headers::Headers,
     key::Key,
     kv::{Deliver, Entry, Operation},
@@ -272,7 +272,7 @@ impl Watch {
             }
             Err(error) if is_final(&error) => Some(self.end(error)),
             Err(error) => {
-                tracing::warn!(bucket = %self.plan.bucket.name, %error, "a watch cannot look for keys that are gone");
+                tracing::warn!(bucket = %self.plan.bucket.name, error = %WithCauses(&error), "a watch cannot look for keys that are gone");
                 self.reset(Why::Connection)
             }
         }

@@ -16,7 +16,7 @@ use crate::{
 /// even that fails, the server removes it when its lease has run out.
 ///
 /// ```
-/// use shizuku::kv::{lock::DistroRwLockError, mutex::DistroMutex};
+/// use shizuku::{WithCauses, kv::{lock::DistroRwLockError, mutex::DistroMutex}};
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
@@ -27,7 +27,7 @@ use crate::{
 ///     Err(DistroRwLockError::Lost { token, reason, .. }) => {
 ///         println!("another holder may have worked at the same time as token {token}: {reason}");
 ///     }
-///     Err(error) => println!("the server will release it: {error}"),
+///     Err(error) => println!("the server will release it: {}", WithCauses(&error)),
 /// }
 /// # Ok(()) }
 /// ```
@@ -74,7 +74,7 @@ pub enum DistroRwLockError {
         after: Duration,
     },
     /// The service refused, or could not be reached for about as long as the lease.
-    #[error("lock {lock}: {source}")]
+    #[error("the bucket of lock {lock} cannot be used")]
     Service {
         /// The lock.
         lock: String,
@@ -176,7 +176,7 @@ pub enum WithLockProcessError<E> {
 impl<E: fmt::Display> fmt::Display for WithLockProcessError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lock(error) => write!(f, "cannot acquire the lock: {error}"),
+            Self::Lock(_) => f.write_str("cannot acquire the lock"),
             Self::Process(error) => write!(f, "the work under the lock failed: {error}"),
         }
     }

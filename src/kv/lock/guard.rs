@@ -185,7 +185,7 @@ macro_rules! named {
             #[doc = concat!("let held = lock.", $acquire, ".await?;")]
             /// let holders = lock.holders().await?;
             /// assert_eq!(holders[0].label.as_deref(), Some("host 7"));
-            /// assert_eq!((holders[0].token, holders[0].holds), (held.token(), true));
+            /// assert_eq!((holders[0].token, holders[0].holds), (Some(held.token()), true));
             /// # held.release().await?;
             /// # Ok(()) }
             /// ```
@@ -215,7 +215,7 @@ macro_rules! named {
             /// assert!(lists.next().await.expect("it goes on")?.is_empty());
             #[doc = concat!("let held = lock.", $acquire, ".await?;")]
             /// let list = lists.next().await.expect("it goes on")?;
-            /// assert_eq!(list[0].token, held.token());
+            /// assert_eq!(list[0].token, Some(held.token()));
             /// # held.release().await?;
             /// # Ok(()) }
             /// ```

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     backend::{Backend, RawWatch, WatchEvent, WatchRequest},
-    error::ServiceError,
+    error::{ServiceError, WithCauses},
     key::{Key, KeyFilter, RESERVED_PREFIX},
     kv::{Deliver, Entry, Expect, KvReadError, KvWriteError, Operation, PutOptions, RemoveOptions},
     status::ConnectionWatch,
@@ -134,7 +134,7 @@ impl Turn<'_> {
     }
 
     fn watch_failed(&mut self, error: ServiceError) {
-        tracing::warn!(lock = %self.participant.lock, %error, "the watch of a lock ended");
+        tracing::warn!(lock = %self.participant.lock, error = %WithCauses(&error), "the watch of a lock ended");
         self.io.watch = None;
         let fatal = is_fatal(&error);
         self.participant.set_error(error);
@@ -196,7 +196,7 @@ impl Turn<'_> {
             Ok(revision) => return Outcome::Stored(revision),
             Err(error) => error,
         };
-        tracing::debug!(lock = %self.participant.lock, %error, "a write of a lock failed");
+        tracing::debug!(lock = %self.participant.lock, error = %WithCauses(&error), "a write of a lock failed");
         match error {
             KvWriteError::Conflict(_) => Outcome::Conflict,
             KvWriteError::OutcomeUnknown { source, .. } => {
@@ -231,7 +231,7 @@ impl Turn<'_> {
                 )
             }
             Err(error) => {
-                tracing::debug!(lock = %self.participant.lock, %error, "a snapshot of a lock failed");
+                tracing::debug!(lock = %self.participant.lock, error = %WithCauses(&error), "a snapshot of a lock failed");
                 None
             }
         }
@@ -323,7 +323,7 @@ fn read_error(error: KvReadError) -> ServiceError {
         KvReadError::Service(error) => error,
         other => ServiceError::Malformed {
             operation: "the watch of a lock".into(),
-            source: Box::new(other),
+            detail: other.to_string(),
         },
     }
 }

@@ -245,7 +245,7 @@ impl Registry {
                     lock,
                     ServiceError::Malformed {
                         operation: "the status of the bucket".into(),
-                        source: Box::new(other),
+                        detail: other.to_string(),
                     },
                 ),
             })?;

@@ -3,13 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use super::{DistroRwLock, DistroRwLockError, WithLockProcessError};
-use crate::{kv::Store, processor::Processor};
+use crate::{error::WithCauses, kv::Store, processor::Processor};
 
 /// The result of work under a lock, and what happened to the lock.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use shizuku::{Processor, kv::rw_lock::LockedResourceWriteProcessor};
+/// use shizuku::{Processor, WithCauses, kv::rw_lock::LockedResourceWriteProcessor};
 ///
 /// struct Length;
 ///
@@ -25,7 +25,7 @@ use crate::{kv::Store, processor::Processor};
 /// let report = work.process_and_report("four").await?;
 /// assert_eq!(report.output, Ok(4));
 /// if let Err(error) = report.release {
-///     println!("token {} may not have been alone: {error}", report.token);
+///     println!("token {} may not have been alone: {}", report.token, WithCauses(&error));
 /// }
 /// # Ok(()) }
 /// ```
@@ -120,7 +120,7 @@ macro_rules! locked_processor {
             {
                 let report = self.process_and_report(input).await?;
                 if let Err(error) = &report.release {
-                    tracing::warn!(lock = %self.lock, %error, "the work is done, but its lock was not released as it should be");
+                    tracing::warn!(lock = %self.lock, error = %WithCauses(error), "the work is done, but its lock was not released as it should be");
                 }
                 report.output.map_err(WithLockProcessError::Process)
             }

@@ -318,7 +318,10 @@ fn buckets_are_compared_changed_listed_and_refused() {
     let error = now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap_err();
     assert!(matches!(
         error,
-        BucketError::Service(ServiceError::Refused { code: Some(10052), .. })
+        BucketError::Service(ServiceError::Refused {
+            code: Some(10052),
+            ..
+        })
     ));
 
     let placed = |placement| {
