@@ -336,6 +336,11 @@ impl KeyFilter {
         tokens.next().is_none()
     }
 
+    /// Whether more than one key may pass.
+    pub(crate) fn is_wild(&self) -> bool {
+        self.bytes().any(|byte| matches!(byte, b'*' | b'>'))
+    }
+
     /// Whether this filter names keys of the library, so that they are not left out.
     pub(crate) fn names_reserved(&self) -> bool {
         self.starts_with(RESERVED_PREFIX)

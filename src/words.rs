@@ -70,6 +70,19 @@ impl Display for Lasting {
     }
 }
 
+/// The address without what stands between `//` and `@`: errors end up in logs.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let slashes = |server: &str| server.as_bytes().windows(2).position(|two| two == b"//");
+    let server = |server: &str| match (slashes(server), server.rfind('@')) {
+        (Some(start), Some(end)) if start + 2 <= end => {
+            format!("{}…{}", &server[..start + 2], &server[end..])
+        }
+        (_, Some(end)) => format!("…{}", &server[end..]),
+        _ => server.to_owned(),
+    };
+    url.split(',').map(server).collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +109,19 @@ mod tests {
         assert_eq!(text(Duration::from_micros(2_000_001)), "2000001µs");
         assert_eq!(text(Duration::from_nanos(7)), "7ns");
         assert_eq!(text(Duration::from_secs(u64::MAX)), "18446744073709551615s");
+    }
+
+    #[test]
+    fn an_address_in_an_error_has_no_password() {
+        for (url, shown) in [
+            ("nats://u:p@h:4222,tls://u:p@i", "nats://…@h:4222,tls://…@i"),
+            ("u:p@h", "…@h"),
+            ("u:p@h//x", "…@h//x"),
+            ("nats://@h", "nats://…@h"),
+            ("nats://h", "nats://h"),
+            ("nats://u:a@b@h", "nats://…@h"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
     }
 }

@@ -9,7 +9,7 @@ use futures::{
 };
 use js_sys::{Array, Promise};
 use shizuku::kv::{
-    lock::{DistroRwLockError, Holder, LockOptions, LostReason, Mode},
+    lock::{Holder, LockError, LockOptions, LostReason, Mode},
     rw_lock::{DistroRwLock, ReadGuard, WriteGuard},
 };
 use tokio::sync::Notify;
@@ -23,8 +23,8 @@ use crate::{
     store::RawStore,
 };
 
-type Acquired = std::result::Result<(), DistroRwLockError>;
-type Holders = std::result::Result<Vec<Holder>, DistroRwLockError>;
+type Acquired = std::result::Result<(), LockError>;
+type Holders = std::result::Result<Vec<Holder>, LockError>;
 
 #[wasm_bindgen]
 impl RawStore {
@@ -43,7 +43,7 @@ impl RawStore {
             let options = lock_options(&Options(options))?;
             let lock = DistroRwLock::with_options(&store, &name, options)?;
             let acquire = Box::pin(async move {
-                Ok::<_, DistroRwLockError>(match (write, only_try) {
+                Ok::<_, LockError>(match (write, only_try) {
                     (true, false) => Some(Guard::Write(lock.write().await?)),
                     (false, false) => Some(Guard::Read(lock.read().await?)),
                     (true, true) => lock.try_write().await?.map(Guard::Write),
@@ -178,7 +178,7 @@ impl RawGuard {
             if guard.borrow().is_none() {
                 return Ok(JsValue::UNDEFINED);
             }
-            let lost = DistroRwLockError::Lost {
+            let lost = LockError::Lost {
                 lock,
                 token,
                 reason,
@@ -276,16 +276,16 @@ fn code(reason: LostReason) -> &'static str {
     }
 }
 
-impl From<DistroRwLockError> for Fault {
-    fn from(error: DistroRwLockError) -> Self {
+impl From<LockError> for Fault {
+    fn from(error: LockError) -> Self {
         let message = error.to_string();
         match error {
-            DistroRwLockError::InvalidName(error) => error.into(),
-            DistroRwLockError::InvalidOption(error) => error.into(),
-            DistroRwLockError::NotSupported { .. } => {
+            LockError::InvalidName(error) => error.into(),
+            LockError::InvalidOption(error) => error.into(),
+            LockError::NotSupported { .. } => {
                 Self::new("unsupported", &message).with("feature", "locks")
             }
-            DistroRwLockError::Lost {
+            LockError::Lost {
                 lock,
                 token,
                 reason,
@@ -293,10 +293,10 @@ impl From<DistroRwLockError> for Fault {
                 .with("lock", lock)
                 .with("token", number(token))
                 .with("reason", code(reason)),
-            DistroRwLockError::Timeout { lock, .. } => {
+            LockError::Timeout { lock, .. } => {
                 Self::new("lock_timeout", &message).with("lock", lock)
             }
-            DistroRwLockError::Service { source, .. } => {
+            LockError::Service { source, .. } => {
                 Self::of_service(&source, &because(&message, &source))
             }
             _ => Self::new("internal", &message),

@@ -278,7 +278,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
 /// assert!(watch.next().await.is_none());
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchRequest {
     /// What comes first.

@@ -22,7 +22,7 @@ use std::{sync::Arc, time::SystemTime};
 use futures::{Stream, StreamExt, future};
 
 use super::{
-    lock::{Ask, DistroRwLockError, Holder, LockOptions, Mode, Name, guard, named},
+    lock::{Ask, Holder, LockError, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 use crate::error::InvalidOption;
@@ -108,20 +108,20 @@ impl Election {
     /// The election of this name.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`].
-    pub fn new(store: &Store, name: &str) -> Result<Self, DistroRwLockError> {
+    /// [`LockError::InvalidName`].
+    pub fn new(store: &Store, name: &str) -> Result<Self, LockError> {
         Self::with_options(store, name, LockOptions::new())
     }
 
     /// The election of this name, with these options for campaigning.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
     pub fn with_options(
         store: &Store,
         name: &str,
         options: LockOptions,
-    ) -> Result<Self, DistroRwLockError> {
+    ) -> Result<Self, LockError> {
         let name = Name::new(store, name, options)?;
         Ok(Self { name })
     }
@@ -131,10 +131,7 @@ impl Election {
     ///
     /// # Errors
     /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
-    pub async fn campaign(
-        &self,
-        value: impl Into<String>,
-    ) -> Result<Leadership, DistroRwLockError> {
+    pub async fn campaign(&self, value: impl Into<String>) -> Result<Leadership, LockError> {
         let hold = self.name.acquire(asking(value.into())?).await?;
         Ok(Leadership { hold })
     }
@@ -157,7 +154,7 @@ impl Election {
     pub async fn try_campaign(
         &self,
         value: impl Into<String>,
-    ) -> Result<Option<Leadership>, DistroRwLockError> {
+    ) -> Result<Option<Leadership>, LockError> {
         let hold = self.name.try_acquire(asking(value.into())?).await?;
         Ok(hold.map(|hold| Leadership { hold }))
     }
@@ -165,9 +162,9 @@ impl Election {
     /// The current leader; `None` if there is none.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`] if the server refuses or is out of reach for the length
+    /// [`LockError::Service`] if the server refuses or is out of reach for the length
     /// of the lease (10 s at least).
-    pub async fn leader(&self) -> Result<Option<Leader>, DistroRwLockError> {
+    pub async fn leader(&self) -> Result<Option<Leader>, LockError> {
         Ok(leader(self.name.holders().await?))
     }
 
@@ -175,12 +172,12 @@ impl Election {
     /// out of reach it yields nothing, and it goes on afterwards; [`leader`](Self::leader) fails then.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Service`], here or as an item.
+    /// [`LockError::Service`], here or as an item.
     pub fn observe(
         &self,
     ) -> Result<
-        impl Stream<Item = Result<Option<Leader>, DistroRwLockError>> + Send + 'static + use<>,
-        DistroRwLockError,
+        impl Stream<Item = Result<Option<Leader>, LockError>> + Send + 'static + use<>,
+        LockError,
     > {
         let mut last = None;
         let changes = self.name.watch_holders()?.filter_map(move |holders| {
@@ -200,7 +197,7 @@ impl Election {
     ///
     /// # Errors
     /// As for `holders`.
-    pub async fn candidates(&self) -> Result<Vec<Holder>, DistroRwLockError> {
+    pub async fn candidates(&self) -> Result<Vec<Holder>, LockError> {
         self.holders().await
     }
 }
@@ -210,8 +207,8 @@ impl Leadership {
     /// written twice within that time. Dropping the future does not undo it.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Lost`] if it no longer leads.
-    pub async fn proclaim(&mut self, value: impl Into<String>) -> Result<(), DistroRwLockError> {
+    /// [`LockError::Lost`] if it no longer leads.
+    pub async fn proclaim(&mut self, value: impl Into<String>) -> Result<(), LockError> {
         let value = check(value.into())?;
         self.hold.change(None, Some(value)).await
     }
@@ -220,7 +217,7 @@ impl Leadership {
     ///
     /// # Errors
     /// As for `release`.
-    pub async fn resign(self) -> Result<(), DistroRwLockError> {
+    pub async fn resign(self) -> Result<(), LockError> {
         self.release().await
     }
 }

@@ -16,7 +16,7 @@
 //! ```
 
 use super::{
-    lock::{Ask, DistroRwLockError, LockOptions, Mode, Name, guard, named},
+    lock::{Ask, LockError, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 
@@ -67,20 +67,20 @@ impl DistroMutex {
     /// The mutex of this name.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`].
-    pub fn new(store: &Store, name: &str) -> Result<Self, DistroRwLockError> {
+    /// [`LockError::InvalidName`].
+    pub fn new(store: &Store, name: &str) -> Result<Self, LockError> {
         Self::with_options(store, name, LockOptions::new())
     }
 
     /// The mutex of this name, acquired with these options.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
     pub fn with_options(
         store: &Store,
         name: &str,
         options: LockOptions,
-    ) -> Result<Self, DistroRwLockError> {
+    ) -> Result<Self, LockError> {
         let name = Name::new(store, name, options)?;
         Ok(Self { name })
     }
@@ -89,7 +89,7 @@ impl DistroMutex {
     ///
     /// # Errors
     /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
-    pub async fn lock(&self) -> Result<MutexGuard, DistroRwLockError> {
+    pub async fn lock(&self) -> Result<MutexGuard, LockError> {
         let hold = self.name.acquire(Ask::new(Mode::Write)).await?;
         Ok(MutexGuard { hold })
     }
@@ -99,7 +99,7 @@ impl DistroMutex {
     /// # Errors
     /// As for [`lock`](Self::lock), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
-    pub async fn try_lock(&self) -> Result<Option<MutexGuard>, DistroRwLockError> {
+    pub async fn try_lock(&self) -> Result<Option<MutexGuard>, LockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| MutexGuard { hold }))
     }

@@ -82,7 +82,7 @@ pub enum Expect {
 /// store.put_with("session.1", "alice", options).await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
     /// What the write is conditional on.
@@ -188,7 +188,7 @@ pub enum Removal {
 /// store.remove_with("job", options).await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemoveOptions {
     /// How the key is removed.
@@ -267,7 +267,7 @@ impl RemoveOptions {
 ///     .await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateOptions {
     /// How many lost races it takes before it gives up; 0 is an error.
@@ -363,7 +363,7 @@ pub enum Deliver {
 /// let watch = store.watch_with("app.>", changes).await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchOptions {
     /// What comes before the changes.

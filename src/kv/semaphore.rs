@@ -16,7 +16,7 @@
 use std::num::NonZeroU32;
 
 use super::{
-    lock::{Ask, DistroRwLockError, LockOptions, Mode, Name, guard, named},
+    lock::{Ask, LockError, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
 
@@ -72,21 +72,21 @@ impl DistroSemaphore {
     /// The semaphore of this name.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`].
-    pub fn new(store: &Store, name: &str, permits: NonZeroU32) -> Result<Self, DistroRwLockError> {
+    /// [`LockError::InvalidName`].
+    pub fn new(store: &Store, name: &str, permits: NonZeroU32) -> Result<Self, LockError> {
         Self::with_options(store, name, permits, LockOptions::new())
     }
 
     /// The semaphore of this name, acquired with these options.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
     pub fn with_options(
         store: &Store,
         name: &str,
         permits: NonZeroU32,
         options: LockOptions,
-    ) -> Result<Self, DistroRwLockError> {
+    ) -> Result<Self, LockError> {
         let name = Name::new(store, name, options)?;
         Ok(Self { name, permits })
     }
@@ -99,7 +99,7 @@ impl DistroSemaphore {
     ///
     /// # Errors
     /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
-    pub async fn acquire(&self) -> Result<Permit, DistroRwLockError> {
+    pub async fn acquire(&self) -> Result<Permit, LockError> {
         let hold = self.name.acquire(self.ask()).await?;
         Ok(Permit { hold })
     }
@@ -109,7 +109,7 @@ impl DistroSemaphore {
     /// # Errors
     /// As for [`acquire`](Self::acquire), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
-    pub async fn try_acquire(&self) -> Result<Option<Permit>, DistroRwLockError> {
+    pub async fn try_acquire(&self) -> Result<Option<Permit>, LockError> {
         let hold = self.name.try_acquire(self.ask()).await?;
         Ok(hold.map(|hold| Permit { hold }))
     }

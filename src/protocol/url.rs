@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::words::Quoted;
+use crate::words::{Quoted, without_secrets};
 
 /// The address of a server, without the credentials that stood in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl ServerUrl {
     /// Reads an address. Without a scheme it is `wss`; without a port it is the scheme's own.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let invalid = |reason| InvalidUrl {
-            url: redact(text),
+            url: without_secrets(text),
             reason,
         };
         let trimmed = text.trim();
@@ -190,13 +190,4 @@ fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&decoded).into_owned()
-}
-
-/// An error message must not carry a password into a log.
-fn redact(text: &str) -> String {
-    match (split_scheme(text), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
-        (None, Some((_, rest))) => format!("***@{rest}"),
-        (_, None) => text.to_owned(),
-    }
 }

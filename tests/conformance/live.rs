@@ -5,7 +5,7 @@ use shizuku::{
     ByteDeserialize,
     kv::{
         BoxError, KeyValueRead, KvReadError, LiveStatus, Operation,
-        rw_lock::{DistroRwLock, DistroRwLockError},
+        rw_lock::{DistroRwLock, LockError},
     },
 };
 
@@ -150,7 +150,7 @@ pub(crate) async fn locks_are_not_among_the_values(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let lock = DistroRwLock::new(&store, "a")?;
     if !env.capabilities.limit_markers {
-        assert_refused!(lock.write().await, DistroRwLockError::NotSupported { .. });
+        assert_refused!(lock.write().await, LockError::NotSupported { .. });
         return Ok(());
     }
     let mut map = Number::live_map(&store, ">").await?;

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use shizuku::kv::{
     BucketConfig, LimitMarkers,
     lock::LockOptions,
-    rw_lock::{DistroRwLock, DistroRwLockError},
+    rw_lock::{DistroRwLock, LockError},
 };
 use tokio::time::{sleep, timeout};
 
@@ -135,7 +135,7 @@ async fn deadlines_and_tries(world: World) -> Result {
         hasty.write().await.map(drop).unwrap_err(),
         hasty.read().await.map(drop).unwrap_err(),
     ] {
-        let DistroRwLockError::Timeout { lock, after } = error else {
+        let LockError::Timeout { lock, after } = error else {
             panic!("{error:?}");
         };
         assert_eq!((lock.as_str(), after), ("r", MOMENT));
@@ -176,20 +176,14 @@ async fn bad_input_is_refused_before_anything_is_sent(world: World) -> Result {
         &"a".repeat(2000),
     ] {
         let error = DistroRwLock::new(&store, name).unwrap_err();
-        assert!(
-            matches!(error, DistroRwLockError::InvalidName(_)),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::InvalidName(_)), "{error}");
         assert!(error.to_string().contains("lock name"), "{error}");
         assert!(DistroRwLock::acquire_read(&store, name).await.is_err());
     }
     for lease in [0, 999, 1000, 2000, 3500, 86_401_000] {
         let options = LockOptions::new().lease(Duration::from_millis(lease));
         let error = DistroRwLock::with_options(&store, "r", options).unwrap_err();
-        assert!(
-            matches!(error, DistroRwLockError::InvalidOption(_)),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::InvalidOption(_)), "{error}");
     }
     let options = LockOptions::new().label("x".repeat(257));
     assert!(DistroRwLock::with_options(&store, "r", options).is_err());
@@ -197,10 +191,7 @@ async fn bad_input_is_refused_before_anything_is_sent(world: World) -> Result {
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let short = DistroRwLock::with_options(&store, "r", options)?;
     let error = short.write().await.unwrap_err();
-    assert!(
-        matches!(error, DistroRwLockError::InvalidOption(_)),
-        "{error}"
-    );
+    assert!(matches!(error, LockError::InvalidOption(_)), "{error}");
     assert_eq!(store.status().await?.last_revision, 0);
     // A name of several tokens, and one that begins like it, are two locks.
     let outer = DistroRwLock::new(&store, "a.b")?.write().await?;
@@ -217,7 +208,7 @@ async fn a_bucket_without_limit_markers_is_refused(world: World) -> Result {
     let store = client.create_bucket(config.clone()).await?;
     let lock = DistroRwLock::new(&store, "r")?;
     let error = lock.write().await.unwrap_err();
-    assert!(matches!(error, DistroRwLockError::NotSupported { .. }));
+    assert!(matches!(error, LockError::NotSupported { .. }));
     let text = error.to_string();
     assert!(
         text.contains(&world.bucket) && text.contains("limit_markers"),

@@ -9,7 +9,7 @@ use shizuku::{
     kv::{
         ServiceError,
         lock::{LockOptions, LostReason},
-        rw_lock::{DistroRwLock, DistroRwLockError},
+        rw_lock::{DistroRwLock, LockError},
     },
 };
 use tokio::{
@@ -51,15 +51,15 @@ async fn closing_gives_everything_up() -> Result {
     assert!(!held.is_held());
     assert_eq!(held.lost().await, LostReason::Closed);
     let error = waiting.await?.unwrap_err();
-    let DistroRwLockError::Service { source, .. } = &error else {
+    let LockError::Service { source, .. } = &error else {
         panic!("{error}");
     };
     assert!(matches!(**source, ServiceError::Closed), "{error}");
     let error = held.release().await.unwrap_err();
-    let is_closed = |error: &DistroRwLockError| {
+    let is_closed = |error: &LockError| {
         matches!(
             error,
-            DistroRwLockError::Lost {
+            LockError::Lost {
                 reason: LostReason::Closed,
                 ..
             }
@@ -89,7 +89,7 @@ async fn no_lock_is_given_once_closing_has_begun() -> Result {
     let later = client.open_bucket(store.bucket()).await?;
     for store in [store, untouched, later] {
         let refused = timeout(SOON, lock(&store, "job")?.write()).await?;
-        let Err(DistroRwLockError::Service { source, .. }) = refused else {
+        let Err(LockError::Service { source, .. }) = refused else {
             panic!("not refused");
         };
         assert!(matches!(*source, ServiceError::Closed), "{source}");

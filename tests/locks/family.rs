@@ -17,9 +17,7 @@ use shizuku::{
         election::Election,
         lock::Mode,
         mutex::DistroMutex,
-        rw_lock::{
-            DistroRwLock, DistroRwLockError, LockedResourceWriteProcessor, WithLockProcessError,
-        },
+        rw_lock::{DistroRwLock, LockError, LockedResourceWriteProcessor, WithLockProcessError},
         semaphore::DistroSemaphore,
     },
 };
@@ -87,10 +85,7 @@ async fn a_processor_releases_however_it_ends(world: World) -> Result {
     assert_eq!(robbed.process(()).await?, 5);
     let report = robbed.process_and_report(()).await?;
     assert_eq!(report.output?, 5);
-    assert!(matches!(
-        report.release,
-        Err(DistroRwLockError::Lost { .. })
-    ));
+    assert!(matches!(report.release, Err(LockError::Lost { .. })));
 
     let held = other.write().await?;
     let bad = LockedResourceWriteProcessor::new(
@@ -234,7 +229,7 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
         loop {
             // Not before it has heard that there is nobody.
             if let Some(office) = here.try_campaign("again").await? {
-                return Ok::<_, DistroRwLockError>(office);
+                return Ok::<_, LockError>(office);
             }
             sleep(MOMENT).await;
         }
@@ -243,6 +238,6 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
     assert_eq!(here.leader().await?.unwrap().value, "again");
     office.resign().await?;
     let too_long = here.campaign("x".repeat(70_000)).await;
-    assert!(matches!(too_long, Err(DistroRwLockError::InvalidOption(_))));
+    assert!(matches!(too_long, Err(LockError::InvalidOption(_))));
     Ok(())
 }

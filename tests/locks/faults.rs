@@ -10,7 +10,7 @@ use shizuku::{
         BoxError, BucketConfig, ServiceError,
         election::Election,
         lock::{LockOptions, LostReason},
-        rw_lock::{DistroRwLock, DistroRwLockError},
+        rw_lock::{DistroRwLock, LockError},
     },
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -35,10 +35,7 @@ async fn a_server_below_2_11_is_refused() -> Result {
     let lock = lock(&server, short()).await?;
     for _ in 0..2 {
         let error = lock.write().await.unwrap_err();
-        assert!(
-            matches!(error, DistroRwLockError::NotSupported { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::NotSupported { .. }), "{error}");
         assert!(error.to_string().contains("2.11"), "{error}");
     }
     Ok(())
@@ -81,7 +78,7 @@ async fn a_missing_permission_is_told_at_once() -> Result {
         let _held = held.write().await?;
         let lock = DistroRwLock::new(&store, "r")?;
         let error = timeout(Duration::from_secs(5), lock.write()).await?;
-        let DistroRwLockError::Service { source, lock } = error.unwrap_err() else {
+        let LockError::Service { source, lock } = error.unwrap_err() else {
             panic!("not a service error");
         };
         assert_eq!(lock, "r");
@@ -106,10 +103,7 @@ async fn a_try_does_not_wait_for_a_server_that_is_away() -> Result {
     for _ in 0..2 {
         let tried = timeout(Duration::from_secs(5), lock.try_write()).await?;
         let error = tried.map(drop).unwrap_err();
-        assert!(
-            matches!(error, DistroRwLockError::Service { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::Service { .. }), "{error}");
     }
     server.restart().await?;
     let again = timeout(Duration::from_secs(10), lock.write()).await??;
@@ -131,15 +125,12 @@ async fn a_server_that_goes_away_takes_holds_and_waiters_with_it() -> Result {
     assert!(!guard.is_held());
     assert!(gone.elapsed() < LEASE, "{:?}", gone.elapsed());
     let error = guard.release().await.unwrap_err();
-    assert!(matches!(error, DistroRwLockError::Lost { .. }), "{error}");
+    assert!(matches!(error, LockError::Lost { .. }), "{error}");
     // Who waits gives up after a while, and says what the matter is.
     let error = timeout(Duration::from_secs(25), waiting)
         .await??
         .unwrap_err();
-    assert!(
-        matches!(error, DistroRwLockError::Service { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LockError::Service { .. }), "{error}");
     Ok(())
 }
 
@@ -151,10 +142,7 @@ async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
     server.pause()?;
     let released = timeout(Duration::from_secs(20), guard.release()).await?;
     let error = released.unwrap_err();
-    assert!(
-        matches!(error, DistroRwLockError::Service { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LockError::Service { .. }), "{error}");
     server.resume()?;
     // It is released in the background as soon as that can be done.
     drop(timeout(Duration::from_secs(20), lock.write()).await??);
@@ -176,10 +164,7 @@ async fn who_asks_for_the_holders_learns_that_the_server_is_away() -> Result {
     let both = async { join(lock.holders(), election.leader()).await };
     let (holders, leader) = timeout(Duration::from_secs(12), both).await?;
     for error in [holders.unwrap_err(), leader.unwrap_err()] {
-        assert!(
-            matches!(error, DistroRwLockError::Service { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LockError::Service { .. }), "{error}");
     }
     // The stream was silent meanwhile, and goes on.
     assert!(seen.next().now_or_never().is_none());

@@ -7,7 +7,7 @@ use shizuku::{
     Store,
     kv::{
         lock::LockOptions,
-        rw_lock::{DistroRwLock, DistroRwLockError, WriteGuard},
+        rw_lock::{DistroRwLock, LockError, WriteGuard},
     },
 };
 use tokio::{
@@ -29,7 +29,7 @@ fn lock(store: &Store) -> Result<DistroRwLock> {
 }
 
 /// A writer who stands behind another, and has had time to learn it.
-async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, DistroRwLockError>>> {
+async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, LockError>>> {
     let writer = lock.clone();
     let waiting = tokio::spawn(async move { writer.write().await });
     stand_there(lock, 2).await?;

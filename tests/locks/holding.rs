@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use shizuku::kv::{
     BoxError, Key,
     lock::{LockOptions, LostReason},
-    rw_lock::{DistroRwLock, DistroRwLockError, Mode},
+    rw_lock::{DistroRwLock, LockError, Mode},
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -38,7 +38,7 @@ async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
     assert!(!guard.is_held());
     let token = guard.token();
     let error = guard.release().await.unwrap_err();
-    let DistroRwLockError::Lost { token: lost, .. } = error else {
+    let LockError::Lost { token: lost, .. } = error else {
         panic!("{error:?}");
     };
     assert_eq!(lost, token);
@@ -55,7 +55,7 @@ async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
     sleep(MOMENT).await;
     world.remove(&key).await?;
     let error = timeout(SOON, downgrade).await??.unwrap_err();
-    let DistroRwLockError::Lost { reason, .. } = error else {
+    let LockError::Lost { reason, .. } = error else {
         panic!("{error:?}");
     };
     assert_eq!(reason, LostReason::Gone);
@@ -182,7 +182,7 @@ fn a_stopped_runtime_loses_its_holds() {
     second
         .block_on(async {
             assert_eq!(guard.lost().await, LostReason::Stopped);
-            let DistroRwLockError::Lost { reason, .. } = guard.release().await.unwrap_err() else {
+            let LockError::Lost { reason, .. } = guard.release().await.unwrap_err() else {
                 panic!("it was lost");
             };
             assert_eq!(reason, LostReason::Stopped);

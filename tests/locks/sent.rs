@@ -5,7 +5,7 @@ use std::time::Duration;
 use shizuku::kv::{
     KvWriteError, ServiceError,
     lock::LockOptions,
-    rw_lock::{DistroRwLock, DistroRwLockError},
+    rw_lock::{DistroRwLock, LockError},
 };
 use tokio::time::{sleep, timeout};
 
@@ -128,7 +128,7 @@ async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
     for (failure, says) in failures {
         service.failures.lock().unwrap().push_back(failure);
         let error = timeout(SOON, lock.write()).await?.unwrap_err();
-        let DistroRwLockError::Service { source, .. } = error else {
+        let LockError::Service { source, .. } = error else {
             panic!("{error:?}");
         };
         assert!(source.to_string().starts_with(says), "{source}");

@@ -120,7 +120,7 @@ impl Bucket {
             direct: AtomicBool::new(config.allow_direct),
             markers: AtomicBool::new(false),
             copies: AtomicBool::new(false),
-            created: AtomicU64::new(nanos(created)),
+            created: AtomicU64::new(epoch_nanos(created)),
             average_size: AtomicU64::new(u64::MAX),
             batches: Works::default(),
             proofs: Works::default(),
@@ -201,7 +201,7 @@ impl Bucket {
     /// What the stream is now.
     pub(super) async fn state(&self) -> Result<Identity, ServiceError> {
         let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
-        let created = nanos(parse_time(&info.created)?);
+        let created = epoch_nanos(parse_time(&info.created)?);
         if !self.mirror {
             self.learn(&info.config);
         }
@@ -272,9 +272,13 @@ fn join(prefix: &str, rest: &str) -> String {
 }
 
 /// Nanoseconds since 1970.
-pub(super) fn nanos(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    since.as_nanos().try_into().unwrap_or(u64::MAX)
+pub(super) fn epoch_nanos(time: SystemTime) -> u64 {
+    nanos(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+/// A duration as the JetStream API has them.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    bucket::{has_markers, stream_name},
+    bucket::{has_markers, nanos, stream_name},
     stream::{External, StreamConfig, StreamPlacement, StreamRepublish, StreamSource, Transform},
 };
 use crate::{
@@ -199,10 +199,6 @@ fn some_text(text: &str) -> Option<String> {
 
 fn limit(value: Option<u64>) -> i64 {
     value.map_or(-1, |value| value.try_into().unwrap_or(i64::MAX))
-}
-
-fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 fn external(source: &Source) -> Option<External> {

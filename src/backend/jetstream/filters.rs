@@ -17,7 +17,7 @@ pub(super) struct Filters {
 impl Filters {
     pub(super) fn new(filters: &[KeyFilter]) -> Self {
         let (wild, mut plain): (Vec<&KeyFilter>, Vec<_>) =
-            filters.iter().partition(|filter| is_wild(filter));
+            filters.iter().partition(|filter| filter.is_wild());
         let mut wire: Vec<KeyFilter> = Vec::new();
         let mut widened = false;
         for filter in wild {
@@ -57,12 +57,6 @@ impl Filters {
         }
     }
 }
-
-/// Whether a filter may match more than one key.
-pub(super) fn is_wild(filter: &KeyFilter) -> bool {
-    filter.contains(['*', '>'])
-}
-
 /// Whether some key passes both filters.
 fn overlap(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.split('.'), b.split('.'));

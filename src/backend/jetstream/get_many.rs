@@ -14,7 +14,7 @@ use super::{
     bucket::Bucket,
     call::{malformed, not_answered},
     entry::header,
-    filters::{Filters, is_wild},
+    filters::Filters,
     read::refusal,
     start::Plan,
     tracker::Shown,
@@ -99,7 +99,7 @@ impl Bucket {
 
 /// The jobs: filters with wildcards one by one, since each may match too much; keys in pages.
 fn jobs(bucket: &Bucket, filters: &[KeyFilter]) -> VecDeque<Vec<KeyFilter>> {
-    let (wild, keys): (Vec<_>, Vec<_>) = filters.iter().cloned().partition(is_wild);
+    let (wild, keys): (Vec<_>, Vec<_>) = filters.iter().cloned().partition(KeyFilter::is_wild);
     let mut jobs: VecDeque<_> = wild.into_iter().map(|filter| vec![filter]).collect();
     let most = PAGE_BYTES.min(bucket.api.transport.max_payload() / 2);
     let mut bytes = 0;
@@ -221,7 +221,7 @@ async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, Servi
 /// A listing for a filter, single gets for keys.
 async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
     let bucket = Arc::clone(bucket);
-    if keys.iter().any(is_wild) {
+    if keys.iter().any(KeyFilter::is_wild) {
         let listing = Watch::begin(Plan::new(
             bucket,
             Filters::new(&keys),

@@ -11,12 +11,12 @@ use tokio::sync::watch;
 
 use super::{
     api::{ConsumerConfig, ConsumerInfo, CreateConsumer},
-    bucket::Bucket,
+    bucket::{Bucket, nanos},
     call::{Api, insist, not_answered, parse},
     consumer::{Consumer, Why},
+    consumer_removal::OnServer,
     entry::Stamp,
     filters::Filters,
-    removal::OnServer,
 };
 use crate::{
     backend::WatchRequest,
@@ -359,10 +359,6 @@ impl Pauses {
         self.longest = (self.longest * 2).min(LONGEST_PAUSE);
         pause
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

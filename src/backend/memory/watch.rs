@@ -363,7 +363,7 @@ impl Filters {
     fn new(filters: &[KeyFilter]) -> Self {
         /// With more, a step through the index costs more than a look at the next revision.
         const FEW: usize = 16;
-        let certain = |filter: &KeyFilter| !filter.contains(['*', '>']);
+        let certain = |filter: &KeyFilter| !filter.is_wild();
         let filters = filters.to_vec();
         if filters.len() <= FEW && filters.iter().all(certain) {
             Self::Keys(filters)

@@ -16,7 +16,7 @@ use crate::{
 /// even that fails, the server removes it when its lease has run out.
 ///
 /// ```
-/// use shizuku::{WithCauses, kv::{lock::DistroRwLockError, mutex::DistroMutex}};
+/// use shizuku::{WithCauses, kv::{lock::LockError, mutex::DistroMutex}};
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
@@ -24,7 +24,7 @@ use crate::{
 /// // … work …
 /// match guard.release().await {
 ///     Ok(()) => {}
-///     Err(DistroRwLockError::Lost { token, reason, .. }) => {
+///     Err(LockError::Lost { token, reason, .. }) => {
 ///         println!("another holder may have worked at the same time as token {token}: {reason}");
 ///     }
 ///     Err(error) => println!("the server will release it: {}", WithCauses(&error)),
@@ -33,7 +33,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DistroRwLockError {
+pub enum LockError {
     /// The name is invalid. Nothing was sent.
     #[error(transparent)]
     InvalidName(#[from] InvalidKey),
@@ -82,6 +82,9 @@ pub enum DistroRwLockError {
         source: Arc<ServiceError>,
     },
 }
+
+/// [`LockError`] under the name that it has where only read-write locks are spoken of.
+pub type DistroRwLockError = LockError;
 
 /// How a hold was lost.
 ///
@@ -168,7 +171,7 @@ impl From<LostWhy> for LostReason {
 #[non_exhaustive]
 pub enum WithLockProcessError<E> {
     /// The lock could not be acquired. The work was not begun.
-    Lock(DistroRwLockError),
+    Lock(LockError),
     /// The work failed. The lock was released.
     Process(E),
 }
@@ -191,8 +194,8 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for WithLockProcessError<E>
     }
 }
 
-impl<E> From<DistroRwLockError> for WithLockProcessError<E> {
-    fn from(error: DistroRwLockError) -> Self {
+impl<E> From<LockError> for WithLockProcessError<E> {
+    fn from(error: LockError) -> Self {
         Self::Lock(error)
     }
 }

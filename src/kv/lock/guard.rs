@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::Stream;
 
 use super::{
-    error::DistroRwLockError,
+    error::LockError,
     hold::Hold,
     holders::{Holder, follow, look},
     options::LockOptions,
@@ -23,11 +23,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    pub(crate) fn new(
-        store: &Store,
-        name: &str,
-        options: LockOptions,
-    ) -> Result<Self, DistroRwLockError> {
+    pub(crate) fn new(store: &Store, name: &str, options: LockOptions) -> Result<Self, LockError> {
         check_lock(name)?;
         options.check()?;
         Ok(Self {
@@ -45,7 +41,7 @@ impl Name {
         &self.store
     }
 
-    async fn ask(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
+    async fn ask(&self, ask: Ask) -> Result<Option<Hold>, LockError> {
         let Self {
             store,
             name,
@@ -55,21 +51,19 @@ impl Name {
         acquire.await
     }
 
-    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, DistroRwLockError> {
+    pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, LockError> {
         // Only a try gives up because the lock is taken.
-        self.ask(ask)
-            .await?
-            .ok_or_else(|| DistroRwLockError::NotHeld {
-                lock: self.name.to_string(),
-            })
+        self.ask(ask).await?.ok_or_else(|| LockError::NotHeld {
+            lock: self.name.to_string(),
+        })
     }
 
     /// `None` if the lock is taken.
-    pub(crate) async fn try_acquire(&self, ask: Ask) -> Result<Option<Hold>, DistroRwLockError> {
+    pub(crate) async fn try_acquire(&self, ask: Ask) -> Result<Option<Hold>, LockError> {
         self.ask(ask.only_try()).await
     }
 
-    pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DistroRwLockError> {
+    pub(crate) async fn holders(&self) -> Result<Vec<Holder>, LockError> {
         let Self {
             store,
             name,
@@ -82,8 +76,8 @@ impl Name {
     pub(crate) fn watch_holders(
         &self,
     ) -> Result<
-        impl Stream<Item = Result<Vec<Holder>, DistroRwLockError>> + Send + 'static + use<>,
-        DistroRwLockError,
+        impl Stream<Item = Result<Vec<Holder>, LockError>> + Send + 'static + use<>,
+        LockError,
     > {
         let Self { store, name, .. } = self;
         Ok(follow(store.locks().observe(store.backend(), name)?))
@@ -140,11 +134,11 @@ macro_rules! guard {
             /// Dropping the future does not stop the release.
             ///
             /// # Errors
-            /// [`Lost`]($crate::kv::lock::DistroRwLockError::Lost) if it was not held any more,
-            /// and [`Service`]($crate::kv::lock::DistroRwLockError::Service) if it cannot be
+            /// [`Lost`]($crate::kv::lock::LockError::Lost) if it was not held any more,
+            /// and [`Service`]($crate::kv::lock::LockError::Service) if it cannot be
             /// known whether the release arrived: it is then tried again in the background, and
             /// at the end of the lease the server removes the entry.
-            pub async fn release(self) -> Result<(), $crate::kv::lock::DistroRwLockError> {
+            pub async fn release(self) -> Result<(), $crate::kv::lock::LockError> {
                 self.hold.release().await
             }
         }
@@ -191,11 +185,11 @@ macro_rules! named {
             /// ```
             ///
             /// # Errors
-            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service) if the server refuses
+            /// [`Service`]($crate::kv::lock::LockError::Service) if the server refuses
             /// or is out of reach for the length of the lease (10 s at least).
             pub async fn holders(
                 &self,
-            ) -> Result<Vec<$crate::kv::lock::Holder>, $crate::kv::lock::DistroRwLockError> {
+            ) -> Result<Vec<$crate::kv::lock::Holder>, $crate::kv::lock::LockError> {
                 self.name.holders().await
             }
 
@@ -221,19 +215,19 @@ macro_rules! named {
             /// ```
             ///
             /// # Errors
-            /// [`Service`]($crate::kv::lock::DistroRwLockError::Service), here or as an item.
+            /// [`Service`]($crate::kv::lock::LockError::Service), here or as an item.
             pub fn watch_holders(
                 &self,
             ) -> Result<
                 impl futures::Stream<
                     Item = Result<
                         Vec<$crate::kv::lock::Holder>,
-                        $crate::kv::lock::DistroRwLockError,
+                        $crate::kv::lock::LockError,
                     >,
                 > + Send
                 + 'static
                 + use<>,
-                $crate::kv::lock::DistroRwLockError,
+                $crate::kv::lock::LockError,
             > {
                 self.name.watch_holders()
             }

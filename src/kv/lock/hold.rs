@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     entry::Mode,
-    error::{DistroRwLockError, LostReason},
+    error::{LockError, LostReason},
     machine::ClaimId,
     participant::Participant,
 };
@@ -77,13 +77,13 @@ impl Hold {
         }
     }
 
-    fn lost_error(&self) -> DistroRwLockError {
+    fn lost_error(&self) -> LockError {
         let reason = match *self.status.borrow() {
             Status::Lost(reason) => reason,
             Status::Held { .. } if self.status.has_changed().is_err() => LostReason::Stopped,
             Status::Held { .. } => LostReason::Lapsed,
         };
-        DistroRwLockError::Lost {
+        LockError::Lost {
             lock: self.lock().to_owned(),
             token: self.token,
             reason,
@@ -91,7 +91,7 @@ impl Hold {
     }
 
     /// Removes the entry from the log. Dropping the future does not stop that.
-    pub(crate) async fn release(mut self) -> Result<(), DistroRwLockError> {
+    pub(crate) async fn release(mut self) -> Result<(), LockError> {
         if !self.is_held() {
             return Err(self.lost_error());
         }
@@ -108,7 +108,7 @@ impl Hold {
         &mut self,
         mode: Option<Mode>,
         data: Option<Arc<str>>,
-    ) -> Result<(), DistroRwLockError> {
+    ) -> Result<(), LockError> {
         if !self.is_held() {
             return Err(self.lost_error());
         }

@@ -12,7 +12,7 @@ use futures::{
     stream,
 };
 
-use super::{entry::Mode, error::DistroRwLockError, participant::Observer};
+use super::{entry::Mode, error::LockError, participant::Observer};
 use crate::platform;
 
 /// A participant that holds a lock or waits for it.
@@ -62,7 +62,7 @@ pub struct Holder {
 pub(crate) async fn look(
     mut observer: Observer,
     patience: Duration,
-) -> Result<Vec<Holder>, DistroRwLockError> {
+) -> Result<Vec<Holder>, LockError> {
     platform::count().await;
     let mut late = None;
     loop {
@@ -81,7 +81,7 @@ pub(crate) async fn look(
 /// Every list that differs from the one before. An error ends the stream.
 pub(crate) fn follow(
     observer: Observer,
-) -> impl Stream<Item = Result<Vec<Holder>, DistroRwLockError>> + Send {
+) -> impl Stream<Item = Result<Vec<Holder>, LockError>> + Send {
     let start = (Some(observer), None);
     stream::unfold(start, |(observer, mut last)| async move {
         let mut observer = observer?;

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use shizuku::kv::{lock::{DistroRwLockError, LockOptions}, mutex::DistroMutex};
+//! use shizuku::kv::{lock::{LockError, LockOptions}, mutex::DistroMutex};
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
@@ -13,7 +13,7 @@
 //! let mutex = DistroMutex::with_options(&store, "invoices", options)?;
 //! let guard = mutex.lock().await?;
 //! let late = mutex.lock().await.unwrap_err();
-//! assert!(matches!(late, DistroRwLockError::Timeout { .. }));
+//! assert!(matches!(late, LockError::Timeout { .. }));
 //! assert_eq!(mutex.holders().await?[0].label.as_deref(), Some("host 7"));
 //! guard.release().await?;
 //! # Ok(()) }
@@ -54,7 +54,7 @@ mod told;
 mod trust;
 
 pub use entry::Mode;
-pub use error::{DistroRwLockError, LostReason, WithLockProcessError};
+pub use error::{DistroRwLockError, LockError, LostReason, WithLockProcessError};
 pub use holders::Holder;
 pub use options::LockOptions;
 
@@ -105,13 +105,13 @@ pub const MIN_LEASE: Duration = Duration::from_secs(3);
 /// ```
 /// use std::time::Duration;
 /// use shizuku::kv::lock::{LockOptions, MAX_LEASE};
-/// use shizuku::kv::{lock::DistroRwLockError, mutex::DistroMutex};
+/// use shizuku::kv::{lock::LockError, mutex::DistroMutex};
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 /// let longer = MAX_LEASE + Duration::from_secs(1);
 /// match DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(longer)) {
-///     Err(DistroRwLockError::InvalidOption(error)) => assert_eq!(error.option, "lease"),
+///     Err(LockError::InvalidOption(error)) => assert_eq!(error.option, "lease"),
 ///     other => panic!("{other:?}"),
 /// }
 /// # Ok(()) }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::{
     bell::{Bell, Waits},
     entry::Mode,
-    error::{DistroRwLockError, LostReason},
+    error::{LockError, LostReason},
     hold::{Hold, Status},
     io::Io,
     machine::{Action, ClaimId, GivenUp, Machine, Notice, Request},
@@ -33,8 +33,8 @@ mod observer;
 pub(crate) use observer::Observer;
 
 /// `None` if it was only to be tried, and another participant holds the lock or waits for it.
-pub(super) type Granted = Result<Option<Hold>, DistroRwLockError>;
-type Answer = Result<(), DistroRwLockError>;
+pub(super) type Granted = Result<Option<Hold>, LockError>;
+type Answer = Result<(), LockError>;
 
 /// What the mutex protects: the machine, and the callers that wait for its answers.
 struct Core {
@@ -399,13 +399,13 @@ impl Participant {
         }
     }
 
-    fn service_error(&self, error: Option<&Arc<ServiceError>>) -> DistroRwLockError {
+    fn service_error(&self, error: Option<&Arc<ServiceError>>) -> LockError {
         let source = error.cloned().unwrap_or_else(|| {
             Arc::new(ServiceError::Disconnected {
                 detail: "the watch of the lock does not come back".into(),
             })
         });
-        DistroRwLockError::Service {
+        LockError::Service {
             lock: self.lock.to_string(),
             source,
         }

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     entry::Mode,
-    error::DistroRwLockError,
+    error::LockError,
     hold::Hold,
     machine::{ClaimId, Request},
     options::LockOptions,
@@ -118,7 +118,7 @@ impl Registry {
         let deadline = std::pin::pin!(async { platform::sleep(after).await });
         match select(acquire, deadline).await {
             Either::Left((granted, _)) => granted,
-            Either::Right(_) => Err(DistroRwLockError::Timeout {
+            Either::Right(_) => Err(LockError::Timeout {
                 lock: lock.to_owned(),
                 after,
             }),
@@ -153,7 +153,7 @@ impl Registry {
         self: &Arc<Self>,
         backend: &Arc<dyn Backend>,
         lock: &str,
-    ) -> Result<Observer, DistroRwLockError> {
+    ) -> Result<Observer, LockError> {
         self.with(backend, lock, Participant::observe)
     }
 
@@ -164,7 +164,7 @@ impl Registry {
         backend: &Arc<dyn Backend>,
         lock: &str,
         use_it: impl FnOnce(&Arc<Participant>) -> T,
-    ) -> Result<T, DistroRwLockError> {
+    ) -> Result<T, LockError> {
         let mut warm = self.warm();
         // Here, as closing takes all participants out of this table only after it has begun.
         if self.closing.load(Ordering::SeqCst) {
@@ -237,7 +237,7 @@ impl Registry {
         backend: &Arc<dyn Backend>,
         lock: &str,
         lease: u32,
-    ) -> Result<(), DistroRwLockError> {
+    ) -> Result<(), LockError> {
         let ability = self.ability.get_or_try_init(|| async {
             let status = backend.status().await.map_err(|error| match error {
                 BucketError::Service(error) => service(lock, error),
@@ -258,7 +258,7 @@ impl Registry {
             };
             // The bucket may get a missing ability later, so this is not kept.
             if ability.markers.is_none() {
-                return Err(DistroRwLockError::NotSupported {
+                return Err(LockError::NotSupported {
                     bucket: backend.bucket().clone(),
                     remedy: match status.config.mirror {
                         Some(_) => "it is a mirror, so take them in its origin",
@@ -303,7 +303,7 @@ impl Registry {
     }
 
     /// Takes the latest such hold of this lock and mode.
-    pub(crate) fn take(&self, lock: &str, mode: Mode) -> Result<Hold, DistroRwLockError> {
+    pub(crate) fn take(&self, lock: &str, mode: Mode) -> Result<Hold, LockError> {
         let key = (lock.to_owned(), mode);
         let mut unguarded = free(&self.unguarded);
         let holds = unguarded.get_mut(&key);
@@ -311,7 +311,7 @@ impl Registry {
         if unguarded.get(&key).is_some_and(Vec::is_empty) {
             unguarded.remove(&key);
         }
-        hold.ok_or(DistroRwLockError::NotHeld { lock: key.0 })
+        hold.ok_or(LockError::NotHeld { lock: key.0 })
     }
 }
 
@@ -323,8 +323,8 @@ fn no_randomness() -> ServiceError {
     }
 }
 
-fn service(lock: &str, error: ServiceError) -> DistroRwLockError {
-    DistroRwLockError::Service {
+fn service(lock: &str, error: ServiceError) -> LockError {
+    LockError::Service {
         lock: lock.to_owned(),
         source: Arc::new(error),
     }

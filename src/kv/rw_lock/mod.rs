@@ -39,7 +39,7 @@ use super::{
 };
 
 pub use super::lock::{
-    DistroRwLockError, Holder, LockOptions, LostReason, Mode, WithLockProcessError,
+    DistroRwLockError, Holder, LockError, LockOptions, LostReason, Mode, WithLockProcessError,
 };
 pub use processor::{LockedResourceReadProcessor, LockedResourceWriteProcessor, Report};
 
@@ -103,20 +103,20 @@ impl DistroRwLock {
     /// [key](crate::kv::Key): 1 to 1978 bytes of `A-Z a-z 0-9 - / _ = .`.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`].
-    pub fn new(store: &Store, name: &str) -> Result<Self, DistroRwLockError> {
+    /// [`LockError::InvalidName`].
+    pub fn new(store: &Store, name: &str) -> Result<Self, LockError> {
         Self::with_options(store, name, LockOptions::new())
     }
 
     /// The lock of this name, acquired with these options.
     ///
     /// # Errors
-    /// [`DistroRwLockError::InvalidName`], [`DistroRwLockError::InvalidOption`].
+    /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
     pub fn with_options(
         store: &Store,
         name: &str,
         options: LockOptions,
-    ) -> Result<Self, DistroRwLockError> {
+    ) -> Result<Self, LockError> {
         let name = Name::new(store, name, options)?;
         Ok(Self { name })
     }
@@ -126,11 +126,11 @@ impl DistroRwLock {
     /// Dropping the future withdraws at once.
     ///
     /// # Errors
-    /// [`DistroRwLockError::NotSupported`] on a bucket without limit markers,
-    /// [`DistroRwLockError::Timeout`] if the options have a deadline, and
-    /// [`DistroRwLockError::Service`] if the server refuses or is out of reach for the length
+    /// [`LockError::NotSupported`] on a bucket without limit markers,
+    /// [`LockError::Timeout`] if the options have a deadline, and
+    /// [`LockError::Service`] if the server refuses or is out of reach for the length
     /// of the lease (10 s at least).
-    pub async fn read(&self) -> Result<ReadGuard, DistroRwLockError> {
+    pub async fn read(&self) -> Result<ReadGuard, LockError> {
         let hold = self.name.acquire(Ask::new(Mode::Read)).await?;
         Ok(ReadGuard { hold })
     }
@@ -141,7 +141,7 @@ impl DistroRwLock {
     ///
     /// # Errors
     /// As for [`read`](Self::read).
-    pub async fn write(&self) -> Result<WriteGuard, DistroRwLockError> {
+    pub async fn write(&self) -> Result<WriteGuard, LockError> {
         let hold = self.name.acquire(Ask::new(Mode::Write)).await?;
         Ok(WriteGuard { hold })
     }
@@ -151,7 +151,7 @@ impl DistroRwLock {
     /// # Errors
     /// As for [`read`](Self::read), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
-    pub async fn try_read(&self) -> Result<Option<ReadGuard>, DistroRwLockError> {
+    pub async fn try_read(&self) -> Result<Option<ReadGuard>, LockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Read)).await?;
         Ok(hold.map(|hold| ReadGuard { hold }))
     }
@@ -161,13 +161,13 @@ impl DistroRwLock {
     /// # Errors
     /// As for [`read`](Self::read), but if the server is out of reach, this fails after 2 s plus the time of one
     /// request.
-    pub async fn try_write(&self) -> Result<Option<WriteGuard>, DistroRwLockError> {
+    pub async fn try_write(&self) -> Result<Option<WriteGuard>, LockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| WriteGuard { hold }))
     }
 
     /// Acquires and keeps the hold in the store.
-    async fn acquire(store: &Store, name: &str, mode: Mode) -> Result<(), DistroRwLockError> {
+    async fn acquire(store: &Store, name: &str, mode: Mode) -> Result<(), LockError> {
         let lock = Self::new(store, name)?;
         let hold = lock.name.acquire(Ask::new(mode)).await?;
         store.locks().keep(mode, hold);
@@ -175,7 +175,7 @@ impl DistroRwLock {
     }
 
     /// Releases what the store keeps.
-    async fn release(store: &Store, name: &str, mode: Mode) -> Result<(), DistroRwLockError> {
+    async fn release(store: &Store, name: &str, mode: Mode) -> Result<(), LockError> {
         let lock = Self::new(store, name)?;
         let hold: Hold = lock.name.store().locks().take(name, mode)?;
         hold.release().await
@@ -190,8 +190,8 @@ impl WriteGuard {
     /// Dropping the future releases the hold.
     ///
     /// # Errors
-    /// [`DistroRwLockError::Lost`] if it was no longer held.
-    pub async fn downgrade(mut self) -> Result<ReadGuard, DistroRwLockError> {
+    /// [`LockError::Lost`] if it was no longer held.
+    pub async fn downgrade(mut self) -> Result<ReadGuard, LockError> {
         self.hold.change(Some(Mode::Read), None).await?;
         Ok(ReadGuard { hold: self.hold })
     }

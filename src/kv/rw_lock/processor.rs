@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{DistroRwLock, DistroRwLockError, WithLockProcessError};
+use super::{DistroRwLock, LockError, WithLockProcessError};
 use crate::{error::WithCauses, kv::Store, processor::Processor};
 
 /// The result of work under a lock, and what happened to the lock.
@@ -37,7 +37,7 @@ pub struct Report<T> {
     /// The fencing token of the lock.
     pub token: u64,
     /// Whether the lock was held until the work was done, and then released.
-    pub release: Result<(), DistroRwLockError>,
+    pub release: Result<(), LockError>,
 }
 
 macro_rules! locked_processor {
@@ -132,7 +132,7 @@ macro_rules! locked_processor {
             pub async fn process_and_report<I, O>(
                 &self,
                 input: I,
-            ) -> Result<Report<O>, DistroRwLockError>
+            ) -> Result<Report<O>, LockError>
             where
                 P: Processor<I, O>,
             {

@@ -1,6 +1,6 @@
 //! Acquiring and releasing by name, without guards.
 
-use super::{DistroRwLock, DistroRwLockError, Mode};
+use super::{DistroRwLock, LockError, Mode};
 use crate::kv::Store;
 
 /// Without guards: the store handle (with all its clones) remembers what it holds and renews it,
@@ -26,16 +26,16 @@ impl DistroRwLock {
     ///
     /// # Errors
     /// As for [`read`](Self::read), and for an invalid name.
-    pub async fn acquire_read(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+    pub async fn acquire_read(store: &Store, name: &str) -> Result<(), LockError> {
         Self::acquire(store, name, Mode::Read).await
     }
 
     /// Releases one hold that [`acquire_read`](Self::acquire_read) got on this handle.
     ///
     /// # Errors
-    /// [`DistroRwLockError::NotHeld`] if this handle has none, and
-    /// [`DistroRwLockError::Lost`] if it was lost before.
-    pub async fn release_read(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+    /// [`LockError::NotHeld`] if this handle has none, and
+    /// [`LockError::Lost`] if it was lost before.
+    pub async fn release_read(store: &Store, name: &str) -> Result<(), LockError> {
         Self::release(store, name, Mode::Read).await
     }
 
@@ -43,7 +43,7 @@ impl DistroRwLock {
     ///
     /// # Errors
     /// As for [`write`](Self::write), and for an invalid name.
-    pub async fn acquire_write(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+    pub async fn acquire_write(store: &Store, name: &str) -> Result<(), LockError> {
         Self::acquire(store, name, Mode::Write).await
     }
 
@@ -51,7 +51,7 @@ impl DistroRwLock {
     ///
     /// # Errors
     /// As for [`release_read`](Self::release_read).
-    pub async fn release_write(store: &Store, name: &str) -> Result<(), DistroRwLockError> {
+    pub async fn release_write(store: &Store, name: &str) -> Result<(), LockError> {
         Self::release(store, name, Mode::Write).await
     }
 }

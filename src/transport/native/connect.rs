@@ -11,11 +11,12 @@ use super::{
     monitor::{Monitor, OWN},
 };
 use crate::{
-    client::{ConnectError, without_secrets},
+    client::ConnectError,
     error::{BoxError, ServiceError},
     options::{ConnectOptions, Credentials, CredentialsProvider},
     platform,
     transport::Transport,
+    words::without_secrets,
 };
 
 /// How long a server may be silent before it is pinged. async-nats gives up the connection when the third ping is

@@ -13,13 +13,14 @@ use super::{
     actor::{Actor, Caller},
 };
 use crate::{
-    client::{ConnectError, without_secrets},
+    client::ConnectError,
     error::InvalidOption,
     options::ConnectOptions,
     platform::{self, Instant},
     protocol::{CloseReason, Config, Connection, ServerUrl},
     status::{ConnectionState, ConnectionStatus},
     transport::Transport,
+    words::without_secrets,
 };
 
 /// The capacity of the command channel.

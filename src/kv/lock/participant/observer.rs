@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::Participant;
-use crate::kv::lock::{error::DistroRwLockError, holders::Holder};
+use crate::kv::lock::{error::LockError, holders::Holder};
 
 /// Observes the holders and waiters.
 #[derive(Debug)]
@@ -35,9 +35,7 @@ impl Participant {
 
 impl Observer {
     /// The holders and waiters; `None` while they are not known.
-    pub(in crate::kv::lock) fn holders(
-        &mut self,
-    ) -> Result<Option<Vec<Holder>>, DistroRwLockError> {
+    pub(in crate::kv::lock) fn holders(&mut self) -> Result<Option<Vec<Holder>>, LockError> {
         self.news.mark_unchanged();
         let core = self.participant.core();
         if core.stopped || core.machine.is_refused() {
@@ -72,7 +70,7 @@ impl Observer {
     }
 
     /// Why the holders are not known.
-    pub(in crate::kv::lock) fn error(&self) -> DistroRwLockError {
+    pub(in crate::kv::lock) fn error(&self) -> LockError {
         let error = self.participant.core().error.clone();
         self.participant.service_error(error.as_ref())
     }
