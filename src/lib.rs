@@ -58,7 +58,8 @@
 //! | let only one process at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
 //! | know what a lock guarantees | [`kv::lock`] |
 //! | give server users only the permissions they need | [`permissions`] |
-//! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`] |
+//! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`], [`ServiceError`] |
+//! | print an error with what caused it | [`WithCauses`] |
 //!
 //! # Cargo features
 //!

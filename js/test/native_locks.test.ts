@@ -61,7 +61,7 @@ async function turns([url, name, lock, turns, me]: readonly [
 /** A waiter in the queue. */
 interface Waiting {
   readonly who: string | undefined;
-  readonly token: number;
+  readonly token: number | undefined;
 }
 
 /** Acquires the lock. `openGate()` then waits until `many` are in the queue, releases it, and returns the queue. */

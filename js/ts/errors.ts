@@ -46,8 +46,6 @@ export interface Cause {
 export const text = (value: unknown): string => (typeof value === "string" ? value : "");
 /** @internal */
 export const count = (value: unknown): number => (typeof value === "number" ? value : 0);
-const countOrNot = (value: unknown): number | undefined =>
-  typeof value === "number" ? value : undefined;
 
 /**
  * The base class of everything this package throws or rejects with.
@@ -141,7 +139,7 @@ export class ConflictError extends ShizukuError {
     this.name = "ConflictError";
     this.key = text(fields["key"]);
     this.expected = count(fields["expected"]);
-    this.actual = countOrNot(fields["actual"]);
+    this.actual = fields["actual"] as number | undefined;
   }
 }
 
@@ -167,7 +165,7 @@ export class TooLargeError extends ShizukuError {
     this.name = "TooLargeError";
     this.key = text(fields["key"]);
     this.size = count(fields["size"]);
-    this.limit = countOrNot(fields["limit"]);
+    this.limit = fields["limit"] as number | undefined;
   }
 }
 
@@ -298,8 +296,8 @@ export class ServerError extends ShizukuError {
   constructor(code: ServerError["code"], message: string, fields: ErrorFields = {}) {
     super(code, message);
     this.name = "ServerError";
-    this.status = countOrNot(fields["status"]);
-    this.apiCode = countOrNot(fields["apiCode"]);
+    this.status = fields["status"] as number | undefined;
+    this.apiCode = fields["apiCode"] as number | undefined;
     this.subject = fields["subject"] as string | undefined;
     this.#retryable = fields["retryable"] === true;
   }

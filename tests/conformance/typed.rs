@@ -3,7 +3,7 @@
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use shizuku::{
-    ByteSerialize, Bytes, Json, JsonByteDes, JsonByteSer,
+    ByteSerialize, Bytes, Json, JsonByteDes, JsonByteSer, WithCauses,
     kv::{
         BoxError, Deliver, KeyIndexedValue, KeyValue, KeyValueRead, KvReadError, KvWriteError,
         PutOptions, Read, RemoveOptions, StaticKeyIndexedValue, WatchOptions,
@@ -232,7 +232,7 @@ pub(crate) async fn what_does_not_encode_is_not_written(env: Env) -> Outcome {
     let store = env.bucket().await?;
     match Unspeakable.write_to_anyway(&store).await {
         Err(error @ KvWriteError::Encode { .. }) => {
-            let text = error.to_string();
+            let text = WithCauses(&error).to_string();
             assert!(
                 text.contains("key a") && text.contains("words fail me"),
                 "{text}"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt, future::join};
 use harness::{NatsServer, V2_10};
 use shizuku::{
-    ConnectOptions,
+    ConnectOptions, WithCauses,
     kv::{
         BoxError, BucketConfig, ServiceError,
         election::Election,
@@ -49,7 +49,8 @@ async fn a_bucket_for_smaller_values_than_an_entry_is_refused() -> Result {
         small.max_value_size = Some(50);
         let store = shizuku::connect(&url).await?.create_bucket(small).await?;
         let error = DistroRwLock::new(&store, "r")?.write().await.unwrap_err();
-        assert!(error.to_string().contains("accept"), "{url}: {error}");
+        let error = WithCauses(&error).to_string();
+        assert!(error.contains("accept"), "{url}: {error}");
     }
     Ok(())
 }
