@@ -241,7 +241,7 @@ mod configuration_storage {
         let Error::Read(error) = broken else {
             panic!("not a read error: {broken:?}")
         };
-        let text = error.to_string();
+        let text = shizuku::WithCauses(&error).to_string();
         for part in ["config.database", "revision 2", "DatabaseConfig", "url"] {
             assert!(text.contains(part), "{text} does not name {part}");
         }
