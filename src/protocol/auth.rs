@@ -1,4 +1,4 @@
-//! What a server is shown to be let in.
+//! Authentication.
 
 use std::{fmt, future::ready};
 
@@ -11,8 +11,8 @@ use crate::{
     options::{Credentials, CredentialsProvider, parse_creds},
 };
 
-/// Finds what to show to a server that wants this nonce signed. Credentials in the server's address
-/// come last: they are for those who gave nothing better.
+/// Gets the credentials for a server that sent this nonce. Those in the server's URL are used only if there
+/// are no others.
 pub(crate) fn login(
     provider: Option<&CredentialsProvider>,
     nonce: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) fn login(
     }
 }
 
-/// The part of CONNECT that shows who one is.
+/// The authentication fields of CONNECT.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Login {
     user: Option<String>,
@@ -54,7 +54,7 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
-    /// Only what there is.
+    /// Writes the fields that are set.
     pub(super) fn write(&self, json: &mut Writer) {
         json.maybe_text("user", self.user.as_deref());
         json.maybe_text("pass", self.pass.as_deref());
@@ -77,7 +77,7 @@ impl Login {
                 login.nkey = Some(nkey);
                 login.sig = Some(signature);
             }
-            // The JWT says itself which key it is for.
+            // The JWT contains the public key.
             Credentials::Jwt { jwt, seed } => {
                 login.sig = seed
                     .map(|seed| sign(&seed, nonce))
@@ -108,7 +108,7 @@ fn sign(_seed: &str, _nonce: Option<&str>) -> Result<(String, String), BoxError>
     Err("to sign with the seed of an NKey, build with the feature `nkeys`".into())
 }
 
-/// Base64 as in URLs, without padding.
+/// URL-safe base64 without padding.
 #[cfg(any(feature = "nkeys", test))]
 fn base64_url(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

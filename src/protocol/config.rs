@@ -1,54 +1,51 @@
-//! What a connection is told once, at its beginning.
+//! The configuration of a connection.
 
 use std::time::Duration;
 
 use super::ServerUrl;
 
-/// The settings of a connection.
+/// Connection settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The servers to try.
     pub(crate) servers: Vec<ServerUrl>,
-    /// What the server lists the client as.
+    /// The client's name in the server's monitoring.
     pub(crate) name: Option<String>,
-    /// What all answers and inboxes start with; different for every client. Without a final dot.
+    /// The prefix of all reply subjects and inboxes, unique per client, without a final dot.
     pub(crate) inbox: String,
-    /// Whether servers that servers tell about are used.
+    /// Whether to use servers announced by other servers.
     pub(crate) gossip: bool,
-    /// The time for one attempt: the socket, the handshake and the credentials together.
+    /// The time-out of one attempt, including the socket, the handshake and the credentials.
     pub(crate) dial_timeout: Duration,
-    /// How long a silent connection is left alone before it is asked whether it lives.
+    /// How long a connection may be silent before it is pinged.
     pub(crate) ping_interval: Duration,
-    /// How long it may then stay silent.
+    /// How long it may stay silent after that.
     pub(crate) ping_timeout: Duration,
-    /// The same, when there is reason for doubt: after sleep, or a change of networks.
+    /// The same for a connection in doubt: after sleep, or a network change.
     pub(crate) probe_timeout: Duration,
-    /// How long closing may take.
+    /// The time-out of closing.
     pub(crate) close_timeout: Duration,
-    /// When to try again.
+    /// The reconnect policy.
     pub(crate) reconnect: Reconnect,
-    /// How many bytes may be on their way to the server, as far as it has not confirmed them. One
-    /// message may go beyond this.
+    /// How many unconfirmed bytes may be in flight to the server. One message may exceed this.
     pub(crate) window: usize,
-    /// How many requests wait for a connection. More fail at once.
+    /// How many requests may wait for a connection. Further ones fail immediately.
     pub(crate) max_waiting: usize,
 }
 
-/// When to try again.
+/// The reconnect policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Reconnect {
-    /// Whether the first connection is tried again like every other, instead of failing once every
-    /// server was tried.
+    /// Whether the first connect is retried like any other, instead of failing once every server was tried.
     pub(crate) first: bool,
-    /// The delay after the first failure, at most.
+    /// The maximum delay after the first failure.
     pub(crate) first_delay: Duration,
-    /// The longest delay.
+    /// The maximum delay.
     pub(crate) longest_delay: Duration,
 }
 
 impl Config {
-    /// The settings that suit most: lost connections are noticed within half a minute, and made
-    /// again for ever.
+    /// The defaults: lost connections are detected within half a minute, and reconnecting never gives up.
     pub(crate) fn new(servers: Vec<ServerUrl>, inbox: String) -> Self {
         Self {
             servers,

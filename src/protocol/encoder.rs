@@ -1,5 +1,5 @@
-//! What a client sends, as bytes. Everything is appended to one buffer, so that small writes
-//! travel together.
+//! Encodes the client's operations. Everything is appended to one buffer, so that small writes are sent
+//! together.
 
 use super::fields;
 use crate::{headers::Headers, message::Outbound, words::Quoted};
@@ -9,7 +9,7 @@ pub(crate) const PING: &[u8] = b"PING\r\n";
 /// Answers a PING.
 pub(crate) const PONG: &[u8] = b"PONG\r\n";
 
-/// What cannot be put on the wire without becoming something else.
+/// A message that cannot be encoded without changing its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Unencodable {
@@ -21,19 +21,19 @@ pub(crate) enum Unencodable {
     Header(String),
 }
 
-/// The size by which servers measure a message: headers and body.
+/// The size that counts against the server's limit: headers and body.
 pub(crate) fn size(message: &Outbound) -> usize {
     message.headers.wire_size() + message.payload.len()
 }
 
-/// Whether a message can be sent at all.
+/// Checks whether a message can be sent.
 pub(crate) fn check(message: &Outbound) -> Result<(), Unencodable> {
     check_subject(&message.subject)?;
     message.reply.as_deref().map_or(Ok(()), check_subject)?;
     check_headers(&message.headers)
 }
 
-/// Whether this is a subject: not empty, and one word.
+/// Checks a subject: not empty, without white space.
 pub(crate) fn check_subject(subject: &str) -> Result<(), Unencodable> {
     if subject.is_empty() || subject.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Unencodable::Subject(subject.to_owned()));
@@ -51,7 +51,7 @@ fn check_headers(headers: &Headers) -> Result<(), Unencodable> {
     }
 }
 
-/// Appends a message that [`check`] found good.
+/// Appends a message that has passed [`check`].
 pub(crate) fn publish(out: &mut Vec<u8>, message: &Outbound) {
     let headers = message.headers.wire_size();
     let total = headers + message.payload.len();
@@ -72,7 +72,7 @@ pub(crate) fn publish(out: &mut Vec<u8>, message: &Outbound) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a subscription.
+/// Appends a SUB.
 pub(crate) fn subscribe(out: &mut Vec<u8>, subject: &str, sid: u64) {
     out.extend_from_slice(b"SUB ");
     out.extend_from_slice(subject.as_bytes());
@@ -80,7 +80,7 @@ pub(crate) fn subscribe(out: &mut Vec<u8>, subject: &str, sid: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the end of a subscription.
+/// Appends an UNSUB.
 pub(crate) fn unsubscribe(out: &mut Vec<u8>, sid: u64) {
     out.extend_from_slice(b"UNSUB");
     number(out, sid);
@@ -94,13 +94,13 @@ pub(crate) fn connect(out: &mut Vec<u8>, json: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A blank and a number, without the weight of the formatting machinery.
+/// Appends a space and a number, without the code size of `std::fmt`.
 fn number(out: &mut Vec<u8>, number: u64) {
     out.push(b' ');
     decimal(out, number);
 }
 
-/// A number in digits.
+/// Appends a number in decimal.
 pub(super) fn decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();

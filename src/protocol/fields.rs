@@ -4,7 +4,7 @@ use crate::headers::Headers;
 
 const VERSION: &str = "NATS/1.0";
 
-/// A header block, read.
+/// A parsed header block.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) status: Option<u16>,
@@ -12,8 +12,8 @@ pub(super) struct Block {
     pub(super) headers: Headers,
 }
 
-/// Reads a header block. What makes no sense is skipped, not refused: servers pass on whatever a
-/// publisher wrote, and nobody else's mistake may end this connection.
+/// Parses a header block. Malformed parts are skipped: servers forward whatever a publisher wrote, and
+/// another client's mistake must not end this connection.
 pub(super) fn parse(block: &[u8]) -> Block {
     let mut lines = block
         .split(|&byte| byte == b'\n')
@@ -42,7 +42,7 @@ pub(super) fn parse(block: &[u8]) -> Block {
     read
 }
 
-/// Writes the block; nothing where there are no headers.
+/// Writes the block; nothing if there are no headers.
 pub(super) fn write(headers: &Headers, out: &mut Vec<u8>) {
     if headers.is_empty() {
         return;
@@ -58,8 +58,8 @@ pub(super) fn write(headers: &Headers, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a name and a value stay one header on the wire. A value with a line break would become
-/// a header of its own, a message of its own even.
+/// Whether a name and a value can be encoded as one header. A value with a line break could inject another
+/// header, or even another message.
 pub(super) fn is_valid(name: &str, value: &str) -> bool {
     let name_ok = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
     name_ok && !value.contains(['\r', '\n'])

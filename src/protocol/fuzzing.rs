@@ -1,4 +1,4 @@
-//! What must hold for any bytes. The fuzz targets and the property tests share it.
+//! Properties that hold for any input, shared by the fuzz targets and the property tests.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)] // this is how they report
 
 use std::time::Duration;
@@ -36,8 +36,8 @@ fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Parsed {
     (ops, None)
 }
 
-/// Any bytes, split anyhow, give the same operations and the same error as in one piece; `splits`
-/// are the sizes of the pieces, over and over.
+/// Any stream gives the same operations and the same error however it is split; `splits` are the sizes of
+/// the pieces, repeated.
 pub fn any_split_parses_alike(stream: &[u8], splits: &[u8]) {
     let whole = parse([stream]);
     let mut sizes = splits.iter().map(|&size| usize::from(size).max(1)).cycle();
@@ -53,8 +53,8 @@ pub fn any_split_parses_alike(stream: &[u8], splits: &[u8]) {
     assert_eq!(error, whole.1);
 }
 
-/// A message that is encoded as a client does, passed on as a server does, and parsed, is the same.
-/// Text that cannot be a subject or a header is refused by the encoder.
+/// A message survives encoding by a client, forwarding by a server, and parsing. The encoder rejects invalid
+/// subjects and headers.
 pub fn encode_then_parse(subject: &str, reply: &str, headers: &[(String, String)], payload: &[u8]) {
     let sent = Outbound {
         subject: subject.into(),
@@ -97,8 +97,8 @@ pub fn encode_then_parse(subject: &str, reply: &str, headers: &[(String, String)
     any_split_parses_alike(&stream, &[1, 3, 64]);
 }
 
-/// A client that hears any bytes, at any time, neither panics nor collects without bound, and
-/// answers every request exactly once by the end.
+/// A client that receives any bytes at any time does not panic, buffers only bounded data, and completes
+/// every request exactly once.
 pub fn any_conversation(script: &[u8]) {
     let mut now = Instant::now();
     let servers = vec![

@@ -1,27 +1,27 @@
-//! What server and client say of themselves: the JSON of INFO and CONNECT.
+//! The JSON of INFO and CONNECT.
 
 use bytes::Bytes;
 
 use super::auth::Login;
 use crate::json::{self, Error, Fields, FromJson, Writer};
 
-/// What a server says of itself, as far as it matters here.
+/// The fields of INFO that are used here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
-    /// Whether messages may have headers.
+    /// Whether the server supports headers.
     pub(crate) headers: bool,
-    /// The largest message it takes, headers and body together, in bytes.
+    /// The maximum message size in bytes, headers included.
     pub(crate) max_payload: usize,
-    /// What to sign, to show that one has a key.
+    /// The nonce to sign, to prove possession of a key.
     pub(crate) nonce: Option<String>,
     /// Other servers of the cluster: `host:port`.
     pub(crate) connect_urls: Vec<String>,
-    /// Lame duck mode: it will throw everybody out soon.
+    /// Lame duck mode: the server will close all connections soon.
     pub(crate) ldm: bool,
 }
 
 impl ServerInfo {
-    /// Reads the argument of INFO.
+    /// Parses the argument of INFO.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, Error> {
         json::read(json)
     }
@@ -39,7 +39,7 @@ impl FromJson<'_> for ServerInfo {
     }
 }
 
-/// What a client says of itself.
+/// The fields of CONNECT.
 #[derive(Debug)]
 pub(super) struct Connect<'a> {
     pub(super) verbose: bool,

@@ -1,16 +1,16 @@
-//! Whether the other side still listens, and how much of what was sent it has taken.
+//! Whether the server is alive, and how much of the sent data it has processed.
 //!
-//! Both are learnt from PINGs: their PONGs come back in order, so each also confirms what was sent
-//! before it. That bounds what waits in buffers that cannot be seen, a browser's above all.
+//! Both are determined with PINGs: their PONGs come back in order, so each also confirms everything sent
+//! before it. That bounds the data in buffers that cannot be inspected, a browser's above all.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::Config;
 use crate::platform::Instant;
 
-/// Nothing is slower than this many bytes per second and yet alive.
+/// The lowest throughput, in bytes per second, at which a connection counts as alive.
 const SLOWEST: u64 = 16 * 1024;
-/// A timer that fires this late was not heard, and neither was what came in meanwhile.
+/// If a timer fires this late, this process was not running, and incoming data may be unread.
 const LATE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -21,13 +21,13 @@ pub(super) struct Liveness {
     window: u64,
     last_received: Instant,
     pings: VecDeque<Sent>,
-    /// Bytes that were sent, were sent before the last PING, and are confirmed.
+    /// Bytes sent; sent before the last PING; and confirmed.
     sent: u64,
     pinged: u64,
     confirmed: u64,
-    /// When doubt becomes certainty.
+    /// The deadline of a probe.
     probe: Option<Instant>,
-    /// Whether a late timer was already forgiven since something was last received.
+    /// Whether a late timer was already forgiven since data was last received.
     forgiven: bool,
 }
 
@@ -37,13 +37,13 @@ struct Sent {
     before: u64,
 }
 
-/// What is to be done.
+/// The action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Fine,
-    /// Ask.
+    /// Send a PING.
     Ping,
-    /// Give up.
+    /// Give up the connection.
     Dead,
 }
 
@@ -74,7 +74,7 @@ impl Liveness {
         self.sent += bytes as u64;
     }
 
-    /// Whether a PING is due for no other reason than to have bytes confirmed.
+    /// Whether a PING is due to get sent data confirmed.
     pub(super) fn wants_confirmation(&self) -> bool {
         self.sent - self.pinged >= (self.window / 4).max(1)
     }
@@ -92,7 +92,7 @@ impl Liveness {
     }
 
     pub(super) fn pong_received(&mut self) {
-        // One too many means nothing.
+        // Ignores an unsolicited PONG.
         if let Some(ping) = self.pings.pop_front() {
             self.confirmed = ping.before;
         }
@@ -103,7 +103,7 @@ impl Liveness {
         self.pings.is_empty()
     }
 
-    /// There is reason for doubt: a PING is being sent, and must be answered soon.
+    /// Starts a probe: the connection is in doubt, and the PING being sent must be answered soon.
     pub(super) fn probe(&mut self, now: Instant) {
         self.probe = Some(now + self.probe_timeout);
     }
@@ -125,8 +125,8 @@ impl Liveness {
         match self.dead_at() {
             None if now >= self.last_received + self.interval => Verdict::Ping,
             Some(dead_at) if now >= dead_at + LATE && !self.forgiven => {
-                // Asleep, frozen or throttled: an answer may wait right behind this timer. Ask
-                // once more rather than to throw a good connection away.
+                // Asleep, frozen or throttled: a reply may already be queued behind this timer. Ping once
+                // more rather than drop a good connection.
                 self.forgiven = true;
                 self.probe(now);
                 Verdict::Ping

@@ -1,10 +1,9 @@
-//! The NATS client protocol, without input and output: bytes and the time go in, bytes and events
-//! come out. Whoever owns a socket drives it, in a browser, natively, in simulation and under
-//! fuzzing.
+//! The NATS client protocol, sans-IO: bytes and the time go in, bytes and events come out. It is driven
+//! by the owner of a socket: in a browser, natively, in simulation and under fuzzing.
 //!
-//! [`Connection`] is the whole client: it decides when and where to dial, shakes hands, keeps
-//! subscriptions over reconnects, and matches answers with requests. [`Parser`] and [`encoder`] know
-//! the wire format, and nothing else does.
+//! [`Connection`] is the whole client: it decides when and where to dial, does the handshake, restores
+//! subscriptions after reconnects, and matches replies with requests. Only [`Parser`] and [`encoder`]
+//! know the wire format.
 
 pub(crate) mod auth;
 mod config;

@@ -1,4 +1,4 @@
-//! Signing with the seed of a user's nkey.
+//! Signing with a user's NKey seed.
 
 use ed25519_compact::{KeyPair, Seed};
 
@@ -9,7 +9,7 @@ const USER: u8 = 20 << 3;
 /// A user's key.
 pub(super) struct UserKey(KeyPair);
 
-/// Text that is not the seed of a user's nkey. The text is not repeated: it may be a secret.
+/// An invalid NKey seed of a user. The text is not included, as it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the seed of a user's nkey: {0}")]
 pub(super) struct InvalidSeed(&'static str);
@@ -24,13 +24,13 @@ impl UserKey {
         if crc16(body) != u16::from_le_bytes([*low, *high]) {
             return Err(InvalidSeed("its checksum is wrong"));
         }
-        // The kind of the key is spread over both bytes.
+        // The key type is spread over both bytes.
         let kind = (first & 0b111) << 5 | second >> 3;
         if first & 0b1111_1000 != SEED || kind != USER {
             return Err(InvalidSeed("it is a key of another kind"));
         }
         let seed = Seed::from_slice(seed).map_err(|_| InvalidSeed("its length is wrong"))?;
-        // Only the seed of nothing but zeros is refused.
+        // Only the all-zero seed is rejected.
         let pair = KeyPair::try_from_seed(seed).map_err(|_| InvalidSeed("it is empty"))?;
         Ok(Self(pair))
     }
@@ -73,7 +73,7 @@ fn base32_decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// CRC-16 as XMODEM had it.
+/// CRC-16/XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |mut crc: u16, &byte| {
         crc ^= u16::from(byte) << 8;

@@ -1,29 +1,29 @@
-//! The servers to try, and when.
+//! The server pool and its backoff.
 
 use std::time::Duration;
 
 use super::{Reconnect, ServerUrl};
 use crate::random::Random;
 
-/// The servers that are known, in the order in which they are tried.
+/// The known servers, in the order in which they are tried.
 #[derive(Debug)]
 pub(crate) struct Pool {
     servers: Vec<Server>,
-    /// The one that was tried last.
+    /// The server that was tried last.
     current: usize,
-    /// How many attempts in a row failed.
+    /// The number of consecutive failures.
     failures: u32,
 }
 
 #[derive(Debug)]
 struct Server {
     url: ServerUrl,
-    /// Another server told about it, so it goes when that is no longer said.
+    /// Announced by another server, so it is removed when it is no longer announced.
     gossiped: bool,
 }
 
 impl Pool {
-    /// A pool of the servers that the user gave, in a random order so that clients spread.
+    /// A pool of the configured servers, shuffled to spread the clients.
     pub(crate) fn new(urls: Vec<ServerUrl>, random: &mut Random) -> Self {
         let mut servers: Vec<_> = urls
             .into_iter()
@@ -33,7 +33,7 @@ impl Pool {
             })
             .collect();
         random.shuffle(&mut servers);
-        // The first step goes to the first server.
+        // The first advance goes to the first server.
         let current = servers.len().saturating_sub(1);
         Self {
             servers,
@@ -42,7 +42,7 @@ impl Pool {
         }
     }
 
-    /// Goes on to the next server. `None` if there is none at all.
+    /// Advances to the next server. `None` if the pool is empty.
     pub(crate) fn advance(&mut self) -> Option<ServerUrl> {
         self.current = (self.current + 1).checked_rem(self.servers.len())?;
         self.current().cloned()
@@ -68,13 +68,13 @@ impl Pool {
         self.servers.len() > 1
     }
 
-    /// Whether every server has been tried once so many more attempts have failed.
+    /// Whether every server will have been tried after `more` further failures.
     pub(crate) fn all_tried_after(&self, more: u32) -> bool {
         self.failures as usize + more as usize >= self.servers.len()
     }
 
-    /// How long to wait before the next attempt: next to nothing at first, then longer with every
-    /// round through the pool, and never the same for two clients that lost the same server.
+    /// The delay before the next attempt: next to nothing at first, then growing with every round through
+    /// the pool, with jitter so that clients that lost the same server do not return at the same time.
     pub(crate) fn delay(&self, policy: &Reconnect, random: &mut Random) -> Duration {
         let rounds = self.failures / u32::try_from(self.servers.len().max(1)).unwrap_or(u32::MAX);
         let most = policy
@@ -89,8 +89,8 @@ impl Pool {
         random.pause(least, most)
     }
 
-    /// Takes over what the current server tells about the others. New ones join, those that are no
-    /// longer told about go, and those that the user gave stay.
+    /// Applies the current server's list of the others: new ones are added, those no longer announced are
+    /// removed, and configured ones stay.
     pub(crate) fn gossip(&mut self, addresses: &[String], random: &mut Random) {
         let Some(current) = self.current().cloned() else {
             return;
@@ -101,7 +101,7 @@ impl Pool {
         let mut told: Vec<_> = addresses
             .iter()
             .filter_map(|address| current.gossiped(address))
-            // The certificate will not be for a bare IP address.
+            // Certificates are rarely issued for IP addresses.
             .filter(|url| !(url.is_encrypted() && url.is_ip()))
             .collect();
         self.servers.retain(|server| {

@@ -1,4 +1,4 @@
-//! Requests that wait: for an answer, or for a connection to be sent on.
+//! Pending requests: those waiting for a reply, and those waiting to be sent.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,10 +13,10 @@ use crate::{
     platform::Instant,
 };
 
-/// Numbers a request of a connection. Never used again.
+/// The number of a request; never reused within a connection.
 pub(crate) type RequestId = u64;
 
-/// A map by numbers that this client gives out itself, so they need no hashing.
+/// A map keyed by numbers that this client assigns itself, so they need no secure hash.
 pub(crate) type ById<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Identity(u64);
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {
-        // The table looks at the upper bits too.
+        // The hash table uses the upper bits too.
         self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
@@ -59,8 +59,8 @@ pub(super) struct Waiting {
 pub(super) struct Requests {
     in_flight: ById<InFlight>,
     waiting: VecDeque<Waiting>,
-    /// No deadline is before this. It is not moved back when a request ends, so most requests cost
-    /// no search for the next one.
+    /// A lower bound of all deadlines. It is not updated when a request ends, so that most requests need no
+    /// search for the next deadline.
     next_check: Option<Instant>,
 }
 
@@ -119,7 +119,7 @@ impl Requests {
         ids
     }
 
-    /// Removes all that were sent.
+    /// Removes all requests that were sent.
     pub(super) fn take_in_flight(&mut self) -> Vec<RequestId> {
         self.in_flight.drain().map(|(id, _)| id).collect()
     }
@@ -132,8 +132,8 @@ impl Requests {
         self.next_check
     }
 
-    /// Removes those whose time is over. What was never sent did not time out waiting for an
-    /// answer: it had no connection.
+    /// Removes the requests whose time-out has expired. Those that were never sent did not time out waiting
+    /// for a reply, but for a connection.
     pub(super) fn expire(
         &mut self,
         now: Instant,

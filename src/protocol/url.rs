@@ -1,13 +1,13 @@
-//! Addresses of servers.
+//! Server URLs.
 //!
-//! Only what NATS needs of a URL is read: a whole URL parser would be the largest part of the
-//! client's download, and the browser has its own and sees the address in the end.
+//! Parses only what NATS needs: a complete URL parser would be the largest part of the client's
+//! download, and the browser parses the URL again anyway.
 
 use std::fmt;
 
 use crate::words::{Quoted, without_secrets};
 
-/// The address of a server, without the credentials that stood in it.
+/// The URL of a server; its credentials are kept separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
     scheme: String,
@@ -18,7 +18,7 @@ pub(crate) struct ServerUrl {
     password: Option<String>,
 }
 
-/// Text that is not the address of a server.
+/// An invalid server URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a server address: {reason}", Quoted(url))]
 pub(crate) struct InvalidUrl {
@@ -34,7 +34,7 @@ impl InvalidUrl {
 }
 
 impl ServerUrl {
-    /// Reads an address. Without a scheme it is `wss`; without a port it is the scheme's own.
+    /// Parses a URL. The default scheme is `wss`; the default port is the scheme's.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let invalid = |reason| InvalidUrl {
             url: without_secrets(text),
@@ -81,8 +81,8 @@ impl ServerUrl {
         })
     }
 
-    /// The address of a server that another server told about: it comes without a scheme, and is
-    /// reached like the server that told.
+    /// The URL of a server announced by another server: it has no scheme, and inherits that of the
+    /// announcing server.
     pub(crate) fn gossiped(&self, address: &str) -> Option<Self> {
         let (host, port) = split_port(address.trim())?;
         let sane = |c: char| {
@@ -98,9 +98,9 @@ impl ServerUrl {
         })
     }
 
-    /// Whether the host is an IP address, for which there is hardly ever a certificate.
+    /// Whether the host is an IP address, for which certificates are rarely issued.
     pub(crate) fn is_ip(&self) -> bool {
-        // No domain at the top has a name of digits.
+        // No top-level domain is numeric.
         let is_v4 = |host: &str| {
             host.bytes()
                 .all(|byte| byte.is_ascii_digit() || byte == b'.')
@@ -129,18 +129,18 @@ impl ServerUrl {
         self.port
     }
 
-    /// The user, or the token, that stood in the address, and the password.
+    /// The user and password, or the token, from the URL.
     pub(crate) fn login(&self) -> Option<(&str, Option<&str>)> {
         Some((self.user.as_deref()?, self.password.as_deref()))
     }
 
-    /// Whether both lead to the same place.
+    /// Whether both have the same host and port.
     pub(crate) fn same_place(&self, other: &Self) -> bool {
         self.host.eq_ignore_ascii_case(&other.host) && self.port == other.port
     }
 }
 
-/// Without credentials: this is what is dialled, logged and shown in errors.
+/// Without credentials, for dialling, logs and errors.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -160,7 +160,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn split_port(address: &str) -> Option<(&str, Option<u16>)> {
-    // The colons in brackets are those of an IPv6 address.
+    // Colons in brackets belong to an IPv6 address.
     let search_from = address.rfind(']').unwrap_or(0);
     match address[search_from..].rfind(':') {
         Some(colon) => {

@@ -1,4 +1,4 @@
-//! How connections come and go.
+//! Connecting and disconnecting.
 
 use super::{ANSWERS, CloseReason, Connection, Output, Stage, State};
 use crate::{
@@ -35,7 +35,7 @@ impl Connection {
         self.send_waiting(now);
     }
 
-    /// There are no credentials to show. Whoever keeps them may be away, as a server may.
+    /// The credentials could not be obtained. Their source may be temporarily unavailable, as a server may.
     pub(super) fn without_login(&mut self, reason: &str, now: Instant) {
         if self.epoch == 0 && self.pool_is_used_up(1) {
             self.finish(CloseReason::Unauthorized(reason.to_owned()));
@@ -44,14 +44,14 @@ impl Connection {
         }
     }
 
-    /// The server does not let us in.
+    /// The server rejected the credentials.
     pub(super) fn unauthorized(&mut self, reason: &str, now: Instant) {
         if self.is_up() {
-            // What let us in has run out, which is no refusal of what is shown next.
+            // The credentials have expired; new ones may be accepted.
             return self.disconnect(reason, now);
         }
         self.auth_failures += 1;
-        // Credentials that a callback finds may be good the next time, but not the time after.
+        // A callback may return valid credentials next time, but after a second rejection it is hopeless.
         let hopeless = self.auth_failures > 1 || (self.epoch == 0 && self.pool_is_used_up(1));
         if hopeless {
             self.finish(CloseReason::Unauthorized(reason.to_owned()));
@@ -60,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Whether so many more failures end the search for a first connection.
+    /// Whether the first connect fails for good after `more` further failures.
     pub(super) fn pool_is_used_up(&self, more: u32) -> bool {
         !self.config.reconnect.first && self.pool.all_tried_after(more)
     }
@@ -87,7 +87,7 @@ impl Connection {
         self.state = State::Waiting(now + delay);
     }
 
-    /// To another server, before this one throws everybody out.
+    /// Moves to another server before this one shuts down.
     pub(super) fn move_on(&mut self, now: Instant) {
         self.disconnect("the server is going to shut down", now);
         if matches!(self.state, State::Waiting(_)) {
@@ -97,13 +97,13 @@ impl Connection {
 
     pub(super) fn move_if_idle(&mut self, now: Instant) {
         if !self.requests.has_in_flight() && self.out.is_empty() {
-            // Soon, rather than at once: what is being handled right now may still be published.
+            // Soon rather than immediately: the message being handled may still cause a publish.
             self.state = State::Moving(now);
         }
     }
 
-    /// A server takes messages in their order and answers them in its own: a PONG says that it has
-    /// all, and not what became of it.
+    /// A server receives messages in order but may reply out of order: a PONG means that it has received
+    /// everything, not that it has replied to it.
     pub(super) fn close_if_idle(&mut self) {
         if matches!(self.state, State::Closing(_))
             && self.liveness.is_settled()

@@ -1,5 +1,4 @@
-//! The state of a client: what a server says and what the user wants go in, and what to do about it
-//! comes out.
+//! The client's state machine: the server's operations and the user's calls go in, actions come out.
 
 mod life;
 mod server;
@@ -28,45 +27,45 @@ use crate::{
     status::ConnectionStatus,
 };
 
-/// The subscription to the answers of all requests.
+/// The subscription to the replies to all requests.
 const ANSWERS: u64 = 1;
-/// How long a server that is about to go is given to answer what it was asked.
+/// How long to wait for outstanding replies from a server that is shutting down.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the owner of the socket is to do, or to pass on.
+/// An action for the owner of the socket, or an event to pass on.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Open a socket, and say [`Connection::opened`] or [`Connection::lost`].
+    /// Open a socket, then call [`Connection::opened`] or [`Connection::lost`].
     Dial(ServerUrl),
-    /// Find credentials for a server that wants this nonce signed, and say [`Connection::login`].
+    /// Get credentials for a server that sent this nonce, then call [`Connection::login`].
     Authenticate(Option<String>, ServerUrl),
-    /// Drop the socket, with everything that belongs to it.
+    /// Drop the socket and its state.
     Hangup,
     /// A message for a subscription.
     Message(u64, Message),
-    /// A subscription that is over, because the server does not allow it.
+    /// A subscription that the server denied, and that has ended.
     Refused(u64, String),
     /// The result of a request.
     Answer(RequestId, Result<Message, TransportError>),
-    /// The connection came or went.
+    /// The connection state changed.
     State(ConnectionStatus),
-    /// The server will be gone soon.
+    /// The server is about to shut down.
     LameDuck,
-    /// The end, and why. Nothing follows.
+    /// Closed for good, and why. This is the last output.
     Closed(CloseReason),
 }
 
-/// Why there will be no connection any more.
+/// Why the connection was closed for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum CloseReason {
-    /// It was asked for.
+    /// The user closed it.
     #[error("closed")]
     Asked,
-    /// The server refused the credentials, or they could not be found.
+    /// The server rejected the credentials, or they could not be obtained.
     #[error("not let in: {0}")]
     Unauthorized(String),
-    /// The first attempt failed with every server; this is what became of the last.
+    /// The first connect failed with every server; this is the last error.
     #[error("cannot connect: {0}")]
     Unreachable(String),
 }
@@ -75,12 +74,12 @@ pub(crate) enum CloseReason {
 enum State {
     /// Until it is time to dial.
     Waiting(Instant),
-    /// Until the handshake is done, or the time for it is over.
+    /// Until the handshake is done or times out.
     Connecting(Stage, Instant),
     Connected,
-    /// The same, but on the way to another server at this time at the latest.
+    /// Connected, but moving to another server at this time at the latest.
     Moving(Instant),
-    /// Until everything is sent, or the time for it is over.
+    /// Until everything is sent or closing times out.
     Closing(Instant),
     Closed,
 }
@@ -93,7 +92,7 @@ enum Stage {
     Pong,
 }
 
-/// A client of NATS, over one connection after the other.
+/// A NATS client, across reconnects.
 #[derive(Debug)]
 pub(crate) struct Connection {
     config: Config,
@@ -109,16 +108,16 @@ pub(crate) struct Connection {
     next_sid: u64,
     requests: Requests,
     next_request: RequestId,
-    /// Set where the server does not let this client hear answers: requests cannot work then.
+    /// Set if the server denies the subscription to replies: requests cannot work then.
     answers_refused: Option<String>,
     epoch: u64,
     auth_failures: u32,
-    /// Why there is no connection, for those who ask.
+    /// Why there is no connection, for errors.
     last_failure: String,
 }
 
 impl Connection {
-    /// A client that dials as soon as it is first asked for its outputs.
+    /// A client whose first output is to dial.
     pub(crate) fn new(config: Config, seed: u64, now: Instant) -> Self {
         let mut random = Random::new(seed);
         let pool = Pool::new(config.servers.clone(), &mut random);
@@ -145,27 +144,27 @@ impl Connection {
         connection
     }
 
-    /// What is to be done next, in order.
+    /// The next output, in order.
     pub(crate) fn next_output(&mut self) -> Option<Output> {
-        // Whatever ended the last request has been handled.
+        // Everything that may have completed the last request has been handled by now.
         self.close_if_idle();
         self.outputs.pop_front()
     }
 
-    /// What is to be written to the socket now.
+    /// The bytes to write to the socket now.
     pub(crate) fn transmit(&mut self) -> Option<Bytes> {
         (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
     }
 
-    /// Whether more may be sent, or may wait here for that. While this is `false`, requests and messages
-    /// are to wait.
+    /// Whether more may be sent or queued. While this is `false`, the caller must hold requests and messages
+    /// back.
     pub(crate) fn has_room(&self) -> bool {
         !self.is_up()
             || self.liveness.has_room()
             || self.requests.waiting() < self.config.max_waiting
     }
 
-    /// What the server last said of itself.
+    /// The server's latest INFO.
     pub(crate) fn info(&self) -> &ServerInfo {
         &self.info
     }
@@ -187,7 +186,7 @@ impl Connection {
 
     // ---- the user ----
 
-    /// Sends a request, or lets it wait for a connection that takes it. Its result comes as an output.
+    /// Sends a request, or queues it until it can be sent. Its result is an output.
     pub(crate) fn request(
         &mut self,
         message: Outbound,
@@ -205,14 +204,14 @@ impl Connection {
         match self.state {
             State::Connected if self.liveness.has_room() => self.send_request(request, now),
             State::Closing(_) | State::Closed => self.fail(id, TransportError::Closed),
-            // It has not been sent, so there is no harm in sending it later.
+            // Not sent yet, so it is safe to send it later.
             _ if self.requests.waiting() < self.config.max_waiting => self.requests.wait(request),
             _ => self.fail(id, TransportError::NotConnected(self.last_failure.clone())),
         }
         id
     }
 
-    /// Sends a message, if there is a connection.
+    /// Publishes a message, if there is a connection.
     pub(crate) fn publish(
         &mut self,
         message: &Outbound,
@@ -228,7 +227,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Subscribes, on this connection and all that follow.
+    /// Subscribes, on this connection and after reconnects.
     pub(crate) fn subscribe(
         &mut self,
         subject: ByteString,
@@ -247,17 +246,17 @@ impl Connection {
         Ok(sid)
     }
 
-    /// Ends a subscription.
+    /// Unsubscribes.
     pub(crate) fn unsubscribe(&mut self, sid: u64, now: Instant) {
         if self.subscriptions.remove(&sid).is_some() && self.is_up() {
             self.write(now, |out| encoder::unsubscribe(out, sid));
         }
     }
 
-    /// Sends what is to be sent, waits until the server has it and has answered, and closes.
+    /// Flushes, waits until the server has received everything and replied, and closes.
     pub(crate) fn close(&mut self, now: Instant) {
         match self.state {
-            // Its PONG lets out what still waits.
+            // Its PONG releases the queued requests.
             State::Connected | State::Moving(_) => {
                 self.ping(now);
                 self.state = State::Closing(now + self.config.close_timeout);
@@ -276,7 +275,7 @@ impl Connection {
         }
     }
 
-    /// The credentials are found, or cannot be.
+    /// The credentials were obtained, or could not be.
     pub(crate) fn login(&mut self, login: Result<Login, BoxError>, now: Instant) {
         let State::Connecting(Stage::Login, until) = self.state else {
             return;
@@ -303,8 +302,8 @@ impl Connection {
         self.ping(now);
     }
 
-    /// Takes bytes off the front of what was received, until there is something to pass on, or
-    /// nothing left. To be called until then.
+    /// Consumes received bytes until there is an output or nothing is left. To be called until it returns
+    /// `None`.
     pub(crate) fn receive(&mut self, input: &mut Bytes, now: Instant) -> Option<Output> {
         if !input.is_empty() {
             self.liveness.received(now);
@@ -325,7 +324,7 @@ impl Connection {
         None
     }
 
-    /// The socket is closed, or could not be opened.
+    /// The socket was closed, or could not be opened.
     pub(crate) fn lost(&mut self, reason: &str, now: Instant) {
         if self.has_socket() {
             self.disconnect(reason, now);
@@ -334,7 +333,7 @@ impl Connection {
 
     // ---- the time ----
 
-    /// Does what is due.
+    /// Performs the actions that are due.
     pub(crate) fn tick(&mut self, now: Instant) {
         let why = match self.is_up() {
             true => "it is too slow to send this in time",
@@ -366,8 +365,8 @@ impl Connection {
         }
     }
 
-    /// There is reason to doubt the connection, or to hope for one: the machine slept, the page was
-    /// hidden, the network changed.
+    /// Checks the connection, or retries now: the machine was asleep, the page was hidden, or the network
+    /// changed.
     pub(crate) fn wake(&mut self, now: Instant) {
         match self.state {
             State::Waiting(_) => self.dial(now),
@@ -405,7 +404,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends queued requests as long as there is room.
     fn send_waiting(&mut self, now: Instant) {
         while self.liveness.has_room()
             && let Some(request) = self.requests.next_waiting()

@@ -1,4 +1,4 @@
-//! What a server says, and what follows from it.
+//! Handling of the server's operations.
 
 use bytestring::ByteString;
 
@@ -46,7 +46,7 @@ impl Connection {
             }
             State::Connected if self.info.ldm => {
                 self.outputs.push_back(Output::LameDuck);
-                // With nowhere else to go, stay as long as it lasts.
+                // With no other server, stay as long as possible.
                 if self.pool.has_other() {
                     self.state = State::Moving(now + MOVE_TIMEOUT);
                     self.move_if_idle(now);
@@ -72,7 +72,7 @@ impl Connection {
         {
             self.disconnect(text, now);
         } else {
-            // The server closes the socket itself where it must; this may be why.
+            // If necessary, the server closes the socket itself; this may be the reason.
             self.last_failure = text.to_owned();
         }
     }
@@ -106,7 +106,7 @@ impl Connection {
 
     pub(super) fn message(&mut self, sid: u64, message: Message, now: Instant) -> Option<Output> {
         if sid != ANSWERS {
-            // What was on its way when the subscription ended is nobody's.
+            // Drops messages that were in flight when the subscription ended.
             return self
                 .subscriptions
                 .contains(&sid)
@@ -138,7 +138,7 @@ impl Connection {
     }
 }
 
-/// `contains`, without what the standard library has for long texts.
+/// `contains`, without the code size of the standard library's search.
 fn has(text: &str, words: &str) -> bool {
     let mut places = text.as_bytes().windows(words.len());
     places.any(|place| place == words.as_bytes())
