@@ -88,9 +88,8 @@ impl Io {
 impl Turn<'_> {
     /// Passes an event to the machine, and does what it asks for.
     fn drive(&mut self, feed: impl FnOnce(&mut Machine, Duration)) {
-        for action in self.participant.drive(feed) {
-            self.perform(action);
-        }
+        let actions = self.participant.drive(feed);
+        self.perform(actions);
     }
 
     /// Handles one event. Returns whether there was one.
@@ -246,7 +245,13 @@ impl Turn<'_> {
         KeyFilter::new(format!("{}*", self.io.prefix)).ok()
     }
 
-    fn perform(&mut self, action: Action) {
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.perform_one(action);
+        }
+    }
+
+    fn perform_one(&mut self, action: Action) {
         match action {
             Action::Watch => {
                 self.io.watch = None;

@@ -311,11 +311,16 @@ impl Participant {
         self: &Arc<Self>,
         feed: impl FnOnce(&mut Machine, Duration),
     ) -> Vec<Action> {
-        let mut tell = Vec::new();
-        let mut actions = Vec::new();
         let mut core = self.core();
         core.touched = false;
         feed(&mut core.machine, self.now());
+        self.driven(core)
+    }
+
+    /// Apart from [`drive`](Self::drive), of which there is a copy for every kind of input.
+    fn driven(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) -> Vec<Action> {
+        let mut tell = Vec::new();
+        let mut actions = Vec::new();
         while let Some(notice) = core.machine.next_notice() {
             tell.extend(self.tell(&mut core, &notice));
         }

@@ -5,35 +5,27 @@
 //! there, and the others here, in the order in which they came. The writers among them wait for writers
 //! only, and the readers for readers, as waiting writers must be in the log to keep readers out.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use super::*;
 
 /// How many claims of one kind wait in the log at a time.
 pub(super) const CROWD: usize = 64;
 
-/// A claim that has not come to the log yet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Queued {
-    claim: ClaimId,
-    request: Request,
-    began: Duration,
-}
-
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Queue {
-    readers: VecDeque<Queued>,
-    /// Those who want to hold alone, or permits.
-    others: VecDeque<Queued>,
+    readers: SortedMap<ClaimId, Box<Claim>>,
+    /// Claims for a writer's hold, or for permits.
+    others: SortedMap<ClaimId, Box<Claim>>,
     pub(super) crowd: usize,
 }
 
 impl Default for Queue {
     fn default() -> Self {
         Self {
-            readers: VecDeque::new(),
-            others: VecDeque::new(),
+            readers: SortedMap::new(),
+            others: SortedMap::new(),
             crowd: CROWD,
         }
     }
@@ -44,7 +36,7 @@ impl Queue {
         self.readers.len() + self.others.len()
     }
 
-    fn line(&mut self, reads: bool) -> &mut VecDeque<Queued> {
+    fn line(&mut self, reads: bool) -> &mut SortedMap<ClaimId, Box<Claim>> {
         match reads {
             true => &mut self.readers,
             false => &mut self.others,
@@ -53,32 +45,30 @@ impl Queue {
 
     /// Returns whether it was there.
     pub(super) fn remove(&mut self, claim: ClaimId) -> bool {
-        [true, false].into_iter().any(|reads| {
-            let line = self.line(reads);
-            // Numbers grow from claim to claim.
-            let found = line.binary_search_by_key(&claim, |queued| queued.claim);
-            found.is_ok_and(|at| line.remove(at).is_some())
-        })
+        self.others.remove(&claim).is_some() || self.readers.remove(&claim).is_some()
     }
 }
 
 impl Machine {
-    /// A new claim: to the end of the queue, unless it is only to be tried.
+    /// A new claim: at the end of the queue, unless it is only a try.
     pub(super) fn queue(&mut self, now: Duration, claim: ClaimId, request: Request) {
-        let reads = request.mode == Mode::Read;
-        let queued = Queued {
-            claim,
-            request,
-            began: now,
+        let line = match request.try_only {
+            true => &mut self.claims,
+            false => self.queue.line(request.mode == Mode::Read),
         };
-        if queued.request.try_only {
-            self.begin_claim(now, queued);
-        } else {
-            self.queue.line(reads).push_back(queued);
-        }
+        let state = Claim {
+            request,
+            phase: Phase::Outside,
+            own: None,
+            began: now,
+            watch_from: now + self.unwatched,
+            stuck_since: None,
+            retry_at: now,
+        };
+        line.insert(claim, Box::new(state));
     }
 
-    /// Lets claims come to the log, as long as there are not too many. Returns whether there were any.
+    /// Moves claims out of the queue while few enough wait in the log. Returns whether it moved any.
     pub(super) fn admit(&mut self, now: Duration) -> bool {
         let mut any = false;
         for reads in [false, true] {
@@ -88,41 +78,32 @@ impl Machine {
             let same = |state: &&Claim| (state.request.mode == Mode::Read) == reads;
             let waiting = self.waiting().filter(same).count();
             for _ in waiting..self.queue.crowd {
-                let Some(queued) = self.queue.line(reads).pop_front() else {
+                let line = self.queue.line(reads);
+                let Some(claim) = line.keys().next().copied() else {
                     break;
                 };
-                self.begin_claim(now, queued);
-                any = true;
+                if let Some(mut state) = line.remove(&claim) {
+                    state.watch_from = now + self.unwatched;
+                    self.claims.insert(claim, state);
+                    any = true;
+                }
             }
         }
         any
     }
 
-    fn begin_claim(&mut self, now: Duration, queued: Queued) {
-        let claim = Claim {
-            request: queued.request,
-            phase: Phase::Outside,
-            own: None,
-            began: queued.began,
-            watch_from: now + self.unwatched,
-            stuck_since: None,
-            retry_at: now,
-        };
-        self.claims.insert(queued.claim, Box::new(claim));
-    }
-
-    /// What made a claim give up holds for those who have waited behind it for long enough.
+    /// A claim gave up: queued ones that have waited as long do so too, or all of them if the reason is final.
     pub(super) fn give_up_queue(&mut self, now: Duration, why: GivenUp) {
-        for reads in [false, true] {
-            while let Some(queued) = self.queue.line(reads).front() {
-                let until = queued.began + patience(queued.request.lease);
-                if why == GivenUp::Unreachable && now < until {
-                    break;
+        for line in [&mut self.queue.others, &mut self.queue.readers] {
+            line.retain(|claim, state| {
+                let until = state.began + patience(state.request.lease);
+                let stays = why == GivenUp::Unreachable && now < until;
+                if !stays {
+                    let claim = *claim;
+                    self.notices.push_back(Notice::GaveUp { claim, why });
                 }
-                let claim = queued.claim;
-                self.queue.line(reads).pop_front();
-                self.notices.push_back(Notice::GaveUp { claim, why });
-            }
+                stays
+            });
         }
     }
 }
