@@ -1,4 +1,4 @@
-//! A value that is kept current.
+//! A value kept current in memory.
 
 use std::{fmt, sync::Arc};
 
@@ -13,12 +13,12 @@ use crate::{
     key::{Key, KeyFilter},
 };
 
-/// The value of one key, kept current in memory: this is how a service reads its configuration.
+/// The value of one key, kept current in memory: the way for a service to read its configuration.
 ///
-/// Reading it makes no request. It survives reconnects; while the connection is lost, or if a
-/// revision does not decode, the last good value stays, and [`status`](Live::status) and
-/// [`last_error`](Live::last_error) say so. Clones are cheap and share one watch, which ends with
-/// the last of them. It runs in a task of the runtime in which it was opened.
+/// Reading it makes no request. It survives reconnects. While the connection is lost, or if a revision
+/// does not decode, it keeps the last good value, and [`status`](Live::status) and
+/// [`last_error`](Live::last_error) report the problem. Clones are cheap and share one watch, which ends
+/// when the last clone is dropped. The watch runs in a task on the runtime in which it was opened.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -35,7 +35,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// A bad value and a missing value are different:
+/// A bad value and a missing value can be told apart:
 ///
 /// ```
 /// use shizuku::{Json, kv::KeyValueRead};
@@ -62,7 +62,7 @@ pub struct Live<T> {
     follower: Follower<Latest<T>>,
 }
 
-/// The last entry of the key: a value or a removal, or nothing yet.
+/// The key's last entry, a value or a removal; `None` before the first.
 struct Latest<T>(Option<Entry<Arc<T>>>);
 
 impl<T> Latest<T> {
@@ -79,7 +79,7 @@ impl<T> Default for Latest<T> {
 
 impl<T: Send + Sync + 'static> View<T> for Latest<T> {
     fn apply(&mut self, entry: Entry<Arc<T>>) -> bool {
-        // A removal of what was not there changes nothing that a reader can see.
+        // Removing an absent value is not a visible change.
         let changed = !entry.is_removal() || self.0.as_ref().is_some_and(|last| !last.is_removal());
         self.0 = Some(entry);
         changed
@@ -97,47 +97,48 @@ impl<T: ByteDeserialize + Send + Sync + 'static> Live<T> {
 }
 
 impl<T> Live<T> {
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// The current value; `None` if the key has none. Takes some ten nanoseconds.
+    /// Returns the current value; `None` if the key has none. Takes about ten nanoseconds.
     pub fn get(&self) -> Option<Arc<T>> {
         self.follower.read(Latest::value)
     }
 
-    /// The last revision with its metadata: a value or a removal.
+    /// Returns the last revision with its metadata: a value or a removal.
     pub fn entry(&self) -> Option<Entry<Arc<T>>> {
         self.follower.read(|latest| latest.0.clone())
     }
 
-    /// Waits until the value has changed since this handle last waited, or a revision came that
-    /// does not decode, and returns the value. Several changes between two calls count as one. A new
-    /// handle counts the value at opening as seen; a clone starts from what its original had seen.
-    /// Also returns `None` if no revision has decoded yet; [`last_error`](Live::last_error) says so.
+    /// Waits until the value has changed, or a revision that does not decode has arrived, since this
+    /// handle last waited, and returns the value. Several changes between two calls count as one. A new
+    /// handle counts the initial value as seen; a clone starts from what its original had seen. Also
+    /// returns `None` if no revision has decoded yet; [`last_error`](Live::last_error) then has the
+    /// error.
     ///
-    /// The future may be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time without losing a change.
     ///
     /// # Errors
-    /// The error that ended the watch, from then on.
+    /// The error that ended the watch; every later call returns it too.
     pub async fn changed(&mut self) -> Result<Option<Arc<T>>, Arc<KvReadError>> {
         self.follower.changed(Latest::value).await
     }
 
-    /// Whether it is up to date with the bucket.
+    /// Returns whether the value is up to date with the bucket.
     pub fn status(&self) -> LiveStatus {
         self.follower.status()
     }
 
     /// Waits until the status differs from what this handle last saw, and returns it. After
-    /// [`LiveStatus::Ended`] it never changes again, and this waits for ever.
+    /// [`LiveStatus::Ended`] the status no longer changes, and this waits forever.
     pub async fn status_changed(&mut self) -> LiveStatus {
         self.follower.status_changed().await
     }
 
-    /// Why the value is not the last revision of the key, or why it is no longer followed. Cleared
-    /// by the next good value.
+    /// Returns why the value is not the key's last revision, or why the key is no longer followed.
+    /// Cleared by the next good value.
     pub fn last_error(&self) -> Option<Arc<KvReadError>> {
         self.follower.last_error()
     }

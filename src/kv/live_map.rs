@@ -1,4 +1,4 @@
-//! Many values that are kept current.
+//! A map of values kept current in memory.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -13,9 +13,9 @@ use crate::{
     key::{Key, KeyFilter},
 };
 
-/// The values of all keys that pass a filter, kept current in memory.
+/// The values of all keys that match a filter, kept current in memory.
 ///
-/// Everything about [`Live`](super::Live) applies here too. Keys under `_lock.` are left out.
+/// Everything said about [`Live`](super::Live) applies here too. Keys under `_lock.` are omitted.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -62,34 +62,34 @@ impl<T: ByteDeserialize + Send + Sync + 'static> LiveMap<T> {
 }
 
 impl<T> LiveMap<T> {
-    /// The current value of a key; `None` if it has none or does not pass the filter.
+    /// Returns the current value of a key; `None` if it has none or does not match the filter.
     pub fn get(&self, key: &str) -> Option<Arc<T>> {
         self.follower
             .read(|values| values.0.get(key).and_then(|entry| entry.value.clone()))
     }
 
-    /// The last revision of a key with its metadata.
+    /// Returns the last revision of a key with its metadata.
     pub fn entry(&self, key: &str) -> Option<Entry<Arc<T>>> {
         self.follower.read(|values| values.0.get(key).cloned())
     }
 
-    /// How many keys have a value.
+    /// Returns the number of keys with a value.
     pub fn len(&self) -> usize {
         self.follower.read(|values| values.0.len())
     }
 
-    /// Whether no key has a value.
+    /// Returns whether no key has a value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The keys that have a value, in order.
+    /// Returns the keys with a value, in order.
     pub fn keys(&self) -> Vec<Key> {
         self.follower
             .read(|values| values.0.keys().cloned().collect())
     }
 
-    /// All keys and values of one moment, in order. The values are shared, not copied.
+    /// Returns all keys and values at one point in time, in order. The values are shared, not copied.
     pub fn snapshot(&self) -> BTreeMap<Key, Arc<T>> {
         self.follower.read(|values| {
             values
@@ -100,36 +100,36 @@ impl<T> LiveMap<T> {
         })
     }
 
-    /// Waits until a value has changed since this handle last waited, or a revision came that does
-    /// not decode. Several changes between two calls count as one. A new handle counts the values at
-    /// opening as seen; a clone starts from what its original had seen.
+    /// Waits until a value has changed, or a revision that does not decode has arrived, since this
+    /// handle last waited. Several changes between two calls count as one. A new handle counts the
+    /// initial values as seen; a clone starts from what its original had seen.
     ///
-    /// The future may be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time without losing a change.
     ///
     /// # Errors
-    /// The error that ended the watch, from then on.
+    /// The error that ended the watch; every later call returns it too.
     pub async fn changed(&mut self) -> Result<(), Arc<KvReadError>> {
         self.follower.changed(|_| ()).await
     }
 
-    /// Whether it is up to date with the bucket.
+    /// Returns whether the map is up to date with the bucket.
     pub fn status(&self) -> LiveStatus {
         self.follower.status()
     }
 
     /// Waits until the status differs from what this handle last saw, and returns it. After
-    /// [`LiveStatus::Ended`] it never changes again, and this waits for ever.
+    /// [`LiveStatus::Ended`] the status no longer changes, and this waits forever.
     pub async fn status_changed(&mut self) -> LiveStatus {
         self.follower.status_changed().await
     }
 
-    /// Why the map is no longer followed; otherwise one of the decode errors that have not been
+    /// Returns why the map is no longer followed; otherwise one of the decode errors that have not been
     /// cleared. [`decode_errors`](LiveMap::decode_errors) returns them all.
     pub fn last_error(&self) -> Option<Arc<KvReadError>> {
         self.follower.last_error()
     }
 
-    /// The error of every key whose last revision does not decode, in the order of the keys.
+    /// Returns the error of every key whose last revision does not decode, in key order.
     pub fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
         self.follower.decode_errors()
     }

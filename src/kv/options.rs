@@ -8,7 +8,7 @@ use crate::{
     words::{Lasting, Quoted},
 };
 
-/// Methods that set the field of their name.
+/// Defines builder methods that set the field of the same name.
 macro_rules! setters {
     ($($(#[$doc:meta])* $field:ident($type:ty) = $value:expr;)*) => {$(
         $(#[$doc])*
@@ -20,7 +20,7 @@ macro_rules! setters {
     )*};
 }
 
-/// Which copy of the data answers a read.
+/// Which replica serves a read.
 ///
 /// ```
 /// use shizuku::kv::Read;
@@ -35,14 +35,14 @@ macro_rules! setters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Read {
-    /// Any replica or mirror (direct get): fast, and perhaps a moment behind the last write.
+    /// Any replica or mirror (direct get): fast, but may lag slightly behind the last write.
     #[default]
     Any,
-    /// The stream's leader: sees every write that was acknowledged before the read.
+    /// The stream's leader: sees every write that was acknowledged before the read started.
     Leader,
 }
 
-/// What a write is conditional on.
+/// The condition of a write.
 ///
 /// ```
 /// use shizuku::kv::{Expect, PutOptions};
@@ -58,17 +58,17 @@ pub enum Read {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expect {
-    /// Nothing: the last writer wins.
+    /// Unconditional: the last writer wins.
     #[default]
     Any,
     /// The key has no value: it was never written, or its last revision is a removal.
     Absent,
-    /// The key's last revision is exactly this one. 0 means that the key has no revision at all,
-    /// not even a removal.
+    /// The key's last revision is exactly this one. 0 means that the key has no revision at all, not
+    /// even a removal.
     Revision(u64),
 }
 
-/// How to put a value.
+/// Options for writing a value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -85,7 +85,7 @@ pub enum Expect {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// What the write is conditional on.
+    /// The condition.
     pub expect: Expect,
     /// The time to live.
     pub ttl: Option<Duration>,
@@ -94,7 +94,7 @@ pub struct PutOptions {
 }
 
 impl PutOptions {
-    /// Unconditional, without a time to live or headers.
+    /// Creates options for an unconditional write without a time to live or headers.
     pub const fn new() -> Self {
         Self {
             expect: Expect::Any,
@@ -107,15 +107,16 @@ impl PutOptions {
         /// Makes the write conditional.
         expect(Expect) = expect;
 
-        /// Removes the value after this time: whole seconds, at least one.
+        /// Expires the value after this time: whole seconds, at least one.
         ///
-        /// Needs a bucket with [limit markers](super::BucketConfig::limit_markers) (server 2.11 and
+        /// Requires a bucket with [limit markers](super::BucketConfig::limit_markers) (server 2.11 and
         /// newer). A later write without a time to live makes the key permanent again. If the bucket
-        /// keeps more than one revision, a server raises a shorter time to that of the bucket's markers.
+        /// keeps more than one revision, the server raises a shorter time to that of the bucket's
+        /// markers.
         ttl(Duration) = Some(ttl);
     }
 
-    /// Writes only if there is no value, as [`Store::create`](super::Store::create) does.
+    /// Writes only if the key has no value, as [`Store::create`](super::Store::create) does.
     #[must_use]
     pub const fn if_absent(self) -> Self {
         self.expect(Expect::Absent)
@@ -128,15 +129,15 @@ impl PutOptions {
         self.expect(Expect::Revision(revision))
     }
 
-    /// Adds a header. Names that begin with `Nats-` or `KV-` belong to the protocol and are
-    /// refused when the value is put.
+    /// Adds a header. Names that begin with `Nats-` or `KV-` are reserved for the protocol and cause an
+    /// error when the value is put.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers.append(name, value);
         self
     }
 
-    /// Checks everything that can be checked without asking a server.
+    /// Validates everything that can be validated without a server.
     pub(crate) fn check(&self) -> Result<(), InvalidOption> {
         if let Some(ttl) = self.ttl {
             check_ttl("ttl", ttl)?;
@@ -166,14 +167,14 @@ impl PutOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Removal {
-    /// Leaves the older revisions in the key's history.
+    /// Keeps older revisions in the key's history.
     #[default]
     Delete,
-    /// Takes the history away too.
+    /// Removes the history too.
     Purge,
 }
 
-/// How to remove a key.
+/// Options for removing a key.
 ///
 /// ```
 /// use std::time::Duration;
@@ -193,14 +194,14 @@ pub enum Removal {
 pub struct RemoveOptions {
     /// How the key is removed.
     pub removal: Removal,
-    /// What the removal is conditional on.
+    /// The condition.
     pub expect: Expect,
     /// The time to live of the marker that the removal leaves.
     pub marker_ttl: Option<Duration>,
 }
 
 impl RemoveOptions {
-    /// Deletes: history stays.
+    /// Creates options for a delete, which keeps the history.
     pub const fn delete() -> Self {
         Self {
             removal: Removal::Delete,
@@ -209,7 +210,7 @@ impl RemoveOptions {
         }
     }
 
-    /// Purges: history goes.
+    /// Creates options for a purge, which removes the history.
     pub const fn purge() -> Self {
         Self {
             removal: Removal::Purge,
@@ -219,11 +220,11 @@ impl RemoveOptions {
     }
 
     setters! {
-        /// Makes the removal conditional. [`Expect::Absent`] makes no sense here and is refused.
+        /// Makes the removal conditional. [`Expect::Absent`] is meaningless here and causes an error.
         expect(Expect) = expect;
 
-        /// Lets the marker that the removal leaves expire after this time: whole seconds, at least
-        /// one. Only with a purge, and only on a bucket with limit markers.
+        /// Expires the marker that the removal leaves after this time: whole seconds, at least one. Only
+        /// for a purge, and only on a bucket with limit markers.
         marker_ttl(Duration) = Some(marker_ttl);
     }
 
@@ -253,7 +254,7 @@ impl RemoveOptions {
     }
 }
 
-/// How to update a value in a loop; see [`Store::update_with`](super::Store::update_with).
+/// Options for an update loop; see [`Store::update_with`](super::Store::update_with).
 ///
 /// ```
 /// use std::time::Duration;
@@ -270,11 +271,11 @@ impl RemoveOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateOptions {
-    /// How many lost races it takes before it gives up; 0 is an error.
+    /// The number of lost races after which to give up; 0 is an error.
     pub attempts: usize,
-    /// The time to live of the new value. That of the old one is not carried over.
+    /// The time to live of the new value. The old value's is not carried over.
     pub ttl: Option<Duration>,
-    /// The headers of the new value. Those of the old one are not carried over.
+    /// The headers of the new value. The old value's are not carried over.
     pub headers: Headers,
 }
 
@@ -285,8 +286,9 @@ impl Default for UpdateOptions {
 }
 
 impl UpdateOptions {
-    /// 256 attempts, no time to live, no headers. Every lost race means that another write
-    /// succeeded, so 256 are lost only if very many clients write to one key at the same time.
+    /// Creates options with 256 attempts, no time to live and no headers. Every lost race means that
+    /// another write succeeded, so 256 are lost only if very many clients write to one key at the same
+    /// time.
     pub const fn new() -> Self {
         Self {
             attempts: 256,
@@ -296,10 +298,10 @@ impl UpdateOptions {
     }
 
     setters! {
-        /// How many lost races it takes before it gives up: at least one.
+        /// Sets the number of lost races after which to give up: at least one.
         attempts(usize) = attempts;
 
-        /// The time to live of the new value, as in [`PutOptions::ttl`].
+        /// Sets the time to live of the new value, as in [`PutOptions::ttl`].
         ttl(Duration) = Some(ttl);
     }
 
@@ -310,7 +312,7 @@ impl UpdateOptions {
         self
     }
 
-    /// The options of each of its writes.
+    /// Converts into the options of each write.
     pub(crate) fn into_put(self) -> Result<PutOptions, InvalidOption> {
         if self.attempts == 0 {
             return Err(InvalidOption::new("attempts", "must be at least 1"));
@@ -323,7 +325,7 @@ impl UpdateOptions {
     }
 }
 
-/// What a watch delivers before it follows the changes.
+/// What a watch delivers before the changes.
 ///
 /// ```
 /// use shizuku::kv::{Deliver, WatchOptions};
@@ -344,15 +346,15 @@ pub enum Deliver {
     /// The last revision of every key.
     #[default]
     Latest,
-    /// Every revision that the bucket still has.
+    /// Every stored revision.
     History,
-    /// Nothing: changes from now on.
+    /// Nothing: only changes from now on.
     Updates,
-    /// Every revision from this one on that the bucket still has.
+    /// Every stored revision from this one on.
     From(u64),
 }
 
-/// How to watch.
+/// Options for a watch.
 ///
 /// ```
 /// use shizuku::kv::{Deliver, WatchOptions};
@@ -366,18 +368,18 @@ pub enum Deliver {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchOptions {
-    /// What comes before the changes.
+    /// What to deliver before the changes.
     pub deliver: Deliver,
-    /// Leaves removals out.
+    /// Omits removals.
     pub ignore_removals: bool,
-    /// Leaves values out.
+    /// Omits values.
     pub metadata_only: bool,
     /// Includes the keys under `_lock.`.
     pub include_reserved: bool,
 }
 
 impl WatchOptions {
-    /// The last revision of every key, then every change, with values and removals.
+    /// Creates options for the last revision of every key, then every change, with values and removals.
     pub const fn new() -> Self {
         Self {
             deliver: Deliver::Latest,
@@ -388,22 +390,22 @@ impl WatchOptions {
     }
 
     setters! {
-        /// What comes before the changes.
+        /// What to deliver before the changes.
         deliver(Deliver) = deliver;
 
-        /// Leaves removals out.
+        /// Omits removals.
         ignore_removals(bool) = ignore_removals;
 
-        /// Leaves values out: entries come with their metadata, and `value` is `None`.
+        /// Omits values: entries have their metadata, and `value` is `None`.
         metadata_only(bool) = metadata_only;
 
-        /// Includes the keys under `_lock.`, which belong to the library's locks. They are also
-        /// included if a filter begins with `_lock.`.
+        /// Includes the keys under `_lock.`, which belong to the library's locks. A filter that begins
+        /// with `_lock.` includes them too.
         include_reserved(bool) = include_reserved;
     }
 }
 
-/// A time to live on the wire is in whole seconds; the server would cut off the rest.
+/// On the wire a time to live is in whole seconds; the server would truncate the rest.
 pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), InvalidOption> {
     if ttl.subsec_nanos() != 0 || ttl.as_secs() == 0 {
         return Err(InvalidOption::new(
@@ -414,7 +416,7 @@ pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), Inval
             ),
         ));
     }
-    // Go keeps durations as nanoseconds in an i64, about 292 years.
+    // Go stores durations as nanoseconds in an i64, about 292 years.
     if ttl.as_secs() > i64::MAX as u64 / 1_000_000_000 {
         return Err(InvalidOption::new(
             option,

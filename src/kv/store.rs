@@ -1,4 +1,4 @@
-//! A handle on a bucket: keys, bytes and revisions.
+//! A bucket handle: keys, bytes and revisions.
 
 use std::{
     fmt,
@@ -23,13 +23,13 @@ use crate::{
     status::ConnectionWatch,
 };
 
-/// A handle on a bucket: cheap to clone, and the same over every backend.
+/// A bucket handle, cheap to clone, with the same behaviour on every backend.
 ///
-/// Methods here deal in bytes; [`KeyValue`](super::KeyValue) and
-/// [`KeyValueRead`](super::KeyValueRead) put types on top.
+/// These methods work on bytes; [`KeyValue`](super::KeyValue) and [`KeyValueRead`](super::KeyValueRead)
+/// add types.
 ///
-/// Every future here may be dropped at any time. A dropped read has no effect; a dropped write may
-/// or may not happen.
+/// Every future may be dropped at any time. A dropped read has no effect; a dropped write may or may not
+/// happen.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,12 +46,12 @@ use crate::{
 pub struct Store {
     backend: Arc<dyn Backend>,
     locks: Arc<OnceLock<Box<dyn Locks>>>,
-    /// Whether the client is being closed.
+    /// Set once the client is closing.
     closing: Arc<AtomicBool>,
 }
 
-/// The registry of locks, made with the first lock. Behind a trait, so that the code of locks is not
-/// linked into a program that never uses one, not even the code that drops them.
+/// The lock registry, created with the first lock. It is behind a trait so that programs that never use
+/// a lock do not link any lock code, not even its drop glue.
 trait Locks: Send + Sync {
     fn registry(&self) -> &Arc<Registry>;
     fn close(&self) -> BoxFuture<'static, ()>;
@@ -67,7 +67,7 @@ impl Locks for Arc<Registry> {
     }
 }
 
-/// The locks of a store, while the store exists. The client releases them when it is closed.
+/// A weak reference to a store's locks. The client releases them when it is closed.
 pub(crate) struct LocksOf(Weak<OnceLock<Box<dyn Locks>>>);
 
 impl LocksOf {
@@ -75,7 +75,7 @@ impl LocksOf {
         self.0.strong_count() == 0
     }
 
-    /// Releases all of them. The returned future waits until that is done.
+    /// Starts releasing all locks. The returned future completes when they are released.
     pub(crate) fn close(&self) -> Option<BoxFuture<'static, ()>> {
         Some(self.0.upgrade()?.get()?.close())
     }
@@ -90,12 +90,12 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A store over a backend of your own.
+    /// Creates a store on a custom backend.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self::until(backend, Arc::default())
     }
 
-    /// A store that gives locks until this is set.
+    /// Creates a store that grants locks until `closing` is set.
     pub(crate) fn until(backend: Arc<dyn Backend>, closing: Arc<AtomicBool>) -> Self {
         Self {
             backend,
@@ -104,7 +104,7 @@ impl Store {
         }
     }
 
-    /// The tracing span of an operation on a key.
+    /// Creates the tracing span of an operation on a key.
     fn span(&self, operation: &'static str, key: &Key) -> tracing::Span {
         tracing::debug_span!("kv", operation, bucket = %self.bucket(), %key)
     }
@@ -117,23 +117,23 @@ impl Store {
         LocksOf(Arc::downgrade(&self.locks))
     }
 
-    /// The locks that this handle and its clones share.
+    /// Returns the locks that this handle and its clones share.
     pub(crate) fn locks(&self) -> &Arc<Registry> {
         let make = || Box::new(Arc::new(Registry::new(Arc::clone(&self.closing)))) as _;
         self.locks.get_or_init(make).registry()
     }
 
-    /// The bucket's name.
+    /// Returns the bucket's name.
     pub fn bucket(&self) -> &BucketName {
         self.backend.bucket()
     }
 
-    /// The state of the connection below, now and as it changes.
+    /// Returns a watch on the state of the underlying connection.
     pub fn connection(&self) -> ConnectionWatch {
         self.backend.connection()
     }
 
-    /// The bucket's settings and state.
+    /// Returns the bucket's settings and state.
     ///
     /// # Errors
     /// [`ServiceError::BucketNotFound`](super::ServiceError::BucketNotFound) if it was deleted.
@@ -144,7 +144,7 @@ impl Store {
 
 /// Reading.
 impl Store {
-    /// The value of a key, from any replica; `None` if it was never written, was removed, or has
+    /// Returns the value of a key from any replica; `None` if it was never written, was removed or has
     /// expired.
     ///
     /// # Errors
@@ -153,7 +153,7 @@ impl Store {
         self.get_with(key, Read::Any).await
     }
 
-    /// The value of a key, from the replica of your choice.
+    /// Returns the value of a key from the chosen kind of replica.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -166,8 +166,8 @@ impl Store {
         Ok(entry.and_then(|entry| entry.value))
     }
 
-    /// The last revision of a key, from any replica: a value or a removal. `None` if the bucket has
-    /// neither.
+    /// Returns the last revision of a key, a value or a removal, from any replica; `None` if the bucket
+    /// has neither.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -175,7 +175,7 @@ impl Store {
         self.entry_with(key, Read::Any).await
     }
 
-    /// The last revision of a key, from the replica of your choice.
+    /// Returns the last revision of a key from the chosen kind of replica.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -189,7 +189,7 @@ impl Store {
         self.backend.get(&key, None, read).instrument(span).await
     }
 
-    /// One revision of a key, from any replica; `None` if it is no longer kept, or belongs to
+    /// Returns one revision of a key from any replica; `None` if it is no longer stored or belongs to
     /// another key.
     ///
     /// # Errors
@@ -202,8 +202,8 @@ impl Store {
         self.entry_at_with(key, revision, Read::Any).await
     }
 
-    /// One revision of a key, from the replica of your choice: a replica may not yet have what was
-    /// written a moment ago.
+    /// Returns one revision of a key from the chosen kind of replica. Recent writes may not have reached
+    /// every replica yet.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -222,9 +222,9 @@ impl Store {
         entry.instrument(span).await
     }
 
-    /// The values of many keys, in one request per 1000 if the server supports it (2.11 and newer).
-    /// Takes filters too. Keys without a value are left out; the order is the server's. Any replica
-    /// may answer: there is no such request for the leader only.
+    /// Returns the values of many keys, with one request per 1000 if the server supports it (2.11 and
+    /// newer). Accepts filters too. Keys without a value are omitted; the order is the server's. Any
+    /// replica may reply: this request has no leader-only form.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -255,10 +255,11 @@ impl Store {
 
 /// Watching.
 impl Store {
-    /// Follows keys: their last revisions first, then every change. Takes one filter or many.
+    /// Watches keys: their last revisions first, then every change. Accepts one filter or many.
     ///
-    /// Each watch, and each [`Live`](super::Live), is a consumer on a server, and a bucket may allow only some
-    /// hundreds of consumers. A watch with many filters, or a [`LiveMap`](super::LiveMap), is a single consumer.
+    /// Each watch, and each [`Live`](super::Live), is a consumer on the server, and a bucket may allow
+    /// only a few hundred consumers. A watch with many filters, or a [`LiveMap`](super::LiveMap), is a
+    /// single consumer.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -276,7 +277,7 @@ impl Store {
         self.watch_with(filters, WatchOptions::new()).await
     }
 
-    /// Follows every key.
+    /// Watches every key.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -284,7 +285,7 @@ impl Store {
         self.watch(KeyFilter::all()).await
     }
 
-    /// Follows keys, with options.
+    /// Watches keys, with options.
     ///
     /// # Errors
     /// [`KvReadError`]; invalid filters are refused before anything is sent.
@@ -299,13 +300,13 @@ impl Store {
 
 /// Writing.
 impl Store {
-    /// Writes a value, whatever was there, and returns its revision.
+    /// Writes a value unconditionally and returns its revision.
     ///
-    /// A value is anything that becomes [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`. Copy
-    /// other borrowed text or bytes, for example with `to_owned`.
+    /// A value is anything that converts into [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`.
+    /// Copy other borrowed text or bytes first, for example with `to_owned`.
     ///
     /// # Errors
-    /// [`KvWriteError`], which also says if the outcome is unknown.
+    /// [`KvWriteError`]; an unknown outcome is a variant of its own.
     pub async fn put(
         &self,
         key: impl IntoKey,
@@ -331,11 +332,11 @@ impl Store {
         written.instrument(span).await
     }
 
-    /// Writes a value if there is none: the key was never written, or was removed. For a time to
-    /// live or headers, use `put_with` and [`PutOptions::if_absent`].
+    /// Writes a value if the key has none: it was never written, or was removed. For a time to live or
+    /// headers, use `put_with` and [`PutOptions::if_absent`].
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] if there is a value.
+    /// [`KvWriteError::Conflict`] if the key has a value.
     pub async fn create(
         &self,
         key: impl IntoKey,
@@ -345,11 +346,11 @@ impl Store {
             .await
     }
 
-    /// Writes a value if the key's last revision is this one. For a time to live or headers, use
+    /// Writes a value if the key's last revision is `revision`. For a time to live or headers, use
     /// `put_with` and [`PutOptions::if_revision`].
     ///
     /// # Errors
-    /// [`KvWriteError::Conflict`] if it is another.
+    /// [`KvWriteError::Conflict`] if the key is at another revision.
     pub async fn update(
         &self,
         key: impl IntoKey,
@@ -360,7 +361,7 @@ impl Store {
             .await
     }
 
-    /// Deletes a key, keeping its history, and returns the revision of the removal. Deleting a key
+    /// Deletes a key but keeps its history, and returns the revision of the removal. Deleting a key
     /// without a value leaves a marker too. For a condition, use `remove_with`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Types in a bucket: the traits that read, write and watch them.
+//! Typed values: the traits that read, write and watch them.
 
 use std::any::type_name;
 
@@ -17,12 +17,12 @@ use crate::{
     key::{IntoFilters, IntoKey, Key},
 };
 
-/// Reads, writes and deletes typed values. Every type implements it; the bounds of each method say
-/// what it needs: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, to write, a key
+/// Reads, writes and deletes typed values. Every type implements it; each method's bounds state what it
+/// requires: a codec ([`ByteSerialize`], [`ByteDeserialize`]) and, for writes, a key
 /// ([`KeyIndexedValue`], [`StaticKeyIndexedValue`](super::StaticKeyIndexedValue)).
 ///
-/// Futures may be dropped at any time: a dropped read has no effect, a dropped write may or may
-/// not happen.
+/// Futures may be dropped at any time: a dropped read has no effect; a dropped write may or may not
+/// happen.
 ///
 /// ```
 /// use shizuku::kv::{KeyValue, PutOptions};
@@ -37,10 +37,10 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub trait KeyValue: Sized {
-    /// The value under a key; `None` if it was never written, was removed or has expired.
+    /// Returns the value of a key; `None` if it was never written, was removed or has expired.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] if what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if the stored value does not decode as `Self`.
     fn read_from(
         store: &Store,
         key: impl IntoKey,
@@ -51,10 +51,10 @@ pub trait KeyValue: Sized {
         Self::read_from_with(store, key, Read::Any)
     }
 
-    /// The value under a key, from the replica of your choice.
+    /// Returns the value of a key from the chosen kind of replica.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] if what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if the stored value does not decode as `Self`.
     fn read_from_with(
         store: &Store,
         key: impl IntoKey,
@@ -73,10 +73,10 @@ pub trait KeyValue: Sized {
         }
     }
 
-    /// Writes the value under its key, whatever was there, and returns the revision.
+    /// Writes the value under its key unconditionally and returns its revision.
     ///
     /// # Errors
-    /// [`KvWriteError`], which also says if the outcome is unknown.
+    /// [`KvWriteError`]; an unknown outcome is a variant of its own.
     fn write_to_anyway(
         &self,
         store: &Store,
@@ -131,8 +131,8 @@ pub trait KeyValue: Sized {
         write(self, self.indexed_key(), store, options)
     }
 
-    /// Writes the value under a key of your choice, with options: for types that do not know their
-    /// key, such as [`Json<T>`](crate::Json) or `String`.
+    /// Writes the value under the given key, with options: for types that do not define a key, such as
+    /// [`Json<T>`](crate::Json) or `String`.
     ///
     /// ```
     /// use shizuku::{Json, kv::{KeyValue, PutOptions}};
@@ -158,12 +158,12 @@ pub trait KeyValue: Sized {
         write(self, key, store, options)
     }
 
-    /// Computes a new value from the current one until no other write came in between, as
-    /// [`Store::update_with`] does, and returns its revision.
+    /// Computes a new value from the current one and writes it, retrying after every concurrent write,
+    /// as [`Store::update_with`] does; returns its revision.
     ///
     /// # Errors
-    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::Read`] if the
-    /// current value is not a `Self`.
+    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::Read`] if the current
+    /// value does not decode as `Self`.
     fn update_in(
         store: &Store,
         key: impl IntoKey,
@@ -199,8 +199,8 @@ pub trait KeyValue: Sized {
     /// ```
     ///
     /// # Errors
-    /// Those of `update_in`, and those of the function, at once; [`KvWriteError::InvalidOption`] for options out
-    /// of range, before anything is sent.
+    /// Those of `update_in`, and those of the function, immediately; [`KvWriteError::InvalidOption`] for
+    /// options out of range, before anything is sent.
     fn try_update_in<E>(
         store: &Store,
         key: impl IntoKey,
@@ -231,7 +231,7 @@ pub trait KeyValue: Sized {
         }
     }
 
-    /// Deletes the value under a key, whatever it is, and returns the revision of the removal.
+    /// Deletes the value of a key unconditionally and returns the revision of the removal.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -243,8 +243,8 @@ pub trait KeyValue: Sized {
         async move { store.delete(key?).await }
     }
 
-    /// Deletes the value under a key if its last revision is `revision`, and returns the revision
-    /// of the removal.
+    /// Deletes the value of a key if its last revision is `revision`, and returns the revision of the
+    /// removal.
     ///
     /// # Errors
     /// [`KvWriteError::Conflict`] if another write came first.
@@ -260,8 +260,8 @@ pub trait KeyValue: Sized {
         }
     }
 
-    /// Removes the value under a key with options: with its history, or with a time to live for the
-    /// marker.
+    /// Removes the value of a key with options: a condition, purging its history, or a time to live for
+    /// the marker.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -277,8 +277,8 @@ pub trait KeyValue: Sized {
 
 impl<T> KeyValue for T {}
 
-/// Follows typed values, and reads them with their metadata. Every type that can be decoded
-/// implements it.
+/// Watches typed values, and reads them with their metadata. Every type that can be decoded implements
+/// it.
 ///
 /// ```
 /// use shizuku::kv::KeyValueRead;
@@ -292,11 +292,11 @@ impl<T> KeyValue for T {}
 /// # Ok(()) }
 /// ```
 pub trait KeyValueRead: ByteDeserialize + Send + 'static {
-    /// The last revision of a key with its metadata: a value or a removal. `None` if the bucket has
-    /// neither.
+    /// Returns the last revision of a key with its metadata, a value or a removal; `None` if the bucket
+    /// has neither.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] if what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if the stored value does not decode as `Self`.
     fn entry_from(
         store: &Store,
         key: impl IntoKey,
@@ -304,10 +304,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         Self::entry_from_with(store, key, Read::Any)
     }
 
-    /// The last revision of a key with its metadata, from the replica of your choice.
+    /// Returns the last revision of a key with its metadata from the chosen kind of replica.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] if what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if the stored value does not decode as `Self`.
     fn entry_from_with(
         store: &Store,
         key: impl IntoKey,
@@ -320,10 +320,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         }
     }
 
-    /// One revision of a key; `None` if it is no longer kept, or belongs to another key.
+    /// Returns one revision of a key; `None` if it is no longer stored or belongs to another key.
     ///
     /// # Errors
-    /// [`KvReadError::Decode`] if what is there is not a `Self`.
+    /// [`KvReadError::Decode`] if the stored value does not decode as `Self`.
     fn entry_at(
         store: &Store,
         key: impl IntoKey,
@@ -336,8 +336,8 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         }
     }
 
-    /// Every revision of a key that is kept, oldest first. A revision that does not decode becomes
-    /// an error at its position.
+    /// Returns every stored revision of a key, oldest first. A revision that does not decode becomes an
+    /// error at its position.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -350,7 +350,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         async move { Ok(store.history(key?).await?.into_iter().map(decode).collect()) }
     }
 
-    /// The values of many keys, as [`Store::get_many`] reads them. A value that does not decode
+    /// Returns the values of many keys, as [`Store::get_many`] does. A value that does not decode
     /// becomes an error at its position.
     ///
     /// # Errors
@@ -371,10 +371,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         }
     }
 
-    /// Follows a key, or all that pass a filter: their last revisions first, then every change.
+    /// Watches a key, or all keys that match a filter: their last revisions first, then every change.
     ///
-    /// A removal is an entry too. A value that does not decode is an error that names its key and
-    /// revision, and the watch goes on.
+    /// Removals are entries too. A value that does not decode becomes an error with its key and
+    /// revision, and the watch continues.
     ///
     /// ```
     /// use shizuku::kv::KeyValueRead;
@@ -397,7 +397,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         Self::watch_with(store, keys, WatchOptions::new())
     }
 
-    /// Follows keys, with options.
+    /// Watches keys, with options.
     ///
     /// # Errors
     /// [`KvReadError`]; invalid filters are refused before anything is sent.
@@ -410,10 +410,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         async move { Watch::open(store, filters?, &options, decode).await }
     }
 
-    /// The value of a key, kept current in memory; see [`Live`].
+    /// Returns the value of a key, kept current in memory; see [`Live`].
     ///
     /// # Errors
-    /// [`KvReadError`] if the watch below cannot be made.
+    /// [`KvReadError`] if the underlying watch cannot be created.
     fn live(
         store: &Store,
         key: impl IntoKey,
@@ -425,10 +425,10 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
         async move { Live::open(store, key?).await }
     }
 
-    /// The values of all keys that pass a filter, kept current in memory; see [`LiveMap`].
+    /// Returns the values of all keys that match a filter, kept current in memory; see [`LiveMap`].
     ///
     /// # Errors
-    /// [`KvReadError`] if the watch below cannot be made.
+    /// [`KvReadError`] if the underlying watch cannot be created.
     fn live_map(
         store: &Store,
         keys: impl IntoFilters,
@@ -443,7 +443,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
 
 impl<T: ByteDeserialize + Send + 'static> KeyValueRead for T {}
 
-/// Encodes before the first await, so that futures need not carry the value.
+/// Encodes before the first await, so that the future does not hold the value.
 fn write<'s, T: ByteSerialize, K: IntoKey>(
     value: &T,
     key: K,
@@ -468,7 +468,7 @@ fn encode<T: ByteSerialize>(value: &T, key: &Key) -> Result<bytes::Bytes, KvWrit
     })
 }
 
-/// Decodes a value; removals and bare metadata pass through.
+/// Decodes the value; removals and metadata-only entries pass through.
 pub(super) fn decode<T: ByteDeserialize>(entry: Entry) -> Result<Entry<T>, KvReadError> {
     let value = match &entry.value {
         Some(bytes) => Some(T::parse_from_bytes(bytes).map_err(|source| DecodeError {

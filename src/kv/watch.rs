@@ -1,4 +1,4 @@
-//! A handle on a watch: entries, and the signals between them.
+//! A watch handle: entries and status events.
 
 use std::{
     fmt,
@@ -17,17 +17,17 @@ use crate::{
     key::{BucketName, KeyFilter},
 };
 
-/// Turns a backend's entry into the type that the reader asked for.
+/// Converts a backend's entry into the requested type.
 type Decode<T> = fn(Entry) -> Result<Entry<T>, KvReadError>;
 
-/// Follows keys; made by [`Store::watch`] and [`KeyValueRead::watch`](super::KeyValueRead::watch).
+/// Follows keys; created by [`Store::watch`] and [`KeyValueRead::watch`](super::KeyValueRead::watch).
 ///
 /// [`next`](Watch::next) returns entries; [`next_event`](Watch::next_event) also reports when the
-/// initial entries are complete and when the connection is lost and back. A watch reconnects by
-/// itself, misses nothing and repeats nothing. A value that does not decode becomes an error at its
-/// position, and the watch goes on; any other error is the last item.
+/// initial entries are complete and when the connection is lost and restored. A watch reconnects
+/// automatically, without gaps or duplicates. A value that does not decode becomes an error at its
+/// position, and the watch continues; any other error is the last item.
 ///
-/// It is a [`Stream`] too. Dropping it ends it on the server.
+/// Also a [`Stream`]. Dropping the watch ends it on the server.
 ///
 /// ```
 /// use shizuku::kv::WatchEvent;
@@ -43,7 +43,7 @@ type Decode<T> = fn(Entry) -> Result<Entry<T>, KvReadError>;
 #[must_use = "a watch that is dropped ends"]
 pub struct Watch<T = Bytes> {
     bucket: BucketName,
-    // `next` takes `&self`, so that `let watch` is enough; the lock is free unless there are two readers.
+    // `next` takes `&self` so that `let watch` suffices; the lock is uncontended with a single reader.
     inner: Mutex<Inner<T>>,
 }
 
@@ -81,25 +81,25 @@ impl<T> Watch<T> {
         })
     }
 
-    /// The next entry; `None` after an error that ended the watch.
+    /// Returns the next entry; `None` after an error that ended the watch.
     ///
-    /// The future may be dropped at any time: nothing is lost. If two tasks call it, each entry goes
-    /// to one of them.
+    /// The future may be dropped at any time without losing an entry. If two tasks call it, each entry
+    /// goes to one of them.
     pub async fn next(&self) -> Option<Result<Entry<T>, KvReadError>> {
         let mut inner = self.lock().await;
         poll_fn(|context| inner.poll_entry(context)).await
     }
 
-    /// The next entry or signal; `None` after an error that ended the watch.
+    /// Returns the next entry or status event; `None` after an error that ended the watch.
     ///
-    /// The future may be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time without losing an event.
     pub async fn next_event(&self) -> Option<Result<WatchEvent<Entry<T>>, KvReadError>> {
         let mut inner = self.lock().await;
         poll_fn(|context| inner.poll_event(context)).await
     }
 
     async fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        // This runs for every entry: awaiting the lock would cost more than all the rest of a read.
+        // This runs for every entry, and awaiting the lock would cost more than the rest of a read.
         match self.inner.try_lock() {
             Ok(inner) => inner,
             Err(_) => self.inner.lock().await,
