@@ -1,10 +1,10 @@
-//! Invalid names, and why.
+//! Errors for invalid names.
 
 use std::fmt;
 
 use crate::words::{Quoted, QuotedChar};
 
-/// A key, filter or bucket name that breaks the rules, found before anything was sent.
+/// A key, filter or bucket name that breaks the rules, detected before anything was sent.
 ///
 /// ```
 /// use shizuku::kv::{InvalidReason, Key};
@@ -16,15 +16,15 @@ use crate::words::{Quoted, QuotedChar};
 #[error("invalid {kind} {}: {reason}", Quoted(text))]
 #[non_exhaustive]
 pub struct InvalidKey {
-    /// What it was meant to be.
+    /// The kind of name.
     pub kind: NameKind,
-    /// The text as it was given, cut to 64 characters.
+    /// The rejected text, truncated to 64 characters.
     pub text: String,
-    /// The rule that it breaks.
+    /// The broken rule.
     pub reason: InvalidReason,
 }
 
-/// What a name was meant to be.
+/// The kind of a name.
 ///
 /// ```
 /// use shizuku::kv::{BucketName, InvalidKey, Key, NameKind};
@@ -52,7 +52,7 @@ pub struct InvalidKey {
 pub enum NameKind {
     /// A key.
     Key,
-    /// A filter over keys.
+    /// A key filter.
     Filter,
     /// A bucket's name.
     Bucket,
@@ -71,7 +71,7 @@ impl fmt::Display for NameKind {
     }
 }
 
-/// The rule that a name breaks.
+/// The rule that an invalid name breaks.
 ///
 /// ```
 /// use shizuku::kv::{InvalidReason, Key};
@@ -98,31 +98,31 @@ pub enum InvalidReason {
     /// The name is empty.
     #[error("it is empty")]
     Empty,
-    /// Too many bytes.
+    /// The name is too long.
     #[error("it is {len} bytes long, and {max} are allowed")]
     TooLong {
-        /// How long it is.
+        /// Its length, in bytes.
         len: usize,
-        /// How long it may be.
+        /// The maximum length, in bytes.
         max: usize,
     },
-    /// A character outside of what this kind of name may contain.
+    /// The name contains a character that is not allowed in this kind of name.
     #[error("{} at byte {at} is not allowed (allowed: {allowed})", QuotedChar(*.found))]
     Character {
         /// The character.
         found: char,
         /// Its position, in bytes.
         at: usize,
-        /// What is allowed.
+        /// The allowed characters.
         allowed: &'static str,
     },
-    /// A dot at the start, at the end, or next to another: an empty token.
+    /// The name has an empty token: a dot at the start, at the end, or next to another.
     #[error("it has an empty token: a dot may not be first, last or next to another dot")]
     EmptyToken,
-    /// `*` beside other characters in a token, or `>` elsewhere than as the last token.
+    /// `*` next to other characters in a token, or `>` anywhere but as the last token.
     #[error("`*` must be a whole token, and `>` the whole last token")]
     Wildcard,
-    /// The key belongs to the library's locks.
+    /// The key is reserved for the library's locks.
     #[error("keys under `_lock.` belong to locks")]
     Reserved,
 }
@@ -135,7 +135,7 @@ pub(crate) fn refuse(kind: NameKind, text: &str, reason: InvalidReason) -> Inval
     }
 }
 
-// Lets `impl TryInto<Key>` take a `Key` too.
+// Lets `impl TryInto<Key>` accept a `Key` too.
 impl From<std::convert::Infallible> for InvalidKey {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

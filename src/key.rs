@@ -1,4 +1,4 @@
-//! Keys, filters and bucket names: checked once, on entry, so that all other code can trust them.
+//! Keys, filters and bucket names: validated once, on entry, so that all other code can rely on them.
 
 use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
@@ -6,9 +6,9 @@ use bytestring::ByteString;
 
 use crate::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
 
-/// The longest key or filter, in bytes.
+/// The maximum length of a key or filter, in bytes.
 ///
-/// A server reads at most 4096 bytes of a protocol line (`max_control_line`), and a line can hold a
+/// A server accepts protocol lines of at most 4096 bytes (`max_control_line`), and a line can contain a
 /// key and twice the bucket's name; this leaves room for all of that.
 ///
 /// ```
@@ -21,7 +21,8 @@ use crate::invalid::{InvalidKey, InvalidReason, NameKind, refuse};
 /// ```
 pub const MAX_KEY_LEN: usize = 2048;
 
-/// The longest bucket name, in bytes: a stream name may have 255, including its prefix `KV_`.
+/// The maximum length of a bucket name, in bytes: a stream name may have 255, including its prefix
+/// `KV_`.
 ///
 /// ```
 /// use shizuku::kv::{BucketName, MAX_BUCKET_LEN};
@@ -34,7 +35,7 @@ pub const MAX_KEY_LEN: usize = 2048;
 /// ```
 pub const MAX_BUCKET_LEN: usize = 252;
 
-/// Keys that belong to this library start so; see [`Key::is_reserved`].
+/// The prefix of keys reserved for this library; see [`Key::is_reserved`].
 pub(crate) const RESERVED_PREFIX: &str = "_lock.";
 
 const KEY_CHARACTERS: &str = "A-Z a-z 0-9 - / _ = .";
@@ -55,7 +56,7 @@ fn check_characters(
     allowed: &'static str,
     ok: fn(u8) -> bool,
 ) -> Result<(), InvalidKey> {
-    // Every allowed character is ASCII, so the first refused byte is the start of a character.
+    // Every allowed character is ASCII, so the first rejected byte is the start of a character.
     let Some(at) = text.bytes().position(|byte| !ok(byte)) else {
         return Ok(());
     };
@@ -84,7 +85,7 @@ fn check_key(kind: NameKind, text: &str) -> Result<(), InvalidKey> {
     check_tokens(kind, text)
 }
 
-/// The name of a lock is a key that leaves room for the prefix and suffix that are added to it.
+/// A lock name is a key with room for the prefix and suffix that are added to it.
 pub(crate) fn check_lock(text: &str) -> Result<(), InvalidKey> {
     const AROUND: usize = RESERVED_PREFIX.len() + 64;
     check_length(NameKind::Lock, text, MAX_KEY_LEN - AROUND)?;
@@ -101,7 +102,7 @@ fn check_filter(text: &str) -> Result<(), InvalidKey> {
     let mut tokens = text.split('.').peekable();
     while let Some(token) = tokens.next() {
         let last = tokens.peek().is_none();
-        // Bytes: a search for a `char` would link the code that searches for any text.
+        // Bytes: searching for a `char` would link the substring search.
         let has = |wildcard| token.as_bytes().contains(&wildcard);
         let misplaced = (has(b'*') && token != "*") || (has(b'>') && (token != ">" || !last));
         if misplaced {
@@ -127,18 +128,18 @@ macro_rules! name_type {
         pub struct $name(ByteString);
 
         impl $name {
-            /// Checks the text.
+            /// Validates the text.
             ///
             /// # Errors
-            /// [`InvalidKey`] says which rule it breaks.
+            /// [`InvalidKey`] with the broken rule.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidKey> {
                 let text = text.into();
                 $check(&text)?;
-                // Takes the text over, and does not copy it.
+                // Takes ownership without copying.
                 Ok(Self(ByteString::from(text)))
             }
 
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -240,8 +241,8 @@ name_type! {
     /// A key: one to 2048 bytes of `A-Z a-z 0-9 - / _ = .`, where dots separate tokens and no
     /// token is empty (ADR-8).
     ///
-    /// Cheap to clone. Every method that takes a key also takes text, and refuses invalid text
-    /// before it sends anything.
+    /// Cheap to clone. Every method that takes a key also takes text, and rejects invalid text before
+    /// sending anything.
     ///
     /// ```
     /// use shizuku::kv::Key;
@@ -254,8 +255,7 @@ name_type! {
 }
 
 name_type! {
-    /// A filter over keys: a key in which `*` matches one token, and `>` at the end matches one or
-    /// more.
+    /// A key filter: a key in which `*` matches one token, and `>` at the end matches one or more.
     ///
     /// ```
     /// use shizuku::kv::{Key, KeyFilter};
@@ -282,26 +282,26 @@ name_type! {
 }
 
 impl Key {
-    /// Whether the key is under `_lock.`, which is reserved for the library's locks. Such keys cannot
-    /// be written, and listings and watches leave them out unless asked for them.
+    /// Returns whether the key is under `_lock.`, the prefix reserved for the library's locks. Such keys
+    /// cannot be written, and listings and watches omit them unless asked to include them.
     pub fn is_reserved(&self) -> bool {
         self.starts_with(RESERVED_PREFIX)
     }
 
-    /// A key from the wire: the end of a subject under which a server stores a value. It is not
-    /// checked: the server accepted it, and there may be a million of them.
+    /// Creates a key from the wire: the end of a subject under which the server stores a value. It is
+    /// not validated: the server accepted it, and there may be a million of them.
     #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn from_subject(rest: ByteString) -> Self {
         Self(rest)
     }
 
-    /// The key that a filter without wildcards names.
+    /// Returns the key named by a filter without wildcards.
     #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn from_filter(filter: KeyFilter) -> Self {
         Self(filter.0)
     }
 
-    /// Refuses keys that belong to the library.
+    /// Rejects reserved keys.
     pub(crate) fn check_writable(&self) -> Result<(), InvalidKey> {
         if self.is_reserved() {
             return Err(refuse(NameKind::Key, self, InvalidReason::Reserved));
@@ -309,20 +309,20 @@ impl Key {
         Ok(())
     }
 
-    /// A copy that shares no memory with its source. A key from the wire is a slice of a read buffer
-    /// and keeps all of it alive, so keys that are kept for long are copied.
+    /// Returns a copy that shares no memory with its source. A key from the wire is a slice of a read
+    /// buffer and keeps all of it alive, so keys that are kept for long are copied.
     pub(crate) fn detached(&self) -> Self {
         Self(ByteString::from(self.as_str()))
     }
 }
 
 impl KeyFilter {
-    /// The filter that every key passes (`>`).
+    /// Returns the filter that matches every key (`>`).
     pub fn all() -> Self {
         Self(ByteString::from_static(">"))
     }
 
-    /// Whether a key passes.
+    /// Returns whether a key matches.
     pub fn matches(&self, key: &str) -> bool {
         let mut tokens = key.split('.');
         for wanted in self.split('.') {
@@ -336,12 +336,12 @@ impl KeyFilter {
         tokens.next().is_none()
     }
 
-    /// Whether more than one key may pass.
+    /// Returns whether more than one key may match.
     pub(crate) fn is_wild(&self) -> bool {
         self.bytes().any(|byte| matches!(byte, b'*' | b'>'))
     }
 
-    /// Whether this filter names keys of the library, so that they are not left out.
+    /// Returns whether this filter selects reserved keys explicitly, so that they are not omitted.
     pub(crate) fn names_reserved(&self) -> bool {
         self.starts_with(RESERVED_PREFIX)
     }
@@ -359,7 +359,7 @@ impl From<&Key> for KeyFilter {
     }
 }
 
-/// Anything that names a key: a [`Key`], or text that is checked.
+/// Anything that names a key: a [`Key`], or text to be validated.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -370,10 +370,10 @@ impl From<&Key> for KeyFilter {
 /// # Ok(()) }
 /// ```
 pub trait IntoKey {
-    /// The key.
+    /// Converts into a key.
     ///
     /// # Errors
-    /// [`InvalidKey`] if the text is not a key.
+    /// [`InvalidKey`] if the text is not a valid key.
     fn into_key(self) -> Result<Key, InvalidKey>;
 }
 
@@ -387,7 +387,7 @@ where
     }
 }
 
-/// Anything that names the keys of a watch or listing: one filter, or many.
+/// Anything that selects the keys of a watch or listing: one filter or many.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -397,10 +397,10 @@ where
 /// # Ok(()) }
 /// ```
 pub trait IntoFilters {
-    /// The filters.
+    /// Converts into filters.
     ///
     /// # Errors
-    /// [`InvalidKey`] if a text is not a filter.
+    /// [`InvalidKey`] if a text is not a valid filter.
     fn into_filters(self) -> Result<Vec<KeyFilter>, InvalidKey>;
 }
 

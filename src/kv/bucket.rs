@@ -1,4 +1,4 @@
-//! A bucket's settings and its state.
+//! A bucket's settings and state.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ pub enum Storage {
     /// On disk.
     #[default]
     File,
-    /// In the server's memory, gone when it stops.
+    /// In the server's memory, lost when it stops.
     Memory,
 }
 
@@ -45,14 +45,14 @@ pub enum Storage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Placement {
-    /// The cluster's name; `None` for any.
+    /// The cluster's name; `None` for any cluster.
     pub cluster: Option<String>,
-    /// Tags that a server must carry.
+    /// Tags that a server must have.
     pub tags: Vec<String>,
 }
 
 impl Placement {
-    /// Any server.
+    /// Creates a placement that accepts any server.
     pub const fn new() -> Self {
         Self {
             cluster: None,
@@ -60,14 +60,14 @@ impl Placement {
         }
     }
 
-    /// Only servers of this cluster.
+    /// Accepts only servers of this cluster.
     #[must_use]
     pub fn cluster(mut self, name: impl Into<String>) -> Self {
         self.cluster = Some(name.into());
         self
     }
 
-    /// Only servers that carry this tag, too.
+    /// Additionally requires this tag.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());
@@ -75,7 +75,7 @@ impl Placement {
     }
 }
 
-/// Where a bucket publishes its writes once more, as plain messages.
+/// Where a bucket republishes its writes as plain messages.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, Republish};
@@ -86,16 +86,16 @@ impl Placement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Republish {
-    /// Which subjects, such as `$KV.<bucket>.…`; empty for all.
+    /// The subjects to republish, such as `$KV.<bucket>.…`; empty for all.
     pub source: String,
     /// The subject to publish to.
     pub destination: String,
-    /// Leaves the values out.
+    /// Omits the values.
     pub headers_only: bool,
 }
 
 impl Republish {
-    /// Everything, with its value.
+    /// Republishes everything, with values.
     pub fn to(destination: impl Into<String>) -> Self {
         Self {
             source: String::new(),
@@ -104,14 +104,14 @@ impl Republish {
         }
     }
 
-    /// Only these subjects, as `$KV.<bucket>.…`.
+    /// Republishes only these subjects, such as `$KV.<bucket>.…`.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = source.into();
         self
     }
 
-    /// Without values.
+    /// Omits the values.
     #[must_use]
     pub const fn headers_only(mut self) -> Self {
         self.headers_only = true;
@@ -119,7 +119,7 @@ impl Republish {
     }
 }
 
-/// Another bucket, whose data this one copies.
+/// A bucket to copy data from.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, BucketName, Source};
@@ -133,12 +133,12 @@ impl Republish {
 pub struct Source {
     /// The other bucket.
     pub bucket: BucketName,
-    /// Its JetStream domain; `None` for this one.
+    /// Its JetStream domain; `None` for the current one.
     pub domain: Option<String>,
 }
 
 impl Source {
-    /// A bucket in this JetStream domain.
+    /// Creates a source from a bucket in the current JetStream domain.
     pub const fn new(bucket: BucketName) -> Self {
         Self {
             bucket,
@@ -146,7 +146,7 @@ impl Source {
         }
     }
 
-    /// It lies in this JetStream domain.
+    /// Sets the bucket's JetStream domain.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -171,45 +171,46 @@ impl Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BucketConfig {
-    /// The name; checked when the bucket is made.
+    /// The name; validated when the bucket is created.
     pub name: String,
     /// A note for humans, at most 4096 bytes.
     pub description: String,
-    /// How many revisions of a key are kept, 1 to 64. In a [`BucketStatus`], 64 may stand for more, which others
-    /// have set on the stream; an update that leaves it at 64 keeps that.
+    /// The number of revisions to keep per key, 1 to 64. In a [`BucketStatus`], 64 may mean more, set on
+    /// the stream by another program; an update that leaves it at 64 keeps that value.
     pub history: u8,
-    /// How long a revision lives, 100 ms to 292 years; `None` for ever.
+    /// The maximum age of a revision, 100 ms to 292 years; `None` for no limit.
     pub max_age: Option<Duration>,
-    /// How long a marker stays after the server has removed an expired value. `LimitMarkers::Off`
-    /// also turns off time to live per key and all locks.
+    /// How long a marker stays after the server has removed an expired value. [`LimitMarkers::Off`] also
+    /// disables per-key time to live and all locks.
     ///
-    /// The default is 1 s on servers 2.11 and newer, and off on older ones; an existing bucket keeps
-    /// what it has. Other handles notice that markers were turned off only when they are reopened.
+    /// The default is 1 s on servers 2.11 and newer, and off on older ones; an existing bucket keeps its
+    /// setting. Other handles detect that markers were turned off only when they are reopened.
     pub limit_markers: LimitMarkers,
-    /// The size of the largest value with its headers, in bytes, at most `i32::MAX`; `None` for
-    /// the server's own limit.
+    /// The maximum size of a value with its headers, in bytes, at most `i32::MAX`; `None` for the
+    /// server's own limit.
     pub max_value_size: Option<u32>,
-    /// The size of the bucket, in bytes; `None` for no limit. A full bucket refuses writes.
+    /// The maximum size of the bucket, in bytes; `None` for no limit. A full bucket rejects writes.
     pub max_bytes: Option<u64>,
-    /// Where the data is kept.
+    /// Where the data is stored.
     pub storage: Storage,
-    /// How many servers hold a copy, 1 to 5.
+    /// The number of replicas, 1 to 5.
     pub replicas: u8,
-    /// Compresses data on disk (S2).
+    /// Whether to compress data on disk (S2).
     pub compression: bool,
     /// Which servers may hold the bucket.
     pub placement: Option<Placement>,
-    /// Publishes writes once more elsewhere.
+    /// Republishes writes on other subjects.
     pub republish: Option<Republish>,
     /// Makes this bucket a read-only copy of another.
     pub mirror: Option<Source>,
     /// Copies the data of other buckets into this one.
     pub sources: Vec<Source>,
-    /// Notes for programs. Names that begin with `_nats.` belong to the server, and are not shown here.
+    /// Metadata for programs. Names that begin with `_nats.` are reserved for the server and not shown
+    /// here.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Whether, and for how long, a server leaves markers in place of expired values.
+/// Whether, and for how long, the server leaves markers in place of expired values.
 ///
 /// ```
 /// use std::time::Duration;
@@ -226,14 +227,14 @@ pub struct BucketConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMarkers {
-    /// A new bucket gets one second if the server supports it (2.11 and newer), otherwise off. An existing
-    /// bucket keeps what it has, even if that is off, as it often is for buckets of other programs;
-    /// [`create_or_update_bucket`](crate::Client::create_or_update_bucket) turns markers on.
+    /// A new bucket gets one second if the server supports it (2.11 and newer), otherwise off. An
+    /// existing bucket keeps its setting, even if that is off, as is common for buckets of other
+    /// programs; [`create_or_update_bucket`](crate::Client::create_or_update_bucket) turns markers on.
     #[default]
     Auto,
     /// Off.
     Off,
-    /// Markers stay for this long: whole seconds, at least one. Refused by older servers.
+    /// Markers stay for this long: whole seconds, at least one. Older servers reject it.
     For(Duration),
 }
 
@@ -241,7 +242,7 @@ impl LimitMarkers {
     /// The value of `Auto` on servers that support markers.
     pub(crate) const AUTO: Duration = Duration::from_secs(1);
 
-    /// The marker time on a server that supports markers.
+    /// Returns the marker time on a server that supports markers.
     pub(crate) fn duration(self) -> Option<Duration> {
         match self {
             Self::Auto => Some(Self::AUTO),
@@ -252,7 +253,8 @@ impl LimitMarkers {
 }
 
 impl BucketConfig {
-    /// One revision per key, no limits, limit markers if the server supports them, on disk, one copy.
+    /// Creates the default settings: one revision per key, no limits, limit markers if the server
+    /// supports them, on disk, one replica.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -308,12 +310,12 @@ impl BucketConfig {
         self
     }
 
-    /// The name, checked.
+    /// Returns the validated name.
     pub(crate) fn bucket(&self) -> Result<BucketName, InvalidKey> {
         BucketName::new(self.name.as_str())
     }
 
-    /// Checks everything that can be checked without asking a server.
+    /// Validates everything that can be validated without a server.
     pub(crate) fn check(&self) -> Result<(), InvalidOption> {
         if !(1..=64).contains(&self.history) {
             return Err(InvalidOption::new(
@@ -424,7 +426,7 @@ impl From<&BucketConfig> for BucketConfig {
     }
 }
 
-/// A bucket's settings and state, as the service reports them.
+/// A bucket's settings and state, as reported by the server.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -442,22 +444,23 @@ pub struct BucketStatus {
     pub bucket: BucketName,
     /// Its settings. `limit_markers` is never `Auto` here.
     pub config: BucketConfig,
-    /// How many revisions and markers it holds.
+    /// The number of stored revisions and markers.
     pub values: u64,
-    /// How many keys have a revision or marker.
+    /// The number of keys with a revision or marker.
     pub keys: u64,
-    /// How much it holds, in bytes as the server counts them.
+    /// The size of the stored data in bytes, as counted by the server.
     pub bytes: u64,
-    /// The first revision that is still there; 0 if the bucket holds nothing.
+    /// The first stored revision; 0 if the bucket is empty.
     pub first_revision: u64,
-    /// The last revision; 0 if the bucket was never written.
+    /// The last revision; 0 if the bucket was never written to.
     pub last_revision: u64,
-    /// When it was made.
+    /// When it was created.
     pub created: SystemTime,
 }
 
 impl BucketStatus {
-    /// The status of an empty bucket, for a backend of your own; the other fields can be set afterwards.
+    /// Creates the status of an empty bucket, for a custom backend; the other fields can be set
+    /// afterwards.
     pub fn new(bucket: BucketName, config: BucketConfig, created: SystemTime) -> Self {
         Self {
             bucket,
@@ -471,7 +474,7 @@ impl BucketStatus {
         }
     }
 
-    /// Whether keys can have a time to live, and locks work.
+    /// Returns whether keys can have a time to live, which locks require too.
     pub fn has_limit_markers(&self) -> bool {
         matches!(self.config.limit_markers, LimitMarkers::For(_))
     }

@@ -1,7 +1,7 @@
 //! Errors, grouped by what the caller can do about them.
 //!
-//! Reads fail with [`KvReadError`], writes with [`KvWriteError`], work on whole buckets with
-//! [`BucketError`]. In all three, a failure of the service behind them is a [`ServiceError`].
+//! Reads fail with [`KvReadError`], writes with [`KvWriteError`], and bucket operations with
+//! [`BucketError`]. In all three, a failure of the underlying service is a [`ServiceError`].
 
 use super::options::Expect;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     key::{BucketName, Key},
 };
 
-/// A read, listing or watch that failed.
+/// The error of a read, listing or watch.
 ///
 /// ```
 /// use shizuku::kv::{KeyValue, KvReadError};
@@ -35,18 +35,17 @@ pub enum KvReadError {
     /// An option is out of range, or options contradict each other. Nothing was sent.
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
-    /// The stored value is not a value of the type asked for.
+    /// The stored value does not decode as the requested type.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The service refused or did not answer.
+    /// The service rejected the request or did not reply.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
-/// A write that failed.
+/// The error of a write.
 ///
-/// Every variant but [`OutcomeUnknown`](KvWriteError::OutcomeUnknown) means that nothing was
-/// written.
+/// Every variant except [`OutcomeUnknown`](KvWriteError::OutcomeUnknown) means that nothing was written.
 ///
 /// ```
 /// use shizuku::kv::KvWriteError;
@@ -65,77 +64,76 @@ pub enum KvReadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvWriteError {
-    /// The key is invalid, or belongs to the library. Nothing was sent.
+    /// The key is invalid, or reserved for the library. Nothing was sent.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
     /// An option is out of range, or options contradict each other. Nothing was sent.
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
-    /// The value could not be turned into bytes. Nothing was sent.
+    /// The value could not be encoded. Nothing was sent.
     #[error("cannot encode {type_name} for key {key}")]
     Encode {
-        /// The key it was meant for.
+        /// The key of the write.
         key: Key,
-        /// The Rust type.
+        /// The Rust type of the value.
         type_name: &'static str,
-        /// What the codec said.
+        /// The codec's error.
         source: BoxError,
     },
-    /// Another write came first: the key is not at the revision that this write was conditional
-    /// on.
+    /// Another write came first: the key is not at the expected revision.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The message would be larger than the server or the bucket accepts.
+    /// The message exceeds the limit of the server or the bucket.
     #[error("the write to key {key} makes a message of {size} bytes, {}", accepted(*.limit))]
     TooLarge {
-        /// The key it was meant for.
+        /// The key of the write.
         key: Key,
-        /// Value and headers, in bytes.
+        /// The size of value and headers, in bytes.
         size: usize,
-        /// The limit, in bytes, if the server says it.
+        /// The limit in bytes, if the server reports it.
         limit: Option<usize>,
     },
-    /// The write was sent, and no answer came: it may have happened or not, and may still happen.
-    /// The library never sends it again. Read the key to learn whether it happened.
+    /// The write was sent, but no reply arrived: it may or may not have happened, and may still happen.
+    /// The library never resends it. Read the key to find out.
     #[error("it is unknown whether the write to key {key} happened")]
     OutcomeUnknown {
         /// The key.
         key: Key,
-        /// Why there was no answer.
+        /// Why there was no reply.
         source: ServiceError,
     },
-    /// An update loop lost its race as many times as it was allowed to.
+    /// An update loop lost the maximum number of races.
     #[error("gave up on key {} after {attempts} lost races", .last.key)]
     Contention {
-        /// How many times it tried.
+        /// The number of attempts.
         attempts: usize,
-        /// The last race that was lost.
+        /// The last lost race.
         last: Conflict,
     },
-    /// An update loop had to read the current value, and could not.
+    /// An update loop failed to read the current value.
     #[error("cannot read the value to update")]
     Read(#[source] Box<KvReadError>),
-    /// The service refused or could not be reached.
+    /// The service rejected the write or could not be reached.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
 impl KvReadError {
-    /// Whether the same read may succeed later without any change.
+    /// Returns whether the same read may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Service(error) if error.is_retryable())
     }
 }
 
 impl BucketError {
-    /// Whether the same call may succeed later without any change.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Service(error) if error.is_retryable())
     }
 }
 
 impl KvWriteError {
-    /// Whether the same write may succeed later without any change, and can be repeated safely:
+    /// Returns whether the same write can safely be repeated and may succeed later without any change:
     /// never after an unknown outcome.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -145,7 +143,7 @@ impl KvWriteError {
         }
     }
 
-    /// The lost race, if the write failed because of one.
+    /// Returns the lost race, if the write failed because of one.
     pub fn conflict(&self) -> Option<&Conflict> {
         match self {
             Self::Conflict(conflict) | Self::Contention { last: conflict, .. } => Some(conflict),
@@ -154,10 +152,10 @@ impl KvWriteError {
     }
 }
 
-/// A lost race: the key is not at the revision that a write was conditional on.
+/// A lost race: the key is not at the revision that a write expected.
 ///
-/// Servers report it with two codes: 10071, and 10164 if another write to the key was still under
-/// way. Both become this type.
+/// Servers report it with two codes: 10071, and 10164 if another write to the key was still in progress.
+/// Both become this type.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -182,14 +180,14 @@ impl KvWriteError {
 pub struct Conflict {
     /// The key.
     pub key: Key,
-    /// What the write was conditional on.
+    /// The write's condition.
     pub expected: Expect,
-    /// The key's last revision, if the server says it. It may be the revision of a removal.
+    /// The key's last revision, if the server reports it. It may be a removal.
     pub actual: Option<u64>,
 }
 
 impl Conflict {
-    /// Makes a lost race, for a backend of your own.
+    /// Creates a lost race, for a custom backend.
     pub const fn new(key: Key, expected: Expect, actual: Option<u64>) -> Self {
         Self {
             key,
@@ -199,7 +197,7 @@ impl Conflict {
     }
 }
 
-/// A stored value that is not a value of the type asked for.
+/// A stored value that does not decode as the requested type.
 ///
 /// ```
 /// use shizuku::kv::{KeyValue, KvReadError};
@@ -223,13 +221,13 @@ pub struct DecodeError {
     pub key: Key,
     /// The revision that does not decode.
     pub revision: u64,
-    /// The Rust type that was asked for.
+    /// The requested Rust type.
     pub type_name: &'static str,
-    /// What the codec said.
+    /// The codec's error.
     pub source: BoxError,
 }
 
-/// Work on a whole bucket (create, open, delete, list) that failed.
+/// The error of a bucket operation (create, open, delete, list).
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, BucketError};
@@ -262,12 +260,12 @@ pub enum BucketError {
         /// Every setting that differs.
         differences: Vec<Difference>,
     },
-    /// The service refused or did not answer.
+    /// The service rejected the request or did not reply.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
-/// A setting in which an existing bucket differs from what was asked for.
+/// A setting in which an existing bucket differs from the requested configuration.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, BucketError};
@@ -295,9 +293,9 @@ pub enum BucketError {
 pub struct Difference {
     /// The setting's name, as in [`BucketConfig`](super::BucketConfig).
     pub setting: &'static str,
-    /// What was asked for.
+    /// The requested value.
     pub wanted: String,
-    /// What the bucket has.
+    /// The bucket's value.
     pub actual: String,
 }
 
