@@ -1,4 +1,4 @@
-//! The client: it holds a connection and makes, opens and lists buckets.
+//! The client: a connection, through which buckets are created, opened and listed.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::{
     words::{Quoted, without_secrets},
 };
 
-/// A connection to the service that keeps the buckets. Cheap to clone; all clones share it.
+/// A connection to the service that stores the buckets. Cheap to clone; all clones share the connection.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,9 +35,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Client {
     buckets: Arc<dyn Buckets>,
-    /// The stores that were opened and may still be in use.
+    /// The opened stores that may still be in use.
     stores: Arc<Mutex<Vec<LocksOf>>>,
-    /// Closing has begun: no store gives locks any more.
+    /// Set once closing has begun: stores no longer grant locks.
     closing: Arc<AtomicBool>,
 }
 
@@ -49,11 +49,11 @@ impl fmt::Debug for Client {
     }
 }
 
-/// How long closing waits for locks to be released. Locks still held then end with their leases.
+/// How long closing waits for locks to be released. Locks still held after that end with their leases.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Client {
-    /// A client over a service of your own.
+    /// Creates a client on a custom service.
     pub fn new(buckets: Arc<dyn Buckets>) -> Self {
         Self {
             buckets,
@@ -62,7 +62,7 @@ impl Client {
         }
     }
 
-    /// A client over a connection to a JetStream account.
+    /// Creates a client on a connection to a JetStream account.
     #[cfg(any(feature = "native", feature = "web"))]
     pub(crate) fn over(
         transport: Arc<dyn crate::transport::Transport>,
@@ -73,12 +73,12 @@ impl Client {
         )))
     }
 
-    /// Makes a bucket, or opens the one that exists with the same settings.
+    /// Creates a bucket, or opens an existing one with the same settings.
     ///
-    /// Takes a [`BucketConfig`] or just a name.
+    /// Accepts a [`BucketConfig`] or just a name.
     ///
     /// # Errors
-    /// [`BucketError::Mismatch`] lists the settings in which an existing bucket differs.
+    /// [`BucketError::Mismatch`] with the settings in which an existing bucket differs.
     pub async fn create_bucket(
         &self,
         config: impl Into<BucketConfig>,
@@ -86,7 +86,7 @@ impl Client {
         self.create(config.into(), CreateMode::Create).await
     }
 
-    /// Makes a bucket, or gives an existing one these settings.
+    /// Creates a bucket, or applies these settings to an existing one.
     ///
     /// # Errors
     /// [`ServiceError::Refused`] if the server cannot change a setting of an existing bucket, such
@@ -104,10 +104,10 @@ impl Client {
         Ok(self.store(self.buckets.create(&config, mode).await?))
     }
 
-    /// Opens a bucket that exists.
+    /// Opens an existing bucket.
     ///
     /// # Errors
-    /// [`ServiceError::BucketNotFound`] if it does not.
+    /// [`ServiceError::BucketNotFound`] if it does not exist.
     pub async fn open_bucket(&self, name: impl AsRef<str>) -> Result<Store, BucketError> {
         let bucket = BucketName::new(name.as_ref())?;
         Ok(self.store(self.buckets.open(&bucket).await?))
@@ -128,35 +128,35 @@ impl Client {
     /// Deletes a bucket and everything in it.
     ///
     /// # Errors
-    /// [`ServiceError::BucketNotFound`] if there is none.
+    /// [`ServiceError::BucketNotFound`] if it does not exist.
     pub async fn delete_bucket(&self, name: impl AsRef<str>) -> Result<(), BucketError> {
         let bucket = BucketName::new(name.as_ref())?;
         self.buckets.delete(&bucket).await
     }
 
-    /// The names of all buckets, as a stream: a service may have many.
+    /// Returns the names of all buckets, as a stream, since there may be many.
     pub fn bucket_names(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
         self.buckets.list()
     }
 
-    /// The state of the connection, now and as it changes.
+    /// Returns a watch on the state of the connection.
     pub fn connection(&self) -> ConnectionWatch {
         self.buckets.connection()
     }
 
-    /// Releases held locks, withdraws waiting acquires, sends what is still queued, and closes. Later
-    /// calls fail with [`ServiceError::Closed`], in all clones and stores.
+    /// Releases held locks, cancels pending acquires, flushes outgoing messages and closes.
+    /// Later calls on any clone or store fail with [`ServiceError::Closed`].
     ///
-    /// If the server does not answer, this takes up to 2 s plus a
+    /// If the server does not reply, this takes up to 2 s plus one
     /// [`request_timeout`](ConnectOptions::request_timeout); locks then end with their leases.
     ///
-    /// A second call waits for the same end, and returns `Ok` if the client is closed already. The future
-    /// may be dropped: the locks are given up from its first poll on, and none can be acquired any more;
-    /// call it again to be certain of the rest.
+    /// A second call waits for the same shutdown, and returns `Ok` if the client is already closed. The
+    /// future may be dropped: from its first poll on, held locks are being released and none can be
+    /// acquired; call it again to be sure of the rest.
     ///
     /// # Errors
-    /// [`ServiceError`] if the connection is lost before everything is sent. The client is closed then,
-    /// too; only [`ServiceError::NoRuntime`] leaves it open.
+    /// [`ServiceError`] if the connection is lost before everything is sent. The client is closed in
+    /// that case too; only [`ServiceError::NoRuntime`] leaves it open.
     pub async fn close(&self) -> Result<(), ServiceError> {
         self.closing.store(true, Ordering::SeqCst);
         let released: Vec<_> = self.stores().iter().filter_map(LocksOf::close).collect();
@@ -165,7 +165,7 @@ impl Client {
                 released.await;
             }
         });
-        // Without a connection no server can be told.
+        // Without a connection, releases cannot be sent.
         let is_there = self.connection().seen() == ConnectionState::Connected;
         let patience = if is_there { GOODBYE } else { Duration::ZERO };
         let enough = pin!(platform::pause(patience));
@@ -176,15 +176,14 @@ impl Client {
 
 /// Connects to the service at an address.
 ///
-/// | address | what it is |
+/// | address | service |
 /// | --- | --- |
 /// | `memory:` | a fresh embedded service inside this process (feature `memory`) |
 /// | `nats://host:4222` | JetStream (feature `native`); no scheme means this one |
 /// | `tls://host:4222` | the same over TLS |
 /// | `ws://host:80`, `wss://host:443` | the same over WebSocket (feature `native`; in browsers `web`, and nothing else works there) |
 ///
-/// Separate several servers of one cluster by commas. The address may contain a user and a
-/// password.
+/// Separate multiple servers of a cluster by commas. The address may contain a user and password.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -193,12 +192,12 @@ impl Client {
 /// ```
 ///
 /// # Errors
-/// [`ConnectError`] says what is wrong with the address, or why the server could not be reached.
+/// [`ConnectError`], with what is wrong with the address, or why the server could not be reached.
 pub async fn connect(url: impl AsRef<str>) -> Result<Client, ConnectError> {
     ConnectOptions::new().connect(url).await
 }
 
-/// Picks the service by the address.
+/// Selects the service by the address.
 pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, ConnectError> {
     let first = url.split(',').next().unwrap_or_default().trim();
     if first == "memory" || first.starts_with('-') {
@@ -207,7 +206,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
     }
     let scheme = match first.split_once(':') {
         Some((scheme, rest)) if rest.starts_with("//") || scheme == "memory" => scheme,
-        // Without a scheme it is a host, perhaps with a port.
+        // Without a scheme, it is a host, optionally with a port.
         _ if !first.is_empty() => "nats",
         _ => return Err(ConnectError::invalid(url, "it is empty")),
     };
@@ -226,7 +225,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
             url,
             "a browser speaks ws and wss only",
         )),
-        // async-nats would report a wrong scheme, but the scheme is right.
+        // async-nats would report an invalid scheme, but the scheme is valid.
         "web+nats" | "web+ws" if cfg!(not(feature = "web")) => {
             Err(ConnectError::no_feature(url, "web"))
         }
@@ -251,7 +250,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
     }
 }
 
-/// A connect that failed.
+/// The error of a connect.
 ///
 /// ```
 /// use shizuku::ConnectError;
@@ -277,32 +276,32 @@ pub enum ConnectError {
     /// An option is out of range. Nothing was sent.
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
-    /// This build does not support such an address.
+    /// This build does not support the address.
     #[error("{} needs the cargo feature {feature} on this platform", Quoted(.url))]
     MissingFeature {
         /// The address, without user and password.
         url: String,
-        /// What to build with: a feature's name, or `native or web`.
+        /// The missing feature: its name, or `native or web`.
         feature: &'static str,
     },
-    /// The server does not accept the credentials, or they cannot be obtained.
+    /// The server rejected the credentials, or they could not be obtained.
     #[error("not signed in")]
     Authentication {
-        /// What the server or the provider said.
+        /// The error of the server or the credentials provider.
         source: BoxError,
     },
-    /// No server answered.
+    /// No server could be reached.
     #[error("cannot reach {}", Quoted(.url))]
     Unreachable {
         /// The address, without user and password.
         url: String,
-        /// Why.
+        /// The cause.
         source: BoxError,
     },
     /// TLS could not be set up.
     #[error("TLS failed")]
     Tls {
-        /// Why.
+        /// The cause.
         source: BoxError,
     },
     /// Another [`ServiceError`], such as [`NoRuntime`](ServiceError::NoRuntime).

@@ -1,10 +1,10 @@
-//! How values become bytes and bytes become values.
+//! Encoding and decoding of values.
 
 use bytes::Bytes;
 
 use crate::error::BoxError;
 
-/// A value that can be written: it can be turned into bytes.
+/// A value that can be encoded into bytes, and so written.
 ///
 /// Derive it as JSON with [`JsonByteSer`](crate::JsonByteSer), wrap any serde type in
 /// [`Json`](crate::Json), or write the format of your choice:
@@ -29,15 +29,15 @@ use crate::error::BoxError;
 /// # Ok::<(), BoxError>(())
 /// ```
 pub trait ByteSerialize {
-    /// The bytes.
+    /// Encodes the value.
     ///
     /// # Errors
-    /// Any error of the codec; the caller gets it as
+    /// Any error of the codec; callers receive it as
     /// [`KvWriteError::Encode`](crate::kv::KvWriteError::Encode).
     fn to_bytes(&self) -> Result<Bytes, BoxError>;
 }
 
-/// A value that can be read: it can be made from bytes.
+/// A value that can be decoded from bytes, and so read.
 ///
 /// ```
 /// use shizuku::ByteDeserialize;
@@ -47,11 +47,10 @@ pub trait ByteSerialize {
 /// # Ok::<(), shizuku::kv::BoxError>(())
 /// ```
 pub trait ByteDeserialize: Sized {
-    /// The value.
+    /// Decodes a value.
     ///
     /// # Errors
-    /// Any error of the codec; the caller gets it as
-    /// [`DecodeError`](crate::kv::DecodeError).
+    /// Any error of the codec; callers receive it as [`DecodeError`](crate::kv::DecodeError).
     fn parse_from_bytes(bytes: &[u8]) -> Result<Self, BoxError>;
 }
 
@@ -91,7 +90,7 @@ impl ByteDeserialize for String {
     }
 }
 
-/// Any serde type, kept as JSON.
+/// Any serde type, stored as JSON.
 ///
 /// ```
 /// use shizuku::{Json, kv::KeyValueRead};
@@ -121,14 +120,14 @@ impl<T: serde::de::DeserializeOwned> ByteDeserialize for Json<T> {
     }
 }
 
-/// What `#[derive(JsonByteSer)]` calls.
+/// Called by `#[derive(JsonByteSer)]`.
 #[cfg(feature = "json")]
 #[doc(hidden)]
 pub fn json_to_bytes<T: serde::Serialize>(value: &T) -> Result<Bytes, BoxError> {
     Ok(serde_json::to_vec(value)?.into())
 }
 
-/// What `#[derive(JsonByteDes)]` calls.
+/// Called by `#[derive(JsonByteDes)]`.
 #[cfg(feature = "json")]
 #[doc(hidden)]
 pub fn json_from_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BoxError> {

@@ -1,18 +1,19 @@
-//! Errors that every layer may have, and what holds for all errors of this crate.
+//! Errors common to all layers, and conventions for all errors of this crate.
 //!
-//! A message does not repeat what caused the error: `source()` has that, and who prints an error with its
-//! sources, as `{:#}` of anyhow does, would print it twice. So no `#[error]` has `{source}` in it, and a
-//! message must make sense alone. An error that has nothing to say of its own is `transparent`. Where only
-//! a line of text is wanted, as in our own logs, it is [`WithCauses`]. The one exception is
-//! `WithLockProcessError::Process`, whose error need not be an `Error`: it is in the message, and no source.
+//! A message does not include its cause, which `source()` returns: reporters that print an error with
+//! its sources, such as anyhow's `{:#}`, would print it twice. So no `#[error]` contains `{source}`, and
+//! every message must make sense alone. An error that adds nothing is `transparent`. Where a single line
+//! of text is needed, as in our own logs, use [`WithCauses`]. The one exception is
+//! `WithLockProcessError::Process`, whose error need not implement `Error`: it is in the message, and is
+//! not a source.
 
 use std::{error::Error, fmt, time::Duration};
 
 use crate::{key::BucketName, words::Lasting};
 
-/// The source of an error that came from elsewhere.
+/// The source of an error from elsewhere.
 ///
-/// It keeps its type, so that it can be downcast:
+/// It keeps its type, so it can be downcast:
 ///
 /// ```
 /// use std::str::Utf8Error;
@@ -30,11 +31,11 @@ use crate::{key::BucketName, words::Lasting};
 /// ```
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// Prints an error together with all that caused it, in one line.
+/// Prints an error and all its causes in one line.
 ///
-/// The message of an error leaves out its causes, which [`source`](Error::source) has. Crates that report
-/// errors, such as anyhow, print them all; this is for `println!` and logs. Causes that another crate has
-/// put into its own message are not repeated.
+/// An error's message omits its causes, which [`source`](Error::source) returns. Reporters such as
+/// anyhow print them all; this is for `println!` and logs. A cause that another crate already includes
+/// in its message is not repeated.
 ///
 /// ```
 /// use shizuku::{Json, WithCauses, kv::KeyValueRead};
@@ -74,7 +75,7 @@ fn write_causes(
     Ok(())
 }
 
-/// An option that is out of range. Nothing was sent.
+/// An option out of range. Nothing was sent.
 ///
 /// ```
 /// use std::time::Duration;
@@ -95,12 +96,12 @@ fn write_causes(
 pub struct InvalidOption {
     /// The option.
     pub option: &'static str,
-    /// What is wrong with it, and what is allowed.
+    /// What is wrong, and what is allowed.
     pub reason: String,
 }
 
 impl InvalidOption {
-    /// Makes the error from the option's name and what is wrong with it.
+    /// Creates the error from the option's name and what is wrong with it.
     pub fn new(option: &'static str, reason: impl Into<String>) -> Self {
         Self {
             option,
@@ -109,7 +110,7 @@ impl InvalidOption {
     }
 }
 
-/// What the service behind a bucket refused, or failed to answer.
+/// A failure of the service behind a bucket: it rejected a request or did not reply.
 ///
 /// ```
 /// use shizuku::kv::{BucketError, ServiceError};
@@ -129,74 +130,74 @@ impl InvalidOption {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// There is no such bucket.
+    /// The bucket does not exist.
     #[error("there is no bucket {bucket}")]
     BucketNotFound {
         /// The bucket.
         bucket: BucketName,
     },
-    /// JetStream is off on the server or for this account.
+    /// JetStream is disabled on the server or for this account.
     #[error("JetStream is not available: {detail}")]
     JetStreamUnavailable {
-        /// What the server said, or that no server answered.
+        /// The server's message, or that no server replied.
         detail: String,
     },
-    /// This user may not send to, or listen on, a subject.
+    /// This user may not publish or subscribe to a subject.
     #[error("no permission for {subject}")]
     PermissionDenied {
         /// The subject, or a description of it.
         subject: String,
     },
-    /// The server, or the bucket's settings, cannot do this.
+    /// The server or the bucket's settings do not support this.
     #[error("{feature} is not supported here: {remedy}")]
     Unsupported {
-        /// What was asked for.
+        /// The unsupported feature.
         feature: &'static str,
-        /// What would make it work.
+        /// What would enable it.
         remedy: String,
     },
-    /// No answer within the deadline.
+    /// No reply within the timeout.
     #[error("no answer to {operation} within {}", Lasting(*.after))]
     Timeout {
-        /// What was asked.
+        /// The operation.
         operation: String,
-        /// The deadline.
+        /// The timeout.
         after: Duration,
     },
-    /// The connection was lost, or there is none at the moment.
+    /// The connection was lost, or there is currently none.
     #[error("not connected: {detail}")]
     Disconnected {
-        /// What is known about the reason.
+        /// The reason, as far as it is known.
         detail: String,
     },
-    /// The client was closed, or dropped.
+    /// The client was closed or dropped.
     #[error("the client is closed")]
     Closed,
-    /// The server refused for a reason of its own.
+    /// The server rejected the request for another reason.
     #[error(fmt = refused)]
     Refused {
         /// The HTTP-like status.
         status: u16,
-        /// The JetStream error code, if it is JetStream that refused and not the server below.
+        /// The JetStream error code, if JetStream rejected it rather than the NATS server itself.
         code: Option<u64>,
-        /// The server's words.
+        /// The server's message.
         description: String,
     },
-    /// An answer that violates the protocol.
+    /// A reply that violates the protocol.
     #[error("cannot understand the answer to {operation}: {detail}")]
     Malformed {
-        /// What was asked.
+        /// The operation.
         operation: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the reply.
         detail: String,
     },
-    /// A background task is needed, but there is no async runtime to run it.
+    /// A background task is needed, but there is no async runtime to run it on.
     #[error("no async runtime: call this from within a tokio runtime")]
     NoRuntime,
 }
 
 impl ServiceError {
-    /// A bucket has no limit markers, and therefore no time to live.
+    /// Creates the error for a time to live on a bucket without limit markers.
     pub(crate) fn no_ttl(bucket: &BucketName) -> Self {
         Self::Unsupported {
             feature: "a time to live per key",
@@ -207,10 +208,10 @@ impl ServiceError {
         }
     }
 
-    /// Whether the same call may succeed later without any change: after a time-out, a lost
-    /// connection, or if the server is short of a resource.
+    /// Returns whether the same call may succeed later without any change: after a timeout or a lost
+    /// connection, or if the server lacks a resource.
     ///
-    /// A write that may have happened is never retryable, whatever this says: see
+    /// A write that may have happened is never retryable, even if this returns `true`: see
     /// [`KvWriteError::OutcomeUnknown`](crate::kv::KvWriteError::OutcomeUnknown).
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -218,7 +219,7 @@ impl ServiceError {
             Self::Refused {
                 status, code: None, ..
             } => matches!(status, 429 | 503),
-            // The status alone says too little: a full bucket is a 503 too.
+            // The status is not enough: a full bucket is a 503 too.
             Self::Refused {
                 code: Some(code), ..
             } => matches!(code, 10008 | 10023 | 10047 | 10167),

@@ -1,8 +1,8 @@
 //! Typed key-value, live configuration and locks on NATS JetStream.
 //!
-//! A **bucket** holds keys; every write to a key makes a new **revision**. This library reads,
-//! writes and watches buckets with your own types. The same code runs on a JetStream server and on
-//! the embedded memory backend.
+//! A **bucket** holds keys; every write to a key creates a new **revision**. This library reads, writes
+//! and watches buckets with your own types. The same code runs on a JetStream server and on the embedded
+//! memory backend.
 //!
 //! # A tour
 //!
@@ -47,39 +47,40 @@
 //!
 //! # Where to go from here
 //!
-//! | to | see |
+//! | to … | see |
 //! | --- | --- |
 //! | connect, with credentials and TLS | [`connect`], [`ConnectOptions`], [`Client`] |
-//! | make a bucket with history, limits, replicas | [`kv::BucketConfig`] |
+//! | create a bucket with history, limits, replicas | [`kv::BucketConfig`] |
 //! | read and write typed values | [`kv::KeyValue`], [`kv::KeyValueRead`], [`ByteSerialize`] |
 //! | work with bytes, many keys, time to live | [`Store`], [`kv::PutOptions`] |
 //! | follow changes | [`Store::watch`], [`kv::Watch`], [`kv::WatchOptions`] |
 //! | read configuration in a service | [`kv::Live`], [`kv::LiveMap`] |
 //! | let only one process at a time do something | [`kv::rw_lock`], [`kv::mutex`], [`kv::semaphore`], [`kv::election`] |
-//! | know what a lock guarantees | [`kv::lock`] |
-//! | give server users only the permissions they need | [`permissions`] |
-//! | know what can fail, and what to do | [`kv::KvReadError`], [`kv::KvWriteError`], [`ServiceError`] |
-//! | print an error with what caused it | [`WithCauses`] |
+//! | learn what a lock guarantees | [`kv::lock`] |
+//! | grant server users only the permissions they need | [`permissions`] |
+//! | handle errors | [`kv::KvReadError`], [`kv::KvWriteError`], [`ServiceError`] |
+//! | print an error with its causes | [`WithCauses`] |
 //!
 //! # Cargo features
 //!
-//! `memory`, `native`, `json` and `derive` are on by default. `native` is JetStream through
-//! async-nats. `web` is JetStream over this crate's own NATS client, the only one for browsers:
-//! build for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`.
-//! `nkeys` adds signing in with `NKey`s and JWTs over `web`.
+//! `memory`, `native`, `json` and `derive` are enabled by default. `native` is JetStream through
+//! async-nats. `web` is JetStream over this crate's own NATS client, the only one for browsers: build
+//! for `wasm32-unknown-unknown` with `default-features = false, features = ["web"]`. `nkeys` adds
+//! authentication with `NKey`s and JWTs over `web`.
 //!
-//! `async-nats-interop` adds `ConnectOptions::adopt`, for programs that have a connection of async-nats
-//! already. It is exempt from this crate's semver promise: async-nats is part of its API, so a minor
-//! version of this crate may need a new major version of async-nats there (0.51 now). Nothing else in the API is
-//! of another crate, but [`Bytes`] and the traits of futures and serde.
+//! `async-nats-interop` adds `ConnectOptions::adopt`, for programs that already have an async-nats
+//! connection. It is exempt from this crate's semver guarantee: async-nats is part of its API, so a
+//! minor version of this crate may require a new major version of async-nats there (0.51 now). Apart
+//! from that, the only types of other crates in the API are [`Bytes`] and the traits of futures and
+//! serde.
 //!
 //! # Runtime
 //!
-//! Native programs run it within a tokio runtime, browsers in their event loop. Every future and
-//! handle is `Send` on every target. Dropping a future is always safe; each method says what that
-//! means for a write.
+//! Native programs need a tokio runtime; browsers use their event loop. Every future and handle is
+//! `Send` on every target. Dropping a future is always safe; each method documents what that means for a
+//! write.
 
-// Without any backend most of this is unused; `native` is no backend in a browser.
+// Without a backend most of this is unused; in a browser `native` is not a backend.
 #![cfg_attr(not(any(feature = "memory", feature = "web")), allow(dead_code))]
 
 pub mod backend;
@@ -132,7 +133,7 @@ pub use processor::Processor;
 pub use shizuku_kv_derive::{JsonByteDes, JsonByteSer};
 pub use status::{ConnectionState, ConnectionStatus, ConnectionWatch};
 
-/// The names that the derive macros use.
+/// Items used by the derive macros.
 #[cfg(feature = "json")]
 #[doc(hidden)]
 pub mod __private {
@@ -145,7 +146,7 @@ pub mod __private {
 #[doc(hidden)]
 pub use protocol::fuzzing;
 
-/// The README's snippet, compiled and run.
+/// The README's examples, compiled and run.
 #[cfg(all(doctest, feature = "memory", feature = "derive"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! How to connect.
+//! Connection options.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::{
     words::Quoted,
 };
 
-/// The longest time-out: clocks cannot count to the end of time.
+/// The maximum timeout: clocks cannot represent arbitrarily distant times.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How to authenticate.
+/// Credentials for authentication.
 ///
-/// `Debug` shows the kind and nothing secret.
+/// `Debug` prints the kind, but no secrets.
 ///
 /// ```no_run
 /// use shizuku::{ConnectOptions, Credentials};
@@ -30,21 +30,21 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// A user's name and password.
+    /// User name and password.
     UserPassword {
-        /// The name.
+        /// The user name.
         user: String,
         /// The password.
         password: String,
     },
     /// A token.
     Token(String),
-    /// An `NKey`, given as its seed (`SU…`). The server's nonce is signed with it.
+    /// An `NKey`, given as its seed (`SU…`), which signs the server's nonce.
     NKey {
         /// The seed.
         seed: String,
     },
-    /// A user JWT, with the seed of the `NKey` that it names. Without a seed it is a bearer JWT.
+    /// A user JWT, with the seed of its `NKey`. Without a seed it is a bearer JWT.
     Jwt {
         /// The JWT.
         jwt: String,
@@ -71,7 +71,7 @@ impl fmt::Debug for Credentials {
 pub(crate) type CredentialsProvider =
     Arc<dyn Fn() -> BoxFuture<'static, Result<Credentials, BoxError>> + Send + Sync>;
 
-/// Options for a connection; [`shizuku::connect`](crate::connect) uses the defaults.
+/// Connection options; [`shizuku::connect`](crate::connect) uses the defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -119,19 +119,20 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The defaults: no credentials, 5 s for a connect and for a request, no JetStream domain.
+    /// Creates the default options: no credentials, 5 s for a connect and for a request, no JetStream
+    /// domain.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A name for this client, shown by the server's monitoring.
+    /// Sets a name for this client, shown in the server's monitoring.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Fixed credentials.
+    /// Sets fixed credentials.
     #[must_use]
     pub fn credentials(self, credentials: Credentials) -> Self {
         self.credentials_from(move || {
@@ -140,12 +141,12 @@ impl ConnectOptions {
         })
     }
 
-    /// Credentials that are asked for at every connect and reconnect, for tokens that expire.
+    /// Sets a credentials provider, called at every connect and reconnect: for tokens that expire.
     ///
-    /// If it fails, the first connect fails; a reconnect is tried again, with longer and longer
-    /// pauses, as if the server were away, and so is one for which it takes longer than the server
-    /// waits (2 s by default). Credentials that the server refuses twice in a row close the client
-    /// over `web`; natively they are tried for ever.
+    /// If the provider fails, the first connect fails too; a reconnect is retried with backoff, as if
+    /// the server were unreachable, and likewise if the provider takes longer than the server waits (2 s
+    /// by default). Credentials that the server rejects twice in a row close the client over `web`;
+    /// natively they are retried forever.
     #[must_use]
     pub fn credentials_from<F, Fut>(mut self, provider: F) -> Self
     where
@@ -156,7 +157,7 @@ impl ConnectOptions {
         self
     }
 
-    /// A `.creds` file, read again at every connect. Native only.
+    /// Uses a `.creds` file, read again at every connect. Native only.
     #[must_use]
     pub fn credentials_file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -169,7 +170,7 @@ impl ConnectOptions {
         })
     }
 
-    /// A user's name and password.
+    /// Sets a user name and password.
     #[must_use]
     pub fn user_and_password(self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials(Credentials::UserPassword {
@@ -178,24 +179,24 @@ impl ConnectOptions {
         })
     }
 
-    /// A token.
+    /// Sets a token.
     #[must_use]
     pub fn token(self, token: impl Into<String>) -> Self {
         self.credentials(Credentials::Token(token.into()))
     }
 
-    /// How long a connect may take, from the dial to the server's greeting. Default 5 s; zero and
-    /// more than a year are [refused](ConnectError::InvalidOption).
+    /// Sets the timeout of a connect, from the dial to the server's greeting. Default 5 s; zero and more
+    /// than a year are [rejected](ConnectError::InvalidOption).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long an answer may take, including the wait for a reconnect. Default 5 s; zero and more
-    /// than a year are [refused](ConnectError::InvalidOption).
+    /// Sets the timeout of a request, including the wait for a reconnect. Default 5 s; zero and more
+    /// than a year are [rejected](ConnectError::InvalidOption).
     ///
-    /// Over `web`, up to 1024 requests wait for a connection; further ones fail at once with
+    /// Over `web`, up to 1024 requests wait for a connection; further ones fail immediately with
     /// [`ServiceError::Disconnected`](crate::kv::ServiceError::Disconnected).
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
@@ -203,13 +204,13 @@ impl ConnectOptions {
         self
     }
 
-    /// The JetStream domain, such as that of a leaf node: requests go to `$JS.<domain>.API`.
+    /// Sets the JetStream domain, such as that of a leaf node: requests go to `$JS.<domain>.API`.
     #[must_use]
     pub fn domain(self, domain: impl AsRef<str>) -> Self {
         self.api_prefix(format!("$JS.{}.API", domain.as_ref()))
     }
 
-    /// The prefix of JetStream's API, if the account imports it under another name. Default
+    /// Sets the prefix of the JetStream API, for accounts that import it under another name. Default
     /// `$JS.API`. The export should have `response_type: stream`, or reading many keys at once takes
     /// longer; the [inboxes](Self::inbox_prefix) of watches must be imported too.
     #[must_use]
@@ -218,49 +219,49 @@ impl ConnectOptions {
         self
     }
 
-    /// The prefix of the subjects on which this client gets its answers. Default `_INBOX`.
+    /// Sets the prefix of this client's reply subjects. Default `_INBOX`.
     #[must_use]
     pub fn inbox_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.inbox_prefix = prefix.into();
         self
     }
 
-    /// If the very first connect fails, keeps trying in the background; calls wait for it within
-    /// their own deadline. Off by default, so that a wrong address is noticed at once.
+    /// If the first connect fails, keeps trying in the background; calls wait for it within their own
+    /// deadline. Off by default, so that a wrong address is detected immediately.
     #[must_use]
     pub fn retry_first_connect(mut self, retry: bool) -> Self {
         self.retry_first_connect = retry;
         self
     }
 
-    /// Uses only the servers in the address, and ignores others that these announce.
+    /// Uses only the servers in the address, and ignores others that they announce.
     #[must_use]
     pub fn ignore_discovered_servers(mut self, ignore: bool) -> Self {
         self.ignore_discovered_servers = ignore;
         self
     }
 
-    /// Refuses a connection without TLS. `tls://` and `wss://` imply it. In a browser the scheme
-    /// alone decides.
+    /// Requires TLS. `tls://` and `wss://` imply it. In a browser only the scheme decides.
     ///
-    /// Native builds use rustls with ring. If another crate of your program has rustls built with
-    /// another provider as well, choose one for the process before you connect
-    /// (`CryptoProvider::install_default`): rustls panics where it would have to choose.
+    /// Native builds use rustls with ring. If another crate in your program builds rustls with another
+    /// provider too, choose one for the process before connecting (`CryptoProvider::install_default`):
+    /// rustls panics where it would have to choose.
     #[must_use]
     pub fn require_tls(mut self, required: bool) -> Self {
         self.tls_required = required;
         self
     }
 
-    /// Trusts the certificates in a PEM file, instead of those of the system. May be called several
-    /// times. Native only: over `web` it is refused.
+    /// Trusts the certificates in a PEM file instead of the system's. May be called several times.
+    /// Native only: rejected over `web`.
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<PathBuf>) -> Self {
         self.root_certificates.push(pem.into());
         self
     }
 
-    /// Shows this certificate to the server; both are PEM files. Native only: over `web` it is refused.
+    /// Presents this client certificate to the server; both files are PEM. Native only: rejected over
+    /// `web`.
     #[must_use]
     pub fn client_certificate(
         mut self,
@@ -271,11 +272,11 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects; see [`shizuku::connect`](crate::connect) for the addresses.
+    /// Connects; see [`shizuku::connect`](crate::connect) for the address formats.
     ///
     /// # Errors
-    /// [`ConnectError`] says what is wrong with the address or the options, or why the server
-    /// could not be reached.
+    /// [`ConnectError`], with what is wrong with the address or the options, or why the server could not
+    /// be reached.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<Client, ConnectError> {
         self.check()?;
         crate::client::open(url.as_ref(), &self).await
@@ -326,7 +327,7 @@ impl fmt::Debug for ConnectOptions {
     }
 }
 
-/// The JWT and the seed in the text of a `.creds` file: each is alone on the line after its
+/// Extracts the JWT and the seed from the text of a `.creds` file: each is on its own line after its
 /// `BEGIN` marker.
 #[cfg(any(feature = "native", feature = "web"))]
 #[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser

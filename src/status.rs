@@ -1,10 +1,10 @@
-//! The state of a connection, for all backends.
+//! Connection state, for all backends.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// The state of a connection.
+/// A connection's state with details.
 ///
 /// ```
 /// use shizuku::ConnectionState;
@@ -21,17 +21,17 @@ use tokio::sync::watch;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStatus {
-    /// What it is now.
+    /// The state.
     pub state: ConnectionState,
-    /// How often the connection was made: 1 after the first connect, one more after each reconnect.
-    /// While this stays the same, no message was missed.
+    /// The number of connects so far: 1 after the first connect, one more after each reconnect. While it
+    /// is unchanged, no message was missed.
     pub epoch: u64,
-    /// Why it was lost or closed, as text for humans, if that is known.
+    /// Why the connection was lost or closed, as human-readable text, if known.
     pub reason: Option<Arc<str>>,
 }
 
 impl ConnectionStatus {
-    /// A state and how often the connection was made.
+    /// Creates a status from a state and an epoch.
     pub const fn new(state: ConnectionState, epoch: u64) -> Self {
         Self {
             state,
@@ -40,7 +40,7 @@ impl ConnectionStatus {
         }
     }
 
-    /// The same with a reason.
+    /// Adds a reason.
     #[must_use]
     pub fn because(self, reason: impl Into<Arc<str>>) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl ConnectionStatus {
     }
 }
 
-/// Whether there is a connection.
+/// The state of a connection.
 ///
 /// ```
 /// use shizuku::{Client, ConnectionState};
@@ -76,15 +76,15 @@ impl ConnectionStatus {
 pub enum ConnectionState {
     /// Connected.
     Connected,
-    /// Lost, and being made again.
+    /// Lost; reconnecting.
     Disconnected,
-    /// Closed for good.
+    /// Permanently closed.
     Closed,
 }
 
 /// Follows the state of a connection; see [`Client::connection`](crate::Client::connection).
 ///
-/// Only the newest state is kept, so several changes between two calls count as one. A clone starts from
+/// Only the latest state is kept, so several changes between two calls count as one. A clone starts from
 /// what its original has seen.
 ///
 /// ```
@@ -105,21 +105,23 @@ pub enum ConnectionState {
 #[derive(Clone, Debug)]
 pub struct ConnectionWatch {
     receiver: watch::Receiver<ConnectionStatus>,
-    /// Nothing comes after the state that closes.
+    /// The last state seen; `Closed` is final.
     seen: ConnectionState,
 }
 
 impl ConnectionWatch {
-    /// What it is now. Does not count as seen by [`changed`](Self::changed).
-    // Not a guard, as the channel has them: the task of the connection would wait for its end.
+    /// Returns the current status, without marking it as seen by [`changed`](Self::changed).
+    // Returns a clone rather than the channel's guard, which would block the connection task while it is
+    // held.
     pub fn current(&self) -> ConnectionStatus {
         self.receiver.borrow().clone()
     }
 
-    /// Waits until it has changed since this handle last waited, or was made, and returns what it is then.
-    /// `None` once it never changes again: it is closed, and this handle has seen so.
+    /// Waits until the status has changed since this handle was created or last waited, and returns the
+    /// current one. Returns `None` once it can no longer change: the connection is closed, and this
+    /// handle has seen that.
     ///
-    /// The future may be dropped at any time: nothing is lost.
+    /// The future may be dropped at any time without losing a change.
     pub async fn changed(&mut self) -> Option<ConnectionStatus> {
         if self.seen == ConnectionState::Closed {
             return None;
@@ -128,15 +130,15 @@ impl ConnectionWatch {
         Some(self.see())
     }
 
-    // What changes before the copy is made is told once more, and so never missed.
+    // A change between the notification and the copy is reported once more, so none is missed.
     fn see(&mut self) -> ConnectionStatus {
         let now = self.current();
         self.seen = now.state;
         now
     }
 
-    /// Waits until it is what `wanted` accepts, perhaps already, and returns it. `None` if that can never
-    /// be, because it is closed.
+    /// Waits until `wanted` accepts the status, which may be the case already, and returns it. Returns
+    /// `None` if the connection closes first.
     ///
     /// ```
     /// use std::time::Duration;
@@ -166,12 +168,12 @@ impl ConnectionWatch {
         Self { receiver, seen }
     }
 
-    /// What it was when this was made, or when it was last waited for.
+    /// Returns the state at creation or at the last wait.
     pub(crate) fn seen(&self) -> ConnectionState {
         self.seen
     }
 
-    /// Whether it has changed since this was last asked.
+    /// Returns whether the status has changed since the last call.
     pub(crate) fn take_change(&mut self) -> bool {
         let has_changed = self.receiver.has_changed().unwrap_or(false);
         if has_changed {
@@ -181,8 +183,8 @@ impl ConnectionWatch {
     }
 }
 
-/// What a backend of your own tells the state of its connection with. Cheap to clone; all clones tell the
-/// same.
+/// Reports the connection state of a custom backend. Cheap to clone; all clones report to the same
+/// watches.
 ///
 /// ```
 /// use shizuku::{ConnectionState, ConnectionStatus, backend::ConnectionReporter};
@@ -199,22 +201,22 @@ impl ConnectionWatch {
 pub struct ConnectionReporter(watch::Sender<ConnectionStatus>);
 
 impl ConnectionReporter {
-    /// Begins with a state.
+    /// Creates a reporter with an initial status.
     pub fn new(status: ConnectionStatus) -> Self {
         Self(watch::Sender::new(status))
     }
 
-    /// Tells what it is from now on.
+    /// Reports a new status.
     pub fn report(&self, status: ConnectionStatus) {
         self.0.send_replace(status);
     }
 
-    /// What it is now.
+    /// Returns the current status.
     pub fn current(&self) -> ConnectionStatus {
         self.0.borrow().clone()
     }
 
-    /// What [`Buckets::connection`](crate::backend::Buckets::connection) returns.
+    /// Creates a watch, for [`Buckets::connection`](crate::backend::Buckets::connection).
     pub fn watch(&self) -> ConnectionWatch {
         ConnectionWatch::of(self.0.subscribe())
     }
@@ -241,7 +243,7 @@ mod tests {
         assert_eq!(watch.changed().now_or_never(), Some(None));
         let connected = |now: &ConnectionStatus| now.state == ConnectionState::Connected;
         assert_eq!(watch.wait_for(connected).now_or_never(), Some(None));
-        // What was told before the end is told after it, too.
+        // A status reported before the reporter was dropped is still delivered afterwards.
         drop(reporter);
         assert_eq!(other.changed().now_or_never(), closed);
         assert_eq!(other.changed().now_or_never(), Some(None));
