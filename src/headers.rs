@@ -4,9 +4,9 @@ use std::fmt;
 
 /// The headers of an entry or a message.
 ///
-/// NATS header names are case-sensitive. A name may have several values; [`get`](Headers::get) returns the
-/// first. The values of one name stay in the order in which they were written; the order of different
-/// names is not kept by every transport, and `==` ignores it.
+/// NATS header names are case-sensitive. A name may have several values; [`get`](Headers::get) returns
+/// the first. The values of one name keep their order; the order of different names is not preserved by
+/// every transport, and `==` ignores it.
 ///
 /// ```
 /// use shizuku::Headers;
@@ -22,8 +22,8 @@ use std::fmt;
 /// ```
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// The text of all names and values, one after the other: a message has a handful of headers,
-    /// and two allocations are less than two for each.
+    /// The concatenated names and values: a message has a handful of headers, and two allocations are
+    /// less than two for each.
     text: String,
     fields: Vec<Field>,
 }
@@ -37,7 +37,7 @@ struct Field {
 }
 
 impl Headers {
-    /// No headers. Allocates nothing.
+    /// Creates empty headers, without allocating.
     pub const fn new() -> Self {
         Self {
             text: String::new(),
@@ -45,7 +45,7 @@ impl Headers {
         }
     }
 
-    /// Adds a value, keeping those that the name already has.
+    /// Adds a value, keeping the name's existing values.
     pub fn append(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
         self.push(name.as_ref(), value.as_ref());
     }
@@ -68,7 +68,7 @@ impl Headers {
         });
     }
 
-    /// Keeps only the names that pass.
+    /// Keeps only the names that satisfy the predicate.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         let kept: Self = self.iter().filter(|(name, _)| keep(name)).collect();
         if kept.len() < self.len() {
@@ -76,15 +76,15 @@ impl Headers {
         }
     }
 
-    /// The first value of a name.
+    /// Returns the first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
             .find(|(existing, _)| *existing == name)
             .map(|(_, value)| value)
     }
 
-    /// The last value of a name. A server adds its own after those of the message, and a republished
-    /// message already has those of another stream.
+    /// Returns the last value of a name. A server appends its own after those of the message, and a
+    /// republished message already has those of another stream.
     #[cfg_attr(not(feature = "web"), allow(dead_code))] // without a server
     pub(crate) fn last(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -93,14 +93,14 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
-    /// Every value of a name, in order.
+    /// Returns every value of a name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         self.iter()
             .filter(move |(existing, _)| *existing == name)
             .map(|(_, value)| value)
     }
 
-    /// Every name and value.
+    /// Returns every name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = &*self.text;
         self.fields.iter().map(move |field| {
@@ -109,12 +109,12 @@ impl Headers {
         })
     }
 
-    /// How many values there are, over all names.
+    /// Returns the number of values, over all names.
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// How many bytes they take in a message: a line with the version, one line per value, an empty line.
+    /// Returns the encoded size in bytes: a version line, one line per value, and an empty line.
     #[cfg_attr(not(feature = "web"), allow(dead_code))] // without a server
     pub(crate) fn wire_size(&self) -> usize {
         let values: usize = self
@@ -127,7 +127,7 @@ impl Headers {
         }
     }
 
-    /// Whether there is no header at all.
+    /// Returns whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
@@ -173,7 +173,7 @@ mod tests {
         let twice = headers(&[("A", "1"), ("A", "2")]);
         assert_ne!(twice, headers(&[("A", "2"), ("A", "1")]));
         assert_ne!(two, headers(&[("A1", ""), ("B", "2")]));
-        // However they came to be.
+        // Regardless of how they were built.
         three.retain(|name| name != "C");
         assert_eq!(two, three);
     }

@@ -1,4 +1,5 @@
-//! Conversions for programs that already have a connection of async-nats: all that there is of it in the API.
+//! Conversions for programs that already have an async-nats connection: the only async-nats types in the
+//! API.
 
 use crate::{
     client::{Client, ConnectError},
@@ -6,17 +7,17 @@ use crate::{
 };
 
 impl ConnectOptions {
-    /// A client over an existing connection of async-nats. Only the options for requests are used:
-    /// the JetStream domain or prefix, and the time-out.
+    /// Creates a client on an existing async-nats connection. Of the options, only those for requests
+    /// are used: the JetStream domain or prefix, and the timeout.
     ///
-    /// Needs the feature `async-nats-interop`, which follows the major versions of async-nats: this is
-    /// exempt from the promise that minor versions of this crate break nothing.
+    /// Requires the feature `async-nats-interop`, which follows the major versions of async-nats and is
+    /// exempt from this crate's semver guarantee.
     ///
-    /// Such a connection does not report its events: a reconnect is noticed by polling, within a
-    /// quarter of a second, and a refused permission becomes a time-out. A client made with
-    /// [`connect`](Self::connect) notices both at once.
+    /// Such a connection does not report its events: a reconnect is detected by polling, within a
+    /// quarter of a second, and a denied permission becomes a timeout. A client created with
+    /// [`connect`](Self::connect) detects both immediately.
     ///
-    /// A `jetstream::Context` has its connection in `context.client()`; a `kv::Store` does not
+    /// A `jetstream::Context` provides its connection through `context.client()`; a `kv::Store` does not
     /// expose it, so open its bucket by `store.name`. Neither exposes its prefix, so set a domain or
     /// prefix here again.
     ///
@@ -48,7 +49,7 @@ impl ConnectOptions {
 impl TryFrom<async_nats::Client> for Client {
     type Error = ConnectError;
 
-    /// As [`ConnectOptions::adopt`], with the defaults.
+    /// Calls [`ConnectOptions::adopt`] with the default options.
     fn try_from(client: async_nats::Client) -> Result<Self, ConnectError> {
         ConnectOptions::new().adopt(client)
     }
@@ -57,7 +58,7 @@ impl TryFrom<async_nats::Client> for Client {
 impl TryFrom<async_nats::jetstream::Context> for Client {
     type Error = ConnectError;
 
-    /// As [`ConnectOptions::adopt`], with the defaults.
+    /// Calls [`ConnectOptions::adopt`] with the default options.
     fn try_from(context: async_nats::jetstream::Context) -> Result<Self, ConnectError> {
         ConnectOptions::new().adopt(context.client())
     }

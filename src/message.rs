@@ -1,5 +1,5 @@
-//! What travels over core NATS: a message in, a message out, and why one did not. Both the protocol
-//! and the transports speak in these, so neither needs to know the other.
+//! Core NATS messages, incoming and outgoing, and request errors. The protocol and the transports both
+//! use these types, so neither depends on the other.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use bytestring::ByteString;
 
 use crate::{headers::Headers, words::Lasting};
 
-/// A message that arrived.
+/// An incoming message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// The subject that it was sent to.
+    /// Its subject.
     pub(crate) subject: ByteString,
-    /// The subject for an answer.
+    /// The reply subject.
     pub(crate) reply: Option<ByteString>,
     /// Its headers; empty if it had none.
     pub(crate) headers: Headers,
-    /// The status line's code (`NATS/1.0 503`), which marks messages that servers make themselves.
+    /// The status line's code (`NATS/1.0 503`), which marks messages created by servers.
     pub(crate) status: Option<u16>,
     /// The status line's text.
     pub(crate) description: Option<String>,
@@ -25,12 +25,12 @@ pub(crate) struct Message {
     pub(crate) payload: Bytes,
 }
 
-/// A message to send.
+/// An outgoing message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outbound {
     /// The subject.
     pub(crate) subject: ByteString,
-    /// The subject for the answer; a transport's `request` sets it itself.
+    /// The reply subject; a transport's `request` sets it.
     pub(crate) reply: Option<ByteString>,
     /// Its headers.
     pub(crate) headers: Headers,
@@ -39,7 +39,7 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// A message with a body and nothing else.
+    /// Creates a message with only a body.
     pub(crate) fn new(subject: impl Into<ByteString>, payload: impl Into<Bytes>) -> Self {
         Self {
             subject: subject.into(),
@@ -48,7 +48,7 @@ impl Outbound {
         }
     }
 
-    /// The same message with one more header.
+    /// Adds a header.
     #[cfg(all(test, feature = "web"))]
     #[must_use]
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
@@ -57,37 +57,37 @@ impl Outbound {
     }
 }
 
-/// Why a message was not sent, or not answered.
+/// The error of a publish or request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
-    /// Sent, and not answered in time.
+    /// Sent, but there was no reply in time.
     #[error("no answer within {}", Lasting(*.0))]
     Timeout(Duration),
-    /// There is no subscriber on the subject.
+    /// The subject has no subscribers.
     #[error("nobody listens")]
     NoResponders,
-    /// Sent, and the connection was lost before the answer.
+    /// Sent, but the connection was lost before the reply.
     #[error("the connection was lost before the answer")]
     Lost,
     /// Not sent: there is no connection.
     #[error("not connected: {0}")]
     NotConnected(String),
-    /// Sent, and the answer cannot be heard: the user has no permission for this subject any more.
+    /// Sent, but the reply cannot be received: the user no longer has permission for this subject.
     #[error("no permission for the answer: {0}")]
     Unheard(String),
     /// Not done: the user has no permission for this subject.
     #[error("no permission: {0}")]
     PermissionDenied(String),
-    /// Not sent: larger than the server takes.
+    /// Not sent: larger than the server accepts.
     #[error("{size} bytes are more than the {limit} that the server takes")]
     TooLarge { size: usize, limit: usize },
-    /// Not sent: it cannot be put on the wire as it is.
+    /// Not sent: it cannot be encoded as it is.
     #[error("cannot be sent: {0}")]
     Invalid(String),
-    /// Closed on purpose.
+    /// Closed deliberately.
     #[error("closed")]
     Closed,
-    /// Not sent: there is no async runtime to wait for the answer.
+    /// Not sent: there is no async runtime to await the reply.
     #[error("called outside of a tokio runtime")]
     NoRuntime,
 }

@@ -1,5 +1,5 @@
-//! The one file that knows the platform: how to start a task, how to wait, what time it is, and
-//! which transports there are. `target_arch` is nowhere else under `src/`.
+//! All platform differences: tasks, timers, clocks and transports. `target_arch` occurs nowhere else
+//! under `src/`.
 
 #[cfg(any(feature = "native", feature = "web"))]
 use std::sync::Arc;
@@ -16,19 +16,19 @@ cfg_if::cfg_if! {
     if #[cfg(target_arch = "wasm32")] {
         pub(crate) use web_time::Instant;
 
-        /// Whether this is a browser, or what works like one: timers of hidden pages are late by up to a
-        /// minute, and a WebSocket is the only socket.
+        /// Whether this is a browser or behaves like one: timers of hidden pages are up to a minute
+        /// late, and a WebSocket is the only socket.
         pub(crate) const IN_BROWSER: bool = true;
 
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::browser::{BrowserSocket as Socket, WakeUps};
 
-        /// What the clock on the wall says. The standard library's own panics here.
+        /// Returns the wall-clock time. The standard library's function panics here.
         pub(crate) fn wall_clock() -> SystemTime {
             web_time::web::SystemTimeExt::to_std(web_time::SystemTime::now())
         }
 
-        /// Starts a task that runs by itself until it ends.
+        /// Spawns a detached task.
         pub(crate) fn spawn(
             task: impl Future<Output = ()> + Send + 'static,
         ) -> Result<(), ServiceError> {
@@ -36,12 +36,12 @@ cfg_if::cfg_if! {
             Ok(())
         }
 
-        // Boxed, so that what drives a task is compiled once.
+        // Boxed, so that the code that polls tasks is compiled once.
         fn start(task: futures::future::LocalBoxFuture<'static, ()>) {
             wasm_bindgen_futures::spawn_local(task);
         }
 
-        /// Starts the task that owns a socket, which in a browser cannot leave its thread.
+        /// Spawns the task that owns a socket, which in a browser cannot leave its thread.
         #[cfg(feature = "web")]
         pub(crate) fn spawn_actor(
             task: impl Future<Output = ()> + 'static,
@@ -50,7 +50,7 @@ cfg_if::cfg_if! {
             Ok(())
         }
 
-        /// Waits.
+        /// Sleeps.
         pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
             use futures::future::{Either, pending, select};
             use tokio::sync::oneshot;
@@ -59,7 +59,7 @@ cfg_if::cfg_if! {
             const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 
             let (mut over, wait) = oneshot::channel();
-            // The timer cannot leave this thread, so a task holds it; not longer than needed.
+            // The timer cannot leave this thread, so a task holds it, only as long as needed.
             start(Box::pin(async move {
                 let mut left = duration;
                 loop {
@@ -86,34 +86,34 @@ cfg_if::cfg_if! {
             })
         }
 
-        /// Browsers count in whole milliseconds: round up.
+        /// Browsers use whole milliseconds: round up.
         fn millis(duration: Duration) -> u32 {
             let whole = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
             whole + u32::from(!duration.subsec_nanos().is_multiple_of(1_000_000))
         }
 
-        /// Lets all other tasks have a turn. Only a timer does that here: tasks that are awake come
-        /// before anything from the network.
+        /// Yields to all other tasks. Only a timer does that here: ready tasks run before any network
+        /// event.
         pub(crate) async fn give_way() {
             sleep(Duration::ZERO).await;
         }
 
-        /// Counts an answer that nothing was waited for. Nothing to do here.
+        /// Counts a result that was ready immediately. Not needed here.
         pub(crate) async fn count() {}
 
-        /// Does what may take its time. There is no other thread here.
+        /// Runs blocking work. There is no other thread here.
         pub(crate) async fn apart<T>(
             work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
         ) -> Result<T, BoxError> {
             work()
         }
 
-        /// Whether there is something that runs tasks and timers.
+        /// Returns whether there is a runtime for tasks and timers.
         pub(crate) fn is_running() -> bool {
             true
         }
 
-        /// Connects to a server over what this platform and build have.
+        /// Connects to a server with the transport that this platform and build have.
         #[cfg(any(feature = "native", feature = "web"))]
         pub(crate) async fn dial(
             _scheme: &str,
@@ -130,15 +130,15 @@ cfg_if::cfg_if! {
             }
         }
     } else {
-        /// Whether this is a browser, or what works like one.
+        /// Whether this is a browser or behaves like one.
         pub(crate) const IN_BROWSER: bool = false;
 
-        // Not std's, so that a paused runtime pauses us too.
+        // Not std's, so that pausing tokio's clock affects us too.
         pub(crate) use tokio::time::Instant;
         #[cfg(feature = "web")]
         pub(crate) use crate::transport::web::plain::{PlainSocket as Socket, WakeUps};
 
-        /// Starts the task that owns a socket.
+        /// Spawns the task that owns a socket.
         #[cfg(feature = "web")]
         pub(crate) fn spawn_actor(
             task: impl Future<Output = ()> + Send + 'static,
@@ -146,12 +146,12 @@ cfg_if::cfg_if! {
             spawn(task)
         }
 
-        /// What the clock on the wall says.
+        /// Returns the wall-clock time.
         pub(crate) fn wall_clock() -> SystemTime {
             SystemTime::now()
         }
 
-        /// Starts a task that runs by itself until it ends.
+        /// Spawns a detached task.
         pub(crate) fn spawn(
             task: impl Future<Output = ()> + Send + 'static,
         ) -> Result<(), ServiceError> {
@@ -161,32 +161,32 @@ cfg_if::cfg_if! {
             Ok(())
         }
 
-        /// Waits.
+        /// Sleeps.
         pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
             Box::pin(tokio::time::sleep(duration))
         }
 
-        /// Lets all other tasks have a turn.
+        /// Yields to all other tasks.
         pub(crate) use tokio::task::yield_now as give_way;
 
-        /// Counts a result that was ready at once: after many in a row other tasks have a turn. Otherwise a
-        /// caller that asks until the result changes would keep out the tasks that change it.
+        /// Counts a result that was ready immediately: after many in a row this yields. Otherwise a
+        /// caller that polls until the result changes would starve the tasks that change it.
         pub(crate) use tokio::task::coop::consume_budget as count;
 
-        /// Does what may take its time on a thread that has nothing else to do.
+        /// Runs blocking work on a dedicated thread.
         pub(crate) async fn apart<T: Send + 'static>(
             work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
         ) -> Result<T, BoxError> {
             tokio::task::spawn_blocking(work).await?
         }
 
-        /// Whether there is something that runs tasks and timers.
+        /// Returns whether there is a runtime for tasks and timers.
         pub(crate) fn is_running() -> bool {
             tokio::runtime::Handle::try_current().is_ok()
         }
 
-        /// Connects to a server with what this platform and build have: async-nats if it is there,
-        /// unless the address asks for this crate's own client.
+        /// Connects to a server with the transport that this platform and build have: async-nats if
+        /// available, unless the address requests this crate's own client.
         #[cfg(any(feature = "native", feature = "web"))]
         pub(crate) async fn dial(
             scheme: &str,
@@ -209,14 +209,14 @@ cfg_if::cfg_if! {
     }
 }
 
-/// Waits, if there is a runtime to wait with; only for waits that may be skipped.
+/// Sleeps if there is a runtime; only for pauses that may be skipped.
 pub(crate) async fn pause(duration: Duration) {
     if is_running() {
         sleep(duration).await;
     }
 }
 
-/// Keeps items that only a native build has.
+/// Keeps items of native builds only.
 #[cfg(any(feature = "native", feature = "web"))]
 macro_rules! native_only {
     ($($item:item)*) => { $(
@@ -227,7 +227,7 @@ macro_rules! native_only {
 #[cfg(any(feature = "native", feature = "web"))]
 pub(crate) use native_only;
 
-/// Keeps items that only a browser has.
+/// Keeps items of browser builds only.
 #[cfg(feature = "web")]
 macro_rules! browser_only {
     ($($item:item)*) => { $(

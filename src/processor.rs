@@ -1,8 +1,8 @@
-//! Work, as a type.
+//! Work as a type.
 
 use std::sync::Arc;
 
-/// Work that takes an input and gives an output.
+/// Work that takes an input and produces an output.
 ///
 /// To run it under a lock with
 /// [`LockedResourceWriteProcessor`](crate::kv::rw_lock::LockedResourceWriteProcessor), its output

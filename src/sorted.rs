@@ -1,13 +1,13 @@
-//! Maps and sets that are sorted vectors: for a few dozen entries as quick as trees, and a twentieth
-//! of the code.
+//! Maps and sets as sorted vectors: for a few dozen entries as fast as trees, with a twentieth of the
+//! code.
 
 use std::borrow::Borrow;
 
-/// A `BTreeMap` for few entries: an insertion moves all that come after it.
+/// A `BTreeMap` for few entries: an insertion shifts all later ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SortedMap<K, V>(Vec<(K, V)>);
 
-/// A set is a map without values.
+/// A set, as a map without values.
 pub(crate) type SortedSet<K> = SortedMap<K, ()>;
 
 impl<K, V> Default for SortedMap<K, V> {
@@ -17,7 +17,7 @@ impl<K, V> Default for SortedMap<K, V> {
 }
 
 impl<K: Ord, V> SortedMap<K, V> {
-    /// An empty one.
+    /// Creates an empty map.
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -30,7 +30,7 @@ impl<K: Ord, V> SortedMap<K, V> {
             .binary_search_by(|(found, _)| found.borrow().cmp(key))
     }
 
-    /// Whether there is such a key.
+    /// Returns whether the key exists.
     pub(crate) fn contains<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -38,7 +38,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.find(key).is_ok()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -47,7 +47,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.get(at).map(|(_, value)| value)
     }
 
-    /// The value of a key, to be changed.
+    /// Returns a mutable reference to the value of a key.
     pub(crate) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -56,7 +56,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.get_mut(at).map(|(_, value)| value)
     }
 
-    /// Returns the previous value.
+    /// Inserts a value, and returns the previous one.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.find(&key) {
             Ok(at) => self
@@ -79,41 +79,41 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(self.0.remove(at).1)
     }
 
-    /// Keeps only the entries that pass.
+    /// Keeps only the entries that satisfy the predicate.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.0.retain_mut(|(key, value)| keep(key, value));
     }
 
-    /// Whether it is empty.
+    /// Returns whether the map is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// All, in order.
+    /// Returns all entries, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
     }
-    /// The keys, in order.
+    /// Returns the keys, in order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    /// The values themselves, by their keys.
+    /// Consumes the map, and returns the values in key order.
     pub(crate) fn into_values(self) -> impl Iterator<Item = V> {
         self.0.into_iter().map(|(_, value)| value)
     }
 
-    /// The values, in the order of their keys.
+    /// Returns the values, in key order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
     }
 
-    /// The values, in the order of their keys, to be changed.
+    /// Returns mutable references to the values, in key order.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.0.iter_mut().map(|(_, value)| value)
     }

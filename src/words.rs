@@ -1,14 +1,14 @@
-//! How messages word what is in them.
+//! Formatting of values in messages.
 //!
-//! Not as `Debug` does: what that takes to print is a twentieth of what a browser downloads, so the
-//! npm package comes without any of it.
+//! Unlike `Debug`, whose formatting code is a twentieth of what a browser downloads; the npm package
+//! contains none of it.
 
 use std::{
     fmt::{self, Display, Formatter, Write},
     time::Duration,
 };
 
-/// A text in quotes, with what would not show or would end it escaped.
+/// A quoted text, with quotes, backslashes and invisible characters escaped.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl Display for Quoted<'_> {
@@ -17,7 +17,7 @@ impl Display for Quoted<'_> {
     }
 }
 
-/// The same of a character.
+/// A quoted character, escaped likewise.
 pub(crate) struct QuotedChar(pub(crate) char);
 
 impl Display for QuotedChar {
@@ -43,13 +43,14 @@ fn quote(f: &mut Formatter<'_>, text: &str, mark: char) -> fmt::Result {
     f.write_char(mark)
 }
 
-/// Controls, what has no width, and what changes the direction of the text around it.
+/// Returns whether a character is a control, has no width or changes the direction of the text around
+/// it.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A duration in the largest unit that it is a whole number of.
+/// A duration as a whole number of the largest possible unit.
 pub(crate) struct Lasting(pub(crate) Duration);
 
 impl Display for Lasting {
@@ -70,7 +71,7 @@ impl Display for Lasting {
     }
 }
 
-/// The address without what stands between `//` and `@`: errors end up in logs.
+/// Returns the address without the text between `//` and `@`: errors end up in logs.
 pub(crate) fn without_secrets(url: &str) -> String {
     let slashes = |server: &str| server.as_bytes().windows(2).position(|two| two == b"//");
     let server = |server: &str| match (slashes(server), server.rfind('@')) {

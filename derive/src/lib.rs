@@ -66,7 +66,7 @@ pub fn json_byte_ser(input: TokenStream) -> TokenStream {
 /// Implements `shizuku::ByteDeserialize` as JSON, for a type that implements
 /// `serde::Deserialize` without borrowing.
 ///
-/// A bucket has old values and new readers, so a field that was added later needs a default:
+/// A bucket may hold values older than the code that reads them, so a field added later needs a default:
 ///
 /// ```
 /// use serde::Deserialize;

@@ -1,8 +1,7 @@
-//! The JSON that servers and clients say to each other: read into a small tree that borrows, and
-//! written field by field.
+//! The JSON of the NATS protocol and the JetStream API: parsed into a small borrowing tree, and written field by field.
 //!
-//! Derived code for each type would be a fifth of what a page downloads. This is one reader and one
-//! writer for all of them, without floating point: no field that is used has it.
+//! Derived code for each type would be a fifth of a page's download size. This is one reader and one
+//! writer for all types, without floating point, which no field needs.
 
 mod parse;
 mod write;
@@ -15,31 +14,31 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, mem, str::FromStr};
 pub(crate) use parse::parse;
 pub(crate) use write::Writer;
 
-/// Any JSON.
+/// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// As it was written, so that no digits are lost.
+    /// The original digits, so that no precision is lost.
     Number(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
     Object(Object<'a>),
 }
 
-/// Names and values, in the order that they came in. Of two with one name the last counts.
+/// Names and values in their original order. Of duplicate names the last one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Object<'a>(pub(crate) Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Object<'a> {
-    /// A field; `Null` if there is none.
+    /// Returns a field; `Null` if it is missing.
     pub(crate) fn get(&self, name: &str) -> &Value<'a> {
         let found = self.0.iter().rev().find(|(found, _)| found == name);
         found.map_or(&Value::Null, |(_, value)| value)
     }
 }
 
-/// What is read out of an object.
+/// A type that can be read from an object.
 pub(crate) trait FromJson<'a> {
     fn from_json(fields: &mut Fields<'a>) -> Self;
 }
@@ -57,7 +56,7 @@ pub(crate) fn read<'a, T: FromJson<'a>>(json: &'a [u8]) -> Result<T, Error> {
     }
 }
 
-/// An object, without looking into it.
+/// Parses an object without reading its fields.
 pub(crate) fn object(json: &[u8]) -> Result<Object<'_>, Error> {
     match parse(json)? {
         Value::Object(object) => Ok(object),
@@ -68,14 +67,14 @@ pub(crate) fn object(json: &[u8]) -> Result<Object<'_>, Error> {
     }
 }
 
-/// The fields of an object, from which each is taken once. `null` is a field that is not there.
+/// The fields of an object, each of which can be taken once. `null` counts as missing.
 ///
-/// A field of the wrong kind reads as one that is missing, and makes the whole an error once all is
-/// read: code that need not return after every field is that much smaller.
+/// A field of the wrong type reads as missing, and makes the whole read fail at the end: code that need
+/// not return early after every field is that much smaller.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     object: Object<'a>,
-    /// The first.
+    /// The first error.
     error: Option<Error>,
 }
 
@@ -111,12 +110,12 @@ impl<'a> Fields<'a> {
         self.digits(name)
     }
 
-    /// 0 if it is missing.
+    /// Takes a number; 0 if missing.
     pub(crate) fn number(&mut self, name: &'static str) -> u64 {
         self.maybe_number(name).unwrap_or_default()
     }
 
-    /// A number of a smaller type.
+    /// Takes a number of a smaller type.
     pub(crate) fn maybe_small<T: TryFrom<u64>>(&mut self, name: &'static str) -> Option<T> {
         let small = T::try_from(self.maybe_number(name)?).ok();
         if small.is_none() {
@@ -125,17 +124,17 @@ impl<'a> Fields<'a> {
         small
     }
 
-    /// The same; 0 if it is missing.
+    /// Takes a number of a smaller type; 0 if missing.
     pub(crate) fn small<T: TryFrom<u64> + Default>(&mut self, name: &'static str) -> T {
         self.maybe_small(name).unwrap_or_default()
     }
 
-    /// A number that may be negative; 0 if it is missing.
+    /// Takes a signed number; 0 if missing.
     pub(crate) fn signed(&mut self, name: &'static str) -> i64 {
         self.digits(name).unwrap_or_default()
     }
 
-    /// False if it is missing.
+    /// Takes a Boolean; false if missing.
     pub(crate) fn flag(&mut self, name: &'static str) -> bool {
         match self.take(name) {
             Value::Null => false,
@@ -158,7 +157,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A text that must be there.
+    /// Takes a required text.
     pub(crate) fn text(&mut self, name: &'static str) -> Cow<'a, str> {
         match self.take(name) {
             Value::Text(text) => text,
@@ -173,7 +172,7 @@ impl<'a> Fields<'a> {
         self.maybe_text(name).map(Cow::into_owned)
     }
 
-    /// Empty if it is missing.
+    /// Takes a string; empty if missing.
     pub(crate) fn string(&mut self, name: &'static str) -> String {
         self.maybe_string(name).unwrap_or_default()
     }
@@ -200,12 +199,12 @@ impl<'a> Fields<'a> {
         Some(strings)
     }
 
-    /// Empty if it is missing.
+    /// Takes a list of strings; empty if missing.
     pub(crate) fn strings(&mut self, name: &'static str) -> Vec<String> {
         self.maybe_strings(name).unwrap_or_default()
     }
 
-    /// An object that is not looked into.
+    /// Takes an object without reading its fields.
     pub(crate) fn maybe_object(&mut self, name: &'static str) -> Option<Object<'a>> {
         match self.take(name) {
             Value::Null => None,
@@ -229,7 +228,7 @@ impl<'a> Fields<'a> {
         Some(self.read(object))
     }
 
-    /// An object that must be there.
+    /// Takes a required object.
     pub(crate) fn need<T: FromJson<'a>>(&mut self, name: &'static str) -> T {
         let object = self.maybe_object(name);
         if object.is_none() {
@@ -249,7 +248,7 @@ impl<'a> Fields<'a> {
         Some(all)
     }
 
-    /// An object of texts, without those whose names begin like this.
+    /// Takes an object of texts, without those whose names begin with `but`.
     pub(crate) fn string_map(
         &mut self,
         name: &'static str,
@@ -267,7 +266,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Why it could not be read.
+/// The error of a read.
 #[derive(Debug)]
 pub(crate) struct Error {
     expected: &'static str,

@@ -1,13 +1,13 @@
-//! Reading.
+//! Parsing.
 
 use std::borrow::Cow;
 
 use super::{Error, Object, Place, Value};
 
-/// How deep lists and objects may lie in each other; a stack is not endless.
+/// The maximum nesting depth of lists and objects, to bound the stack.
 const DEPTH: usize = 64;
 
-/// Reads all of a text.
+/// Parses a complete text.
 pub(crate) fn parse(json: &[u8]) -> Result<Value<'_>, Error> {
     let text = match str::from_utf8(json) {
         Ok(text) => text,
@@ -43,7 +43,7 @@ impl<'a> Parser<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// What comes after white space.
+    /// Skips white space and peeks at the next byte.
     fn next_token(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -86,7 +86,7 @@ impl<'a> Parser<'a> {
         deeper
     }
 
-    /// Goes over a comma; false at the end.
+    /// Consumes a comma, or the end, for which it returns false.
     fn goes_on(&mut self, end: u8) -> Result<bool, Error> {
         match self.next_token() {
             Some(b',') => {
@@ -170,12 +170,13 @@ impl<'a> Parser<'a> {
         Ok(Value::Number(self.slice(start)))
     }
 
-    /// From here to the current position. Never begins or ends within a character.
+    /// Returns the text from `start` to the current position, both of which are always character
+    /// boundaries.
     fn slice(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// What is between quotes, the first of which comes next.
+    /// Parses a quoted text, starting at its opening quote.
     fn text(&mut self) -> Result<Cow<'a, str>, Error> {
         self.at += 1;
         let mut text = Cow::Borrowed("");
@@ -214,7 +215,7 @@ impl<'a> Parser<'a> {
             Some(b't') => '\t',
             Some(b'u') => {
                 let mut code = self.hex()?;
-                // Two halves make one character.
+                // A surrogate pair makes one character.
                 if let 0xd800..0xdc00 = code {
                     let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
                     if rest.starts_with(b"\\u") {

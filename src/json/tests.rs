@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Fields, FromJson, Object, Value, Writer, parse, read};
 
-/// Reads whatever a test asks for.
+/// Reads the fields a test asks for.
 struct Asked<'a>(Fields<'a>);
 
 impl<'a> FromJson<'a> for Asked<'a> {
@@ -77,7 +77,7 @@ fn what_is_not_json_is_an_error_that_says_where() {
     let error = parse(br#"{"a":1,}"#).unwrap_err().to_string();
     assert_eq!(error, "invalid JSON: a name expected at byte 7");
     assert!(parse(b"\xff").is_err());
-    // What chance seldom comes by in `takes_what_serde_json_takes`.
+    // Cases that random input rarely hits in `takes_what_serde_json_takes`.
     for text in [
         r#"{"a" 1}"#,
         r#"{"a",1}"#,
@@ -102,7 +102,7 @@ fn what_is_not_json_is_an_error_that_says_where() {
     assert!(parse(&b"[".repeat(1_000_000)).is_err());
 }
 
-/// Writes the same as `serde_json` if both write the same fields.
+/// Writes the same as `serde_json` for the same fields.
 #[test]
 fn writes_what_is_said() {
     let mut json = Writer::new();
@@ -133,7 +133,7 @@ fn writes_what_is_said() {
     assert_eq!(written, expected);
 }
 
-/// The same through `serde_json`'s tree.
+/// Converts to `serde_json`'s tree.
 fn through_serde(value: &Value<'_>) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
@@ -172,7 +172,7 @@ crate::platform::native_only! {
     }
 
     proptest! {
-        /// What another wrote is read, and written so that the other reads the same again.
+        /// Reads what `serde_json` writes, and writes what `serde_json` reads as the same value.
         #[test]
         fn agrees_with_serde_json(value in any_json(), pretty: bool) {
             let text = if pretty {
@@ -188,7 +188,7 @@ crate::platform::native_only! {
             prop_assert_eq!(&written["it"], &value);
         }
 
-        /// Of what is nearly JSON both take the same.
+        /// On almost valid JSON, both accept the same texts.
         #[test]
         fn takes_what_serde_json_takes(
             text in proptest::collection::vec(
@@ -207,7 +207,7 @@ crate::platform::native_only! {
             match (parse(text.as_bytes()), serde_json::from_str::<serde_json::Value>(&text)) {
                 (Ok(ours), Ok(theirs)) => prop_assert_eq!(through_serde(&ours), theirs, "{}", text),
                 (Err(_), Err(_)) => {}
-                // A number that no float can be is still a number.
+                // A number outside the range of floats is still a number.
                 (Ok(_), Err(error)) if error.to_string().contains("out of range") => {}
                 (ours, theirs) => prop_assert!(false, "{text:?} is {ours:?}, not {theirs:?}"),
             }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Value;
 
-/// An object in the making. Without white space, fields in the order that they are given in.
+/// Writes an object, without white space, with fields in the order of the calls.
 #[derive(Debug)]
 pub(crate) struct Writer(String);
 
@@ -65,7 +65,7 @@ impl Writer {
         self.quote(text);
     }
 
-    /// Leaves out what is not there.
+    /// Omits the field if it is `None`.
     pub(crate) fn maybe_text(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
@@ -84,7 +84,7 @@ impl Writer {
         self.0.push_str(&number.to_string());
     }
 
-    /// Leaves out what is not there.
+    /// Omits the field if it is `None`.
     pub(crate) fn maybe_number(&mut self, name: &str, number: Option<u64>) {
         if let Some(number) = number {
             self.number(name, number);
@@ -115,13 +115,13 @@ impl Writer {
         self.close_list();
     }
 
-    /// Begins an object within this one.
+    /// Begins a nested object.
     pub(crate) fn open(&mut self, name: &str) {
         self.name(name);
         self.0.push('{');
     }
 
-    /// Ends what [`open`](Self::open) began.
+    /// Ends the object begun by [`open`](Self::open).
     pub(crate) fn close(&mut self) {
         self.0.push('}');
     }
@@ -138,12 +138,12 @@ impl Writer {
         self.0.push('{');
     }
 
-    /// Ends what [`open_list`](Self::open_list) began.
+    /// Ends the list begun by [`open_list`](Self::open_list).
     pub(crate) fn close_list(&mut self) {
         self.0.push(']');
     }
 
-    /// Whatever it is.
+    /// Writes a field with any value.
     pub(crate) fn field(&mut self, name: &str, value: &Value<'_>) {
         self.name(name);
         self.value(value);

@@ -9,13 +9,14 @@ use super::{
 use crate::words::{Lasting, Quoted};
 
 impl BucketConfig {
-    /// In which settings a bucket that exists (`actual`) differs from what is wanted (`self`).
+    /// Returns the settings in which an existing bucket (`actual`) differs from the requested one
+    /// (`self`).
     ///
-    /// Settings that mean the same do not differ: [`LimitMarkers::Auto`] accepts whatever there is,
-    /// the order of sources and tags means nothing, and metadata named `_nats.…` is the server's
-    /// own. The name is not compared.
+    /// Equivalent settings do not differ: [`LimitMarkers::Auto`] accepts any setting, the order of
+    /// sources and tags is irrelevant, and metadata named `_nats.…` belongs to the server. The name is
+    /// not compared.
     pub(crate) fn differences(&self, actual: &Self) -> Vec<Difference> {
-        // Naming every field makes a setting that is added later a compile error here.
+        // Destructuring every field turns a missing comparison for a new setting into a compile error.
         let Self {
             name: _,
             description,
@@ -80,7 +81,7 @@ impl BucketConfig {
     }
 }
 
-/// Collects the differences: settings are the same if they are printed the same.
+/// Collects differences; settings are equal if they print the same.
 struct Differences(Vec<Difference>);
 
 impl Differences {
@@ -107,26 +108,26 @@ fn quoted(text: &str) -> String {
     Quoted(text).to_string()
 }
 
-/// Nothing for what is not there.
+/// Formats an optional setting; empty if unset.
 fn maybe<T>(setting: Option<T>, word: impl Fn(T) -> String) -> String {
     setting.map(word).unwrap_or_default()
 }
 
-/// The order of placements, tags and sources means nothing.
+/// Formats items in sorted order, since the order of placements, tags and sources is irrelevant.
 fn in_order(items: impl Iterator<Item = String>) -> String {
     let mut items: Vec<_> = items.collect();
     sort_few(&mut items);
     items.join(", ")
 }
 
-/// Nothing for a placement that demands nothing.
+/// Formats a placement; empty if it requires nothing.
 fn place(placement: &Placement) -> String {
     let cluster = placement.cluster.iter();
     let cluster = cluster.map(|cluster| format!("cluster {}", Quoted(cluster)));
     in_order(cluster.chain(placement.tags.iter().map(|tag| quoted(tag))))
 }
 
-/// No source and `>` are both everything.
+/// An empty source and `>` both mean everything.
 fn republished(republish: &Republish) -> String {
     let from = match &*republish.source {
         "" => ">",
@@ -149,14 +150,14 @@ fn source(source: &Source) -> String {
     }
 }
 
-/// The metadata that people set.
+/// Formats the metadata not set by the server.
 fn own(metadata: &BTreeMap<String, String>) -> String {
     let fields = metadata.iter();
     let fields = fields.filter(|(name, _)| !name.starts_with("_nats."));
     in_order(fields.map(|(name, value)| format!("{}: {}", Quoted(name), Quoted(value))))
 }
 
-/// Sorts a few items. The standard library's sort is made for many, and is twenty times the code.
+/// Sorts a few items. The standard library's sort is optimized for many, and is twenty times the code.
 fn sort_few<T: Ord>(items: &mut [T]) {
     for end in 1..items.len() {
         for at in (1..=end).rev() {

@@ -1,4 +1,4 @@
-//! One revision of one key.
+//! A revision of a key.
 
 use std::time::SystemTime;
 
@@ -9,9 +9,9 @@ use crate::{
     key::{BucketName, Key},
 };
 
-/// One revision of a key: a value, or the record of a removal.
+/// A revision of a key: a value, or the record of a removal.
 ///
-/// A store's own methods give `Entry<Bytes>`; typed reads and watches give `Entry<T>`.
+/// [`Store`](super::Store)'s methods return `Entry<Bytes>`; typed reads and watches return `Entry<T>`.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,22 +29,22 @@ pub struct Entry<T = Bytes> {
     pub bucket: BucketName,
     /// The key.
     pub key: Key,
-    /// The value: `None` for a removal, and if only metadata was asked for.
+    /// The value; `None` for a removal, or if only metadata was requested.
     pub value: Option<T>,
-    /// The bucket-wide sequence number of this revision, growing with every write to any key.
+    /// The bucket-wide sequence number of this revision, which increases with every write to any key.
     pub revision: u64,
     /// When the server stored it (its clock, UTC).
     pub created: SystemTime,
-    /// What happened.
+    /// The operation.
     pub operation: Operation,
-    /// In a watch, listing or history, how many entries were still to come when the server sent this
+    /// In a watch, listing or history, the number of entries still pending when the server sent this
     /// one; 0 elsewhere.
     pub delta: u64,
-    /// The headers that the writer set, without those of the KV protocol itself.
+    /// The headers set by the writer, without those of the KV protocol itself.
     pub headers: Headers,
 }
 
-/// What happened at a revision.
+/// The operation that created a revision.
 ///
 /// ```
 /// use shizuku::kv::Operation;
@@ -67,25 +67,25 @@ pub enum Operation {
     Delete,
     /// The key and its history were removed.
     Purge,
-    /// The value outlived its time to live, and the server left a marker (server 2.11 and newer,
-    /// on buckets with limit markers).
+    /// The value expired, and the server left a marker (server 2.11 and newer, on buckets with limit
+    /// markers).
     Expire,
-    /// The key is gone and nothing in the stream says when or how: a watch was interrupted, and the
-    /// marker of the removal was itself removed before the watch came back. `revision` is then the
-    /// latest revision of the bucket at which the key is known to be absent.
+    /// The key is gone without a record of when or how: a watch was interrupted, and the marker of the
+    /// removal was itself removed before the watch resumed. `revision` is then the latest revision of
+    /// the bucket at which the key is known to be absent.
     Vanish,
 }
 
 impl Operation {
-    /// Whether the key has no value after this: everything but [`Operation::Put`].
+    /// Returns whether the key has no value after this: for everything but [`Operation::Put`].
     pub const fn is_removal(self) -> bool {
         !matches!(self, Self::Put)
     }
 }
 
 impl<T> Entry<T> {
-    /// An entry created now, without headers and with none pending: for backends and tests of your
-    /// own. The other fields can be set afterwards.
+    /// Creates an entry with the current time, no headers and none pending: for custom backends and
+    /// tests. The other fields can be set afterwards.
     pub const fn new(
         bucket: BucketName,
         key: Key,
@@ -105,12 +105,12 @@ impl<T> Entry<T> {
         }
     }
 
-    /// Whether this is a removal.
+    /// Returns whether this is a removal.
     pub const fn is_removal(&self) -> bool {
         self.operation.is_removal()
     }
 
-    /// The same entry with another value.
+    /// Returns the same entry with another value.
     pub(crate) fn with_value<U>(self, value: Option<U>) -> Entry<U> {
         Entry {
             bucket: self.bucket,

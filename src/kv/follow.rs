@@ -1,4 +1,4 @@
-//! What [`Live`](super::Live) and [`LiveMap`](super::LiveMap) share: a task that follows a watch
+//! The shared part of [`Live`](super::Live) and [`LiveMap`](super::LiveMap): a task that follows a watch
 //! and keeps a view current, and the handles that read the view.
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc};
@@ -42,16 +42,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LiveStatus {
-    /// It follows every change.
+    /// Up to date: every change is followed.
     Current,
     /// The connection is lost: the last known value stays, and missed changes will follow.
     Interrupted,
-    /// It has stopped following, because the bucket is gone, the client was closed or a permission
-    /// is missing: `last_error` says which. The last known value stays.
+    /// No longer followed, because the bucket is gone, the client was closed or a permission is missing:
+    /// `last_error` has the reason. The last known value stays.
     Ended,
 }
 
-/// A state that is built from entries.
+/// A state built from entries.
 pub(super) trait View<T>: Default + Send + Sync + 'static {
     /// Applies a value or a removal; returns whether the view changed.
     fn apply(&mut self, entry: Entry<Arc<T>>) -> bool;
@@ -62,23 +62,23 @@ struct State<V> {
     view: V,
     status: LiveStatus,
     errors: Errors,
-    /// How often the view changed, or a revision came that does not decode.
+    /// The number of view changes and revisions that do not decode.
     changes: u64,
 }
 
 /// The current errors.
 #[derive(Debug, Default)]
 struct Errors {
-    /// By key, the last revision that does not decode and has not been replaced by a good one.
+    /// By key, the error of a last revision that does not decode, until a good revision replaces it.
     decode: BTreeMap<Key, Arc<KvReadError>>,
-    /// The latest of these.
+    /// The newest of these, or the last by key once any was cleared.
     last: Option<Arc<KvReadError>>,
     /// The error that ended the watch.
     end: Option<Arc<KvReadError>>,
 }
 
 impl<V> State<V> {
-    /// Applies what the watch delivered; returns whether readers must be told.
+    /// Applies an event of the watch; returns whether to notify readers.
     fn apply<T>(&mut self, event: Result<WatchEvent<Entry<T>>, KvReadError>) -> bool
     where
         V: View<T>,
@@ -125,7 +125,7 @@ impl<V> State<V> {
 }
 
 impl Errors {
-    /// A good value, or a removal, clears the error of a bad value under the same key.
+    /// Clears the error of a bad value under the same key, after a good value or a removal.
     fn forgive(&mut self, key: &Key) -> bool {
         if self.decode.remove(key).is_none() {
             return false;
@@ -139,14 +139,14 @@ impl Errors {
     }
 }
 
-/// The entry as it is kept: the value shared, the key copied out of its read buffer.
+/// Converts an entry for storage: the value shared, the key copied out of its read buffer.
 fn keep<T>(mut entry: Entry<T>) -> Entry<Arc<T>> {
     entry.key = entry.key.detached();
     let value = entry.value.take().map(Arc::new);
     entry.with_value(value)
 }
 
-/// A handle on a followed view. The task behind it ends when the last handle is dropped.
+/// A handle on a followed view. The background task ends when the last handle is dropped.
 #[derive(Debug)]
 pub(super) struct Follower<V> {
     state: watch::Receiver<State<V>>,
@@ -165,7 +165,7 @@ impl<V> Clone for Follower<V> {
 }
 
 impl<V> Follower<V> {
-    /// Waits for the initial entries, then follows in a task of its own.
+    /// Waits for the initial entries, then follows in a background task.
     pub(super) async fn open<T>(store: &Store, filters: Vec<KeyFilter>) -> Result<Self, KvReadError>
     where
         T: ByteDeserialize + Send + Sync + 'static,
@@ -195,7 +195,7 @@ impl<V> Follower<V> {
         })
     }
 
-    /// Looks at the view. Keep it short: the view cannot change meanwhile.
+    /// Reads the view. Keep it short: the view cannot change meanwhile.
     pub(super) fn read<R>(&self, look: impl FnOnce(&V) -> R) -> R {
         look(&self.state.borrow().view)
     }
@@ -208,19 +208,19 @@ impl<V> Follower<V> {
         self.state.borrow().status
     }
 
-    /// The error that ended the watch, or else the last decode error that has not been cleared.
+    /// Returns the error that ended the watch, or else one of the uncleared decode errors.
     pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
         let last = self.state.borrow().errors.last();
         last.or_else(|| (self.status() == LiveStatus::Ended).then(closed))
     }
 
-    /// The error of each key, in the order of the keys.
+    /// Returns the error of each key, in key order.
     pub(super) fn decode_errors(&self) -> Vec<Arc<KvReadError>> {
         let state = self.state.borrow();
         state.errors.decode.values().cloned().collect()
     }
 
-    /// Waits until the view has changed since this handle last waited, and looks at it.
+    /// Waits until the view has changed since this handle last waited, and reads it.
     pub(super) async fn changed<R>(
         &mut self,
         look: impl FnOnce(&V) -> R,
@@ -233,7 +233,7 @@ impl<V> Follower<V> {
         let Ok(state) = news else {
             return Err(closed());
         };
-        // The last changes before the end count too.
+        // Changes just before the end count too.
         if state.changes != seen {
             self.seen_changes = state.changes;
             return Ok(look(&state.view));
@@ -241,7 +241,7 @@ impl<V> Follower<V> {
         Err(state.errors.end.clone().unwrap_or_else(closed))
     }
 
-    /// Waits until the status differs from what this handle last saw: for ever after the end.
+    /// Waits until the status differs from what this handle last saw; after the end, forever.
     pub(super) async fn status_changed(&mut self) -> LiveStatus {
         let seen = self.seen_status;
         if seen == LiveStatus::Ended {
@@ -261,7 +261,7 @@ fn closed() -> Arc<KvReadError> {
     Arc::new(ServiceError::Closed.into())
 }
 
-/// Keeps a view current until the last handle is dropped, or the watch ends.
+/// Keeps a view current until the last handle is dropped or the watch ends.
 async fn follow<T, V>(watch: Watch<T>, state: watch::Sender<State<V>>)
 where
     V: View<T>,
@@ -292,7 +292,7 @@ mod tests {
         kv::{DecodeError, Operation},
     };
 
-    /// Shows nothing, so that what is told comes from elsewhere.
+    /// Never changes, so that notifications have other causes.
     #[derive(Default)]
     struct Blank;
 

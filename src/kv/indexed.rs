@@ -1,6 +1,6 @@
-//! Values that know their key.
+//! Values that define their key.
 
-/// A value that always lies under the same key, as configuration does.
+/// A value that is always stored under the same key, such as configuration.
 ///
 /// ```
 /// use shizuku::kv::{KeyValue, StaticKeyIndexedValue};
@@ -26,7 +26,7 @@
 /// # Ok(()) }
 /// ```
 pub trait StaticKeyIndexedValue {
-    /// The key; always the same.
+    /// Returns the key, which is always the same.
     fn key() -> String;
 }
 
@@ -37,7 +37,7 @@ impl<T: StaticKeyIndexedValue> StaticKeyIndexedValue for crate::codec::Json<T> {
     }
 }
 
-/// A value that knows its key. A [`StaticKeyIndexedValue`] always has the same key; other types
+/// A value that defines its key. For a [`StaticKeyIndexedValue`] the key is constant; other types
 /// compute it.
 ///
 /// ```
@@ -53,10 +53,10 @@ impl<T: StaticKeyIndexedValue> StaticKeyIndexedValue for crate::codec::Json<T> {
 ///     }
 /// }
 /// ```
-// The method has another name than `StaticKeyIndexedValue::key`, so that `MyConfig::key()` means
-// one thing with both traits in scope.
+// The method's name differs from `StaticKeyIndexedValue::key`, so that `MyConfig::key()` is unambiguous
+// with both traits in scope.
 pub trait KeyIndexedValue {
-    /// The key of this value.
+    /// Returns the key of this value.
     fn indexed_key(&self) -> String;
 }
 

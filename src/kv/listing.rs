@@ -1,4 +1,4 @@
-//! Listings of what a bucket has now, and clearing old markers.
+//! Listings of a bucket's current content, and clearing old markers.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::{
     key::{IntoFilters, IntoKey, Key, KeyFilter},
 };
 
-/// How many keys are cleared away at a time.
+/// The number of keys cleared concurrently.
 const AT_ONCE: usize = 16;
 
 /// Listing, and clearing old markers.
 impl Store {
-    /// Every revision of a key that is kept, oldest first, removals included.
+    /// Returns every stored revision of a key, oldest first, including removals.
     ///
     /// # Errors
     /// [`KvReadError`].
@@ -41,7 +41,7 @@ impl Store {
             .await
     }
 
-    /// The keys that have a value, in no particular order.
+    /// Returns the keys with a value, in no particular order.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -60,7 +60,7 @@ impl Store {
         self.keys_matching(KeyFilter::all()).await
     }
 
-    /// The keys that have a value and pass one of the filters, each once, in no particular order.
+    /// Returns the keys with a value that match one of the filters, each once, in no particular order.
     ///
     /// # Errors
     /// [`KvReadError`], at the start or as an item.
@@ -80,7 +80,7 @@ impl Store {
         Ok(keys.boxed())
     }
 
-    /// The entries of a watch that ends.
+    /// Returns the entries of a finite watch.
     async fn list(
         &self,
         filters: Vec<KeyFilter>,
@@ -95,13 +95,13 @@ impl Store {
         }))
     }
 
-    /// Deletes the markers of removed keys that are older than `older_than`, and the older history of
-    /// these keys; returns how many keys were cleared. Zero means all. Age is measured by this
-    /// machine's clock, or by the backend's if it has its own.
+    /// Deletes the markers of removed keys that are older than `older_than`, and these keys' older
+    /// history; returns the number of keys cleared. Zero means all. Age is measured by this machine's
+    /// clock, or by the backend's if it has one.
     ///
-    /// A value that is put meanwhile is never lost: only revisions up to the marker that was seen are
-    /// deleted. Sixteen keys are cleared at a time. After an error, or if the future is dropped, what was
-    /// cleared stays cleared, those under way may be cleared, and a later call does the rest.
+    /// A value written concurrently is never lost: only revisions up to the observed marker are deleted.
+    /// Sixteen keys are cleared at a time. After an error, or if the future is dropped, cleared keys
+    /// stay cleared, keys in progress may be cleared, and a later call does the rest.
     ///
     /// # Errors
     /// [`KvWriteError`].
@@ -112,8 +112,8 @@ impl Store {
             .watch(&[KeyFilter::all()], WatchRequest::listing(true))
             .await
             .map_err(read_error)?;
-        // The listing is read to its end first: clearing while the server lists would make us a
-        // slow reader.
+        // The listing is read to its end first: clearing while the server lists would make this a slow
+        // consumer.
         let now = self.backend().now();
         let mut markers = Vec::new();
         while let Some(event) = events.next().await {

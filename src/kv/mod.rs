@@ -1,7 +1,7 @@
 //! Typed key-value on a bucket: keys, entries, watches, live values.
 //!
-//! A [`Store`] is a bucket as bytes, [`KeyValue`] and [`KeyValueRead`] put types on top, and
-//! [`Live`] keeps a value in memory. Locks are built of the same keys: [`rw_lock`], [`mutex`],
+//! A [`Store`] gives access to a bucket as bytes, [`KeyValue`] and [`KeyValueRead`] add types, and
+//! [`Live`] keeps a value in memory. Locks are built on keys of the same bucket: [`rw_lock`], [`mutex`],
 //! [`semaphore`], [`election`].
 //!
 //! ```
@@ -23,8 +23,9 @@
 //!
 //! # Coming from async-nats
 //!
-//! `get`, `entry`, `put`, `create`, `update`, `delete`, `purge`, `keys`, `history`, `watch`, `watch_all` and
-//! `status` mean the same here (for `watch` see below), and are all methods of [`Store`]. The others:
+//! `get`, `entry`, `put`, `create`, `update`, `delete`, `purge`, `keys`, `history`, `watch`, `watch_all`
+//! and `status` mean the same here (except `watch`, see below), and are all methods of [`Store`]. The
+//! others:
 //!
 //! | async-nats | here |
 //! | --- | --- |
@@ -39,8 +40,8 @@
 //! | `watch_from_revision(key, revision)` | `watch_with(key, WatchOptions::new().deliver(Deliver::From(revision)))` |
 //!
 //! A watch begins with the last revision of each key; async-nats' `watch` begins with the next change
-//! (`Deliver::Updates` here). A watch also reports when it is current and when it was interrupted, and its
-//! entries may say that a value expired ([`Operation::Expire`]) or is gone without a trace
+//! (`Deliver::Updates` here). A watch also reports when it is current and when it was interrupted, and
+//! its entries can report that a value expired ([`Operation::Expire`]) or vanished without a record
 //! ([`Operation::Vanish`]).
 
 mod bucket;

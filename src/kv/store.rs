@@ -215,7 +215,7 @@ impl Store {
     ) -> Result<Option<Entry>, KvReadError> {
         let key = key.into_key()?;
         if revision == 0 {
-            return Ok(None); // the first is 1
+            return Ok(None); // revisions start at 1
         }
         let span = self.span("get revision", &key);
         let entry = self.backend.get(&key, Some(revision), read);

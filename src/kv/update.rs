@@ -1,4 +1,4 @@
-//! The update loop: read, change, write if nobody else did.
+//! The update loop: read, modify, write if unchanged.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use super::{
 };
 use crate::{error::ServiceError, key::IntoKey, platform, random::Random};
 
-/// The longest pause after a first lost race. It doubles after each further one, at most `DOUBLINGS` times.
+/// The maximum pause, doubled for each lost race, at most `DOUBLINGS` times.
 const PAUSE: Duration = Duration::from_micros(500);
 const DOUBLINGS: usize = 7;
 
 /// Updating.
 impl Store {
-    /// Computes a new value from the current one, again and again until no other write came in
-    /// between, and returns its revision. The function gets `None` if there is no value, and
-    /// returns `None` (or `None::<Bytes>`, if its type cannot be inferred) to change nothing; then
-    /// this returns `None` too. The first value that it gets may come from a copy that is behind; if
-    /// the stream's leader has another revision, it is called again.
+    /// Computes a new value from the current one and writes it, retrying after every concurrent write,
+    /// and returns its revision. The function receives `None` if there is no value, and returns `None`
+    /// (or `None::<Bytes>`, if its type cannot be inferred) to change nothing; this then returns `None`
+    /// too. The first value it receives may be from a stale replica; if the stream's leader has another
+    /// revision, the function is called again.
     ///
-    /// Only a lost race makes it try again, at most 256 times, after random pauses of up to 64 ms. A
-    /// time to live and headers of the old value are not carried over:
-    /// [`try_update_with`](Store::try_update_with) can set them.
+    /// Only a lost race is retried, at most 256 times, after random pauses of up to 64 ms. The old
+    /// value's time to live and headers are not carried over;
+    /// [`try_update_with`](Store::try_update_with) can set new ones.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,8 +46,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`]
-    /// without another attempt, which could apply the function twice.
+    /// [`KvWriteError::Contention`] after too many lost races; [`KvWriteError::OutcomeUnknown`] without
+    /// a retry, which could apply the function twice.
     pub async fn update_with<V: Into<Bytes>>(
         &self,
         key: impl IntoKey,
@@ -60,8 +60,8 @@ impl Store {
     /// [`update_with`](Store::update_with) with options, for a function that can fail.
     ///
     /// # Errors
-    /// Those of `update_with`, and those of the function, at once;
-    /// [`KvWriteError::InvalidOption`] for options out of range, before anything is sent.
+    /// Those of `update_with`, and those of the function, immediately; [`KvWriteError::InvalidOption`]
+    /// for options out of range, before anything is sent.
     pub async fn try_update_with<V, E>(
         &self,
         key: impl IntoKey,
@@ -76,8 +76,8 @@ impl Store {
         let most = options.attempts;
         let put = options.into_put().map_err(KvWriteError::from)?;
         let mut attempts = 0;
-        // A replica may be behind. That costs a write one lost race, but a refusal (`None` or an error) would
-        // be final; so after either only the leader is asked.
+        // A replica may be stale. For a write that costs one lost race, but a refusal (`None` or an
+        // error) would be final; so after either, only the leader is asked.
         let mut read = Read::Any;
         let mut refused = None;
         loop {
@@ -87,7 +87,7 @@ impl Store {
                     true => return refusal,
                     false => last,
                 },
-                // A user who may not ask the leader gets the refusal as it is.
+                // Without permission to read from the leader, the refusal stands.
                 (Err(error), Some((_, refusal))) if is_denied(&error) => return refusal,
                 (Err(error), _) => return Err(KvWriteError::Read(Box::new(error)).into()),
             };
@@ -112,8 +112,8 @@ impl Store {
                         return Err(KvWriteError::Contention { attempts, last }.into());
                     }
                     read = Read::Leader;
-                    // One lost race may be chance. After more, others compete for the key: without pauses
-                    // the work would grow with the square of their number.
+                    // One lost race may be chance; more mean contention, where without pauses the work
+                    // would grow with the square of the number of clients.
                     if attempts > 1 {
                         platform::pause(drawn(attempts)).await;
                     }
@@ -135,10 +135,10 @@ fn is_denied(error: &KvReadError) -> bool {
     )
 }
 
-/// A random pause after so many lost races.
+/// Returns a random pause after `races` lost races.
 fn drawn(races: usize) -> Duration {
     let longest = PAUSE * (1 << races.min(DOUBLINGS));
-    // Without a source of randomness all draw the same pause, which is better than none.
+    // Without a source of randomness all clients pause equally long, which is better than no pause.
     let seed = OsRng.try_next_u64().unwrap_or_default();
     Random::new(seed).pause(Duration::ZERO, longest)
 }
