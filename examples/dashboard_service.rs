@@ -1,5 +1,5 @@
-//! A small fleet for the dashboard to look at: it keeps configuration that others may change,
-//! reports what it does, and takes turns at locks.
+//! A small fleet for the dashboard to show: it keeps configuration that others may change, reports its
+//! state, and takes turns at locks.
 //!
 //! ```text
 //! cargo xtask dashboard                                                 # starts this too
@@ -20,7 +20,7 @@ use shizuku::{
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What operators change in the dashboard.
+/// The settings that operators change in the dashboard.
 #[derive(Debug, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
 struct Limits {
     max_connections: u32,
@@ -34,7 +34,7 @@ impl StaticKeyIndexedValue for Limits {
     }
 }
 
-/// What a host reports about itself.
+/// A host's report about itself.
 #[derive(Debug, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
 struct Report {
     host: String,
@@ -73,7 +73,7 @@ async fn main() -> Result {
     Ok(())
 }
 
-/// Continues after errors: a server that is away comes back.
+/// Continues after errors: a lost server comes back.
 async fn again<F: Future<Output = Result>>(task: impl Fn() -> F) {
     loop {
         if let Err(error) = task().await {
@@ -85,7 +85,7 @@ async fn again<F: Future<Output = Result>>(task: impl Fn() -> F) {
 
 const HOSTS: &[&str] = &["amber", "birch", "cedar", "dahlia"];
 
-/// Writes the first settings, if there are none yet.
+/// Writes the initial settings, if there are none yet.
 async fn settings(store: &Store) -> Result {
     let limits = Limits {
         max_connections: 200,
@@ -105,8 +105,8 @@ async fn settings(store: &Store) -> Result {
     Ok(())
 }
 
-/// Keeps a value that is there already. A read before the write would leave a gap, in which another
-/// client's value could be written and then lost.
+/// Keeps an existing value. A read before the write would leave a gap in which another client's write
+/// could be lost.
 fn unless_there(created: std::result::Result<u64, KvWriteError>) -> Result {
     match created {
         Ok(_) | Err(KvWriteError::Conflict(_)) => Ok(()),

@@ -1,5 +1,5 @@
-//! A holder is paused for longer than its lease, another one gets the lock, and the first one goes
-//! on writing. The resource recognises it by its fencing token.
+//! A holder is paused for longer than its lease, another one gets the lock, and the first one continues
+//! to write. The resource detects this by its fencing token.
 //!
 //! ```text
 //! cargo run --example fencing                                  # embedded, needs nothing
@@ -20,8 +20,8 @@ use shizuku::{
 };
 use tokio::runtime;
 
-/// What the lock protects: it remembers the largest token that it has seen, and refuses smaller
-/// ones. In a database this is one more condition in the `WHERE` of an update.
+/// The protected resource: it remembers the largest token it has seen, and rejects smaller ones. In a
+/// database this is an additional condition in the `WHERE` of an update.
 #[derive(Default)]
 struct Account {
     state: Mutex<(u64, i64)>,
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ))
     })?;
 
-    // The first holder has a thread of its own, so that all of it can be paused.
+    // The first holder has its own thread, so that all of it can be paused.
     let paused = thread::spawn({
         let account = account.clone();
         move || -> Result<String, String> {
@@ -81,8 +81,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 account.set_balance(guard.token(), 100)?;
                 println!("first:  looks: is_held() = {}", guard.is_held());
 
-                // Garbage collection, a stopped virtual machine, a debugger: nothing here runs,
-                // not even the task that renews the lease.
+                // Garbage collection, a stopped virtual machine, a debugger: nothing runs here, not even
+                // the task that renews the lease.
                 thread::sleep(lease * 2);
 
                 println!("first:  goes on, as if nothing had happened");

@@ -1,5 +1,5 @@
-//! Live configuration, end to end: a typed value is written, a service follows it, two operators
-//! change it at the same time without losing anything, and the history shows what happened.
+//! Live configuration, end to end: a typed value is written, a service follows it, two operators change
+//! it concurrently without losing an update, and the history shows what happened.
 //!
 //! ```text
 //! cargo run --example live_config                                  # embedded, needs nothing
@@ -112,7 +112,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A service that follows its limits until there is maintenance.
+/// A service that follows its limits until maintenance starts.
 async fn serve(mut live: Live<Limits>, seen: watch::Sender<u32>) -> Result<(), String> {
     loop {
         let changed = live.changed().await;

@@ -1,4 +1,5 @@
-//! The JSON of the NATS protocol and the JetStream API: parsed into a small borrowing tree, and written field by field.
+//! The JSON of the NATS protocol and the JetStream API: parsed into a small borrowing tree, and written
+//! field by field.
 //!
 //! Derived code for each type would be a fifth of a page's download size. This is one reader and one
 //! writer for all types, without floating point, which no field needs.

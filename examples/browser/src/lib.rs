@@ -1,4 +1,4 @@
-//! The smallest page on a bucket: connects, opens, reads, writes and follows.
+//! A minimal web page on a bucket: connects, opens, reads, writes and watches.
 //!
 //! ```html
 //! <script type="module">
@@ -12,7 +12,7 @@ use js_sys::Function;
 use shizuku::kv::KvWriteError;
 use wasm_bindgen::{JsError, JsValue, prelude::wasm_bindgen};
 
-/// Writes a key if it has no value, then shows its value and every change of it.
+/// Writes a key if it has no value, then shows its value and every change.
 ///
 /// # Errors
 /// If there is no server or no such bucket, or if `show` throws.
