@@ -2,7 +2,7 @@
 //!
 //! A message does not include its cause, which `source()` returns: reporters that print an error with
 //! its sources, such as anyhow's `{:#}`, would print it twice. So no `#[error]` contains `{source}`, and
-//! every message must make sense alone. An error that adds nothing is `transparent`. Where a single line
+//! every message must make sense on its own. An error that adds nothing is `transparent`. Where a single line
 //! of text is needed, as in our own logs, use [`WithCauses`]. The one exception is
 //! `WithLockProcessError::Process`, whose error need not implement `Error`: it is in the message, and is
 //! not a source.

@@ -76,7 +76,7 @@ impl fmt::Display for NameKind {
 /// ```
 /// use shizuku::kv::{InvalidReason, Key};
 ///
-/// /// What a form says under its field.
+/// /// The hint shown below a form field.
 /// fn hint(name: &str) -> Option<String> {
 ///     Some(match Key::new(format!("user.{name}")).err()?.reason {
 ///         InvalidReason::Character { found, at, .. } => {

@@ -11,7 +11,7 @@
 //! use shizuku::kv::{KeyValue, KeyValueRead, StaticKeyIndexedValue};
 //! use shizuku::{JsonByteDes, JsonByteSer};
 //!
-//! // A type, how it becomes bytes, and the key it lies under.
+//! // A type, its encoding and its key.
 //! #[derive(Debug, PartialEq, Serialize, Deserialize, JsonByteSer, JsonByteDes)]
 //! struct Database {
 //!     url: String,
@@ -25,20 +25,20 @@
 //! }
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // One way in: `memory:` here, `nats://127.0.0.1:4222` in production.
+//! // `memory:` here, `nats://127.0.0.1:4222` in production.
 //! let client = shizuku::connect("memory:").await?;
 //! let store = client.create_bucket("settings").await?;
 //!
-//! // Write it, read it.
+//! // Write and read it.
 //! let database = Database { url: "db:5432".into(), max_connections: 10 };
 //! let revision = database.write_to_anyway(&store).await?;
 //! assert_eq!(Database::read_from(&store, Database::key()).await?, Some(database));
 //!
-//! // Follow it: reading a live value is a look into memory.
+//! // Follow it: reading a live value only reads memory.
 //! let mut live = Database::live(&store, Database::key()).await?;
 //! assert_eq!(live.get().expect("written above").max_connections, 10);
 //!
-//! // Change it only if nobody else did.
+//! // Change it only if nobody else has.
 //! let changed = Database { url: "db:5432".into(), max_connections: 20 };
 //! changed.write_to_atomically(&store, revision).await?;
 //! assert_eq!(live.changed().await?.expect("not deleted").max_connections, 20);

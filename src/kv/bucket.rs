@@ -13,7 +13,7 @@ use crate::{
     words::{Lasting, Quoted},
 };
 
-/// Where a bucket keeps its data.
+/// Where a bucket stores its data.
 ///
 /// ```
 /// use shizuku::kv::{BucketConfig, Storage};

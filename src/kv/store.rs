@@ -148,7 +148,7 @@ impl Store {
     /// expired.
     ///
     /// # Errors
-    /// [`KvReadError`]; an invalid key is refused before anything is sent.
+    /// [`KvReadError`]; an invalid key is rejected before anything is sent.
     pub async fn get(&self, key: impl IntoKey) -> Result<Option<Bytes>, KvReadError> {
         self.get_with(key, Read::Any).await
     }
@@ -272,7 +272,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`KvReadError`]; an invalid filter is refused before anything is sent.
+    /// [`KvReadError`]; an invalid filter is rejected before anything is sent.
     pub async fn watch(&self, filters: impl IntoFilters) -> Result<Watch, KvReadError> {
         self.watch_with(filters, WatchOptions::new()).await
     }
@@ -288,7 +288,7 @@ impl Store {
     /// Watches keys, with options.
     ///
     /// # Errors
-    /// [`KvReadError`]; invalid filters are refused before anything is sent.
+    /// [`KvReadError`]; invalid filters are rejected before anything is sent.
     pub async fn watch_with(
         &self,
         filters: impl IntoFilters,

@@ -389,7 +389,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// ```
     ///
     /// # Errors
-    /// [`KvReadError`]; an invalid key or filter is refused before anything is sent.
+    /// [`KvReadError`]; an invalid key or filter is rejected before anything is sent.
     fn watch(
         store: &Store,
         keys: impl IntoFilters,
@@ -400,7 +400,7 @@ pub trait KeyValueRead: ByteDeserialize + Send + 'static {
     /// Watches keys, with options.
     ///
     /// # Errors
-    /// [`KvReadError`]; invalid filters are refused before anything is sent.
+    /// [`KvReadError`]; invalid filters are rejected before anything is sent.
     fn watch_with(
         store: &Store,
         keys: impl IntoFilters,
