@@ -1,6 +1,6 @@
-//! What all kinds of locks have in common: [`LockOptions`], errors, holders, and guarantees.
+//! Common parts of all kinds of locks: [`LockOptions`], errors, holders, and guarantees.
 //!
-//! The locks themselves: [`rw_lock`](crate::kv::rw_lock), [`mutex`](crate::kv::mutex),
+//! The locks themselves are in [`rw_lock`](crate::kv::rw_lock), [`mutex`](crate::kv::mutex),
 //! [`semaphore`](crate::kv::semaphore) and [`election`](crate::kv::election).
 //!
 //! ```
@@ -21,15 +21,15 @@
 #![doc = ""]
 #![doc = include_str!("guarantees.md")]
 
-// The core: what an entry says (`entry`), what the log of entries means (`fold`), when a
-// participant may conclude anything from it (`trust` by the clock, `log` message by message), its own
-// entries and leases (`own`), and the state machine of it all (`machine`). Nothing in these sends,
-// waits, reads a clock or draws a random number: events and the time go in, actions and notices come
-// out, so that simulation and model checking drive the code that ships. Around it: `participant`, `io` and `task` run one machine,
-// `registry` finds it, `hold` and `guard` are what callers get.
+// The core: the format of entries (`entry`), the meaning of the log of entries (`fold`), when a participant
+// may conclude anything from it (`trust` by the clock, `log` message by message), its own entries and
+// leases (`own`), and the state machine on top of these (`machine`). None of them sends, waits, reads a
+// clock or draws a random number: events and the time go in, actions and notices come out, so that
+// simulation and model checking drive the code that ships. Around the core, `participant`, `io` and `task`
+// run one machine, `registry` finds it, and callers get `hold` and `guard`.
 
 pub mod entry;
-// For simulation and model checking. No part of the API.
+// For simulation and model checking. Not part of the API.
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod machine;
@@ -68,9 +68,9 @@ use crate::platform::IN_BROWSER;
 
 /// The trust window `X`, a constant of the protocol: a third of the smallest lease.
 ///
-/// After a participant has learned of its previous write to an entry, it waits at least this long
-/// before it writes to the entry again. So a participant that has read the log up to a moment less
-/// than `X` ago cannot have skipped an entry: no entry can have been replaced twice in that time.
+/// After a participant has learned of its previous write to an entry, it waits at least this long before it
+/// writes to the entry again. So a participant that has read the log up to a moment less than `X` ago
+/// cannot have skipped an entry: no entry can have been replaced twice in that time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -92,7 +92,7 @@ pub const TRUST_WINDOW: Duration = Duration::from_secs(1);
 /// let with_lease = |lease: Duration| {
 ///     DistroMutex::with_options(&store, "invoices", LockOptions::new().lease(lease))
 /// };
-/// // From a configuration without limits.
+/// // From a configuration that has not been checked.
 /// let configured = Duration::from_secs(1);
 /// assert!(with_lease(configured).is_err());
 /// assert!(with_lease(configured.clamp(MIN_LEASE, MAX_LEASE)).is_ok());
@@ -133,21 +133,21 @@ pub const MAX_LEASE: Duration = Duration::from_secs(86_400);
 /// ```
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
-/// The time that a participant really keeps between two of its writes to one entry: a tenth more
+/// The minimum time that a participant really leaves between two of its writes to one entry: a tenth more
 /// than `X`, because the clocks of two machines do not run at the same speed.
 const WRITE_GAP: Duration = Duration::from_millis(1100);
 
-/// How long to wait for a service that does not answer, with a lease of so many seconds.
+/// How long to wait for an unresponsive service, given a lease in seconds.
 fn patience(lease: u32) -> Duration {
     Duration::from_secs(lease.max(10).into())
 }
 
-/// The same for a `try_…` call.
+/// The same for `try_…` calls.
 const TRY_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a claim does without a watch: for a short hold without contention, a server spends more on a
-/// watch than on everything else. Zero in a browser: a hidden page's timers are late, and the messages of a
-/// watch wake the lock instead.
+/// How long a claim goes without a watch: for a short uncontended hold, a watch costs the server more than
+/// everything else. Zero in a browser, where the timers of a hidden page are late, and the watch's messages
+/// wake the lock instead.
 const UNWATCHED: Duration = Duration::from_millis(if IN_BROWSER { 0 } else { 100 });
 
 /// How long a probe stays in the log.
@@ -160,7 +160,7 @@ const UNWATCHED: Duration = Duration::from_millis(if IN_BROWSER { 0 } else { 100
 /// ```
 pub const PROBE_TTL: Duration = Duration::from_secs(2);
 
-/// How long the marker of a release stays, so that a watch that is a little behind sees it.
+/// How long the marker of a release stays in the log, so that a watch that lags a little still sees it.
 ///
 /// ```
 /// use std::sync::Arc;
