@@ -1,11 +1,11 @@
-//! What every backend can do with a bucket.
+//! The interface that every backend implements.
 //!
-//! Two object-safe traits: [`Buckets`] makes, opens and lists buckets, [`Backend`] is one bucket.
-//! Few methods and no defaults, so that a backend cannot forget one; everything that can be built
-//! on these (typed values, listings, `update_with`, live values, locks) is written once above
-//! them, in [`crate::kv`].
+//! It consists of two object-safe traits: [`Buckets`] creates, opens and lists buckets, and [`Backend`] is
+//! one bucket. They have few methods and no defaults, so that a backend cannot forget one; everything that
+//! can be built on top of them (typed values, listings, `update_with`, live values, locks) is written once,
+//! in [`crate::kv`].
 //!
-//! The arguments of a backend are already checked: keys, filters, options and settings are valid.
+//! The arguments passed to a backend have already been validated: keys, filters, options and settings.
 //!
 //! ```
 //! use shizuku::{

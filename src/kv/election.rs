@@ -31,7 +31,7 @@ use crate::error::InvalidOption;
 const MAX_VALUE: usize = 64 * 1024;
 
 guard! {
-    /// The office of the leader of an [`Election`].
+    /// The leadership of an [`Election`].
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,9 +62,9 @@ guard! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leader {
-    /// The value it campaigned with, or its latest change of it.
+    /// The value it campaigned with, or has proclaimed since.
     pub value: String,
-    /// Its fencing token: later leaders have larger ones. `None` if its entry has a format that this
+    /// Its fencing token, which grows from leader to leader. `None` if its entry has a format that this
     /// version does not know; its value is empty then.
     pub token: Option<u64>,
     /// When it began to campaign, by the server's clock (UTC).
@@ -73,10 +73,10 @@ pub struct Leader {
     pub label: Option<Arc<str>>,
 }
 
-/// An election: of all candidates, one leads at a time.
+/// An election: one of the candidates leads at a time.
 ///
-/// Locks of other kinds with the same name in the same bucket are the same lock: its holder leads, without a
-/// value.
+/// Locks of other kinds with the same name in the same bucket are the same lock: the holder leads, without
+/// a value.
 ///
 /// ```
 /// use shizuku::kv::election::Election;
@@ -105,7 +105,7 @@ named! {
 }
 
 impl Election {
-    /// The election of this name.
+    /// Returns the election of this name.
     ///
     /// # Errors
     /// [`LockError::InvalidName`].
@@ -113,7 +113,7 @@ impl Election {
         Self::with_options(store, name, LockOptions::new())
     }
 
-    /// The election of this name, with these options for campaigning.
+    /// Returns the election of this name, with these options for campaigning.
     ///
     /// # Errors
     /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
@@ -126,8 +126,8 @@ impl Election {
         Ok(Self { name })
     }
 
-    /// Waits to become the leader, known to others by this value: text of at most 64 KiB, such as
-    /// an address. Dropping the future withdraws.
+    /// Waits to become the leader, with this value as its public data: text of at most 64 KiB, such as an
+    /// address. Dropping the future withdraws.
     ///
     /// # Errors
     /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
@@ -136,7 +136,7 @@ impl Election {
         Ok(Leadership { hold })
     }
 
-    /// Becomes the leader if there is no leader or candidate; `None` otherwise.
+    /// Becomes the leader if there is no leader or candidate; otherwise returns `None`.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -149,8 +149,8 @@ impl Election {
     /// ```
     ///
     /// # Errors
-    /// As for [`campaign`](Self::campaign), but if the server is out of reach, this fails after 2 s plus the time of
-    /// one request.
+    /// As for [`campaign`](Self::campaign), but if the server is unreachable, this fails after 2 s plus the
+    /// time of one request.
     pub async fn try_campaign(
         &self,
         value: impl Into<String>,
@@ -159,17 +159,17 @@ impl Election {
         Ok(hold.map(|hold| Leadership { hold }))
     }
 
-    /// The current leader; `None` if there is none.
+    /// Returns the current leader; `None` if there is none.
     ///
     /// # Errors
-    /// [`LockError::Service`] if the server refuses or is out of reach for the length
-    /// of the lease (10 s at least).
+    /// [`LockError::Service`] if the server refuses or is unreachable for the length of the lease (at least
+    /// 10 s).
     pub async fn leader(&self) -> Result<Option<Leader>, LockError> {
         Ok(leader(self.name.holders().await?))
     }
 
-    /// The leader, now and whenever it changes. The stream ends after an error. While the server is
-    /// out of reach it yields nothing, and it goes on afterwards; [`leader`](Self::leader) fails then.
+    /// Streams the leader, now and whenever it changes. The stream ends after an error. While the server is
+    /// unreachable, it yields nothing and resumes afterwards, whereas [`leader`](Self::leader) fails.
     ///
     /// # Errors
     /// [`LockError::Service`], here or as an item.
@@ -193,7 +193,8 @@ impl Election {
         Ok(changes)
     }
 
-    /// The leader and the candidates: [`holders`](Self::holders) under the name usual for elections.
+    /// Returns the leader and the candidates, like [`holders`](Self::holders), under the usual name for
+    /// elections.
     ///
     /// # Errors
     /// As for `holders`.
@@ -203,8 +204,8 @@ impl Election {
 }
 
 impl Leadership {
-    /// Changes the value by which the leader is known. Takes up to about a second: an entry is not
-    /// written twice within that time. Dropping the future does not undo it.
+    /// Changes the leader's value. Takes up to about a second, because an entry is not written twice within
+    /// that time. Dropping the future does not undo it.
     ///
     /// # Errors
     /// [`LockError::Lost`] if it no longer leads.
@@ -213,7 +214,7 @@ impl Leadership {
         self.hold.change(None, Some(value)).await
     }
 
-    /// Steps down: [`release`](Self::release) under the name usual for elections.
+    /// Steps down, like [`release`](Self::release), under the usual name for elections.
     ///
     /// # Errors
     /// As for `release`.
@@ -222,7 +223,7 @@ impl Leadership {
     }
 }
 
-/// What a candidate asks for.
+/// The request of a candidate.
 fn asking(value: String) -> Result<Ask, InvalidOption> {
     let mut ask = Ask::new(Mode::Write);
     ask.data = Some(check(value)?);

@@ -1,4 +1,4 @@
-//! A mutex that many processes share: a [read-write lock](super::rw_lock) with only writers.
+//! A mutex shared by many processes: a [read-write lock](super::rw_lock) with only writers.
 //!
 //! ```
 //! use shizuku::kv::mutex::DistroMutex;
@@ -21,7 +21,7 @@ use super::{
 };
 
 guard! {
-    /// The hold on a [`DistroMutex`].
+    /// A hold on a [`DistroMutex`].
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +37,7 @@ guard! {
     MutexGuard
 }
 
-/// A mutex. First come, first served.
+/// A mutex, served first come, first served.
 ///
 /// A [`DistroRwLock`](super::rw_lock::DistroRwLock) of the same name in the same bucket is the
 /// same lock.
@@ -64,7 +64,7 @@ named! {
 }
 
 impl DistroMutex {
-    /// The mutex of this name.
+    /// Returns the mutex of this name.
     ///
     /// # Errors
     /// [`LockError::InvalidName`].
@@ -72,7 +72,7 @@ impl DistroMutex {
         Self::with_options(store, name, LockOptions::new())
     }
 
-    /// The mutex of this name, acquired with these options.
+    /// Returns the mutex of this name, to be acquired with these options.
     ///
     /// # Errors
     /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
@@ -85,7 +85,7 @@ impl DistroMutex {
         Ok(Self { name })
     }
 
-    /// Waits until all who came before have left, and locks. Dropping the future withdraws.
+    /// Waits until all earlier participants have left, and locks. Dropping the future withdraws.
     ///
     /// # Errors
     /// As for [`DistroRwLock::write`](super::rw_lock::DistroRwLock::write).
@@ -94,11 +94,11 @@ impl DistroMutex {
         Ok(MutexGuard { hold })
     }
 
-    /// Locks if the mutex is neither held nor waited for; `None` otherwise.
+    /// Locks if nobody holds or waits for the mutex; otherwise returns `None`.
     ///
     /// # Errors
-    /// As for [`lock`](Self::lock), but if the server is out of reach, this fails after 2 s plus the time of one
-    /// request.
+    /// As for [`lock`](Self::lock), but if the server is unreachable, this fails after 2 s plus the time of
+    /// one request.
     pub async fn try_lock(&self) -> Result<Option<MutexGuard>, LockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| MutexGuard { hold }))

@@ -1,4 +1,4 @@
-//! A counting semaphore that many processes share.
+//! A counting semaphore shared by many processes.
 //!
 //! ```
 //! use shizuku::kv::semaphore::DistroSemaphore;
@@ -23,7 +23,8 @@ use super::{
 guard! {
     /// One permit of a [`DistroSemaphore`].
     ///
-    /// Its token is larger than those of all earlier permits, but several permits are held at a time.
+    /// Its token is larger than those of all earlier permits, but several permits are held at the same
+    /// time.
     ///
     /// ```
     /// use shizuku::kv::semaphore::DistroSemaphore;
@@ -38,11 +39,11 @@ guard! {
     Permit
 }
 
-/// A semaphore: at most a given number of permits are held at a time. First come, first served.
+/// A semaphore: at most a given number of permits are held at a time, first come, first served.
 ///
-/// The number of permits is not stored with the name: every process should use the same number. If
-/// they differ, the smaller number counts. Locks of other kinds with the same name in the same bucket are the
-/// same lock: while one is held exclusively there are no permits.
+/// The number of permits is not stored with the name: every process should use the same number. If they
+/// differ, the smaller one applies. Locks of other kinds with the same name in the same bucket are the same
+/// lock: while one is held exclusively, there are no permits.
 ///
 /// ```
 /// use shizuku::kv::semaphore::DistroSemaphore;
@@ -69,7 +70,7 @@ named! {
 }
 
 impl DistroSemaphore {
-    /// The semaphore of this name.
+    /// Returns the semaphore of this name.
     ///
     /// # Errors
     /// [`LockError::InvalidName`].
@@ -77,7 +78,7 @@ impl DistroSemaphore {
         Self::with_options(store, name, permits, LockOptions::new())
     }
 
-    /// The semaphore of this name, acquired with these options.
+    /// Returns the semaphore of this name, to be acquired with these options.
     ///
     /// # Errors
     /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
@@ -104,11 +105,11 @@ impl DistroSemaphore {
         Ok(Permit { hold })
     }
 
-    /// Takes a permit if one is free; `None` otherwise.
+    /// Takes a permit if one is free; otherwise returns `None`.
     ///
     /// # Errors
-    /// As for [`acquire`](Self::acquire), but if the server is out of reach, this fails after 2 s plus the time of one
-    /// request.
+    /// As for [`acquire`](Self::acquire), but if the server is unreachable, this fails after 2 s plus the
+    /// time of one request.
     pub async fn try_acquire(&self) -> Result<Option<Permit>, LockError> {
         let hold = self.name.try_acquire(self.ask()).await?;
         Ok(hold.map(|hold| Permit { hold }))

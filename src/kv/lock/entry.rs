@@ -14,14 +14,14 @@
 //! | `h` | a label of the holder, for humans | optional |
 //! | `d` | data that comes with the hold, such as a leader's address | optional |
 //!
-//! An entry must be written again before its lease is over. Once an entry is two seconds older than that by
-//! the server's clock, any client may purge it, on condition of its revision: a restored server might not
-//! remove it itself.
+//! An entry must be rewritten before its lease is over. Once an entry is two seconds past its lease by the
+//! server's clock, any client may purge it, conditional on its revision: a restored server might not remove
+//! it itself.
 //!
-//! Fields that a reader does not know are ignored. A value of another form or another version counts
-//! as a live writer whose ticket is smaller than any other.
+//! Unknown fields are ignored. A value of another form or version counts as a live writer whose ticket is
+//! smaller than any other.
 //!
-//! A tool that looks at a lock without taking part in it can read the log like any other keys:
+//! A tool that inspects a lock without taking part in it can read its entries like any other keys:
 //!
 //! ```
 //! use shizuku::kv::{lock::{LockOptions, Mode, entry::Record}, mutex::DistroMutex};
@@ -46,7 +46,7 @@ use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use crate::json::{self, Fields, FromJson, Writer};
 
-/// The version of the format that this library writes.
+/// The format version that this library writes.
 ///
 /// ```
 /// use shizuku::kv::lock::entry::{Record, VERSION};
@@ -58,7 +58,7 @@ use crate::json::{self, Fields, FromJson, Writer};
 /// ```
 pub const VERSION: u32 = 1;
 
-/// The last token of an entry's key: unique for each acquisition, never used again.
+/// The last token of an entry's key: unique per acquisition, never reused.
 ///
 /// ```
 /// use shizuku::kv::{lock::entry::EntryId, mutex::DistroMutex};
@@ -78,7 +78,8 @@ pub const VERSION: u32 = 1;
 pub struct EntryId(Arc<str>);
 
 impl EntryId {
-    /// Makes an id of one token. It is not checked, because ids come from this library or from a key.
+    /// Creates an id from one token, which is not checked, because ids come from this library or from a
+    /// key.
     pub fn new(token: &str) -> Self {
         Self(token.into())
     }
@@ -103,7 +104,7 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// What an entry asks for.
+/// The mode of an entry.
 ///
 /// ```
 /// use shizuku::kv::{lock::Mode, rw_lock::DistroRwLock};
@@ -157,24 +158,24 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LockEntry {
-    /// What it asks for.
+    /// The requested mode.
     pub mode: Mode,
     /// The sequence of the first write; `None` in the first write itself.
     pub ticket: Option<u64>,
-    /// In whole seconds.
+    /// The lease, in whole seconds.
     pub lease: u32,
     /// The number of this write.
     pub write: u32,
     /// When the first write was stored, by the server's clock, in ms since 1970.
     pub since: Option<u64>,
-    /// For humans.
+    /// The label, for humans.
     pub label: Option<Arc<str>>,
-    /// For programs.
+    /// The data, for programs.
     pub data: Option<Arc<str>>,
 }
 
 impl LockEntry {
-    /// The first write of an acquisition, with a lease in whole seconds.
+    /// Creates the first write of an acquisition, with a lease in whole seconds.
     pub const fn new(mode: Mode, lease: u32) -> Self {
         Self {
             mode,
@@ -187,7 +188,7 @@ impl LockEntry {
         }
     }
 
-    /// The lease.
+    /// Returns the lease.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease.into())
     }
@@ -210,14 +211,14 @@ impl LockEntry {
 pub enum Record {
     /// An entry.
     Entry(LockEntry),
-    /// A probe: has no content; only its arrival counts.
+    /// A probe: has no content; only its arrival matters.
     Probe,
     /// Something else, which counts as a live writer.
     Unknown,
 }
 
 impl Record {
-    /// The value for the log.
+    /// Encodes the value for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut json = Writer::new();
         json.number("v", VERSION.into());
@@ -239,13 +240,13 @@ impl Record {
                 json.maybe_text("d", entry.data.as_deref());
             }
             Self::Probe => json.text("m", "probe"),
-            // Without a mode it is taken for a live writer, as what was read was.
+            // A reader takes a value without a mode for a live writer, as it did the original.
             Self::Unknown => {}
         }
         json.finish().into()
     }
 
-    /// Reads a value. Never fails: an unreadable value is [`Record::Unknown`].
+    /// Decodes a value. Never fails: an unreadable value is [`Record::Unknown`].
     pub fn decode(value: &[u8]) -> Self {
         json::read(value).unwrap_or(Self::Unknown)
     }

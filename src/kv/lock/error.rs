@@ -10,10 +10,10 @@ use crate::{
     words::Lasting,
 };
 
-/// A lock, mutex, semaphore or election that failed.
+/// The error of an operation on a lock, mutex, semaphore or election.
 ///
-/// An acquire that fails leaves nothing behind: an entry that was written is withdrawn, and if
-/// even that fails, the server removes it when its lease has run out.
+/// A failed acquire leaves nothing behind: an entry that was written is withdrawn, and if even that fails,
+/// the server removes it when its lease runs out.
 ///
 /// ```
 /// use shizuku::{WithCauses, kv::{lock::LockError, mutex::DistroMutex}};
@@ -40,12 +40,12 @@ pub enum LockError {
     /// An option is out of range. Nothing was sent.
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
-    /// The bucket or its server cannot keep locks.
+    /// The bucket or its server does not support locks.
     #[error("bucket {bucket} cannot keep locks: {remedy}")]
     NotSupported {
         /// The bucket.
         bucket: BucketName,
-        /// What would make it work.
+        /// How to make it work.
         remedy: String,
     },
     /// This store handle does not hold the lock, so it cannot release it.
@@ -54,23 +54,22 @@ pub enum LockError {
         /// The lock.
         lock: String,
     },
-    /// The lock was held, and was lost before it was released. Another participant may have held it
-    /// since.
+    /// The lock was lost before it was released. Another participant may have held it since.
     #[error("lock {lock} (token {token}) was lost: {reason}")]
     Lost {
         /// The lock.
         lock: String,
         /// The fencing token of the hold that was lost.
         token: u64,
-        /// How it was lost.
+        /// Why it was lost.
         reason: LostReason,
     },
-    /// It was not granted within the time that was allowed.
+    /// The lock was not granted within the given time.
     #[error("lock {lock} was not granted within {}", Lasting(*.after))]
     Timeout {
         /// The lock.
         lock: String,
-        /// The time that was allowed.
+        /// The given time.
         after: Duration,
     },
     /// The service refused, or could not be reached for about as long as the lease.
@@ -78,15 +77,15 @@ pub enum LockError {
     Service {
         /// The lock.
         lock: String,
-        /// What the service said.
+        /// The server's error.
         source: Arc<ServiceError>,
     },
 }
 
-/// [`LockError`] under the name that it has where only read-write locks are spoken of.
+/// An alias of [`LockError`] for code that only uses read-write locks.
 pub type DistroRwLockError = LockError;
 
-/// How a hold was lost.
+/// Why a hold was lost.
 ///
 /// ```
 /// use shizuku::kv::{lock::LostReason, mutex::DistroMutex};
@@ -109,20 +108,20 @@ pub enum LostReason {
     /// Its entry expired on the server, or was removed.
     #[error("its entry is gone")]
     Gone,
-    /// The server refused to renew it, because its entry had been changed by another client.
+    /// The server refused to renew it, because another client had changed its entry.
     #[error("renewing it was refused")]
     Refused,
     /// No renewal was acknowledged in time: the server or the network is down, or this process was
     /// paused.
     #[error("it was not renewed in time")]
     Lapsed,
-    /// The background task that renewed it is gone, with the runtime that ran it.
+    /// The background task that renewed it is gone, together with its runtime.
     #[error("the runtime that renewed it has stopped")]
     Stopped,
-    /// The client was closed, which released it.
+    /// The client was closed, which released the hold.
     #[error("the client was closed")]
     Closed,
-    /// It was released, not lost. Only returned by `lost()`, if its future outlives the guard.
+    /// It was released, not lost. Returned only by `lost()`, if its future outlives the guard.
     #[error("it was released")]
     Released,
 }
@@ -137,13 +136,13 @@ impl From<LostWhy> for LostReason {
     }
 }
 
-/// Work under a lock that failed.
+/// The error of work under a lock.
 ///
 /// A failed release is not an error here, because it does not undo the work: see
 /// [`process_and_report`](crate::kv::rw_lock::LockedResourceWriteProcessor::process_and_report).
 ///
-/// It implements `Error` for every error of the work that can be displayed, a `String` or a boxed
-/// error too. In return it does not name the work's error as its source.
+/// It implements `Error` for any work error that can be displayed, including a `String` or a boxed error.
+/// Therefore it does not report the work's error as its source.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -170,7 +169,7 @@ impl From<LostWhy> for LostReason {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WithLockProcessError<E> {
-    /// The lock could not be acquired. The work was not begun.
+    /// The lock could not be acquired. The work did not start.
     Lock(LockError),
     /// The work failed. The lock was released.
     Process(E),

@@ -1,4 +1,4 @@
-//! What the guards and names of all kinds of locks have in common.
+//! Common parts of the guards and names of all kinds of locks.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Name {
     }
 
     pub(crate) async fn acquire(&self, ask: Ask) -> Result<Hold, LockError> {
-        // Only a try gives up because the lock is taken.
+        // Only a try returns without the lock because it is taken.
         self.ask(ask).await?.ok_or_else(|| LockError::NotHeld {
             lock: self.name.to_string(),
         })
@@ -89,9 +89,9 @@ macro_rules! guard {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Dropping it releases in the background; a program that ends right afterwards should
-        /// [close its client](crate::Client::close) to give this time. [`release`](Self::release) also says
-        /// whether it was still held.
+        /// Dropping it releases the lock in the background; a program that ends right afterwards should
+        /// [close its client](crate::Client::close) so that the release is still sent.
+        /// [`release`](Self::release) also reports whether the lock was still held.
         #[must_use = "dropping the guard releases it at once"]
         pub struct $name {
             hold: $crate::kv::lock::Hold,
@@ -107,20 +107,20 @@ macro_rules! guard {
         }
 
         impl $name {
-            /// The fencing token: it is larger than that of every earlier conflicting hold. Send it
-            /// to the resource that the lock protects, and let that refuse requests with a smaller
-            /// token than it has seen.
+            /// Returns the fencing token, which is larger than that of every earlier conflicting hold. Send
+            /// it to the resource that the lock protects, and let the resource reject requests with a
+            /// smaller token than it has seen.
             pub fn token(&self) -> u64 {
                 self.hold.token()
             }
 
-            /// Whether it is still held, as far as this process can know: its lease has not run
-            /// out by the local monotonic clock, and no loss was noticed.
+            /// Returns whether the lock is still held, as far as this process can know: its lease has not
+            /// run out by the local monotonic clock, and no loss has been noticed.
             pub fn is_held(&self) -> bool {
                 self.hold.is_held()
             }
 
-            /// Waits until it is lost, and returns how. Never resolves while it is held. Dropping the
+            /// Waits until the lock is lost, and returns why. Never resolves while it is held. Dropping the
             /// future has no effect, and it may outlive the guard: after a release it returns
             /// [`LostReason::Released`](crate::kv::lock::LostReason::Released).
             pub fn lost(
@@ -129,15 +129,15 @@ macro_rules! guard {
                 self.hold.lost()
             }
 
-            /// Releases it and waits until the server has confirmed that.
+            /// Releases the lock and waits until the server has confirmed it.
             ///
             /// Dropping the future does not stop the release.
             ///
             /// # Errors
-            /// [`Lost`]($crate::kv::lock::LockError::Lost) if it was not held any more,
-            /// and [`Service`]($crate::kv::lock::LockError::Service) if it cannot be
-            /// known whether the release arrived: it is then tried again in the background, and
-            /// at the end of the lease the server removes the entry.
+            /// [`Lost`]($crate::kv::lock::LockError::Lost) if the lock was no longer held, and
+            /// [`Service`]($crate::kv::lock::LockError::Service) if it is unknown whether the release
+            /// reached the server: it is then retried in the background, and at the end of the lease the
+            /// server removes the entry.
             pub async fn release(self) -> Result<(), $crate::kv::lock::LockError> {
                 self.hold.release().await
             }
@@ -146,12 +146,12 @@ macro_rules! guard {
 }
 pub(crate) use guard;
 
-/// Methods of every kind of lock around a [`Name`] that do not acquire it. In the examples, `$new` makes
-/// the lock from `store` and `options`, and `$acquire` acquires it.
+/// The methods of every kind of lock around a [`Name`] that do not acquire it. In the examples, `$new`
+/// creates the lock from `store` and `options`, and `$acquire` acquires it.
 macro_rules! named {
     ($name:ident, $module:literal, $new:literal, $acquire:literal) => {
         impl $name {
-            /// Its name.
+            /// Returns the name.
             ///
             /// ```
             #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
@@ -167,7 +167,7 @@ macro_rules! named {
                 self.name.as_str()
             }
 
-            /// The current holders and waiters, in the order of their tickets.
+            /// Returns the current holders and waiters, in ticket order.
             ///
             /// ```
             #[doc = concat!("use shizuku::kv::{lock::LockOptions, ", $module, "::", stringify!($name), "};")]
@@ -185,17 +185,17 @@ macro_rules! named {
             /// ```
             ///
             /// # Errors
-            /// [`Service`]($crate::kv::lock::LockError::Service) if the server refuses
-            /// or is out of reach for the length of the lease (10 s at least).
+            /// [`Service`]($crate::kv::lock::LockError::Service) if the server refuses or is unreachable
+            /// for the length of the lease (at least 10 s).
             pub async fn holders(
                 &self,
             ) -> Result<Vec<$crate::kv::lock::Holder>, $crate::kv::lock::LockError> {
                 self.name.holders().await
             }
 
-            /// The holders and waiters, now and whenever they change. The stream ends after an
-            /// error. While the server is out of reach it yields nothing, and it goes on afterwards;
-            /// [`holders`](Self::holders) fails then.
+            /// Streams the holders and waiters, now and whenever they change. The stream ends after an
+            /// error. While the server is unreachable, it yields nothing and resumes afterwards, whereas
+            /// [`holders`](Self::holders) fails.
             ///
             /// ```
             /// use futures::StreamExt;

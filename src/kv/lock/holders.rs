@@ -17,8 +17,8 @@ use crate::platform;
 
 /// A participant that holds a lock or waits for it.
 ///
-/// While a writer holds or waits, readers wait without an entry in the log, so they are not listed
-/// until they hold.
+/// While a writer holds or waits, readers wait without an entry in the log, so they are not listed until
+/// they hold the lock.
 ///
 /// ```
 /// use shizuku::kv::rw_lock::DistroRwLock;
@@ -38,27 +38,27 @@ use crate::platform;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// Names this acquisition: the last token of its key.
+    /// Identifies this acquisition: the last token of its key.
     pub id: String,
-    /// What it asks for. `None` if its entry has a format that this version does not know; it is
-    /// then treated as a writer that holds.
+    /// The requested mode. `None` if its entry has a format that this version does not know; it is then
+    /// treated as a writer that holds the lock.
     pub mode: Option<Mode>,
-    /// Its ticket, and its fencing token once it holds. `None` if its entry has a format that this
-    /// version does not know.
+    /// Its ticket, which becomes its fencing token once it holds. `None` if its entry has a format that
+    /// this version does not know.
     pub token: Option<u64>,
-    /// Whether it holds, by the order of the tickets. If not, it waits.
+    /// Whether it holds the lock, by ticket order. Otherwise it waits.
     pub holds: bool,
-    /// When it came, by the server's clock (UTC).
+    /// When its entry was first stored, by the server's clock (UTC).
     pub since: SystemTime,
     /// How long its entry outlives it.
     pub lease: Duration,
     /// Its label.
     pub label: Option<Arc<str>>,
-    /// What it publishes, such as the address of a leader.
+    /// The data it publishes, such as the address of a leader.
     pub data: Option<Arc<str>>,
 }
 
-/// Waits for the first list, but no longer than this.
+/// Waits at most `patience` for the first list.
 pub(crate) async fn look(
     mut observer: Observer,
     patience: Duration,
@@ -78,7 +78,7 @@ pub(crate) async fn look(
     Err(observer.error())
 }
 
-/// Every list that differs from the one before. An error ends the stream.
+/// Streams every list that differs from the previous one. An error ends the stream.
 pub(crate) fn follow(
     observer: Observer,
 ) -> impl Stream<Item = Result<Vec<Holder>, LockError>> + Send {

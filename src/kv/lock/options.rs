@@ -42,25 +42,25 @@ impl LockOptions {
         }
     }
 
-    /// How long the hold outlives a holder that died: whole seconds, 3 to 86 400; 15 by default. A
-    /// live holder renews it every third of this time.
+    /// How long a hold outlives a holder that died: whole seconds, 3 to 86 400; 15 by default. A live
+    /// holder renews it every third of this time.
     ///
-    /// A shorter lease frees the lock sooner after a crash; a longer one survives longer outages
-    /// of the network or the server.
+    /// A shorter lease frees the lock sooner after a crash; a longer one survives longer outages of the
+    /// network or the server.
     #[must_use]
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
     }
 
-    /// Gives up acquiring after this time. Without it, an acquire waits for as long as it takes.
+    /// Gives up acquiring after this time. By default an acquire waits indefinitely.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// A name of the holder, for humans who read the list of holders: at most 256 bytes.
+    /// Labels the holder for humans who read the list of holders. At most 256 bytes.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.label = Some(label.into());
@@ -94,7 +94,7 @@ impl LockOptions {
 
     pub(crate) fn lease_seconds(&self) -> u32 {
         let lease = self.lease.unwrap_or(DEFAULT_LEASE);
-        u32::try_from(lease.as_secs()).unwrap_or(u32::MAX) // which `check` lets nobody have
+        u32::try_from(lease.as_secs()).unwrap_or(u32::MAX) // refused by `check`
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {

@@ -1,12 +1,11 @@
-//! A read-write lock that many processes share.
+//! A read-write lock shared by many processes.
 //!
 //! - Any number of readers, or one writer.
-//! - Writers go first: from the moment a writer waits, no new reader gets in. Writers are served
-//!   in the order in which they came.
-//! - A holder that dies is removed by the server when its lease has run out; one that is paused
-//!   for longer than that loses the lock and is told. Requests that it still sends can be
-//!   recognised by their [fencing token](WriteGuard::token) and refused. See [what is
-//!   guaranteed](crate::kv::lock#what-is-guaranteed).
+//! - Writers have priority: once a writer waits, no new reader gets in. Writers are served in the order in
+//!   which they arrived.
+//! - The server removes a holder that died when its lease runs out; a holder that is paused for longer than
+//!   that loses the lock and is told. Requests that it still sends can be recognised by their [fencing
+//!   token](WriteGuard::token) and rejected. See [what is guaranteed](crate::kv::lock#what-is-guaranteed).
 //!
 //! ```
 //! use shizuku::kv::rw_lock::DistroRwLock;
@@ -27,8 +26,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Needs a bucket with limit markers, which buckets made by this library have on servers 2.11 and
-//! newer. Its entries are under `_lock.<name>.` in the bucket.
+//! Needs a bucket with limit markers, which buckets created by this library have on server 2.11 or newer.
+//! Its entries are stored under `_lock.<name>.` in the bucket.
 
 mod processor;
 mod seed;
@@ -74,7 +73,7 @@ guard! {
     WriteGuard
 }
 
-/// A read-write lock; see the [module](self). Cheap to clone; makes no requests by itself.
+/// A read-write lock; see the [module](self). Cheap to clone, and sends no requests until it is used.
 ///
 /// ```
 /// use shizuku::kv::rw_lock::DistroRwLock;
@@ -99,8 +98,8 @@ named! {
 }
 
 impl DistroRwLock {
-    /// The lock of this name in the store's bucket. A name is like a
-    /// [key](crate::kv::Key): 1 to 1978 bytes of `A-Z a-z 0-9 - / _ = .`.
+    /// Returns the lock of this name in the store's bucket. A name is like a [key](crate::kv::Key): 1 to
+    /// 1978 bytes of `A-Z a-z 0-9 - / _ = .`.
     ///
     /// # Errors
     /// [`LockError::InvalidName`].
@@ -108,7 +107,7 @@ impl DistroRwLock {
         Self::with_options(store, name, LockOptions::new())
     }
 
-    /// The lock of this name, acquired with these options.
+    /// Returns the lock of this name, to be acquired with these options.
     ///
     /// # Errors
     /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
@@ -121,21 +120,20 @@ impl DistroRwLock {
         Ok(Self { name })
     }
 
-    /// Waits until no writer holds or waits, and acquires as a reader.
+    /// Waits until no writer holds or waits for the lock, and acquires it as a reader.
     ///
     /// Dropping the future withdraws at once.
     ///
     /// # Errors
-    /// [`LockError::NotSupported`] on a bucket without limit markers,
-    /// [`LockError::Timeout`] if the options have a deadline, and
-    /// [`LockError::Service`] if the server refuses or is out of reach for the length
-    /// of the lease (10 s at least).
+    /// [`LockError::NotSupported`] on a bucket without limit markers, [`LockError::Timeout`] if the options
+    /// have a timeout, and [`LockError::Service`] if the server refuses or is unreachable for the length of
+    /// the lease (at least 10 s).
     pub async fn read(&self) -> Result<ReadGuard, LockError> {
         let hold = self.name.acquire(Ask::new(Mode::Read)).await?;
         Ok(ReadGuard { hold })
     }
 
-    /// Waits until all who came before have left, and acquires as the writer.
+    /// Waits until all earlier participants have left, and acquires the lock as the writer.
     ///
     /// Dropping the future withdraws at once.
     ///
@@ -146,27 +144,27 @@ impl DistroRwLock {
         Ok(WriteGuard { hold })
     }
 
-    /// Acquires as a reader if no writer holds or waits; `None` otherwise.
+    /// Acquires the lock as a reader if no writer holds or waits for it; otherwise returns `None`.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), but if the server is out of reach, this fails after 2 s plus the time of one
-    /// request.
+    /// As for [`read`](Self::read), but if the server is unreachable, this fails after 2 s plus the time of
+    /// one request.
     pub async fn try_read(&self) -> Result<Option<ReadGuard>, LockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Read)).await?;
         Ok(hold.map(|hold| ReadGuard { hold }))
     }
 
-    /// Acquires as the writer if the lock is neither held nor waited for; `None` otherwise.
+    /// Acquires the lock as the writer if nobody holds or waits for it; otherwise returns `None`.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), but if the server is out of reach, this fails after 2 s plus the time of one
-    /// request.
+    /// As for [`read`](Self::read), but if the server is unreachable, this fails after 2 s plus the time of
+    /// one request.
     pub async fn try_write(&self) -> Result<Option<WriteGuard>, LockError> {
         let hold = self.name.try_acquire(Ask::new(Mode::Write)).await?;
         Ok(hold.map(|hold| WriteGuard { hold }))
     }
 
-    /// Acquires and keeps the hold in the store.
+    /// Acquires the lock and stores the hold in the store.
     async fn acquire(store: &Store, name: &str, mode: Mode) -> Result<(), LockError> {
         let lock = Self::new(store, name)?;
         let hold = lock.name.acquire(Ask::new(mode)).await?;
@@ -174,7 +172,7 @@ impl DistroRwLock {
         Ok(())
     }
 
-    /// Releases what the store keeps.
+    /// Releases the hold that the store keeps.
     async fn release(store: &Store, name: &str, mode: Mode) -> Result<(), LockError> {
         let lock = Self::new(store, name)?;
         let hold: Hold = lock.name.store().locks().take(name, mode)?;
@@ -183,9 +181,9 @@ impl DistroRwLock {
 }
 
 impl WriteGuard {
-    /// Becomes a reader without letting another writer in between. The token stays.
+    /// Becomes a reader without letting another writer in between. The token stays the same.
     ///
-    /// Takes up to about a second: an entry is not written twice within that time.
+    /// Takes up to about a second, because an entry is not written twice within that time.
     ///
     /// Dropping the future releases the hold.
     ///

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{DistroRwLock, LockError, WithLockProcessError};
 use crate::{error::WithCauses, kv::Store, processor::Processor};
 
-/// The result of work under a lock, and what happened to the lock.
+/// The result of work under a lock, and whether the lock was held throughout.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -44,8 +44,8 @@ macro_rules! locked_processor {
     ($(#[$doc:meta])* $name:ident, $acquire:ident) => {
         $(#[$doc])*
         ///
-        /// The lock is released however the work ends: with success, an error or a panic, or because
-        /// its future is dropped.
+        /// The lock is released however the work ends: with success, an error, a panic, or a dropped
+        /// future.
         ///
         /// ```
         /// use std::{convert::Infallible, sync::Arc};
@@ -74,7 +74,7 @@ macro_rules! locked_processor {
             lock: String,
         }
 
-        // Whatever the work is: it is shared.
+        // Works without `P: Clone`, because the processor is shared.
         impl<P> Clone for $name<P> {
             fn clone(&self) -> Self {
                 Self {
@@ -94,7 +94,8 @@ macro_rules! locked_processor {
         }
 
         impl<P> $name<P> {
-            /// Work under the lock of this name. The name is checked when the work begins.
+            /// Creates a processor that runs under the lock of this name. The name is checked when the work
+            /// starts.
             pub fn new(processor: Arc<P>, store: &Store, lock: impl Into<String>) -> Self {
                 Self {
                     processor,
@@ -103,11 +104,10 @@ macro_rules! locked_processor {
                 }
             }
 
-            /// Acquires the lock, does the work, releases the lock, and returns the work's result.
+            /// Acquires the lock, does the work, releases the lock, and returns the result of the work.
             ///
-            /// If the lock was lost meanwhile, or its release failed, the result is returned all the
-            /// same, and the failure is logged. Use
-            /// [`process_and_report`](Self::process_and_report) to get both.
+            /// If the lock was lost meanwhile, or its release failed, the result is returned nevertheless,
+            /// and the failure is logged. Use [`process_and_report`](Self::process_and_report) to get both.
             ///
             /// Dropping the future drops the work and releases the lock in the background.
             ///
@@ -125,7 +125,7 @@ macro_rules! locked_processor {
                 report.output.map_err(WithLockProcessError::Process)
             }
 
-            /// Acquires the lock, does the work, releases the lock, and returns a report on all of it.
+            /// Acquires the lock, does the work, releases the lock, and returns a report on both.
             ///
             /// # Errors
             /// If the lock cannot be acquired.

@@ -3,11 +3,11 @@
 use super::{DistroRwLock, LockError, Mode};
 use crate::kv::Store;
 
-/// Without guards: the store handle (with all its clones) remembers what it holds and renews it,
-/// until it is released by name or the last handle is dropped.
+/// Acquiring and releasing without guards: the store handle (with all its clones) keeps its holds and
+/// renews them until they are released by name or the last handle is dropped.
 ///
-/// A handle may acquire the same lock for reading several times, and then releases it as often. That
-/// such a hold was lost shows only when it is released, so guards are the better choice.
+/// A handle may acquire the same lock for reading several times, and must release it as often. The loss of
+/// such a hold is only reported on release, so prefer guards.
 ///
 /// ```
 /// use shizuku::kv::rw_lock::DistroRwLock;
@@ -22,7 +22,7 @@ use crate::kv::Store;
 /// # Ok(()) }
 /// ```
 impl DistroRwLock {
-    /// Waits until no writer holds or waits, and acquires as a reader.
+    /// Waits until no writer holds or waits for the lock, and acquires it as a reader.
     ///
     /// # Errors
     /// As for [`read`](Self::read), and for an invalid name.
@@ -30,16 +30,15 @@ impl DistroRwLock {
         Self::acquire(store, name, Mode::Read).await
     }
 
-    /// Releases one hold that [`acquire_read`](Self::acquire_read) got on this handle.
+    /// Releases one hold that [`acquire_read`](Self::acquire_read) acquired on this handle.
     ///
     /// # Errors
-    /// [`LockError::NotHeld`] if this handle has none, and
-    /// [`LockError::Lost`] if it was lost before.
+    /// [`LockError::NotHeld`] if this handle holds none, and [`LockError::Lost`] if it was lost earlier.
     pub async fn release_read(store: &Store, name: &str) -> Result<(), LockError> {
         Self::release(store, name, Mode::Read).await
     }
 
-    /// Waits until all who came before have left, and acquires as the writer.
+    /// Waits until all earlier participants have left, and acquires the lock as the writer.
     ///
     /// # Errors
     /// As for [`write`](Self::write), and for an invalid name.
@@ -47,7 +46,7 @@ impl DistroRwLock {
         Self::acquire(store, name, Mode::Write).await
     }
 
-    /// Releases the hold that [`acquire_write`](Self::acquire_write) got on this handle.
+    /// Releases the hold that [`acquire_write`](Self::acquire_write) acquired on this handle.
     ///
     /// # Errors
     /// As for [`release_read`](Self::release_read).
