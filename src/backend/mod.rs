@@ -104,34 +104,34 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub trait Buckets: Debug + Send + Sync + 'static {
-    /// Makes a bucket, or opens or changes an existing one, according to `mode`.
+    /// Creates a bucket, or opens or changes an existing one, depending on `mode`.
     fn create<'a>(
         &'a self,
         config: &'a BucketConfig,
         mode: CreateMode,
     ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>>;
 
-    /// Opens a bucket that exists.
+    /// Opens an existing bucket.
     fn open<'a>(
         &'a self,
         bucket: &'a BucketName,
     ) -> BoxFuture<'a, Result<Arc<dyn Backend>, BucketError>>;
 
-    /// Deletes a bucket and all that is in it.
+    /// Deletes a bucket with all its contents.
     fn delete<'a>(&'a self, bucket: &'a BucketName) -> BoxFuture<'a, Result<(), BucketError>>;
 
-    /// The names of all buckets.
+    /// Streams the names of all buckets.
     fn list(&self) -> BoxStream<'_, Result<BucketName, BucketError>>;
 
-    /// The state of the connection. A service without a connection is always connected.
+    /// Returns the state of the connection. A service without a connection is always connected.
     fn connection(&self) -> ConnectionWatch;
 
-    /// Sends what is still queued, and closes. May be called again, and by many at once: `Ok` if it is
-    /// closed already.
+    /// Sends what is still queued, and closes. May be called repeatedly and concurrently; returns `Ok` if
+    /// it is already closed.
     fn close(&self) -> BoxFuture<'_, Result<(), ServiceError>>;
 }
 
-/// What to do if a bucket exists already.
+/// What to do if a bucket already exists.
 ///
 /// ```
 /// use shizuku::{
@@ -153,15 +153,15 @@ pub trait Buckets: Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CreateMode {
-    /// Open it if its settings are the same; otherwise fail and list the differences.
+    /// Opens it if its settings are the same; otherwise fails and lists the differences.
     Create,
-    /// Give it the new settings.
+    /// Changes its settings.
     CreateOrUpdate,
 }
 
 /// One bucket.
 ///
-/// A backend hides nothing; [`Store`](crate::Store) leaves out what its callers should not see.
+/// A backend hides nothing; [`Store`](crate::Store) filters out what its callers should not see.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -192,11 +192,11 @@ pub enum CreateMode {
 /// # Ok(()) }
 /// ```
 pub trait Backend: Debug + Send + Sync + 'static {
-    /// Its name.
+    /// Returns its name.
     fn bucket(&self) -> &BucketName;
 
-    /// The last revision of a key, or one revision by its number, removals included. `None` if the
-    /// key was never written, or that revision is gone or belongs to another key.
+    /// Returns the last revision of a key, or one given revision, including removals. `None` if the key was
+    /// never written, or if that revision is gone or belongs to another key.
     fn get<'a>(
         &'a self,
         key: &'a Key,
@@ -204,13 +204,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
         read: Read,
     ) -> BoxFuture<'a, Result<Option<Entry>, KvReadError>>;
 
-    /// The last revision of every key that passes a filter, removals included, in no particular
-    /// order and each key once. `keys` may be of any length; a backend pages as it needs to.
+    /// Streams the last revision of every key that passes a filter, including removals, in no particular
+    /// order and each key once. `keys` may be of any length; a backend pages as needed.
     fn get_many<'a>(&'a self, keys: &'a [KeyFilter]) -> BoxStream<'a, Result<Entry, KvReadError>>;
 
-    /// The last revision of every key that passes the filter, removals included, all as of one moment,
-    /// smallest revision first. With `from` > 0 only revisions from there on; these may include older
-    /// revisions of a key. `None` if no copy is certain to have everything that was acknowledged.
+    /// Returns the last revision of every key that passes the filter, including removals, all as of one
+    /// moment, smallest revision first. With `from` > 0 only revisions from there on, which may include
+    /// older revisions of a key. `None` if no replica is certain to have everything that was acknowledged.
     fn snapshot<'a>(
         &'a self,
         filter: &'a KeyFilter,
@@ -232,29 +232,28 @@ pub trait Backend: Debug + Send + Sync + 'static {
         options: RemoveOptions,
     ) -> BoxFuture<'a, Result<u64, KvWriteError>>;
 
-    /// Follows the keys that pass one of the filters. When the future resolves, every later change
-    /// will be seen.
+    /// Watches the keys that pass one of the filters. Once the future resolves, no later change is missed.
     fn watch<'a>(
         &'a self,
         filters: &'a [KeyFilter],
         request: WatchRequest,
     ) -> BoxFuture<'a, Result<RawWatch, KvReadError>>;
 
-    /// Removes every revision of one key that is older than `before`. Never touches `before` or
-    /// anything newer, so a write that comes in between is safe.
+    /// Removes every revision of one key that is older than `before`. Never touches `before` or anything
+    /// newer, so a concurrent write is safe.
     fn compact<'a>(&'a self, key: &'a Key, before: u64) -> BoxFuture<'a, Result<(), KvWriteError>>;
 
-    /// Settings and state.
+    /// Returns settings and state.
     fn status(&self) -> BoxFuture<'_, Result<BucketStatus, BucketError>>;
 
-    /// The current time by the clock that expires entries, as far as this side knows it.
+    /// Returns the current time by the clock that expires entries, as far as the client knows it.
     fn now(&self) -> SystemTime;
 
-    /// The state of the connection below.
+    /// Returns the state of the underlying connection.
     fn connection(&self) -> ConnectionWatch;
 }
 
-/// How a backend is to watch.
+/// How to watch.
 ///
 /// ```
 /// use futures::StreamExt;
@@ -281,20 +280,20 @@ pub trait Backend: Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchRequest {
-    /// What comes first.
+    /// What to deliver first.
     pub deliver: Deliver,
-    /// Leaves values out.
+    /// Omits values.
     pub metadata_only: bool,
     /// Ends after the initial entries and their [`WatchEvent::Current`]: a listing, not a watch.
     pub once: bool,
-    /// Makes sure that nothing is missing at the first [`WatchEvent::Current`], at the cost of one more
-    /// request. Otherwise an entry that is overwritten just when the watch begins may come a moment
-    /// after it.
+    /// Guarantees that nothing is missing at the first [`WatchEvent::Current`], at the cost of one more
+    /// request. Otherwise an entry that is overwritten just as the watch starts may arrive shortly after
+    /// it.
     pub complete: bool,
 }
 
 impl WatchRequest {
-    /// A request for the last revision of every key, and then the end.
+    /// Requests the last revision of every key, and then the end.
     pub const fn listing(metadata_only: bool) -> Self {
         Self {
             deliver: Deliver::Latest,
@@ -305,7 +304,7 @@ impl WatchRequest {
     }
 }
 
-/// What a watch sees.
+/// An event of a watch.
 ///
 /// ```
 /// use shizuku::kv::WatchEvent;
@@ -331,16 +330,16 @@ impl WatchRequest {
 pub enum WatchEvent<E = Entry> {
     /// An entry.
     Entry(E),
-    /// Everything that was there when the watch began, or reconnected, has been delivered. Comes
-    /// exactly once after the start, on an empty bucket too, and once after every interruption.
+    /// Everything that existed when the watch began, or reconnected, has been delivered. Sent exactly once
+    /// after the start, even for an empty bucket, and once after every interruption.
     Current,
-    /// The connection to the data was lost; entries may come late now. What was missed follows,
-    /// then `Current`. Nothing is lost and nothing is repeated.
+    /// The connection to the data was lost; entries may be delayed now. What was missed follows, then
+    /// `Current`. Nothing is lost and nothing is repeated.
     Interrupted,
 }
 
-/// The events of a watch. An error is final: the stream ends after it. Dropping the watch ends it
-/// on the server too.
+/// The events of a watch. An error is final: the stream ends after it. Dropping the watch also ends it on
+/// the server.
 ///
 /// ```
 /// use futures::{StreamExt, stream};

@@ -1,18 +1,18 @@
-//! Which task is woken when there is something to do for a participant.
+//! Chooses the task to wake when a participant has work to do.
 //!
-//! A caller that waits for a lock does the participant's work itself when it is woken: in this way an
-//! answer from the server reaches it without a detour over another task. But a caller may hold a future
-//! that it does not poll, while others wait for what it was woken for. So the background task checks
-//! that a caller comes, and does the work if none has come for a while; that caller is passed over until
-//! it is polled again.
+//! A caller that waits for a lock does the participant's work itself when it is woken, so that a reply from
+//! the server reaches it without a detour through another task. But a caller may hold a future without
+//! polling it, while others wait for the work that it was woken to do. So the background task checks that
+//! the woken caller responds, and does the work if it has not responded for a while; that caller is skipped
+//! until it is polled again.
 //!
-//! It waits that long, and does not check where nobody else waits for anything, because it would take
-//! another thread, and more time than the work itself.
+//! It waits that long, and does not check at all if nobody else is waiting, because waking it would involve
+//! another thread and cost more than the work itself.
 //!
-//! The bell wakes the caller that the news is most likely for, as any other would only have to wake that
-//! one in turn: first a caller that waits for an answer, as it has something under way; then the first
-//! writer in the queue. If that writer never polls, no caller is worse off: those behind it had to wait
-//! for it anyway.
+//! The bell wakes the caller that is most likely affected, since any other caller would only have to wake
+//! that one in turn: first a caller that waits for a reply, as it has a request in flight; then the first
+//! writer in the queue. If that writer never polls, no caller is worse off: those behind it had to wait for
+//! it anyway.
 
 use std::{
     sync::{
@@ -25,32 +25,32 @@ use std::{
 
 use crate::platform::Instant;
 
-/// How long a caller that was woken may take to come.
+/// How long a woken caller may take to respond.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// How often the caller at work looks again before other tasks get their turn.
+/// How many rounds the working caller does before it yields to other tasks.
 const ROUNDS: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     who: Mutex<Who>,
-    /// How many have asked for a look since the caller at work began; 0 if there is none.
+    /// How many rounds were requested since the working caller began; 0 if nobody is working.
     asked: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Who {
     background: Option<Waker>,
-    /// Callers that wait, the latest last.
+    /// Waiting callers, latest last.
     callers: Vec<Caller>,
     next: u64,
-    /// When a caller was woken, if none has come since.
+    /// When a caller was woken, if none has responded since.
     unanswered: Option<Instant>,
-    /// Since when the background task has been watching for that, if it is.
+    /// Since when the background task has been checking that, if it is.
     watched: Option<Instant>,
-    /// Whether all there is to do is for one caller: if it does not come, nobody misses it.
+    /// Whether all the work is for one caller: if that caller does not respond, nobody else is affected.
     is_for_one: bool,
-    /// For when the background task has set its timer.
+    /// When the background task's timer is set to fire.
     alarm: Option<Duration>,
 }
 
@@ -59,7 +59,7 @@ struct Caller {
     number: u64,
     waits: Waits,
     waker: Waker,
-    /// It was woken, and did not come in time.
+    /// It was woken, and did not respond in time.
     absent: bool,
 }
 
@@ -68,14 +68,14 @@ struct Caller {
 pub(super) enum Waits {
     /// The result of a change or a release.
     Answer,
-    /// To hold the lock alone, or permits: such callers are served in the order in which they came.
+    /// To hold the lock exclusively, or permits: such callers are served in order of arrival.
     Turn,
-    /// To read together with others.
+    /// To read, shared with others.
     Entry,
 }
 
 impl Who {
-    /// The caller that news is most likely for.
+    /// The caller that is most likely affected.
     fn next(&mut self) -> Option<&mut Caller> {
         let is = |waits| move |caller: &Caller| caller.waits == waits && !caller.absent;
         let next = self
@@ -105,8 +105,8 @@ impl Bell {
         self.who().alarm = alarm;
     }
 
-    /// The work is done: what is left waits for this moment, or for a ring. Wakes the background task if its
-    /// timer is set for later.
+    /// Called when the work is done: the rest waits for this moment, or for a ring. Wakes the background
+    /// task if its timer is set for later.
     pub(super) fn rest(&self, wake: Option<Duration>, is_for_one: bool) {
         let mut who = self.who();
         who.is_for_one = is_for_one;
@@ -118,8 +118,8 @@ impl Bell {
         }
     }
 
-    /// Does the work, or asks the caller that is already at it to look again. A ring meanwhile
-    /// reaches the caller at work, and wakes no other.
+    /// Does the work, or asks the caller that is already doing it for another round. A ring in the meantime
+    /// also goes to that caller, and wakes no other.
     pub(super) fn work(&self, mut look: impl FnMut()) {
         if self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
@@ -141,7 +141,7 @@ impl Bell {
         self.ring();
     }
 
-    /// Asks the caller at work to look again. Returns whether there is one.
+    /// Asks the working caller for another round. Returns whether there is one.
     fn ask(&self) -> bool {
         let more = |asked| (asked > 0).then_some(asked + 1);
         self.asked
@@ -149,14 +149,14 @@ impl Bell {
             .is_ok()
     }
 
-    /// For how long a caller that was woken may still take to come; `None` if all have come.
+    /// How long the woken caller may still take to respond; `None` if none is due.
     pub(super) fn patience_left(&self) -> Option<Duration> {
         let unanswered = self.who().unanswered?;
         Some(PATIENCE.saturating_sub(unanswered.elapsed()))
     }
 
-    /// In what time the background task is to look again whether callers come. It goes on with that for a
-    /// while after the last has come, as it would have to be woken for the next.
+    /// How soon the background task should check again whether callers respond. It keeps checking for a
+    /// while after the last response, because it would otherwise have to be woken for the next one.
     pub(super) fn look_again_in(&self) -> Option<Duration> {
         let mut who = self.who();
         let watched = |since: &Instant| since.elapsed() < PATIENCE;
@@ -165,7 +165,7 @@ impl Bell {
         Some(PATIENCE.saturating_sub(since.elapsed()))
     }
 
-    /// The caller that was woken has not come in time: others are woken until it does.
+    /// Marks the woken caller as absent: others are woken until it is polled.
     pub(super) fn pass_over(&self) {
         let mut who = self.who();
         if let Some(caller) = who.next() {
@@ -173,7 +173,7 @@ impl Bell {
         }
     }
 
-    /// There is something to do, and no caller at work.
+    /// Wakes a caller to do the work; nobody is doing it now.
     pub(super) fn ring(&self) {
         let mut who = self.who();
         let caller = who.next().map(|caller| caller.waker.clone());
@@ -191,13 +191,13 @@ impl Bell {
         if let Some(background) = background {
             background.wake();
         }
-        // Last, so that a runtime that runs the latest first runs it first.
+        // Last, so that a runtime that runs the most recently woken task first picks this one.
         if let Some(caller) = caller {
             caller.wake();
         }
     }
 
-    /// There is something to do, and the caller that rings will not do it.
+    /// Wakes the background task, because the calling task will not do the work.
     pub(super) fn call_background(&self) {
         let background = self.who().background.clone();
         if let Some(background) = background {
@@ -218,7 +218,7 @@ impl Wake for Bell {
     }
 }
 
-/// Lets others go on if a backend panics.
+/// Lets others proceed if a backend panics.
 struct Panic<'a>(&'a AtomicUsize);
 
 impl Drop for Panic<'_> {
@@ -229,7 +229,7 @@ impl Drop for Panic<'_> {
     }
 }
 
-/// A caller's place at the bell.
+/// A caller's registration with the bell.
 #[derive(Debug)]
 pub(super) struct Place {
     bell: Arc<Bell>,
@@ -246,7 +246,7 @@ impl Place {
         }
     }
 
-    /// This caller is to be woken.
+    /// Registers this caller to be woken.
     pub(super) fn take(&mut self, waker: &Waker) {
         let mut who = self.bell.who();
         if let Some(number) = self.number

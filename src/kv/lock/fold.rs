@@ -1,4 +1,4 @@
-//! The meaning of the log: which entries are alive, and which of them hold by their order.
+//! The meaning of the log: which entries are alive, and which of them hold the lock by their order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,39 +8,39 @@ use crate::sorted::{SortedMap, SortedSet};
 /// An entry that is alive, as far as the watch has shown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Standing {
-    /// What it asks for; `None` if it cannot be read, and stands for a writer.
+    /// The requested mode; `None` if the entry is unreadable, which counts as a writer.
     pub(super) mode: Option<Mode>,
-    /// Its place in the queue. 0 if it cannot be read.
+    /// Its place in the queue; 0 if it is unreadable.
     pub(super) ticket: u64,
-    /// The revision it was last seen at.
+    /// The revision at which it was last seen.
     pub(super) revision: u64,
-    /// How long it lives without being written again.
+    /// How long it lives without being rewritten.
     pub(super) lease: Duration,
-    /// When its first write was stored (server's clock, ms since 1970), if that is known.
+    /// When its first write was stored (server's clock, ms since 1970), if known.
     pub(super) since: Option<u64>,
-    /// When this revision was stored, likewise. Unknown if only an acknowledgement has told of it.
+    /// When this revision was stored, likewise. Unknown if it is known only from an acknowledgement.
     pub(super) stored: Option<u64>,
-    /// For humans.
+    /// The label, for humans.
     pub(super) label: Option<Arc<str>>,
-    /// For programs.
+    /// The data, for programs.
     pub(super) data: Option<Arc<str>>,
-    /// When the watch last showed a change of it (local clock).
+    /// When the watch last showed a change to it (local clock).
     pub(super) heard: Duration,
-    /// Whether the present watch has shown it. If not, it is still believed to be alive, until a
-    /// trusted echo proves that the watch would have shown it.
+    /// Whether the current watch has shown it. If not, it is still considered alive, until a trusted echo
+    /// proves that the watch would have shown it.
     pub(super) confirmed: bool,
     /// Whether this participant has given it up. It is being removed, and blocks no other entry.
     pub(super) left: bool,
-    /// The last attempt to take it out, as the server should have done.
+    /// The last attempt to remove it in the server's place.
     pub(super) removal: Option<Removal>,
 }
 
 /// An attempt to remove another participant's entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Removal {
-    /// What the purge is conditional on: the entry's revision, or 0 if it was refused for that.
+    /// The revision that the purge is conditional on, or 0 after a refusal.
     pub(super) expect: u64,
-    /// The own message that showed the entry to be overdue. Only a later one leads to another attempt.
+    /// The own message that showed the entry to be overdue. Only a later one triggers another attempt.
     pub(super) shown: u64,
     pub(super) under_way: bool,
 }
@@ -50,13 +50,13 @@ impl Standing {
         self.mode == Some(Mode::Read)
     }
 
-    /// Whether it is being removed now.
+    /// Whether it is being removed.
     pub(super) fn is_in_removal(&self) -> bool {
         self.removal.as_ref().is_some_and(|r| r.under_way)
     }
 }
 
-/// An unreadable entry does not say how long it lives.
+/// The lease of an unreadable entry is unknown.
 const UNKNOWN_LEASE: Duration = Duration::from_secs(60);
 
 /// The live entries of one lock.
@@ -66,7 +66,7 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// A write. `stored` is its time by the server's clock, in ms since 1970, which an
+    /// Records a write. `stored` is its time by the server's clock, in ms since 1970, which an
     /// acknowledgement does not contain. Probes change nothing.
     pub(super) fn put(
         &mut self,
@@ -78,7 +78,7 @@ impl Fold {
     ) {
         let known = self.live.get_mut(id);
         if let Some(known) = known.filter(|known| revision <= known.revision) {
-            // Seen before: a new watch begins with what is there.
+            // Seen before: a new watch starts with the current entries.
             known.confirmed |= revision == known.revision;
             known.heard = now;
             known.since = known.since.or(stored);
@@ -121,7 +121,7 @@ impl Fold {
         self.live.insert(id.clone(), live);
     }
 
-    /// A delete, purge or expiry. Returns whether the entry was alive.
+    /// Records a delete, purge or expiry. Returns whether the entry was alive.
     pub(super) fn gone(&mut self, id: &EntryId, revision: u64) -> bool {
         match self.live.get(id) {
             Some(live) if live.revision < revision => self.live.remove(id).is_some(),
@@ -129,14 +129,14 @@ impl Fold {
         }
     }
 
-    /// An own entry is given up.
+    /// Marks an own entry as given up.
     pub(super) fn leave(&mut self, id: &EntryId) {
         if let Some(live) = self.live.get_mut(id) {
             live.left = true;
         }
     }
 
-    /// The present watch does not show this entry (`None`: any entry), which proves nothing yet.
+    /// Marks an entry (`None`: all entries) as not shown by the current watch, which proves nothing yet.
     pub(super) fn doubt(&mut self, id: Option<&EntryId>) {
         match id {
             Some(id) => {
@@ -151,13 +151,13 @@ impl Fold {
         }
     }
 
-    /// A trusted echo has come: what the watch has not shown until now is gone.
+    /// Called after a trusted echo: removes and returns the entries that the watch has not shown by now.
     pub(super) fn drop_doubted(&mut self) -> Vec<EntryId> {
         self.drop_where(|_, live| !live.confirmed)
     }
 
-    /// A snapshot of the log up to this revision has come: older entries that it does not show are
-    /// gone. Returns these.
+    /// Called after a snapshot of the log up to `through`: removes and returns older entries that it does
+    /// not show.
     pub(super) fn drop_unseen(&mut self, through: u64, seen: &SortedSet<EntryId>) -> Vec<EntryId> {
         self.drop_where(|id, live| live.revision <= through && !seen.contains(id))
     }
@@ -174,17 +174,17 @@ impl Fold {
         gone
     }
 
-    /// The live entry of this id.
+    /// Returns the live entry with this id.
     pub(super) fn get(&self, id: &EntryId) -> Option<&Standing> {
         self.live.get(id)
     }
 
-    /// The same, to note an attempt to take it out.
+    /// The same, to record an attempt to remove it.
     pub(super) fn get_mut(&mut self, id: &EntryId) -> Option<&mut Standing> {
         self.live.get_mut(id)
     }
 
-    /// Whether the present watch has shown all of them.
+    /// Whether the current watch has shown all live entries.
     pub(super) fn is_confirmed(&self) -> bool {
         self.live.values().all(|live| live.confirmed)
     }
@@ -199,8 +199,8 @@ impl Fold {
         self.live.iter().filter(|(_, live)| !live.left)
     }
 
-    /// The entries that must be gone before an entry of this mode and ticket may hold: for a permit
-    /// some of them, for the other modes all of them.
+    /// The entries that must be gone before an entry of this mode and ticket may hold the lock: all of
+    /// them, or only some for a permit.
     pub(super) fn blockers(&self, mode: Mode, ticket: u64) -> SortedSet<EntryId> {
         self.ahead(mode, ticket, true)
     }
@@ -219,20 +219,20 @@ impl Fold {
             .collect()
     }
 
-    /// Whether an entry of this mode holds while these are before it. Asked for every waiter after every
-    /// event, so it looks at no more of a long queue than it must.
+    /// Whether an entry of this mode holds the lock while these precede it. Evaluated for every waiter
+    /// after every event, so it looks at no more of a long queue than necessary.
     pub(super) fn admits(&self, mode: Mode, blockers: &SortedSet<EntryId>) -> bool {
         let mut ahead = Ahead::default();
         for id in blockers.keys() {
             ahead.add(self.live.get(id).and_then(|live| live.mode));
             if !ahead.admit(mode) {
-                return false; // and more of them change nothing about it
+                return false; // further entries cannot change this
             }
         }
         ahead.admit(mode)
     }
 
-    /// All live entries in the order of their tickets, and whether each holds by that order.
+    /// All live entries in ticket order, and whether each holds the lock by that order.
     pub(super) fn queue(&self) -> Vec<(&EntryId, &Standing, bool)> {
         let queue: SortedMap<_, _> = self
             .standing()
@@ -250,12 +250,12 @@ impl Fold {
     }
 }
 
-/// Those before an entry, counted.
+/// Counts of the entries before an entry.
 struct Ahead {
     all: usize,
     readers: usize,
     with_permits: usize,
-    /// If participants disagree on the number of permits, the smallest number counts.
+    /// If participants disagree on the number of permits, the smallest number applies.
     permits: u32,
 }
 
@@ -283,7 +283,7 @@ impl Ahead {
         }
     }
 
-    /// Whether they let an entry of this mode hold.
+    /// Whether they let an entry of this mode hold the lock.
     fn admit(&self, mode: Mode) -> bool {
         match mode {
             Mode::Write => self.all == 0,

@@ -1,9 +1,9 @@
-//! The state machine of one participant in one lock: all its holds and all its waiting claims.
+//! The state machine of one participant in one lock, with all its holds and waiting claims.
 //!
-//! Inputs are methods that take the local monotonic time. [`Machine::next_notice`] returns what
-//! callers are to be told, [`Machine::next_action`] what is to be sent, and [`Machine::wake_at`] when
-//! [`Machine::tick`] is due. The time passed with an event must be read after the event has arrived,
-//! and the request of an action must be sent after the action was taken.
+//! Inputs are methods that take the local monotonic time. [`Machine::next_notice`] returns what to tell
+//! callers, [`Machine::next_action`] what to send, and [`Machine::wake_at`] when [`Machine::tick`] is due.
+//! The time passed with an event must be read after the event has arrived, and the request of an action
+//! must be sent after the action was taken.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -37,9 +37,9 @@ pub use simulation::Mutant;
 enum Watch {
     Closed,
     Open {
-        /// Whether it has shown all that was there.
+        /// Whether the initial entries have all arrived.
         synced: bool,
-        /// Since when.
+        /// When it reached this state.
         since: Duration,
     },
     Broken {
@@ -48,11 +48,11 @@ enum Watch {
     Refused,
 }
 
-/// The callers that want to know when an entry is out of the log.
+/// Who wants to know when an entry is out of the log.
 #[derive(Clone, Copy, Debug)]
 enum Report {
     Nobody,
-    /// The caller that released it. Only this revision is to be purged: another is a hold that was lost.
+    /// The caller that released it. Purges only this revision: another one would be a hold that was lost.
     Caller {
         expect: Option<u64>,
     },
@@ -61,27 +61,27 @@ enum Report {
 /// An entry that is being removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Leaving {
-    /// The callers that want to know.
+    /// The claim whose caller wants to know.
     report: Option<ClaimId>,
-    /// The last revision that it is known to be stored at, if it was stored after it was given up.
+    /// The last known revision at which it was stored after it had been given up.
     stored: u64,
-    /// The only revision that is to be purged, if no watch would tell that it is gone.
+    /// The only revision to purge, used if no watch would report that the entry is gone.
     expect: Option<u64>,
-    /// Whether a purge is under way.
+    /// Whether a purge is in flight.
     purging: bool,
-    /// The revision that it is conditional on.
+    /// The revision that the purge is conditional on.
     proves: Option<u64>,
     retry_at: Duration,
-    /// The server has removed it by then, whatever became of the purges.
+    /// When the server has removed it in any case, whatever became of the purges.
     until: Duration,
 }
 
-/// A snapshot under way.
+/// A snapshot in flight.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Reading {
-    /// The largest ticket that it is for.
+    /// The largest ticket that it must decide.
     ticket: u64,
-    /// What it must show if it does not show all.
+    /// What a partial snapshot must contain to be valid.
     anchor: Option<Anchor>,
 }
 
@@ -91,7 +91,7 @@ struct Probe {
     sent: Sent,
 }
 
-/// See the [module](self).
+/// See the [module documentation](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     session: Arc<str>,
@@ -103,20 +103,20 @@ pub struct Machine {
     watch: Watch,
     failures: u32,
     opened: Duration,
-    /// How long a claim does without a watch: for a short hold without contention, a server spends more
-    /// on a watch than on everything else.
+    /// How long a claim goes without a watch: for a short uncontended hold, a watch costs the server more
+    /// than everything else.
     unwatched: Duration,
     trust: Trust,
     log: Log,
-    /// The last revision shown by a watch that has not shown all initial entries yet.
+    /// The last revision shown by a watch that has not yet shown all initial entries.
     catching_up: u64,
     reading: Option<Reading>,
-    /// Boxed, as a map moves all that come after one that is removed.
+    /// Boxed, because removing an element of a map moves all later ones.
     claims: SortedMap<ClaimId, Box<Claim>>,
     queue: Queue,
     owners: SortedMap<EntryId, ClaimId>,
     leaving: SortedMap<EntryId, Leaving>,
-    /// The latest own message that the present watch or a snapshot has shown.
+    /// The latest own message that the current watch or a snapshot has shown.
     shown: Option<Shown>,
     probe: Option<Probe>,
     probe_retry_at: Duration,
@@ -126,8 +126,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A participant. `session` must be unique among all participants there ever were: entries are
-    /// called `<session>-<number>`.
+    /// Creates a participant. `session` must be unique among all participants that ever existed: entry ids
+    /// are `<session>-<number>`.
     pub fn new(session: &str) -> Self {
         Self {
             session: session.into(),
@@ -157,42 +157,42 @@ impl Machine {
         }
     }
 
-    /// What a caller is to be told next.
+    /// Returns the next notice for a caller.
     pub fn next_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
     }
 
-    /// What is to be sent next.
+    /// Returns the next action to carry out.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// The holders and waiters, as far as the watch has shown.
+    /// The holders and waiters shown by the watch so far.
     pub(super) fn fold(&self) -> &Fold {
         &self.fold
     }
 
-    /// Whether the watch has shown everything that was there when it began.
+    /// Whether the watch has shown everything that existed when it began.
     pub fn is_synced(&self) -> bool {
         matches!(self.watch, Watch::Open { synced: true, .. })
     }
 
-    /// Whether the service refuses the watch for good.
+    /// Whether the service permanently refuses the watch.
     pub fn is_refused(&self) -> bool {
         self.watch == Watch::Refused
     }
 
-    /// Whether nothing is held, wanted or being removed.
+    /// Whether nothing is held, awaited or being removed.
     pub fn is_idle(&self) -> bool {
         self.claims.is_empty() && self.leaving.is_empty()
     }
 
-    /// Whether no more than one entry is held, wanted or being removed.
+    /// Whether at most one entry is held, awaited or being removed.
     pub(super) fn is_simple(&self) -> bool {
         self.claims.len() + self.queue.len() + self.leaving.len() <= 1
     }
 
-    /// Until when the claim may believe that it holds; `None` if it does not hold.
+    /// Until when the claim may trust its hold; `None` if it does not hold.
     pub fn trusted_until(&self, claim: ClaimId) -> Option<Duration> {
         let claim = self.claims.get(&claim)?;
         match (&claim.phase, &claim.own) {
@@ -201,7 +201,7 @@ impl Machine {
         }
     }
 
-    /// Keeps the watch open without claims, or no longer.
+    /// Sets whether to keep the watch open even without claims.
     pub fn observe(&mut self, now: Duration, observed: bool) {
         self.begin(now);
         self.observed = observed;
@@ -211,7 +211,7 @@ impl Machine {
         self.settle(now);
     }
 
-    /// A new claim.
+    /// Adds a claim.
     pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
         self.begin(now);
         self.ask_again();
@@ -219,8 +219,8 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Ends a claim: a hold, or the wish for one. Always answered by `Released` or
-    /// `ReleaseFailed`, unless the claim was over already.
+    /// Ends a claim, held or waiting. Always results in `Released` or `ReleaseFailed`, unless the claim was
+    /// already over.
     pub fn release(&mut self, now: Duration, claim: ClaimId) {
         self.begin(now);
         if let Some(state) = self.claims.get(&claim) {
@@ -265,7 +265,7 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The watch has delivered an event.
+    /// Handles an event of the watch.
     pub fn event(&mut self, now: Duration, event: Event) {
         self.begin(now);
         match event {
@@ -315,14 +315,14 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The outcome of an [`Action::Write`].
+    /// Handles the outcome of an [`Action::Write`].
     pub fn written(&mut self, now: Duration, id: &EntryId, number: u32, outcome: Outcome) {
         self.begin(now);
         self.write_outcome(now, id, number, outcome);
         self.settle(now);
     }
 
-    /// The outcome of an [`Action::Probe`].
+    /// Handles the outcome of an [`Action::Probe`].
     pub fn probed(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
         if let Outcome::Stored(revision) = outcome {
@@ -340,8 +340,8 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The outcome of an [`Action::Read`]: the events that a watch would show, smallest revision
-    /// first; `None` if the service could not tell.
+    /// Handles the outcome of an [`Action::Read`]: the events that a watch would show, smallest revision
+    /// first; `None` if the service could not provide them.
     pub fn read(&mut self, now: Duration, messages: Option<&[Event]>) {
         let Some(Reading { ticket, anchor }) = self.reading.take() else {
             return;
@@ -359,13 +359,13 @@ impl Machine {
             Some(_) => {}
             None if whole => self.unwatched = Duration::ZERO,
             None => {
-                // It is of another log, or too large: everything is to be read.
+                // It is from another log, or too large: read everything.
                 self.log.lose_anchor();
                 self.settle(now);
                 return;
             }
         }
-        // A claim that it should have decided, and did not, needs a watch.
+        // A claim that should have been decided, but was not, needs a watch.
         for state in self.claims.values_mut() {
             if state
                 .undecided()
@@ -377,31 +377,32 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The connection to the service was lost, or came back.
+    /// The connection to the service was lost or re-established.
     pub fn disconnected(&mut self) {
         self.log.forget();
     }
 
-    /// The outcome of an [`Action::Purge`].
+    /// Handles the outcome of an [`Action::Purge`].
     pub fn purged(&mut self, now: Duration, id: &EntryId, outcome: Outcome) {
         self.begin(now);
         if !self.is_of_this_session(id) {
             self.removal_ended(id, outcome);
         } else if let Outcome::Stored(revision) = outcome {
-            // Known before the watch tells, so that the caller that released can try again at once.
+            // Recorded before the watch shows it, so that the caller that released can acquire again at
+            // once.
             let expect = self.leaving.get(id).and_then(|leaving| leaving.proves);
             self.log.removed(id, revision, expect, now);
             let later = |leaving: &Leaving| leaving.stored > revision;
             if (self.leaving.get(id).is_some_and(later) || !self.removed(id, revision))
                 && let Some(leaving) = self.leaving.get_mut(id)
             {
-                // A write that was long under way came after the purge.
+                // A write that had been in flight for long arrived after the purge.
                 leaving.purging = false;
                 leaving.retry_at = now;
             }
         } else if outcome == Outcome::Conflict {
-            // Others have removed it, or its lease was over. Or the server was still at an earlier
-            // write to it (10164), so it is purged all the same, without a condition.
+            // Another client has removed it, or its lease is over. Or the server still saw an earlier write
+            // to it (10164), so the purge is repeated without a condition.
             if let Some(leaving) = self.leaving.get_mut(id) {
                 leaving.purging = false;
                 if let Some(claim) = leaving.report.take() {
@@ -421,13 +422,13 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Time has passed.
+    /// Advances the time.
     pub fn tick(&mut self, now: Duration) {
         self.begin(now);
         self.settle(now);
     }
 
-    /// What was refused before may be allowed by now.
+    /// Allows a new watch: what was refused may be permitted by now.
     fn ask_again(&mut self) {
         if self.watch == Watch::Refused {
             self.watch = Watch::Closed;

@@ -33,7 +33,7 @@ pub struct LockOptions {
 }
 
 impl LockOptions {
-    /// A lease of 15 s, no deadline, no label.
+    /// Creates the default options: a lease of 15 s, no timeout, no label.
     pub const fn new() -> Self {
         Self {
             lease: None,
@@ -94,7 +94,7 @@ impl LockOptions {
 
     pub(crate) fn lease_seconds(&self) -> u32 {
         let lease = self.lease.unwrap_or(DEFAULT_LEASE);
-        u32::try_from(lease.as_secs()).unwrap_or(u32::MAX) // refused by `check`
+        u32::try_from(lease.as_secs()).unwrap_or(u32::MAX) // larger leases were refused by `check`
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! What a participant knows about one of its holds, or wishes for one.
+//! A participant's knowledge about one of its claims, held or waiting.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 pub(super) enum Phase {
     /// Has no entry.
     Outside,
-    /// Has an entry, and waits for its echo and for those before it.
+    /// Has an entry, and waits for its echo and for the entries before it.
     Inside {
         blockers: Option<SortedSet<EntryId>>,
     },
@@ -19,16 +19,16 @@ pub(super) struct Claim {
     pub(super) phase: Phase,
     pub(super) own: Option<Own>,
     pub(super) began: Duration,
-    /// When it may want a watch, if it is not over by then.
+    /// When it needs a watch if it is not over by then.
     pub(super) watch_from: Duration,
-    /// Since when nothing has worked.
+    /// Since when nothing has succeeded.
     pub(super) stuck_since: Option<Duration>,
-    /// Not to be tried again before.
+    /// The earliest time of the next attempt.
     pub(super) retry_at: Duration,
 }
 
 impl Claim {
-    /// Its ticket, if what is before it in the log is not known yet.
+    /// Its ticket, if the log before it is not known yet.
     pub(super) fn undecided(&self) -> Option<u64> {
         match self.phase {
             Phase::Inside { blockers: None } => self.own.as_ref()?.ticket,
@@ -36,7 +36,7 @@ impl Claim {
         }
     }
 
-    /// Whether there may be something to do for it: a hold waits for nothing but time.
+    /// Whether it may need action: a hold waits only for time to pass.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         let lease = self.request.lease();
         let is_due = |own: &Own| {

@@ -6,22 +6,22 @@ use std::{sync::Arc, time::Duration};
 use super::Machine;
 use crate::kv::lock::entry::{EntryId, LockEntry, Mode, Record};
 
-/// A hold or the wish for one, numbered by the caller; a number is used once.
+/// A claim: a hold, or a waiting acquire. Numbered by the caller; each number is used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimId(pub u64);
 
-/// What a claim asks for.
+/// What a claim requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// Shared, alone, or a permit.
+    /// Shared, exclusive, or a permit.
     pub mode: Mode,
     /// The lease in whole seconds.
     pub lease: u32,
-    /// For humans.
+    /// The label, for humans.
     pub label: Option<Arc<str>>,
-    /// For programs.
+    /// The data, for programs.
     pub data: Option<Arc<str>>,
-    /// Gives up if it would have to wait.
+    /// Gives up instead of waiting.
     pub try_only: bool,
 }
 
@@ -31,55 +31,55 @@ impl Request {
     }
 }
 
-/// What a watch says.
+/// An event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A write.
     Put {
-        /// Whose.
+        /// Whose entry.
         id: EntryId,
         /// Its sequence in the stream.
         revision: u64,
         /// When the server stored it, by its clock, in ms since 1970.
         stored: u64,
-        /// What it says.
+        /// The decoded value.
         record: Record,
     },
     /// A delete, purge or expiry.
     Gone {
-        /// Whose.
+        /// Whose entry.
         id: EntryId,
         /// Its sequence in the stream.
         revision: u64,
     },
-    /// Absent after an interruption, without a trace in the stream.
+    /// The entry was absent after an interruption, without a trace in the stream.
     Vanished {
-        /// What.
+        /// Whose entry.
         id: EntryId,
     },
-    /// The initial entries, or what an interruption held back, are complete.
+    /// The initial entries, or those held back by an interruption, are complete.
     Current,
-    /// The watch was interrupted and goes on by itself.
+    /// The watch was interrupted and will resume by itself.
     Interrupted,
     /// The watch ended; a new one is needed.
     Ended {
-        /// A new one will not do better.
+        /// Whether a new watch would fare no better.
         fatal: bool,
     },
 }
 
-/// The outcome of something that was sent.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Stored at this sequence.
     Stored(u64),
     /// Not stored: the condition was not met.
     Conflict,
-    /// Unknown.
+    /// It is unknown whether it was stored.
     Unknown,
-    /// Not stored. `fatal`: and never will be.
+    /// Not stored.
     Failed {
-        /// Trying again makes no sense.
+        /// Whether a retry is pointless.
         fatal: bool,
     },
 }
@@ -95,29 +95,29 @@ pub enum LostWhy {
     Lapsed,
 }
 
-/// Why a claim was given up before it held.
+/// Why a claim was given up before it held the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GivenUp {
-    /// It was only to be tried, and another participant holds or waits.
+    /// It was a try, and another participant holds or waits.
     WouldBlock,
-    /// The service refuses the watch or the entry for good.
+    /// The service permanently refuses the watch or the entry.
     Fatal,
-    /// The service could not be reached for about a lease.
+    /// The service was unreachable for about the length of a lease.
     Unreachable,
 }
 
-/// What is to be sent.
+/// A request to send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Drop the watch if there is one, and open a new one.
     Watch,
-    /// Write an entry, with its lease as time to live, and report to [`Machine::written`].
+    /// Write an entry with its lease as TTL, and report to [`Machine::written`].
     Write {
         /// Its id.
         id: EntryId,
-        /// What it says. `write` numbers the outcome.
+        /// The entry to write. `write` identifies the outcome.
         entry: LockEntry,
-        /// The revision it is conditional on; the first write of an entry has none.
+        /// The revision it is conditional on; `None` for the first write of an entry.
         expect: Option<u64>,
     },
     /// Write a probe and report to [`Machine::probed`].
@@ -127,7 +127,7 @@ pub enum Action {
     },
     /// Read the last message of every entry, all as of one moment, and report to [`Machine::read`].
     Read {
-        /// Only messages from this revision on; 0: all.
+        /// Only messages from this revision on; 0 for all.
         from: u64,
     },
     /// Purge an entry and report to [`Machine::purged`].
@@ -139,58 +139,58 @@ pub enum Action {
     },
 }
 
-/// What is to be told to the caller that made a claim.
+/// A notice for the caller that made a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
-    /// The claim holds.
+    /// The claim now holds the lock.
     Granted {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
         /// The fencing token.
         token: u64,
         /// The end of the trusted lease.
         until: Duration,
     },
-    /// The trusted lease of a held claim reaches further.
+    /// The trusted lease of a held claim was extended.
     Extended {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
         /// The end of the trusted lease.
         until: Duration,
     },
     /// The change of a held claim is stored.
     Changed {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
     },
-    /// The hold is lost. The claim is over.
+    /// The hold was lost, which ends the claim.
     Lost {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
-        /// Why.
+        /// The reason.
         why: LostWhy,
     },
-    /// The claim is over; it never held.
+    /// The claim was given up without having held.
     GaveUp {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
-        /// Why.
+        /// The reason.
         why: GivenUp,
     },
-    /// The claim that was released is out of the log.
+    /// The released claim is out of the log.
     Released {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
     },
-    /// The claim that was released had been lost before.
+    /// The released claim had already been lost.
     NotHeld {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
     },
-    /// The claim that was released could not be removed from the log yet. It is tried again until
-    /// the lease has run out.
+    /// The released claim could not be removed from the log yet. Removal is retried until the lease has run
+    /// out.
     ReleaseFailed {
-        /// Which.
+        /// The claim.
         claim: ClaimId,
     },
 }

@@ -1,15 +1,16 @@
-//! The effects of news: echoes, acknowledgements, entries that are gone, a watch that ended.
+//! The effects of incoming information: echoes, acknowledgements, removed entries, a watch that ended.
 
 use std::time::Duration;
 
 use super::*;
 use crate::kv::lock::own::Stored;
 
-/// How long, beyond its lease, the machine tries to remove an entry that was stored after it was given up.
+/// How long past its lease the machine keeps trying to remove an entry that was stored after it was given
+/// up.
 const AFTERCARE: Duration = Duration::from_secs(10);
 
 impl Machine {
-    /// An own message may have arrived through the watch.
+    /// Handles a message of the watch that may be an own one.
     pub(super) fn echo(
         &mut self,
         now: Duration,
@@ -66,13 +67,13 @@ impl Machine {
         sent
     }
 
-    /// An entry of this session that no claim owns: it was abandoned, and stored late.
+    /// Handles an entry of this session that no claim owns: it was abandoned, and stored late.
     fn ghost(&mut self, now: Duration, id: &EntryId, revision: u64) {
         self.given_up(id);
         match self.leaving.get_mut(id) {
             Some(leaving) => {
                 leaving.stored = leaving.stored.max(revision);
-                // The purge that is under way will mostly come after it.
+                // The purge in flight will most likely arrive after it.
                 if !leaving.purging {
                     leaving.retry_at = now;
                 }
@@ -95,7 +96,7 @@ impl Machine {
         }
     }
 
-    /// Decides the claims for which all of the log before their entries is known.
+    /// Decides the claims for which the whole log before their entries is known.
     pub(super) fn decide_by_log(&mut self) {
         let any = self.mutant.is(Mutant::AckDecides);
         let late = self.mutant.is(Mutant::LatePassing);
@@ -106,8 +107,8 @@ impl Machine {
         });
     }
 
-    /// A snapshot: all that is alive in the log as of one moment, or only the part behind the known one.
-    /// It decides the entries that it shows, because it also shows what is alive before them.
+    /// Handles a snapshot: all live entries as of one moment (`whole`), or only the part after the known
+    /// log. It decides the entries that it shows, because it also shows what is alive before them.
     pub(super) fn snapshot(&mut self, now: Duration, messages: &[Event], whole: bool) {
         let mut seen = SortedSet::new();
         let mut last = 0;
@@ -160,7 +161,7 @@ impl Machine {
         });
     }
 
-    /// A write of an own entry is known to be stored.
+    /// Records that a write of an own entry is known to be stored.
     fn stored(&mut self, now: Duration, claim: ClaimId, number: u32, revision: u64) {
         let revives = self.mutant.is(Mutant::LateAckRevives);
         let Some(state) = self.claims.get_mut(&claim) else {
@@ -182,11 +183,11 @@ impl Machine {
                 if changed {
                     self.notices.push_back(Notice::Changed { claim });
                 }
-                // Known before the watch tells, so that no own entry is overlooked.
+                // Recorded before the watch shows it, so that no own entry is overlooked.
                 let entry = Record::Entry(entry);
                 self.fold.put(&id, revision, None, &entry, now);
                 if revision <= own.behind {
-                    // The bucket was made anew, or has lost what it had.
+                    // The bucket was recreated, or has lost data.
                     self.log.forget();
                 }
                 self.log.acknowledged(revision);
@@ -216,7 +217,7 @@ impl Machine {
         };
         let Some(own) = &mut state.own else { return };
         match outcome {
-            // The echo will tell, or the end of the lease.
+            // The echo will tell, or the lease will end.
             Outcome::Unknown => {
                 own.unanswered(now);
                 if !own.is_stored() {
@@ -232,7 +233,7 @@ impl Machine {
             Outcome::Conflict => self.start_again(now, claim),
             Outcome::Failed { fatal } => {
                 own.failed(number);
-                // A stored entry has its lease to try again in.
+                // A stored entry can be retried for the length of its lease.
                 if !own.is_stored() && !own.is_pending() {
                     self.forget_entry(claim);
                     if fatal {
@@ -246,8 +247,8 @@ impl Machine {
         }
     }
 
-    /// A delete, purge or expiry. Returns whether the entry is gone with it, which it is not if it was
-    /// written later.
+    /// Handles a delete, purge or expiry. Returns whether the entry is gone; it is not if it was written
+    /// later.
     pub(super) fn removed(&mut self, id: &EntryId, revision: u64) -> bool {
         self.fold.gone(id, revision);
         let gone = self.fold.get(id).is_none();
@@ -257,8 +258,8 @@ impl Machine {
         gone
     }
 
-    /// An entry is gone for good: it blocks no claim any longer, and if it was an own one, that hold
-    /// is lost.
+    /// Handles an entry that is gone for good: it no longer blocks any claim, and if it was an own one,
+    /// that hold is lost.
     pub(super) fn entry_gone(&mut self, id: &EntryId) {
         self.unblock(id);
         self.entry_left(id);
@@ -277,7 +278,7 @@ impl Machine {
         }
     }
 
-    /// This entry blocks no claim any longer.
+    /// Stops this entry from blocking claims.
     fn unblock(&mut self, id: &EntryId) {
         for claim in self.claims.values_mut() {
             if let Phase::Inside {
@@ -289,13 +290,13 @@ impl Machine {
         }
     }
 
-    /// An own entry is not trusted any more, and never will be: to the other claims it is gone.
+    /// Handles an own entry that is no longer trusted, and never will be: to the other claims it is gone.
     pub(super) fn given_up(&mut self, id: &EntryId) {
         self.fold.leave(id);
         self.unblock(id);
     }
 
-    /// An entry that was to be purged is out of the log.
+    /// Handles an entry that was being purged and is now out of the log.
     pub(super) fn entry_left(&mut self, id: &EntryId) {
         if let Some(leaving) = self.leaving.remove(id)
             && let Some(claim) = leaving.report
@@ -340,7 +341,7 @@ impl Machine {
         }
     }
 
-    /// The entry is of no use any more, the claim goes on with a new one.
+    /// Abandons the entry; the claim continues with a new one.
     pub(super) fn start_again(&mut self, now: Duration, claim: ClaimId) {
         self.leave(now, claim, Report::Nobody);
     }
@@ -403,7 +404,7 @@ impl Machine {
     }
 }
 
-/// Decides the claims for which all live entries before theirs are in the fold.
+/// Decides the claims for which all live entries before their own are in the fold.
 fn decide(
     claims: &mut SortedMap<ClaimId, Box<Claim>>,
     fold: &Fold,

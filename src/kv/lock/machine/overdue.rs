@@ -1,37 +1,38 @@
 //! Entries that the server should have removed long ago, but still shows.
 //!
-//! A server that rereads its file store after a crash may bring back what had expired or been purged, and never
-//! removes it again (nats-server issue 8505). Such an entry would block the lock for ever. So a waiting
-//! participant removes it, and decides by two times of the server's clock: an own message is behind the entry in
-//! the log, and was stored when the lease of the entry had been over for a while. By then the holder no longer
-//! trusted its lease, unless it has written the entry again. So the purge is conditional on the revision: it is
-//! refused if the entry was written again before, and a write that comes later is refused in its turn.
+//! A server that rereads its file store after a crash may bring back entries that had expired or been
+//! purged, and never remove them again (nats-server issue 8505). Such an entry would block the lock
+//! forever. So a waiting participant removes it, and decides by comparing two times of the server's clock:
+//! an own message comes after the entry in the log, and was stored when the entry's lease had been over for
+//! a while. By then the holder no longer trusted its lease, unless it has written the entry again. So the
+//! purge is conditional on the revision: it is refused if the entry was rewritten before it, and a later
+//! rewrite is refused in turn.
 //!
-//! This trusts the server's clock no more than the server itself does when it removes entries. A refusal proves
-//! nothing: a deposed leader may refuse as well.
+//! This trusts the server's clock no more than the server itself does when it expires entries. A refusal
+//! proves nothing: it may also come from a deposed leader.
 
 use super::*;
 use crate::kv::lock::fold::{Removal, Standing};
 
-/// How much older than its lease an entry must be. The server itself may be a second late.
+/// How far past its lease an entry must be. The server itself may be a second late.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How many are purged at once: every entry that ever existed may have come back.
+/// How many entries to purge concurrently: every entry that ever existed may have come back.
 const AT_ONCE: usize = 32;
 
-/// An own message that has come through the watch, or that a snapshot showed.
+/// An own message shown by the watch or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shown {
     revision: u64,
-    /// When, by the server's clock, in ms since 1970.
+    /// When it was stored, by the server's clock, in ms since 1970.
     stored: u64,
 }
 
 impl Shown {
-    /// Whether an entry of that age should have been removed when this was stored.
+    /// Whether an entry stored at `since` should have been removed by the time this message was stored.
     fn outlives(&self, live: &Standing, since: Option<u64>) -> bool {
         let stood = since.and_then(|at| self.stored.checked_sub(at));
-        // An unreadable entry does not say how long it lives.
+        // The lease of an unreadable entry is unknown.
         live.mode.is_some()
             && live.revision < self.revision
             && stood.is_some_and(|stood| Duration::from_millis(stood) > live.lease + GRACE)
@@ -39,12 +40,12 @@ impl Shown {
 }
 
 impl Machine {
-    /// An own message has come back.
+    /// Records that an own message was shown.
     pub(super) fn shown(&mut self, revision: u64, stored: u64) {
         self.shown = Some(Shown { revision, stored });
     }
 
-    /// Removes entries that block waiting claims though their holders are gone.
+    /// Removes entries that block waiting claims although their holders are gone.
     pub(super) fn settle_overdue(&mut self) {
         let Some(shown) = &self.shown else { return };
         if self.waiting().next().is_none() || self.mutant.is(Mutant::LeavesOverdue) {
@@ -86,8 +87,8 @@ impl Machine {
         self.actions.push_back(Action::Purge { id, expect });
     }
 
-    /// Whether there is an entry that may be overdue, but cannot be judged yet: nothing has been heard of
-    /// it since the watch showed it, and there is no own message to compare its time with.
+    /// Whether some entry may be overdue, but cannot be judged yet: nothing has been heard of it since the
+    /// watch showed it, and there is no own message to compare its time with.
     pub(super) fn is_age_unknown(&self) -> bool {
         let Watch::Open {
             synced: true,
@@ -100,13 +101,13 @@ impl Machine {
         self.shown.is_none() && all.any(|(_, live)| live.heard <= since)
     }
 
-    /// The outcome of such a purge.
+    /// Handles the outcome of a purge of an overdue entry.
     pub(super) fn removal_ended(&mut self, id: &EntryId, outcome: Outcome) {
         if let Outcome::Stored(revision) = outcome {
             self.log.acknowledged(revision);
             self.removed(id, revision);
         }
-        // It is also over if the entry was written again meanwhile, or has gone.
+        // The attempt is also over if the entry was rewritten or removed in the meantime.
         let live = self.fold.get_mut(id);
         let Some(removal) = live.and_then(|live| live.removal.as_mut()) else {
             return;
@@ -116,8 +117,8 @@ impl Machine {
             Outcome::Conflict if self.mutant.is(Mutant::RefusalIsGone) => {
                 self.removed(id, u64::MAX);
             }
-            // It was written again, which the watch will show. Or it is gone, and only the copy behind the
-            // watch still has it: then a marker corrects that copy.
+            // Either it was rewritten, which the watch will show. Or it is gone, and only the replica
+            // behind the watch still has it: then a marker corrects that replica.
             Outcome::Conflict if removal.expect > 0 => {
                 removal.expect = 0;
                 removal.under_way = true;

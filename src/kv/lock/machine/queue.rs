@@ -1,22 +1,22 @@
-//! Claims that have yet to come to the log: a participant lets only so many wait there at a time.
+//! Claims not yet in the log: a participant lets only a limited number wait there at a time.
 //!
-//! A service may have thousands of callers wait for one lock. In the log, each of them costs every
-//! participant memory, and the server a write in every third of a lease. So only the first of them stand
-//! there, and the others here, in the order in which they came. The writers among them wait for writers
-//! only, and the readers for readers, as waiting writers must be in the log to keep readers out.
+//! A service may have thousands of callers waiting for one lock. In the log, each of them costs every
+//! participant memory, and the server a write every third of a lease. So only the first of them have
+//! entries, and the others wait here, in order of arrival. The queue for writers is separate from that for
+//! readers, because waiting writers must be in the log to keep readers out.
 
 use std::time::Duration;
 
 use super::*;
 
-/// How many claims of one kind wait in the log at a time.
+/// How many claims of one kind may wait in the log at a time.
 pub(super) const CROWD: usize = 64;
 
-/// See the [module](self).
+/// See the [module documentation](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Queue {
     readers: SortedMap<ClaimId, Box<Claim>>,
-    /// Claims for a writer's hold, or for permits.
+    /// Writers, and claims for permits.
     others: SortedMap<ClaimId, Box<Claim>>,
     pub(super) crowd: usize,
 }
@@ -43,14 +43,14 @@ impl Queue {
         }
     }
 
-    /// Returns whether it was there.
+    /// Removes a claim. Returns whether it was queued.
     pub(super) fn remove(&mut self, claim: ClaimId) -> bool {
         self.others.remove(&claim).is_some() || self.readers.remove(&claim).is_some()
     }
 }
 
 impl Machine {
-    /// A new claim: at the end of the queue, unless it is only a try.
+    /// Adds a new claim to the end of the queue. A try skips the queue.
     pub(super) fn queue(&mut self, now: Duration, claim: ClaimId, request: Request) {
         let line = match request.try_only {
             true => &mut self.claims,
@@ -68,7 +68,7 @@ impl Machine {
         line.insert(claim, Box::new(state));
     }
 
-    /// Moves claims out of the queue while few enough wait in the log. Returns whether it moved any.
+    /// Admits claims to the log up to the limit. Returns whether there were any.
     pub(super) fn admit(&mut self, now: Duration) -> bool {
         let mut any = false;
         for reads in [false, true] {
@@ -92,7 +92,8 @@ impl Machine {
         any
     }
 
-    /// A claim gave up: queued ones that have waited as long do so too, or all of them if the reason is final.
+    /// Gives up queued claims for the same reason: if the service is unreachable, only those that have
+    /// waited long enough.
     pub(super) fn give_up_queue(&mut self, now: Duration, why: GivenUp) {
         for line in [&mut self.queue.others, &mut self.queue.readers] {
             line.retain(|claim, state| {

@@ -1,11 +1,11 @@
-//! The rules of entering, holding and leaving, applied to what is known now.
+//! The rules of entering, holding and leaving, applied to the current knowledge.
 
 use std::time::Duration;
 
 use super::*;
 
-/// How much longer than its lease an entry may be silent before the watch is suspected of having
-/// passed over its marker.
+/// How long past its lease an entry may be silent before the watch is suspected of having missed its
+/// marker.
 const SILENCE: Duration = Duration::from_secs(2);
 
 impl Machine {
@@ -23,17 +23,17 @@ impl Machine {
         self.actions.push_back(Action::Watch);
     }
 
-    /// Draws all conclusions.
+    /// Draws all conclusions from the current state.
     pub(super) fn settle(&mut self, now: Duration) {
         if self
             .probe
             .as_ref()
             .is_some_and(|probe| now >= probe.sent.at + 2 * TRUST_WINDOW)
         {
-            // Lost, or too late to be of much use.
+            // Lost, or too late to be useful.
             self.probe = None;
         }
-        // A new watch forgets the evidence for these conclusions.
+        // Before the watch, because a new watch discards the evidence for these conclusions.
         self.settle_overdue();
         self.admit(now);
         self.settle_watch(now);
@@ -68,9 +68,9 @@ impl Machine {
         };
         if open {
             self.open_watch(now);
-            // Sent along with the request for the watch, its echo is the first proof. The end of
-            // the initial entries would not do: the copy of the stream that the watch reads may
-            // lag behind the one that acknowledged the entries of others.
+            // Sent along with the request for the watch; its echo is the first proof. The end of the
+            // initial entries would not suffice: the replica that the watch reads may lag behind the one
+            // that acknowledged the entries of others.
             if self.waiting().next().is_some()
                 && self.is_contended()
                 && !self.mutant.is(Mutant::CreationProves)
@@ -80,14 +80,14 @@ impl Machine {
         }
     }
 
-    /// Whether others have entries in the log, as far as is known.
+    /// Whether other participants are known to have entries in the log.
     fn is_contended(&self) -> bool {
         let mut ids = self.fold.iter().map(|(id, _)| id);
         ids.any(|id| !self.is_of_this_session(id))
     }
 
-    /// Whether enough is known to write an entry: which others there are, or that there is hardly any.
-    /// What is before the entry is found out once it is in the log.
+    /// Whether enough is known to write an entry: either the other entries, or that there are hardly any.
+    /// What precedes the entry is determined once it is in the log.
     fn may_enter(&self) -> bool {
         match self.watch {
             Watch::Closed => true,
@@ -104,8 +104,8 @@ impl Machine {
         self.claims().filter(|state| state.phase != Phase::Held)
     }
 
-    /// When the silence of an entry that blocks a claim becomes suspicious: its marker may have
-    /// expired before a slow watch came to it. A new watch then shows what is there.
+    /// When the silence of a blocking entry becomes suspicious: its marker may have expired before a slow
+    /// watch reached it. A new watch then shows the current state.
     fn suspicion(&self) -> Option<Duration> {
         self.waiting().next()?;
         self.fold
@@ -154,7 +154,7 @@ impl Machine {
         }
     }
 
-    /// When to give up on a service that cannot be reached.
+    /// When to give up on an unreachable service.
     fn patience(&self, state: &Claim) -> Option<Duration> {
         let unsynced = match self.watch {
             Watch::Open {
@@ -163,7 +163,8 @@ impl Machine {
             } => Some(since),
             _ => None,
         };
-        // A waiting claim gives the service time from now on. A try is told what is known.
+        // A waiting claim gives the service time from its own start; a try counts from the start of the
+        // watch.
         let (unsynced, patience) = match state.request.try_only {
             true => (unsynced, TRY_PATIENCE),
             false => (
@@ -175,7 +176,7 @@ impl Machine {
         Some(since + patience)
     }
 
-    /// A claim without an entry.
+    /// Handles a claim without an entry.
     fn enter(&mut self, now: Duration, claim: ClaimId) {
         let Some(state) = self.claims.get(&claim) else {
             return;
@@ -191,7 +192,7 @@ impl Machine {
             let certain = self.fold.is_confirmed() && !self.is_age_unknown();
             if !try_only {
                 if let Some(state) = self.claims.get_mut(&claim) {
-                    // Nothing is wrong: there is a writer.
+                    // Not stuck: there is a writer.
                     state.stuck_since = None;
                 }
             } else if late || (certain && !self.fold.will_admit(mode, u64::MAX)) {
@@ -200,7 +201,7 @@ impl Machine {
             return;
         }
         if self.is_synced() && self.probe.is_some() && !self.trust.is_fresh(now) {
-            // The probe's echo is about to make this entry's echo decide.
+            // The probe's echo will soon allow this entry's echo to decide.
             return;
         }
         let id = self.new_id();
@@ -228,7 +229,7 @@ impl Machine {
         }
     }
 
-    /// A claim with an entry that does not hold yet.
+    /// Handles a claim whose entry does not hold yet.
     fn advance(&mut self, now: Duration, claim: ClaimId) {
         let Some(state) = self.claims.get(&claim) else {
             return;
@@ -254,9 +255,9 @@ impl Machine {
                 });
                 return;
             }
-            // It waits for its turn.
+            // It waits its turn.
             _ if !try_only && mode != Mode::Read => return,
-            // Presence needs no proof: every entry that is seen before this one blocks it.
+            // Presence needs no proof: every entry seen before this one blocks it.
             None if !own.echoed => return,
             _ => {}
         }
@@ -266,18 +267,19 @@ impl Machine {
         if try_only {
             self.give_up(now, claim, GivenUp::WouldBlock);
         } else {
-            // A reader does not wait in the queue: the writers before it go first, and it comes
-            // back when they are gone.
+            // A reader does not wait in the queue: the writers before it go first, and it returns when they
+            // are gone.
             self.start_again(now, claim);
         }
     }
 
-    /// The largest ticket for which the entries before it are not known.
+    /// The largest ticket for which the preceding entries are not known.
     fn undecided(&self) -> Option<u64> {
         self.waiting().filter_map(Claim::undecided).max()
     }
 
-    /// Not while there is a watch: a snapshot could be older than what the watch has shown.
+    /// Requests a snapshot, but only without a watch: a snapshot could be older than what the watch has
+    /// shown.
     fn settle_read(&mut self) {
         if self.reading.is_none() && self.watch == Watch::Closed {
             let Some(ticket) = self.undecided() else {
@@ -302,7 +304,7 @@ impl Machine {
         undecided
             || (self.waiting().next().is_some()
                 && self.fold.iter().any(|(_, live)| !live.confirmed))
-            // A claim with an entry has an own message to compare others with.
+            // A claim with an entry already has an own message to compare with.
             || (self.waiting().any(|state| state.own.is_none()) && self.is_age_unknown())
     }
 
@@ -334,7 +336,8 @@ impl Machine {
             }
             if !leaving.purging && now >= leaving.retry_at {
                 leaving.purging = true;
-                // Once only: whether a purge without an answer was done cannot be told from the next.
+                // Used only once: after an unanswered purge, a refusal of the next one would not tell
+                // whether the first succeeded.
                 let (id, expect) = (id.clone(), leaving.expect.take());
                 leaving.proves = expect;
                 self.actions.push_back(Action::Purge { id, expect });
@@ -346,10 +349,10 @@ impl Machine {
         }
     }
 
-    /// When [`Machine::tick`] is due, if nothing else happens before.
+    /// When [`Machine::tick`] is due if nothing else happens before.
     pub fn wake_at(&self) -> Option<Duration> {
         let mut wake: Option<Duration> = None;
-        // What was due until now has been done, or waits for something other than time.
+        // Anything due by now has been done, or waits for something other than time.
         let mut at = |moment: Duration| {
             if moment > self.now {
                 wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
