@@ -304,7 +304,7 @@ mod tests {
             self.clone().into()
         }
 
-        /// How often since the last look.
+        /// How often it was woken since the last call.
         fn count(&self) -> usize {
             self.0.swap(0, Ordering::Relaxed)
         }
@@ -328,7 +328,7 @@ mod tests {
     fn one_caller_is_woken_whom_the_news_is_most_likely_for() {
         use Waits::{Answer, Entry, Turn};
         let (bell, _) = bell();
-        // In the order in which they are woken, each when those before have gone.
+        // In the order in which they are woken, each once the previous ones have gone.
         let mut callers: Vec<_> = [Entry, Turn, Answer, Entry, Turn, Answer, Entry]
             .map(|waits| Some(caller(&bell, waits)))
             .into();
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(background.count(), 1);
         assert_eq!(bell.patience_left(), None);
         let (place, caller) = caller(&bell, Waits::Entry);
-        // Once, to check that a caller comes.
+        // Once, to check that a caller responds.
         bell.ring();
         bell.ring();
         assert_eq!((background.count(), caller.count()), (1, 2));
@@ -358,7 +358,8 @@ mod tests {
         assert_eq!(bell.patience_left(), Some(Duration::ZERO));
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
-        // A caller has come. The background task notices when it looks, and goes on looking for a while.
+        // A caller has responded. The background task notices at its next check, and keeps checking for a
+        // while.
         bell.work(|| ());
         bell.ring();
         assert_eq!((background.count(), caller.count()), (0, 1));
@@ -370,7 +371,7 @@ mod tests {
         assert_eq!(bell.look_again_in(), None);
         bell.ring();
         assert_eq!((background.count(), caller.count()), (1, 1));
-        // It was woken, and has gone without a look.
+        // It was woken, and has gone without doing the work.
         drop(place);
         assert_eq!(background.count(), 1);
         let (place, _) = self::caller(&bell, Waits::Entry);
@@ -389,7 +390,7 @@ mod tests {
         bell.ring();
         assert_eq!((background.count(), first.count()), (1, 1));
         drop(other);
-        assert_eq!(background.count(), 1); // as it may have been the one that was woken
+        assert_eq!(background.count(), 1); // it may have been the one that was woken
         bell.work(|| bell.rest(None, false));
         std::thread::sleep(2 * PATIENCE);
         assert_eq!(bell.look_again_in(), None);
@@ -465,7 +466,7 @@ mod tests {
             looks += 1;
             match looks {
                 1 => waker.wake_by_ref(),
-                // Another caller would do the work.
+                // Another caller is doing the work.
                 2 => bell.work(|| panic!("two are at work")),
                 _ => {}
             }

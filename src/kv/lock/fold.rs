@@ -460,7 +460,7 @@ mod tests {
         assert!(!admits(&fold, Mode::Read));
         fold.leave(&id(1));
         assert!(admits(&fold, Mode::Read));
-        // Not even when it is written again.
+        // Not even when it is rewritten.
         let record = Record::Entry(LockEntry::first(Mode::Write));
         fold.put(&id(1), 2, None, &record, at(9));
         assert!(fold.blockers(Mode::Write, 9).is_empty());
@@ -480,7 +480,7 @@ mod tests {
             assert!(!admits(&fold, Mode::Write));
             assert_eq!(fold.will_admit(Mode::Write, 9), under_way);
         }
-        // A later write is another matter.
+        // But a later write counts.
         fold.get_mut(&id(1)).unwrap().removal = Some(removal(true));
         let record = Record::Entry(LockEntry::first(Mode::Write));
         fold.put(&id(1), 2, None, &record, at(9));

@@ -13,7 +13,7 @@ use super::{
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Status {
-    /// Trusted until this moment of the participant's clock.
+    /// Trusted until this time of the participant's clock.
     Held {
         until: Duration,
     },
@@ -56,7 +56,7 @@ impl Hold {
 
     pub(crate) fn is_held(&self) -> bool {
         match *self.status.borrow() {
-            // The clock is asked, not only the task: the whole process may have been paused.
+            // Checks the clock, not only the task's status, because the whole process may have been paused.
             Status::Held { until } => self.participant.now() < until,
             Status::Lost(_) => false,
         }
@@ -71,7 +71,7 @@ impl Hold {
                 .await;
             match lost.as_deref() {
                 Ok(Status::Lost(reason)) => *reason,
-                // The sender is dropped without a word only if the task is gone.
+                // The sender is dropped without a final status only if the task is gone.
                 _ => LostReason::Stopped,
             }
         }
@@ -90,7 +90,7 @@ impl Hold {
         }
     }
 
-    /// Removes the entry from the log. Dropping the future does not stop that.
+    /// Removes the entry from the log. Dropping the future does not stop the removal.
     pub(crate) async fn release(mut self) -> Result<(), LockError> {
         if !self.is_held() {
             return Err(self.lost_error());
@@ -99,7 +99,7 @@ impl Hold {
             return Err(self.lost_error());
         };
         self.released = true;
-        // No answer: the task is gone, and with it the lease.
+        // No answer: the task is gone, and the lease with it.
         answer.await.unwrap_or_else(|| Err(self.lost_error()))
     }
 

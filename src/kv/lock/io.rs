@@ -1,5 +1,5 @@
-//! The requests and the watch of one participant: does what the state machine asks for, and reports
-//! the results to it.
+//! The requests and the watch of one participant: carries out the state machine's actions, and reports the
+//! results to it.
 
 use std::{
     sync::Arc,
@@ -23,7 +23,7 @@ use crate::{
     status::ConnectionWatch,
 };
 
-/// How much is handled before other tasks get their turn.
+/// How many events to handle before yielding to other tasks.
 const BUDGET: usize = 128;
 
 /// The result of a request.
@@ -61,14 +61,14 @@ impl Io {
         }
     }
 
-    /// Does all that can be done now. The context is woken when there is more.
+    /// Does everything that can be done now. The context is woken when there is more.
     pub(super) fn poll(&mut self, participant: &Arc<Participant>, context: &mut Context<'_>) {
         let mut turn = Turn {
             io: self,
             participant,
         };
         let mut budget = BUDGET;
-        // Everything that callers have asked of the machine, and everything that is due: in a hidden
+        // First, everything that callers have asked of the machine, and everything that is due: in a hidden
         // browser tab timers are late, but messages and heartbeats, which wake this too, are not.
         if participant.is_late() {
             turn.drive(Machine::tick);
@@ -86,7 +86,7 @@ impl Io {
 }
 
 impl Turn<'_> {
-    /// Passes an event to the machine, and does what it asks for.
+    /// Passes an event to the machine, and carries out its actions.
     fn drive(&mut self, feed: impl FnOnce(&mut Machine, Duration)) {
         let actions = self.participant.drive(feed);
         self.perform(actions);
@@ -207,7 +207,7 @@ impl Turn<'_> {
                 self.participant.set_error(error);
                 Outcome::Failed { fatal }
             }
-            // Such as a bucket with no room for values of this size.
+            // For example, the bucket does not allow values of this size.
             other => {
                 self.participant.set_error(ServiceError::Refused {
                     status: 400,
@@ -237,7 +237,7 @@ impl Turn<'_> {
     }
 
     fn key(&self, id: &EntryId) -> Option<Key> {
-        // Valid, because the lock's name was checked, and its length with it.
+        // Always valid: the lock's name and its length have been checked.
         Key::new(format!("{}{id}", self.io.prefix)).ok()
     }
 
@@ -261,8 +261,8 @@ impl Turn<'_> {
                     deliver: Deliver::Latest,
                     metadata_only: false,
                     once: false,
-                    // An entry that comes later was written again, so it comes before the echo of
-                    // what is published now.
+                    // An entry that arrives later was rewritten, so it comes before the echo of whatever is
+                    // published now.
                     complete: false,
                 };
                 let opening = async move { backend.watch(&[filter], request).await };
@@ -316,7 +316,7 @@ impl Turn<'_> {
     }
 }
 
-/// Whether trying again makes no sense.
+/// Whether a retry is pointless.
 fn is_fatal(error: &ServiceError) -> bool {
     // While a cluster elects a leader no server answers, which looks like a server without JetStream.
     // Waiting callers give up after a while.

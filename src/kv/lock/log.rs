@@ -1,39 +1,39 @@
-//! How far the log is known, message by message.
+//! How much of the log is known, message by message.
 //!
-//! An acknowledgement gives an entry's position in the log. It decides at once if everything before
-//! that position is known, which needs no clock:
+//! An acknowledgement gives an entry's position in the log. If everything before that position is known,
+//! the entry is decided at once, and no clock is needed:
 //!
-//! - The watch delivers in the order of the log, so when it delivers a message it has passed over
-//!   everything before. What it passed over without delivering was of another subject, or had been
-//!   replaced *by then*, and so by something that stood in the log by then.
-//! - An entry that is sent after that is behind all this. If each message in between is known one by
-//!   one, because the watch delivered it or because it is an own acknowledged write, none of them
-//!   replaced something unseen: all that is alive before the entry is known.
+//! - The watch delivers in log order, so when it delivers a message, it has passed everything before it.
+//!   Messages that it skipped had another subject, or had *by then* been replaced, and so by messages that
+//!   were in the log by then.
+//! - An entry that is sent after that comes after all these. If each message in between is known
+//!   individually, because the watch delivered it or because it is an own acknowledged write, none of them
+//!   replaced something unseen: everything that is alive before the entry is known.
 //!
-//! If messages in between are not known, a snapshot of the part behind the known one shows what is alive
-//! there. It must also show an own removal that is in this very log: the bucket may have been deleted and
-//! made anew, and knowledge of the old log says nothing about the new one.
+//! If some messages in between are not known, a snapshot of the part after the known one shows what is
+//! alive there. It must also contain an own removal that is in this very log: the bucket may have been
+//! deleted and recreated, and knowledge of the old log says nothing about the new one.
 //!
-//! Messages that the watch delivers after the entry was sent cannot replace those in between: what it passed
-//! over may have been replaced by something *behind* the entry.
+//! Messages that the watch delivers after the entry was sent cannot replace those in between: what the
+//! watch skipped may have been replaced by a message *after* the entry.
 
 use std::time::Duration;
 
 use super::{MARKER_TTL, entry::EntryId, trust::Sent};
 
-/// How many acknowledgements are kept that came earlier than what is before them in the log.
+/// How many acknowledgements to keep whose predecessors in the log are not known yet.
 const AHEAD: usize = 64;
 
-/// See the [module](self).
+/// See the [module documentation](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Log {
     /// Everything up to this sequence is known; 0 if nothing is.
     through: u64,
-    /// The step in which the watch last passed over something.
+    /// The step in which the watch last skipped something.
     passed: u64,
-    /// Sequences behind that are known one by one, smallest first.
+    /// Later sequences that are known individually, smallest first.
     ahead: Vec<u64>,
-    /// What a partial snapshot must show.
+    /// What a partial snapshot must contain.
     anchor: Option<Anchor>,
 }
 
@@ -42,8 +42,8 @@ pub(super) struct Log {
 pub(super) struct Anchor {
     pub(super) id: EntryId,
     pub(super) seq: u64,
-    /// Until then the server has most likely not removed it. This is not certain, as it counts from
-    /// the acknowledgement, which may be late. A snapshot that does not show it is then useless, and
+    /// Until then the server has most likely not removed it. This is not certain, because it counts from
+    /// the acknowledgement, which may be late. If a snapshot does not show it, the snapshot is useless, and
     /// everything is read instead.
     until: Duration,
 }
@@ -54,7 +54,7 @@ impl Log {
         *self = Self::default();
     }
 
-    /// The watch delivered this, and has passed over everything before.
+    /// Records that the watch delivered this sequence, and has passed everything before it.
     pub(super) fn delivered(&mut self, seq: u64, step: u64) {
         if seq <= self.through {
             return;
@@ -66,7 +66,7 @@ impl Log {
         self.advance(seq);
     }
 
-    /// Whether everything from `through` to this is known one by one.
+    /// Whether every sequence between `through` and this one is known individually.
     fn is_known_from(&self, seq: u64) -> bool {
         let between = self.ahead.iter().filter(|ahead| **ahead < seq).count();
         self.through != 0 && seq - self.through - 1 == between as u64
@@ -77,7 +77,7 @@ impl Log {
         self.through
     }
 
-    /// An own write was stored here.
+    /// Records that an own write was stored at this sequence.
     pub(super) fn acknowledged(&mut self, seq: u64) {
         if self.through == 0 || seq <= self.through {
             return;
@@ -91,7 +91,7 @@ impl Log {
         }
     }
 
-    /// A snapshot showed all that is alive, this last.
+    /// Records a snapshot of everything alive, whose last message has this sequence.
     pub(super) fn snapshot(&mut self, seq: u64) {
         if seq > self.through {
             self.passed = 0;
@@ -99,8 +99,8 @@ impl Log {
         }
     }
 
-    /// An own removal is stored here. It is in the known log if everything before it is known, or if it
-    /// was conditional on a known revision.
+    /// Records that an own removal is stored at this sequence. It is in the known log if everything before
+    /// it is known, or if it was conditional on a known revision.
     pub(super) fn removed(&mut self, id: &EntryId, seq: u64, expect: Option<u64>, now: Duration) {
         self.acknowledged(seq);
         if seq <= self.through || expect.is_some_and(|expect| expect <= self.through) {
@@ -112,14 +112,14 @@ impl Log {
         }
     }
 
-    /// Where a snapshot of everything after the known part may begin, and what it must show there: a
-    /// bucket that was made anew begins its sequences anew.
+    /// Returns where a snapshot of everything after the known part may start, and what it must contain: a
+    /// recreated bucket restarts its sequences.
     pub(super) fn unknown_from(&self, now: Duration) -> Option<(u64, Anchor)> {
         let anchor = self.anchor.clone()?;
         (now < anchor.until).then(|| (anchor.seq.min(self.through + 1), anchor))
     }
 
-    /// The anchor was not where it should be, or could not be looked for.
+    /// Drops the anchor: it was not where it should be, or could not be looked for.
     pub(super) fn lose_anchor(&mut self) {
         self.anchor = None;
     }
@@ -138,12 +138,12 @@ impl Log {
         self.ahead.drain(..known);
     }
 
-    /// Whether everything before an entry with this ticket, which was first sent then, is known.
+    /// Whether everything before an entry with this ticket, first sent at `sent`, is known.
     pub(super) fn decides(&self, ticket: u64, sent: Sent) -> bool {
         ticket <= self.through && sent.step >= self.passed
     }
 
-    /// As `decides`, for a mutant that takes for known what the watch passes over later.
+    /// Like `decides`, for a mutant that takes as known what the watch skips later.
     pub(super) fn decides_late(&self, ticket: u64) -> bool {
         ticket <= self.through
     }
@@ -171,13 +171,13 @@ mod tests {
         assert!(log.decides(5, sent(3)));
         assert!(!log.decides(5, sent(2)));
         assert!(!log.decides(6, sent(3)));
-        // Nothing stands between.
+        // There is no gap.
         log.delivered(6, 4);
         assert!(log.decides(6, sent(3)));
         log.delivered(8, 5);
         assert!(log.decides(8, sent(5)));
         assert!(!log.decides(8, sent(4)));
-        // Known already.
+        // Already known.
         log.delivered(7, 9);
         assert_eq!(log.through(), 8);
         assert!(log.decides(8, sent(5)));
@@ -197,7 +197,7 @@ mod tests {
         log.acknowledged(6);
         assert_eq!(log.through(), 9);
         assert!(log.decides(9, sent(3)));
-        // What is known by now closes no gap behind it.
+        // What is known by now closes no gap after it.
         log.delivered(11, 5);
         assert!(!log.decides(11, sent(4)));
     }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(from(&log, now), None);
         log.removed(&id, 9, Some(5), now);
         assert_eq!(from(&log, now), Some(6));
-        // The removal itself must be shown.
+        // The removal itself must be included.
         log.removed(&id, 6, None, now);
         assert_eq!((log.through(), from(&log, now)), (6, Some(6)));
         let end = now + MARKER_TTL / 2;

@@ -1,5 +1,5 @@
-//! What a participant knows about an own entry: which writes are under way, which are known to be
-//! stored, and until when the lease can be trusted.
+//! A participant's knowledge about an own entry: which writes are in flight, which are known to be stored,
+//! and until when the lease can be trusted.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
     trust::Sent,
 };
 
-/// A write of which it is not yet known whether it was stored.
+/// A write that is not yet known to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Pending {
     number: u32,
@@ -18,21 +18,21 @@ struct Pending {
     entry: LockEntry,
 }
 
-/// A held entry is written again and again while its watch may be down: a write that has not come
-/// back after this many more is too old to prove anything.
+/// The watch may be down while a held entry is renewed repeatedly: a write that has not been echoed after
+/// this many more is too old to prove anything.
 const UNECHOED: usize = 4;
 
-/// How long a first write with an unknown outcome may still show up: a watch shows it soon.
+/// How long a first write with an unknown outcome may still turn up: a watch shows it soon.
 const LOST: Duration = TRUST_WINDOW.saturating_mul(2);
 
 /// The effect of learning that a write was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// The lease reaches further now. The log says this.
+    /// The lease was extended. The log contains this entry.
     Extended(LockEntry),
-    /// Known already.
+    /// Already known.
     Old,
-    /// The lease had run out before: the entry is lost.
+    /// The lease had already run out: the entry is lost.
     Late,
 }
 
@@ -40,38 +40,38 @@ pub(super) enum Stored {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Own {
     pub(super) id: EntryId,
-    /// Known once the first write is known to be stored.
+    /// Set once the first write is known to be stored.
     pub(super) ticket: Option<u64>,
-    /// The last revision known.
+    /// The last known revision.
     revision: u64,
     /// The number of the write with that revision.
     stored: Option<u32>,
-    /// When that became known: `X` counts from here.
+    /// When that became known: `X` counts from this time.
     known_at: Duration,
-    /// The end of the trusted lease, once a write is known to be stored.
+    /// The end of the trusted lease, set once a write is known to be stored.
     trusted_until: Option<Duration>,
-    /// When its first write is taken for lost, if nothing shows it before.
+    /// When the first write is assumed lost unless it has turned up.
     lost_at: Option<Duration>,
     pending: Vec<Pending>,
-    /// The latest writes that have not come through the watch.
+    /// The latest writes that the watch has not shown.
     unechoed: Vec<(u32, Sent)>,
     next: u32,
     /// When its first write was sent.
     pub(super) first_sent: Sent,
-    /// The last known sequence when it was sent; the entry must be stored behind it.
+    /// The last known sequence when it was sent; the entry must be stored after it.
     pub(super) behind: u64,
     last_sent: Duration,
     since: Option<u64>,
-    /// Whether the entry has come through the watch.
+    /// Whether the watch has shown the entry.
     pub(super) echoed: bool,
-    /// The entry is to be written again, with what has changed, as soon as the rules allow it.
+    /// Whether the entry must be rewritten with a change as soon as the rules allow it.
     pub(super) changed: bool,
     /// The number of the first write with the change.
     pub(super) change: Option<u32>,
 }
 
 impl Own {
-    /// An entry whose first write is sent now.
+    /// Creates an entry whose first write is sent now.
     pub(super) fn new(id: EntryId, first_sent: Sent, behind: u64) -> Self {
         Self {
             id,
@@ -94,8 +94,8 @@ impl Own {
         }
     }
 
-    /// The next write: the entry, and the revision that it is conditional on. The first has no
-    /// condition: no other entry has this id, and a condition costs the server time.
+    /// Returns the next write: the entry, and the revision that it is conditional on. The first is
+    /// unconditional: no other entry has this id, and a condition costs the server time.
     pub(super) fn write(&mut self, request: &Request, sent: Sent) -> (LockEntry, Option<u64>) {
         let number = self.next;
         self.next += 1;
@@ -125,24 +125,24 @@ impl Own {
         (entry, self.stored.map(|_| self.revision))
     }
 
-    /// A write came through the watch. Returns when it was sent.
+    /// Records that the watch has shown a write. Returns when it was sent.
     pub(super) fn echo(&mut self, number: u32) -> Option<Sent> {
         self.echoed = true;
         let write = self.unechoed.iter().find(|(write, _)| *write == number);
         let sent = write.map(|(_, sent)| *sent);
-        // What was sent earlier was replaced, or came before.
+        // Earlier writes were replaced or arrived before.
         self.unechoed.retain(|(write, _)| *write > number);
         sent
     }
 
-    /// When the write of this number was sent, while its outcome is unsettled.
+    /// Returns when the write of this number was sent, while its outcome is unsettled.
     fn sent(&self, number: u32) -> Option<Sent> {
         let pending = self.pending.iter().find(|write| write.number == number)?;
         Some(pending.sent)
     }
 
-    /// A write is known to be stored: by its acknowledgement or by its echo. Only a mutant `revives`
-    /// what has run out.
+    /// Records that a write is known to be stored, from its acknowledgement or its echo. With `revives`,
+    /// set only by a mutant, a lease that has run out is revived.
     pub(super) fn stored(
         &mut self,
         number: u32,
@@ -158,7 +158,7 @@ impl Own {
             return Stored::Old;
         };
         let (sent, entry) = (write.sent, write.entry.clone());
-        // About the earlier lease: a lease that has run out does not come back.
+        // The previous lease: once it has run out, it does not come back.
         if self.has_lapsed(now) && !revives {
             return Stored::Late;
         }
@@ -167,29 +167,29 @@ impl Own {
         self.stored = Some(number);
         self.known_at = now;
         self.trusted_until = Some(sent.at + lease * 9 / 10);
-        // What was sent earlier was replaced by this, or can never be stored any more.
+        // Earlier writes were replaced by this one, or can never be stored any more.
         self.pending.retain(|write| write.number > number);
-        // About the new lease: it began when this was sent, which may be long ago.
+        // The new lease: it began when this write was sent, which may be long ago.
         if self.has_lapsed(now) && !revives {
             return Stored::Late;
         }
         Stored::Extended(entry)
     }
 
-    /// The echo tells when the entry was first stored.
+    /// Takes the time of the first write from its echo.
     pub(super) fn set_since(&mut self, number: u32, stored: u64) {
         if number == 0 {
             self.since = Some(stored);
         }
     }
 
-    /// A conditional write was refused. Returns whether that means that the entry is lost: it does
-    /// unless an earlier write with the same condition may have been the one that was stored.
+    /// Records that a conditional write was refused. Returns whether the entry is therefore lost: it is,
+    /// unless an earlier write with the same condition may have been stored.
     pub(super) fn refused(&mut self, number: u32) -> bool {
         self.failed(number) && self.pending.is_empty()
     }
 
-    /// A write was certainly not stored. Returns whether that was not known yet.
+    /// Records that a write was certainly not stored. Returns whether that is new.
     pub(super) fn failed(&mut self, number: u32) -> bool {
         if self.sent(number).is_none() {
             return false;
@@ -202,12 +202,12 @@ impl Own {
         true
     }
 
-    /// The service will not tell whether a write was stored.
+    /// Records that the service will not tell whether a write was stored.
     pub(super) fn unanswered(&mut self, now: Duration) {
         self.lost_at.get_or_insert(now + LOST);
     }
 
-    /// Whether the change is known to be stored. A later one that waits to be written is not.
+    /// Whether the change is known to be stored. A later change that is yet to be written is not.
     pub(super) fn take_change(&mut self) -> bool {
         let stored = |change| self.stored.is_some_and(|stored| stored >= change);
         let done = !self.changed && self.change.is_some_and(stored);
@@ -217,7 +217,7 @@ impl Own {
         done
     }
 
-    /// Its last revision, if no write is under way that may have made another.
+    /// Returns its last revision, if no write is in flight that may have created another.
     pub(super) fn settled_revision(&self) -> Option<u64> {
         self.stored.filter(|_| self.pending.is_empty())?;
         Some(self.revision)
@@ -231,8 +231,8 @@ impl Own {
         self.stored.is_some()
     }
 
-    /// The end of the trusted lease. Before a write is known to be stored, the latest possible end,
-    /// so that an entry without any answer is given up.
+    /// Returns the end of the trusted lease. Before a write is known to be stored, this is the latest
+    /// possible end, so that an entry without any reply is given up.
     pub(super) fn trusted_until(&self, lease: Duration) -> Duration {
         self.trusted_until.unwrap_or_else(|| {
             let end = self.last_sent + lease * 9 / 10;
@@ -244,7 +244,7 @@ impl Own {
         self.trusted_until.is_some_and(|until| now >= until)
     }
 
-    /// When the entry is to be written next.
+    /// Returns when to write the entry next.
     pub(super) fn due(&self, lease: Duration) -> Option<Duration> {
         if !self.is_stored() {
             return None;
@@ -253,12 +253,12 @@ impl Own {
         if self.changed && self.pending.is_empty() {
             return Some(soonest);
         }
-        // While a write has no answer the next one waits as long as it would after a success:
-        // both have the same condition, so at most one of them is stored.
+        // While a write is unanswered, the next one waits as long as after a success: both have the same
+        // condition, so at most one of them is stored.
         Some(soonest.max(self.last_sent + lease / 3))
     }
 
-    /// The moment after which the server has certainly removed the entry.
+    /// Returns the time after which the server has certainly removed the entry.
     pub(super) fn certainly_expired(&self, lease: Duration) -> Duration {
         self.last_sent + lease + lease / 2 + Duration::from_secs(15)
     }
@@ -297,7 +297,7 @@ mod tests {
         own.stored(number, revision, at(ms), LEASE, false)
     }
 
-    /// An entry that was written at once.
+    /// An entry that was written immediately.
     fn new() -> Own {
         let mut own = Own::new(EntryId::new("s-1"), sent(0), 0);
         assert_eq!(write(&mut own, 0).1, None);
@@ -343,7 +343,7 @@ mod tests {
         assert!(!own.is_pending());
         let (entry, expect) = write(&mut own, 3000);
         assert_eq!((entry.write, entry.ticket, expect), (1, Some(7), Some(7)));
-        // The revision is unknown while a write is under way.
+        // The revision is unknown while a write is in flight.
         assert_eq!(own.settled_revision(), None);
         assert!(own.is_pending());
         stored(&mut own, 1, 9, 3100);
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(own.due(LEASE), Some(at(100) + WRITE_GAP));
         write(&mut own, 2000);
         assert_eq!(own.due(LEASE), Some(at(2000) + third));
-        // A second change waits for the answer to the first.
+        // A second change waits for the reply to the first.
         own.changed = true;
         assert_eq!(own.due(LEASE), Some(at(2000) + third));
         stored(&mut own, 1, 8, 5000);
@@ -379,7 +379,7 @@ mod tests {
         write(&mut own, 2000);
         assert!(!own.take_change());
         write(&mut own, 6000);
-        // What failed did not have to be the change.
+        // The failed write may not have been the one with the change.
         assert!(own.failed(2));
         assert_eq!((own.changed, own.change), (false, Some(1)));
         stored(&mut own, 1, 8, 6100);
@@ -393,11 +393,11 @@ mod tests {
         write(&mut own, 3000);
         let mut twice = own.clone();
         assert!(own.refused(1));
-        // Stored, as the watch has shown before the answer came.
+        // It is stored, as the watch has shown before the reply arrived.
         let mut own = twice.clone();
         stored(&mut own, 1, 8, 3100);
         assert!(!own.refused(1));
-        // One of two with the same condition was stored.
+        // One of two writes with the same condition was stored.
         write(&mut twice, 7000);
         assert!(!twice.refused(2));
         assert!(twice.refused(1));

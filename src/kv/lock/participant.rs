@@ -1,7 +1,7 @@
-//! One handle's part in one lock: the state machine, and the callers that wait for it.
+//! One handle's participation in one lock: the state machine, and the callers that wait for it.
 //!
-//! Callers talk to the machine directly, under a mutex that is never held while waiting. A task that
-//! is awake does what the machine asks for: a waiting caller, or the background task.
+//! Callers talk to the machine directly, under a mutex that is never held while waiting. The machine's
+//! actions are carried out by a task that is awake: a waiting caller, or the background task.
 
 use std::{
     fmt, mem,
@@ -32,16 +32,16 @@ mod observer;
 
 pub(crate) use observer::Observer;
 
-/// `None` if it was only to be tried, and another participant holds the lock or waits for it.
+/// `None` if it was a try, and another participant holds or waits for the lock.
 pub(super) type Granted = Result<Option<Hold>, LockError>;
 type Answer = Result<(), LockError>;
 
-/// What the mutex protects: the machine, and the callers that wait for its answers.
+/// The state behind the mutex: the machine, and the callers that wait for its notices.
 struct Core {
     machine: Machine,
-    /// Whether a caller has asked the machine for something since it was last driven.
+    /// Whether a caller has used the machine since it was last driven.
     touched: bool,
-    /// When the machine wants to be woken.
+    /// When the machine needs to be woken.
     wake_at: Option<Duration>,
     waiting: SortedMap<ClaimId, Teller<Granted>>,
     held: SortedMap<ClaimId, watch::Sender<Status>>,
@@ -49,7 +49,7 @@ struct Core {
     changing: SortedMap<ClaimId, Teller<Answer>>,
     claims: u64,
     observers: usize,
-    /// The service's last refusal since its last success, for callers that give up.
+    /// The service's last refusal since its last success, reported to callers that give up.
     error: Option<Arc<ServiceError>>,
     /// The task has ended; nothing works any more.
     stopped: bool,
@@ -60,13 +60,13 @@ struct Core {
 }
 
 impl Core {
-    /// Whether all there is to do is for one caller.
+    /// Whether all the work is for one caller.
     fn is_for_one(&self) -> bool {
         self.machine.is_simple() && self.changing.is_empty() && self.observers == 0
     }
 }
 
-/// See the [module](self).
+/// See the [module documentation](self).
 pub(crate) struct Participant {
     pub(super) lock: Arc<str>,
     began: Instant,
@@ -75,7 +75,7 @@ pub(crate) struct Participant {
     waker: Waker,
     /// `None` once the background task has ended.
     io: Mutex<Option<Io>>,
-    /// Grows with every event of the watch.
+    /// Counts the events of the watch.
     news: watch::Sender<u64>,
 }
 
@@ -87,8 +87,8 @@ impl fmt::Debug for Participant {
     }
 }
 
-/// Sent after the mutex is free: if the caller has gone, the `Hold` that it was sent is dropped, which
-/// calls back into this participant.
+/// Sent after the mutex is released: if the caller has gone, the `Hold` sent to it is dropped, which calls
+/// back into this participant.
 enum Tell {
     Grant(Teller<Granted>, Granted),
     Answer(Teller<Answer>, Answer),
@@ -97,7 +97,7 @@ enum Tell {
         Option<Teller<Answer>>,
         Answer,
     ),
-    /// And the callers that then look at the status, because no answer comes.
+    /// Also tells the callers that then check the status, because they get no answer.
     Lost(watch::Sender<Status>, LostReason, Option<Teller<Answer>>),
 }
 
@@ -129,7 +129,7 @@ impl Participant {
         })
     }
 
-    /// The local monotonic time.
+    /// Returns the local monotonic time.
     pub(super) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -139,7 +139,7 @@ impl Participant {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what there is to do, or asks the caller that is already at it to look again.
+    /// Does the pending work, or asks the caller that is already doing it for another round.
     pub(super) fn pump(self: &Arc<Self>) {
         let mut context = Context::from_waker(&self.waker);
         self.bell.work(|| {
@@ -154,20 +154,19 @@ impl Participant {
         });
     }
 
-    /// When the machine wants to be woken.
+    /// Returns when the machine needs to be woken.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         self.core().wake_at
     }
 
-    /// Time has passed.
+    /// Tells the machine that time has passed.
     pub(super) fn tick(&self) {
         let mut core = self.core();
         core.touched = true;
         core.machine.tick(self.now());
     }
 
-    /// Makes a claim. The answer comes from the task; dropping the receiver does not end the
-    /// claim.
+    /// Adds a claim. The result is sent by the task; dropping the receiver does not end the claim.
     pub(super) fn acquire(self: &Arc<Self>, request: Request) -> (ClaimId, Told<Granted>) {
         let waits = match request.mode {
             Mode::Write | Mode::Permit(_) => Waits::Turn,
@@ -207,19 +206,19 @@ impl Participant {
             }));
         }
         if platform::is_running() {
-            self.pump(); // at once, because the program may end now
+            self.pump(); // at once, because the program may be ending
         } else {
             self.bell.call_background();
         }
     }
 
-    /// Ends all claims, because the client is about to be closed. The result comes when they are out of
+    /// Ends all claims, because the client is about to be closed. The result arrives when they are out of
     /// the log.
     pub(super) fn close(self: &Arc<Self>) -> Told<()> {
         let (teller, told) = Teller::new(self, Waits::Answer);
         let mut core = self.core();
         if core.stopped {
-            return told; // which ends without a result
+            return told; // resolves without a result
         }
         core.closed = true;
         core.touched = true;
@@ -248,7 +247,8 @@ impl Participant {
         self.core().closed
     }
 
-    /// Ends a held claim; the result comes when it is out of the log. `None` if it was over already.
+    /// Ends a held claim; the result arrives when it is out of the log. `None` if the claim was already
+    /// over.
     pub(super) fn release(self: &Arc<Self>, claim: ClaimId) -> Option<Told<Answer>> {
         let mut core = self.core();
         if core
@@ -278,7 +278,8 @@ impl Participant {
         let mut core = self.core();
         core.machine.trusted_until(claim)?;
         let (teller, told) = Teller::new(self, Waits::Answer);
-        // No caller waits any more for an earlier change: a caller that changes a hold has it alone.
+        // Nobody still waits for an earlier change: a caller that changes a hold has exclusive access to
+        // it.
         let earlier = core.changing.insert(claim, teller);
         core.touched = true;
         core.machine.change(self.now(), claim, mode, data);
@@ -301,12 +302,12 @@ impl Participant {
         self.core().touched
     }
 
-    /// Whether the machine wanted to be woken before now.
+    /// Whether the machine should have been woken by now.
     pub(super) fn is_late(&self) -> bool {
         self.wake_at().is_some_and(|wake| wake <= self.now())
     }
 
-    /// Hands the machine to the task, and returns what it then asks the task to do.
+    /// Lets the task feed the machine, and returns the actions that it must carry out.
     pub(super) fn drive(
         self: &Arc<Self>,
         feed: impl FnOnce(&mut Machine, Duration),
@@ -342,7 +343,7 @@ impl Participant {
         actions
     }
 
-    /// What a caller is to be told.
+    /// Translates a notice for a caller.
     fn tell(self: &Arc<Self>, core: &mut Core, notice: &Notice) -> Option<Tell> {
         match *notice {
             Notice::Granted {
@@ -416,22 +417,22 @@ impl Participant {
         }
     }
 
-    /// Keeps what the service said, for callers that will give up.
+    /// Keeps the service's error for callers that will give up.
     pub(super) fn set_error(&self, error: ServiceError) {
         self.core().error = Some(Arc::new(error));
     }
 
-    /// Forgets what it said before.
+    /// Clears the last error.
     pub(super) fn clear_error(&self) {
         self.core().error = None;
     }
 
-    /// The watch has delivered an event.
+    /// Notifies observers of an event of the watch.
     pub(super) fn tell_observers(&self) {
         self.news.send_modify(|news| *news += 1);
     }
 
-    /// The task has ended: callers that still wait are told.
+    /// Marks the task as ended, and tells the callers that still wait.
     pub(super) fn stop(&self) {
         let mut core = self.core();
         core.stopped = true;
@@ -458,7 +459,7 @@ impl Participant {
 impl Tell {
     fn tell(self) {
         match self {
-            // A receiver that is gone gives the hold back, and dropping it releases it.
+            // If the receiver is gone, the hold comes back and is dropped, which releases it.
             Self::Grant(waiting, granted) => waiting.tell(granted),
             Self::Answer(waiting, answer) => waiting.tell(answer),
             Self::Released(sender, waiting, answer) => {

@@ -1,5 +1,4 @@
-//! What the handles of one store share: its locks that are in use or still warm, and the holds
-//! without a guard.
+//! What the handles of one store share: its locks in use or still warm, and its holds without a guard.
 
 use std::{
     collections::HashMap,
@@ -39,21 +38,21 @@ use crate::{
     words::Lasting,
 };
 
-/// What locks need to know about a bucket.
+/// The properties of a bucket that matter for locks.
 #[derive(Clone, Copy, Debug)]
 struct Ability {
-    /// How long limit markers stand; `None` if there are none.
+    /// How long limit markers stay; `None` if there are none.
     markers: Option<Duration>,
     history: u8,
 }
 
-/// See the [module](self).
+/// See the [module documentation](self).
 pub(crate) struct Registry {
     warm: Mutex<HashMap<Arc<str>, Arc<Participant>>>,
     /// Holds that were acquired without a guard, by lock and mode.
     unguarded: Mutex<SortedMap<(String, Mode), Vec<Hold>>>,
     ability: OnceCell<Ability>,
-    /// Whether the client is being closed. Nobody would release what is acquired then.
+    /// Whether the client is being closed. Nobody would release a lock acquired after that.
     closing: Arc<AtomicBool>,
 }
 
@@ -92,8 +91,7 @@ impl Registry {
         free(&self.warm)
     }
 
-    /// Acquires; `None` if that was only to be tried, and the lock is taken. Dropping the future
-    /// withdraws.
+    /// Acquires the lock; `None` if it was a try and the lock is taken. Dropping the future withdraws.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         backend: &Arc<dyn Backend>,
@@ -114,7 +112,7 @@ impl Registry {
             return acquire.await;
         };
         let acquire = std::pin::pin!(acquire);
-        // Not before it is polled, as there may be no runtime; the other call reports that.
+        // The timer is created when first polled, as there may be no runtime; the other call reports that.
         let deadline = std::pin::pin!(async { platform::sleep(after).await });
         match select(acquire, deadline).await {
             Either::Left((granted, _)) => granted,
@@ -135,7 +133,7 @@ impl Registry {
         if request.try_only
             && let Some(participant) = { self.warm().get(lock).cloned() }
         {
-            participant.pump(); // a try is decided by all that has come
+            participant.pump(); // a try considers everything received so far
         }
         let pending = self.with(backend, lock, |participant| {
             let (claim, granted) = participant.acquire(request);
@@ -157,8 +155,8 @@ impl Registry {
         self.with(backend, lock, Participant::observe)
     }
 
-    /// Does something with the participant of a lock, making one if there is none. It counts as in
-    /// use before any task can find it idle.
+    /// Calls `use_it` with the participant of a lock, creating it if necessary. It counts as in use before
+    /// any task can find it idle.
     fn with<T>(
         self: &Arc<Self>,
         backend: &Arc<dyn Backend>,
@@ -166,7 +164,8 @@ impl Registry {
         use_it: impl FnOnce(&Arc<Participant>) -> T,
     ) -> Result<T, LockError> {
         let mut warm = self.warm();
-        // Here, as closing takes all participants out of this table only after it has begun.
+        // Checked under the table's lock, because closing empties this table only after it has set the
+        // flag.
         if self.closing.load(Ordering::SeqCst) {
             return Err(service(lock, ServiceError::Closed));
         }
@@ -184,14 +183,14 @@ impl Registry {
         let used = use_it(&participant);
         let task = Task::new(participant.clone(), Arc::downgrade(self));
         warm.insert(participant.lock.clone(), participant);
-        // A task that cannot be started is dropped, and takes itself out of the table.
+        // If the task cannot be started, it is dropped, and removes itself from the table.
         drop(warm);
         platform::spawn(task.run()).map_err(|error| service(lock, error))?;
         Ok(used)
     }
 
-    /// Releases everything, because the client is about to be closed: otherwise others would wait for the ends
-    /// of the leases. The returned future waits until that is done.
+    /// Releases everything, because the client is about to be closed: otherwise others would have to wait
+    /// until the leases end. The returned future waits until that is done.
     pub(crate) fn close(&self) -> BoxFuture<'static, ()> {
         let unguarded = mem::take(&mut *free(&self.unguarded));
         drop(unguarded);
@@ -202,7 +201,7 @@ impl Registry {
                 told.await;
             }
             for participant in participants {
-                participant.bell.call_background(); // to end
+                participant.bell.call_background(); // to make it end
             }
         })
     }
@@ -231,7 +230,7 @@ impl Registry {
         }
     }
 
-    /// Refuses buckets that would keep the entries of dead holders for ever.
+    /// Refuses buckets that would keep the entries of dead holders forever.
     async fn check(
         &self,
         backend: &Arc<dyn Backend>,
@@ -256,7 +255,7 @@ impl Registry {
                 },
                 history: status.config.history,
             };
-            // The bucket may get a missing ability later, so this is not kept.
+            // Not cached, because the bucket may be reconfigured later.
             if ability.markers.is_none() {
                 return Err(LockError::NotSupported {
                     bucket: backend.bucket().clone(),
@@ -275,7 +274,7 @@ impl Registry {
         });
         let Ability { markers, history } = *ability.await?;
         let lease = Duration::from_secs(lease.into());
-        // With more than one revision per key, servers raise a time to live to that of the markers.
+        // With more than one revision per key, servers raise a TTL to the marker TTL.
         if history > 1 && markers.is_some_and(|markers| markers > lease) {
             return Err(InvalidOption::new(
                 "lease",
@@ -315,7 +314,7 @@ impl Registry {
     }
 }
 
-/// Ids must differ from those of all others.
+/// The error without a source of randomness: ids must be unique.
 fn no_randomness() -> ServiceError {
     ServiceError::Unsupported {
         feature: "a lock without random numbers",
@@ -330,7 +329,7 @@ fn service(lock: &str, error: ServiceError) -> LockError {
     }
 }
 
-/// What is asked for.
+/// A request for a lock.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) mode: Mode,
@@ -353,7 +352,7 @@ impl Ask {
     }
 }
 
-/// A claim that waits. Dropping it withdraws the claim.
+/// A waiting claim. Dropping it withdraws the claim.
 struct Pending {
     participant: Option<Arc<Participant>>,
     claim: ClaimId,
@@ -369,14 +368,14 @@ impl Pending {
             granted
         });
         let granted = granted.await;
-        // From here on the hold releases itself.
+        // From here on, the hold releases itself.
         let participant = self.participant.take();
         let granted = granted.unwrap_or_else(|| {
             let lock = participant.map_or_else(String::new, |p| p.lock.to_string());
             Err(service(&lock, ServiceError::NoRuntime))
         });
-        // If the answer is known already, this does not wait for anything. A caller that asks again and
-        // again would then keep the tasks from running that bring the news.
+        // If the result was already known, nothing was awaited. A caller that retries in a loop would then
+        // starve the tasks that deliver events.
         if !waited && !matches!(granted, Ok(Some(_))) {
             platform::give_way().await;
         }

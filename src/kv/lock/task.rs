@@ -1,6 +1,5 @@
-//! The background task of one participant: keeps time for the state machine, and keeps things going
-//! while no caller waits. It sleeps while nothing is to be done, and ends some time after the last
-//! use.
+//! The background task of one participant: keeps time for the state machine, and does the work while no
+//! caller waits. It sleeps while there is nothing to do, and ends some time after the last use.
 
 use std::{
     future::poll_fn,
@@ -14,13 +13,12 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{participant::Participant, registry::Registry};
 use crate::platform;
 
-/// How long an unused lock stays warm: its watch stays open, so that the next acquire costs one
-/// message.
+/// How long an unused lock stays warm: its watch stays open, so that the next acquire costs one message.
 const LINGER: Duration = Duration::from_secs(10);
 
 pub(super) struct Task {
     participant: Arc<Participant>,
-    /// Gone when no store handle is left: then a warm lock cannot be used again.
+    /// Dropped once no store handle is left: then a warm lock cannot be used again.
     registry: Weak<Registry>,
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
     /// Since when the lock has been unused.
@@ -60,7 +58,7 @@ impl Task {
                         if registry.forget(&self.participant) {
                             return Poll::Ready(());
                         }
-                        // A caller came back just now, and has rung the bell.
+                        // A caller has just used the lock again, and has rung the bell.
                         self.idle_since = None;
                         return Poll::Pending;
                     }
@@ -71,11 +69,11 @@ impl Task {
                 self.idle_since = None;
             }
             let Some(at) = wake else {
-                // A timer that has fired must not count as pending, or nothing would wake this task for
-                // what becomes due later.
+                // A timer that has fired must not stay set, or nothing would wake this task for later
+                // deadlines.
                 if self.timer.take().is_some() {
                     self.participant.bell.set_alarm(None);
-                    continue; // something may be due since
+                    continue; // something may be due by now
                 }
                 return Poll::Pending;
             };
@@ -97,7 +95,7 @@ impl Task {
         }
     }
 
-    /// Does what there is to do, unless a caller was just woken for it.
+    /// Does the pending work, unless a caller was just woken to do it.
     fn help(&self) {
         match self.participant.bell.patience_left() {
             Some(left) if !left.is_zero() => return,

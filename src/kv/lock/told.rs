@@ -1,4 +1,4 @@
-//! What a caller is told, and how it waits for that.
+//! Results for callers, and how callers wait for them.
 
 use std::{
     fmt,
@@ -15,14 +15,14 @@ use super::{
     participant::Participant,
 };
 
-/// Sends a caller one value. Dropping it tells the caller that none will come.
+/// Sends a caller one value. Dropping it tells the caller that no value will come.
 pub(super) struct Teller<T> {
     sender: Option<oneshot::Sender<T>>,
     waker: Arc<AtomicWaker>,
 }
 
 impl<T> Teller<T> {
-    /// A sender and its receiver.
+    /// Creates a sender and its receiver.
     pub(super) fn new(participant: &Arc<Participant>, waits: Waits) -> (Self, Told<T>) {
         let (sender, answer) = oneshot::channel();
         let waker = Arc::new(AtomicWaker::new());
@@ -37,7 +37,7 @@ impl<T> Teller<T> {
         (Self { sender, waker }, told)
     }
 
-    /// If the receiver has stopped waiting, the value is dropped.
+    /// Sends the value, or drops it if the receiver has stopped waiting.
     pub(super) fn tell(mut self, value: T) {
         if let Some(sender) = self.sender.take() {
             drop(sender.send(value));
@@ -52,13 +52,13 @@ impl<T> Drop for Teller<T> {
     }
 }
 
-/// What a caller waits for. While it waits, it does the participant's work.
+/// A future for a result. While it is polled, it does the participant's work.
 pub(super) struct Told<T> {
     participant: Arc<Participant>,
     place: Place,
     answer: oneshot::Receiver<T>,
-    /// Of the task that waits. Not the channel's own: a task that sends itself the value is awake, and a
-    /// waker left in the channel would wake it a second time, and perhaps another worker thread with it.
+    /// The waker of the waiting task. The channel's own waker is not used: a task that sends itself the
+    /// value is awake, and would be woken a second time, perhaps together with another worker thread.
     waker: Arc<AtomicWaker>,
     done: bool,
 }
@@ -93,14 +93,14 @@ impl<T> Future for Told<T> {
             return Poll::Ready(answer);
         }
         self.waker.register(context.waker());
-        // Another task may have sent the value just now.
+        // Another task may have just sent the value.
         self.look()
     }
 }
 
 impl<T> Drop for Told<T> {
     fn drop(&mut self) {
-        // Work that was begun here and is not done is done in the background.
+        // Unfinished work that was started here is finished in the background.
         if !self.done {
             self.participant.bell.call_background();
         }

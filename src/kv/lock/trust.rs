@@ -1,9 +1,9 @@
 //! When an echo may decide.
 //!
-//! In a stream with one message per subject a second write replaces the first. A watch that lags
-//! can therefore pass over an entry: its old message is gone, its new one comes later. The rule that
-//! no entry is written twice within `X` prevents this: if the watch is known to have read everything
-//! up to a moment `P1` that is less than `X` ago, nothing can have been passed over.
+//! In a stream with one message per subject, a second write replaces the first. A lagging watch can
+//! therefore skip an entry: its old message is gone, and its new one comes later. The rule that no entry is
+//! written twice within `X` prevents this: if the watch is known to have read everything up to a moment
+//! `P1` less than `X` ago, it cannot have skipped an entry.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use super::TRUST_WINDOW;
 
 /// When something was sent: the local time, and the number of the step that sent it.
 ///
-/// What arrives in a step arrives before all that the step sends. Steps order events at the same
-/// reading of a coarse clock.
+/// Anything that arrives in a step arrives before anything that the step sends. Steps order events with the
+/// same reading of a coarse clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sent {
     pub(super) at: Duration,
     pub(super) step: u64,
 }
 
-/// Something was sent, and its arrival through the present watch was seen.
+/// Something was sent, and has since arrived through the current watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Proof {
     /// `P1`.
@@ -34,28 +34,28 @@ impl Proof {
     }
 }
 
-/// What is proved about the present watch.
+/// What is proved about the current watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Trust {
     latest: Option<Proof>,
-    /// An earlier proof that is still good. It can decide all entries that were sent at the same
-    /// time; the echo of the first would be too late a proof for the others.
+    /// An earlier proof that is still valid. It can decide all entries that were sent at the same time; the
+    /// echo of the first would be too late a proof for the others.
     earlier: Option<Proof>,
 }
 
 impl Trust {
-    /// The watch was interrupted or made anew.
+    /// Forgets all proofs: the watch was interrupted or replaced.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether a message that is sent now can decide, if it is quick.
+    /// Whether a message sent now can decide if it is fast.
     pub(super) fn is_fresh(&self, now: Duration) -> bool {
         self.latest.is_some_and(|proof| proof.is_fresh(now))
     }
 
-    /// An own message arrived through the watch. Returns whether it may decide; in any case it is
-    /// the next proof.
+    /// Records that an own message arrived through the watch. Returns whether it may decide; in any case it
+    /// is the next proof.
     pub(super) fn echo(&mut self, sent: Sent, now: Duration, step: u64) -> bool {
         let decides = [self.earlier, self.latest]
             .into_iter()
@@ -75,7 +75,7 @@ impl Trust {
         self.latest = Some(Proof { sent, arrived });
     }
 
-    /// Takes the end of a new watch's initial entries for a proof. Only mutants do.
+    /// Takes the end of a new watch's initial entries as a proof. Used only by mutants.
     pub(super) fn creation(&mut self, sent: Duration, now: Duration, step: u64) {
         self.prove(sent, now, step);
     }
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    /// An older message may come through late, behind a newer one.
+    /// An older message may arrive late, after a newer one.
     #[test]
     fn an_older_proof_does_not_take_the_place_of_a_newer_one() {
         let mut trust = Trust::default();

@@ -1,4 +1,4 @@
-//! A look at a lock from outside, which keeps its watch open.
+//! An outside observer of a lock, which keeps the lock's watch open.
 
 use std::{
     sync::Arc,
@@ -18,7 +18,7 @@ pub(crate) struct Observer {
 }
 
 impl Participant {
-    /// Keeps the watch open for as long as the observer lives.
+    /// Keeps the watch open while the observer exists.
     pub(in crate::kv::lock) fn observe(self: &Arc<Self>) -> Observer {
         let mut core = self.core();
         core.observers += 1;
@@ -34,7 +34,7 @@ impl Participant {
 }
 
 impl Observer {
-    /// The holders and waiters; `None` while they are not known.
+    /// Returns the holders and waiters; `None` while they are not known.
     pub(in crate::kv::lock) fn holders(&mut self) -> Result<Option<Vec<Holder>>, LockError> {
         self.news.mark_unchanged();
         let core = self.participant.core();
@@ -44,7 +44,8 @@ impl Observer {
         if !core.machine.is_synced() {
             return Ok(None);
         }
-        // What was acknowledged just now is about to come through the watch, and its time with it.
+        // `None` while an entry is known only from its acknowledgement: the watch is about to show it with
+        // its time.
         let holders = core
             .machine
             .fold()
@@ -57,7 +58,8 @@ impl Observer {
                     mode: entry.mode,
                     token: (entry.ticket > 0).then_some(entry.ticket),
                     holds,
-                    // Any client may write an entry, and not every number is a valid time on every platform.
+                    // Any client may write an entry, and not every number is a valid time on every
+                    // platform.
                     since: SystemTime::UNIX_EPOCH
                         .checked_add(since)
                         .unwrap_or(SystemTime::UNIX_EPOCH),
@@ -69,13 +71,13 @@ impl Observer {
         Ok(holders.collect())
     }
 
-    /// Why the holders are not known.
+    /// Returns why the holders are not known.
     pub(in crate::kv::lock) fn error(&self) -> LockError {
         let error = self.participant.core().error.clone();
         self.participant.service_error(error.as_ref())
     }
 
-    /// Waits until there may be something new.
+    /// Waits for a possible change.
     pub(in crate::kv::lock) async fn changed(&mut self) {
         // The sender lives in the participant, which lives here.
         let _ = self.news.changed().await;
