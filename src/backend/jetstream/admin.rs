@@ -1,4 +1,4 @@
-//! Whole buckets: making, changing, opening, deleting, listing and reporting.
+//! Operations on whole buckets: create, change, open, delete, list, report.
 
 use std::{sync::Arc, time::Duration, vec::IntoIter};
 
@@ -23,13 +23,13 @@ use crate::{
     platform,
 };
 
-/// How often a bucket may appear or disappear while it is made or updated.
+/// How often a bucket may appear or disappear while it is created or updated.
 const UPDATE_ATTEMPTS: usize = 16;
 
-/// How long the first look at a stream may take.
+/// The timeout of the first query for a stream.
 const INFO_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a cluster is given to make a stream.
+/// How long a cluster may take to create a stream.
 const SETTLES: Duration = Duration::from_millis(250);
 
 impl JetStream {
@@ -39,7 +39,7 @@ impl JetStream {
         mode: CreateMode,
     ) -> Result<Arc<Bucket>, BucketError> {
         let name = config.bucket()?;
-        // Asked each time: the server may have been upgraded since, and this is no hot path.
+        // Queried each time: the server may have been upgraded since, and this is not a hot path.
         let answer = self.api.call("INFO", "", Bytes::new()).await;
         let account = answer.and_then(|answer| parse("INFO", &answer));
         let account: Account = account.map_err(|failure| failure.of(&name))?;
@@ -62,7 +62,7 @@ impl JetStream {
             };
             match (mode, failure.code()) {
                 (CreateMode::Create, code::NAME_IN_USE) => return self.take(&name, config).await,
-                // Another client made or deleted it between our look and our request.
+                // Another client created or deleted it between our query and our request.
                 (CreateMode::CreateOrUpdate, code::NAME_IN_USE | code::NO_STREAM)
                     if attempt < UPDATE_ATTEMPTS =>
                 {
@@ -73,7 +73,7 @@ impl JetStream {
         }
     }
 
-    /// The current state of a bucket's stream, as the server sends it; `None` if there is none.
+    /// Returns the current state of a bucket's stream, as sent by the server; `None` if there is none.
     async fn existing(&self, name: &BucketName) -> Result<Option<Bytes>, ServiceError> {
         let stream = stream_name(name);
         let mut api = self.api.clone();
@@ -83,7 +83,8 @@ impl JetStream {
                 Ok(answer) if is_being_made(&answer) => platform::sleep(SETTLES).await,
                 Ok(answer) => return Ok(Some(answer)),
                 Err(failure) if failure.code() == code::NO_STREAM => return Ok(None),
-                // In a cluster a stream that is just being made does not answer, now or later.
+                // In a cluster, a stream that is being created never responds to this request, or only
+                // late.
                 Err(Failure::Service(ServiceError::Timeout { .. }))
                     if api.timeout < self.api.timeout =>
                 {
@@ -94,7 +95,7 @@ impl JetStream {
         }
     }
 
-    /// Opens an existing bucket whose settings the server finds different, if they mean the same to us.
+    /// Opens an existing bucket whose settings differ for the server, if they are equivalent for us.
     async fn take(
         &self,
         name: &BucketName,
@@ -111,7 +112,7 @@ impl JetStream {
         })
     }
 
-    /// Sends a stream's settings, and returns the bucket that it is now.
+    /// Sends a stream's settings, and returns the resulting bucket.
     async fn save(
         &self,
         verb: &str,
@@ -140,9 +141,9 @@ impl JetStream {
         }
     }
 
-    /// The names of all buckets, page by page.
+    /// Streams the names of all buckets, page by page.
     pub(super) fn names(&self) -> BoxStream<'_, Result<BucketName, BucketError>> {
-        // By name and not by subject: a mirror has no subjects.
+        // By name, not by subject, because a mirror has no subjects.
         let start = (Vec::new().into_iter(), Some(0));
         let names = stream::try_unfold(start, move |(mut page, mut next)| async move {
             loop {
@@ -159,7 +160,7 @@ impl JetStream {
         names.boxed()
     }
 
-    /// The names of streams from an offset on, and where the next page begins.
+    /// Returns the names of streams from an offset on, and the offset of the next page.
     async fn page_of_names(
         &self,
         offset: usize,
@@ -179,15 +180,15 @@ impl JetStream {
 }
 
 impl Bucket {
-    /// Settings and state.
+    /// Returns settings and state.
     pub(super) async fn status(&self) -> Result<BucketStatus, ServiceError> {
         let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         report(&self.name, info)
     }
 }
 
-/// Whether a cluster has made this stream a moment ago. If a client changes it before the cluster has
-/// answered the client that made it, neither of the two gets an answer.
+/// Whether a cluster has only just created this stream. If a client changes it before the cluster has
+/// responded to its creator, neither of the two gets a response.
 fn is_being_made(info: &[u8]) -> bool {
     let age = |birth: Birth| {
         let (created, now) = (
@@ -203,7 +204,7 @@ fn is_being_made(info: &[u8]) -> bool {
         .is_some_and(|age| age < SETTLES)
 }
 
-/// New settings for an existing bucket, with what others set on its stream.
+/// Returns new settings for an existing bucket, combined with those that others set on its stream.
 fn change(
     name: &BucketName,
     config: &BucketConfig,
@@ -217,10 +218,10 @@ fn change(
         wanted.subject_delete_marker_ttl = existing.config.subject_delete_marker_ttl;
     }
     let raw = json::object(info).map_err(malformed)?;
-    // To a server, a source is more than a bucket's name: another's filters and subjects stay.
+    // To a server, a source is more than a bucket's name: keep filters and subjects set by others.
     let there = from_stream(name, existing.config);
     let mut kept = Vec::new();
-    // What is more than 64 to a server reads as that.
+    // Any larger value on the server reads as 64.
     if config.history == there.history {
         kept.push("max_msgs_per_subject");
     }
@@ -251,7 +252,7 @@ fn report(name: &BucketName, info: StreamInfo) -> Result<BucketStatus, ServiceEr
         values: state.messages,
         keys: state.num_subjects,
         bytes: state.bytes,
-        // An emptied stream gives the next sequence as its first.
+        // An emptied stream reports the next sequence as its first.
         first_revision: if state.messages == 0 {
             0
         } else {
@@ -262,7 +263,7 @@ fn report(name: &BucketName, info: StreamInfo) -> Result<BucketStatus, ServiceEr
     })
 }
 
-/// The value of limit markers on this server.
+/// Returns the value of limit markers on this server.
 fn markers(config: &BucketConfig, has_ttl: bool) -> Result<Option<Duration>, ServiceError> {
     // A mirror has those of its origin.
     if config.mirror.is_some() {

@@ -1,4 +1,4 @@
-//! Requests and answers of the JetStream API, as JSON. Only the fields that are used are here.
+//! Requests and responses of the JetStream API, as JSON. Only the fields in use are defined.
 
 use std::borrow::Cow;
 
@@ -39,10 +39,10 @@ pub(super) mod code {
     pub(crate) const API_LEVEL: u64 = 10185;
 }
 
-/// Any answer, as far as it is a refusal.
+/// Any response, if it is a refusal.
 pub(super) struct Refusal {
     pub(super) error: Option<ApiError>,
-    /// The content of an answer without any other data.
+    /// Set in a response without any other data.
     pub(super) success: bool,
 }
 
@@ -55,7 +55,7 @@ impl FromJson<'_> for Refusal {
     }
 }
 
-/// The answer to a write.
+/// The response to a write.
 pub(super) struct Ack {
     pub(super) error: Option<ApiError>,
     pub(super) seq: u64,
@@ -70,9 +70,9 @@ impl FromJson<'_> for Ack {
     }
 }
 
-/// The answer to `INFO`.
+/// The response to `INFO`.
 pub(super) struct Account {
-    /// 0 before server 2.11, which does not have it.
+    /// 0 before server 2.11, which does not send it.
     pub(super) level: u32,
 }
 
@@ -91,10 +91,10 @@ impl FromJson<'_> for Account {
     }
 }
 
-/// The part of the answer to `STREAM.INFO` that says how old the stream is.
+/// The part of the response to `STREAM.INFO` that tells the stream's age.
 pub(super) struct Birth {
     pub(super) created: String,
-    /// When that was answered.
+    /// The server's time of the response.
     pub(super) now: String,
     pub(super) in_cluster: bool,
 }
@@ -118,7 +118,7 @@ impl FromJson<'_> for Birth {
     }
 }
 
-/// The answer to `STREAM.NAMES`.
+/// The response to `STREAM.NAMES`.
 pub(super) struct StreamNames {
     pub(super) total: usize,
     pub(super) streams: Vec<String>,
@@ -133,7 +133,7 @@ impl FromJson<'_> for StreamNames {
     }
 }
 
-/// The answer to `STREAM.MSG.GET`.
+/// The response to `STREAM.MSG.GET`.
 pub(super) struct Stored<'a> {
     pub(super) message: StoredMessage<'a>,
 }
@@ -186,7 +186,7 @@ pub(super) struct ConsumerConfig<'a> {
     pub(super) ack_policy: &'static str,
     pub(super) max_deliver: u8,
     pub(super) flow_control: bool,
-    /// Nanoseconds, as all durations here.
+    /// Nanoseconds, like all durations here.
     pub(super) idle_heartbeat: u64,
     pub(super) inactive_threshold: u64,
     pub(super) num_replicas: u8,
@@ -221,9 +221,9 @@ impl CreateConsumer<'_> {
     }
 }
 
-/// The answer to `CONSUMER.CREATE`.
+/// The response to `CONSUMER.CREATE`.
 pub(super) struct ConsumerInfo {
-    /// For a consumer of new messages: the last sequence that it leaves out.
+    /// For a consumer of new messages: the last sequence that it skips.
     pub(super) floor: u64,
     pub(super) num_pending: u64,
 }

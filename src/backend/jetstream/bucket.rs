@@ -1,4 +1,4 @@
-//! One bucket: the API and subjects of its stream, and what it can do.
+//! One bucket: the API and subjects of its stream, and its capabilities.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,14 +15,14 @@ use crate::{
     key::{BucketName, Key},
 };
 
-/// A stored revision of this size, in bytes, has a value of about 100: the rest is the subject and
-/// 30 bytes that the store needs.
+/// A stored revision of this size, in bytes, has a value of about 100: the rest is the subject and 30 bytes
+/// of storage overhead.
 const SMALL: u64 = 200;
 
-/// After this time without a write a bucket is quiet: the server's counts are right then.
+/// After this time without a write a bucket is quiet: the server's counts are then correct.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How long to ask why no server answers.
+/// How long to ask why no server replies.
 const ASKING_WHY: Duration = Duration::from_secs(1);
 
 /// A bucket, as the rest of this module works on it.
@@ -33,44 +33,43 @@ pub(super) struct Bucket {
     pub(super) api: Api,
     /// Its stream.
     pub(super) stream: String,
-    /// The prefix of a key in the stream's subjects: `$KV.<bucket>.`, or that of the origin if this is
-    /// a mirror.
+    /// The prefix of a key in the stream's subjects: `$KV.<bucket>.`, or that of the origin for a mirror.
     pub(super) subjects: String,
-    /// The prefix of a key when it is written.
+    /// The prefix of a key for writes.
     write_subjects: String,
-    /// The prefix of a key when it is read.
+    /// The prefix of a key for reads.
     read_subjects: String,
-    /// The stream that takes the writes: that of the origin if this is a mirror.
+    /// The stream that takes the writes: for a mirror, that of the origin.
     pub(super) leader: Origin,
     mirror: bool,
     direct: AtomicBool,
     markers: AtomicBool,
     /// Whether the stream is replicated.
     copies: AtomicBool,
-    /// When the stream was made, in ns since 1970: it tells one stream from a later one of the
+    /// When the stream was created, in ns since 1970: it distinguishes the stream from a later one of the
     /// same name.
     created: AtomicU64,
-    /// How large a stored revision is on average, in bytes, as far as is known.
+    /// The average size of a stored revision, in bytes, as far as is known.
     average_size: AtomicU64,
-    /// Whether there are batches of direct gets, which server 2.11 introduced.
+    /// Whether batches of direct gets are supported, which server 2.11 introduced.
     pub(super) batches: Works,
-    /// Whether the leader may be asked if a copy is complete.
+    /// Whether the leader may be asked if a replica is complete.
     pub(super) proofs: Works,
 }
 
-/// A stream and the API that it is reached by.
+/// A stream and the API through which it is reached.
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) api: Api,
     pub(super) stream: String,
 }
 
-/// Whether something works here, which is found out by trying it.
+/// Whether a feature works here, determined by trying it.
 #[derive(Debug, Default)]
 pub(super) struct Works(AtomicBool);
 
 impl Works {
-    /// Whether it is worth a try.
+    /// Whether the feature is worth trying.
     pub(super) fn may_work(&self) -> bool {
         !self.0.load(Ordering::Relaxed)
     }
@@ -81,7 +80,7 @@ impl Works {
 }
 
 impl Bucket {
-    /// A bucket as its stream's settings describe it.
+    /// Creates a bucket from the settings of its stream.
     pub(super) fn new(
         api: Api,
         name: BucketName,
@@ -94,7 +93,7 @@ impl Bucket {
             stream: stream.clone(),
         };
         let mut of = name.as_str();
-        // A mirror keeps the subjects of its origin, and what is written goes there.
+        // A mirror keeps the subjects of its origin, and writes go there.
         if let Some(mirror) = &config.mirror {
             if let Some(external) = &mirror.external {
                 origin.api = api.at(&external.api);
@@ -131,41 +130,40 @@ impl Bucket {
 
     /// Updates the settings that may have changed.
     fn learn(&self, config: &StreamConfig) {
-        // A mirror has no markers of its own; whether its origin has them is asked when it matters.
+        // A mirror has no markers of its own; its origin is queried when it matters.
         self.markers.store(has_markers(config), Ordering::Relaxed);
         self.copies
             .store(config.num_replicas > 1, Ordering::Relaxed);
-        // And its own settings say whether any replica may be asked.
+        // But a mirror's own settings decide whether any replica may be asked.
         if !self.mirror {
             self.direct.store(config.allow_direct, Ordering::Relaxed);
         }
     }
 
-    /// Updates how much there is.
+    /// Updates the average size.
     pub(super) fn measure(&self, state: &StreamState) {
         if let Some(average) = state.bytes.checked_div(state.messages) {
             self.average_size.store(average, Ordering::Relaxed);
         }
     }
 
-    /// Whether values are so small on average that leaving them out saves nothing: a server then
-    /// sends a header with the size of each instead, which costs both sides more to make and to
-    /// read.
+    /// Whether values are so small on average that omitting them saves nothing: a server then sends a
+    /// header with the size of each instead, which costs both sides more to build and to parse.
     pub(super) fn has_small_values(&self) -> bool {
         self.average_size.load(Ordering::Relaxed) <= SMALL
     }
 
-    /// The subject that a key is written to.
+    /// Returns the subject for writing a key.
     pub(super) fn write_subject(&self, key: &Key) -> String {
         join(&self.write_subjects, key)
     }
 
-    /// The subject that asks any replica for a key.
+    /// Returns the subject for reading a key from any replica.
     pub(super) fn read_subject(&self, key: &Key) -> String {
         join(&self.read_subjects, key)
     }
 
-    /// The subject that a key is stored under.
+    /// Returns the subject under which a key is stored.
     pub(super) fn subject(&self, key: &str) -> String {
         join(&self.subjects, key)
     }
@@ -175,7 +173,7 @@ impl Bucket {
         self.direct.load(Ordering::Relaxed)
     }
 
-    /// Whether the copy that answers a read may lag behind the stream's leader, as far as is known.
+    /// Whether the replica that serves a read may lag behind the stream's leader, as far as is known.
     pub(super) fn has_copies(&self) -> bool {
         self.copies.load(Ordering::Relaxed) || self.mirror
     }
@@ -185,7 +183,7 @@ impl Bucket {
         self.markers.load(Ordering::Relaxed)
     }
 
-    /// When the stream was made, as far as is known.
+    /// When the stream was created, as far as is known.
     pub(super) fn created(&self) -> u64 {
         self.created.load(Ordering::Relaxed)
     }
@@ -198,7 +196,7 @@ impl Bucket {
         Ok(self.has_markers())
     }
 
-    /// What the stream is now.
+    /// Queries the current state of the stream.
     pub(super) async fn state(&self) -> Result<Identity, ServiceError> {
         let info = StreamInfo::ask(&self.api, &self.stream, &self.name).await?;
         let created = epoch_nanos(parse_time(&info.created)?);
@@ -219,11 +217,11 @@ impl Bucket {
         })
     }
 
-    /// Finds out why no server listens on this bucket's subjects. Also notices if only the leader may be
-    /// asked by now.
+    /// Finds out why no server listens on this bucket's subjects. Also updates whether only the leader may
+    /// be asked.
     pub(super) async fn why_nobody(&self) -> ServiceError {
         let Origin { api, stream } = &self.leader;
-        // The caller has waited before.
+        // A short timeout, because the caller has already waited.
         let api = Api {
             timeout: api.timeout.min(ASKING_WHY),
             ..api.clone()
@@ -233,8 +231,8 @@ impl Bucket {
             Err(ServiceError::Timeout { .. }) => {}
             Err(error) => return error,
         }
-        // Retryable: an election of the stream's leader looks like this, and it is the leader that
-        // would have answered.
+        // Retryable: this happens while the stream elects its leader, and the leader is what would have
+        // replied.
         ServiceError::Refused {
             status: 503,
             code: None,
@@ -243,7 +241,7 @@ impl Bucket {
     }
 }
 
-/// Which stream it is, and how far it has come.
+/// The identity of a stream, and its position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
     pub(super) created: u64,
@@ -254,7 +252,7 @@ pub(super) struct Identity {
     pub(super) is_quiet: bool,
 }
 
-/// The stream of a bucket.
+/// Returns the name of a bucket's stream.
 pub(super) fn stream_name(bucket: &BucketName) -> String {
     join("KV_", bucket)
 }
@@ -276,7 +274,7 @@ pub(super) fn epoch_nanos(time: SystemTime) -> u64 {
     nanos(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
-/// A duration as the JetStream API has them.
+/// A duration in the unit of the JetStream API.
 pub(super) fn nanos(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
@@ -297,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_without_a_leader_is_no_lost_answer() {
-        // A write that no server took did not happen, even if the API is silent too.
+        // A write that no server accepted did not happen, even if the API does not respond either.
         let why = bucket("$JS.API", None).why_nobody().await;
         assert!(why.is_retryable());
         assert!(matches!(why, ServiceError::Refused { status: 503, .. }));
@@ -314,7 +312,7 @@ mod tests {
         };
         let bucket = bucket("$JS.API", Some(mirror));
         assert!(bucket.has_copies());
-        // What is learned about the origin says nothing about the mirror.
+        // Settings of the origin say nothing about the mirror.
         bucket.learn(&StreamConfig::default());
         assert!(bucket.has_copies());
     }

@@ -1,4 +1,4 @@
-//! Requests to the JetStream API, with time-outs, and refusals turned into our errors.
+//! Requests to the JetStream API, with timeouts, and refusals converted to our errors.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
     transport::Transport,
 };
 
-/// After this time without an answer the request is sent once more.
+/// After this time without a response, the request is sent again.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The JetStream API of one domain.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     pub(super) transport: Arc<dyn Transport>,
-    /// `$JS.API`, or `$JS.<domain>.API`, or the name under which an account imported it.
+    /// `$JS.API`, `$JS.<domain>.API`, or the name under which an account has imported it.
     pub(super) prefix: Arc<str>,
     pub(super) timeout: Duration,
 }
@@ -30,14 +30,14 @@ pub(super) struct Api {
 /// A request that failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server refused.
+    /// The server refused it.
     Refused(ApiError),
-    /// It did not answer, or not sensibly.
+    /// No response, or a malformed one.
     Service(ServiceError),
 }
 
 impl Failure {
-    /// The code of a refusal; 0 for anything else.
+    /// Returns the code of a refusal; 0 for other failures.
     pub(super) fn code(&self) -> u64 {
         match self {
             Self::Refused(error) => error.err_code,
@@ -54,7 +54,7 @@ impl Failure {
 }
 
 impl Api {
-    /// The same connection, and the API under another prefix.
+    /// The same connection, with the API under another prefix.
     pub(super) fn at(&self, prefix: &str) -> Self {
         Self {
             prefix: prefix.into(),
@@ -74,7 +74,7 @@ impl Api {
         subject
     }
 
-    /// Sends a request and returns the answer, whatever it says.
+    /// Sends a request and returns the response, whatever it contains.
     pub(super) fn request(
         &self,
         subject: String,
@@ -84,7 +84,7 @@ impl Api {
         self.transport.request(message, self.timeout)
     }
 
-    /// Calls a method of the API, and returns the body to be [parsed](parse).
+    /// Calls a method of the API, and returns the body for [`parse`].
     pub(super) async fn call(
         &self,
         verb: &str,
@@ -112,17 +112,17 @@ impl Api {
     }
 }
 
-/// Sends a request, and while no answer comes sends it again in parallel, after longer and longer times.
-/// The first result counts, whether it is an answer or an error.
+/// Sends a request, and repeats it in parallel at growing intervals while there is no response. The first
+/// result counts, whether it is a response or an error.
 ///
-/// A cluster that elects a leader drops requests silently, and has a leader long before the caller gives
-/// up. Only for requests that may be sent twice.
+/// A cluster that is electing a leader drops requests silently, and has a leader long before the caller
+/// gives up. Only for requests that may be sent twice.
 pub(super) async fn insist<'a, T>(ask: impl Fn() -> BoxFuture<'a, T>) -> T {
     let mut asked = Vec::new();
     let mut patience = SILENCE;
     loop {
         asked.push(ask());
-        // Not before it is polled, as there may be no runtime; the request reports that.
+        // Created when first polled, as there may be no runtime; the request reports that.
         let silence = Box::pin(async { platform::sleep(patience).await });
         match select(select_all(asked), silence).await {
             Either::Left(((answer, ..), _)) => return answer,
@@ -132,13 +132,13 @@ pub(super) async fn insist<'a, T>(ask: impl Fn() -> BoxFuture<'a, T>) -> T {
     }
 }
 
-/// Reads an answer.
+/// Parses a response.
 pub(super) fn parse<'a, T: FromJson<'a>>(operation: &str, answer: &'a [u8]) -> Result<T, Failure> {
     json::read(answer).map_err(|error| Failure::Service(malformed(operation, error)))
 }
 
 pub(super) fn malformed(operation: &str, detail: impl Display) -> ServiceError {
-    // Compiled once.
+    // Not generic, so that it is compiled once.
     fn make(operation: &str, detail: &dyn Display) -> ServiceError {
         ServiceError::Malformed {
             operation: operation.to_owned(),
@@ -148,7 +148,7 @@ pub(super) fn malformed(operation: &str, detail: impl Display) -> ServiceError {
     make(operation, &detail)
 }
 
-/// The reason why there was no answer.
+/// Converts the reason for a missing response.
 pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError {
     match error {
         TransportError::Timeout(after) => ServiceError::Timeout {
@@ -182,7 +182,7 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
     }
 }
 
-/// The meaning of a refusal.
+/// Converts a refusal.
 pub(super) fn refused(error: ApiError, bucket: Option<&BucketName>) -> ServiceError {
     match (error.err_code, bucket) {
         (code::NO_STREAM, Some(bucket)) => ServiceError::BucketNotFound {
@@ -243,7 +243,7 @@ mod tests {
             let refused = r#"{"error":{"code":404,"err_code":10059,"description":"no"}}"#;
             assert!(matches!(call(verb, refused).await, Err(failure) if failure.code() == 10059));
         }
-        // Others say what they have to say, and not that they did.
+        // Other responses carry data and no success flag.
         assert!(call("STREAM.INFO", "{}").await.is_ok());
     }
 

@@ -1,4 +1,4 @@
-//! Converts a bucket's settings to a stream's, and back.
+//! Converts a bucket's settings to those of a stream, and back.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{
     kv::{BucketConfig, LimitMarkers, Placement, Republish, Source, Storage},
 };
 
-/// How long a server remembers message ids, unless the bucket's age ends it sooner.
+/// How long a server remembers message ids, unless the bucket's maximum age is shorter.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// The stream that makes a bucket with these settings. `markers` is the value of limit markers on
+/// Returns the stream settings for a bucket with these settings. `markers` is the value of limit markers on
 /// this server.
 pub(super) fn to_stream(
     bucket: &BucketName,
@@ -63,7 +63,7 @@ pub(super) fn to_stream(
         })),
         placement: config.placement.as_ref().map(|placement| StreamPlacement {
             cluster: placement.cluster.clone(),
-            // A server takes an empty list for another placement than none, and would move the stream.
+            // To a server, an empty list is a different placement than none, and it would move the stream.
             tags: (!placement.tags.is_empty()).then(|| placement.tags.clone()),
         }),
         republish: config.republish.as_ref().map(|republish| StreamRepublish {
@@ -76,7 +76,7 @@ pub(super) fn to_stream(
         metadata: (!config.metadata.is_empty()).then(|| config.metadata.clone()),
         allow_direct: true,
         mirror_direct: is_mirror,
-        // A mirror gets the markers of its origin, and must let them expire.
+        // A mirror receives the markers of its origin, and must let them expire.
         allow_msg_ttl: markers.is_some() || (is_mirror && has_ttl),
         subject_delete_marker_ttl: match is_mirror {
             true => 0,
@@ -95,7 +95,7 @@ pub(super) fn to_stream(
     }
 }
 
-/// The settings of the bucket that a stream is.
+/// Returns the bucket settings for an existing stream.
 pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketConfig {
     let markers = has_markers(&stream);
     let source = |source: StreamSource| {
@@ -107,7 +107,7 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
     };
     let mut config = BucketConfig::new(bucket.as_str());
     config.description = stream.description.unwrap_or_default();
-    // Others may keep more than a bucket can be set to: -1 is all.
+    // Other programs may keep more than a bucket can be set to: -1 means all.
     config.history = match stream.max_msgs_per_subject {
         kept @ 1..=64 => kept as u8,
         _ => 64,
@@ -148,9 +148,9 @@ pub(super) fn from_stream(bucket: &BucketName, stream: StreamConfig) -> BucketCo
     config
 }
 
-/// The settings of an existing stream with ours applied, so that what other programs set there stays.
+/// Applies our settings to those of an existing stream, so that settings of other programs are kept.
 ///
-/// Settings that the server cannot turn off again (time to live per message) stay on. So do those in `kept`.
+/// Settings that the server cannot turn off again (per-message TTL) stay on. So do those in `kept`.
 pub(super) fn lay_over(
     existing: &Value<'_>,
     wanted: StreamConfig,

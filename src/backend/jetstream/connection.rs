@@ -1,4 +1,4 @@
-//! The state of the connection, for code that is polled by hand.
+//! The connection state, for code that is polled by hand.
 
 use std::task::{Context, Poll};
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::status::{ConnectionState, ConnectionStatus};
 
-/// The connection below, without a future for each look.
+/// The underlying connection, without a future per check.
 pub(super) struct Connection {
     status: ConnectionStatus,
     changed: Option<BoxFuture<'static, Option<watch::Receiver<ConnectionStatus>>>>,
@@ -28,7 +28,7 @@ impl Connection {
         Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) })
     }
 
-    /// The current state; the task is woken when it changes.
+    /// Returns the current state; the task is woken when it changes.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> &ConnectionStatus {
         while let Some(changed) = &mut self.changed {
             let Poll::Ready(receiver) = changed.poll_unpin(context) else {

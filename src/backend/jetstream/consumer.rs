@@ -1,8 +1,8 @@
-//! An ordered push consumer, without I/O: messages and the time go in, what to do comes out.
+//! An ordered push consumer without I/O: messages and the time go in, actions come out.
 //!
-//! One [`Consumer`] represents one consumer on the server. It counts what the server delivers, and
-//! if the count does not fit it asks for a reset: then the driver makes a new consumer, with a new
-//! name and inbox, and a new [`Consumer`].
+//! One [`Consumer`] represents one consumer on the server. It counts the deliveries, and requests a reset
+//! if the count does not match: then the driver creates a new consumer, with a new name and inbox, and a
+//! new [`Consumer`].
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use bytestring::ByteString;
 use super::entry::header;
 use crate::{message::Message, platform::Instant};
 
-/// What to do about a message.
+/// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Hand it out.
+    /// Hand it to the reader.
     Deliver(Delivery),
     /// Publish an empty message to this subject: everything before it has been handled.
     Answer(ByteString),
     /// Publish it again, because it did not arrive. It may have been refused.
     AnswerAgain(ByteString),
-    /// The server has nothing more to send for now: this ends the initial data, if it was not
-    /// ended yet.
+    /// The server has nothing more to send for now, which completes the initial data if it was not complete
+    /// yet.
     CaughtUp,
-    /// Make a new consumer.
+    /// Create a new consumer.
     Reset(Why),
     /// Nothing.
     Ignore,
@@ -32,30 +32,30 @@ pub(super) enum Action {
 /// The server's metadata of a delivered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delivery {
-    /// Its sequence in the stream.
+    /// Its stream sequence.
     pub(super) revision: u64,
     /// When it was stored, in ns since 1970.
     pub(super) stored: u64,
-    /// How many more there are.
+    /// How many more are pending.
     pub(super) pending: u64,
 }
 
-/// Why a consumer cannot go on.
+/// Why a consumer cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// A message is missing.
     Gap,
-    /// The server says that it sent more than has come.
+    /// The server has sent more than has arrived.
     StaleHeartbeat,
-    /// Nothing came, not even heartbeats.
+    /// Nothing arrived, not even heartbeats.
     Silence,
-    /// The server says that the consumer is gone.
+    /// The server reports that the consumer is gone.
     Gone,
-    /// The connection was lost, or a new one was made.
+    /// The connection was lost or replaced.
     Connection,
-    /// The transport ended the subscription, because its reader was too far behind.
+    /// The transport ended the subscription, because its reader was too slow.
     Behind,
-    /// The copy of the stream that it reads is not complete.
+    /// The replica that it reads is incomplete.
     OldCopy,
 }
 
@@ -73,7 +73,7 @@ impl Why {
     }
 }
 
-/// The state of one consumer on the server, as its messages show it.
+/// The state of one consumer on the server, as shown by its messages.
 #[derive(Debug)]
 pub(super) struct Consumer {
     /// How many messages it has delivered.
@@ -82,14 +82,14 @@ pub(super) struct Consumer {
     reply_prefix: Vec<u8>,
     /// How long it may be silent.
     patience: Duration,
-    /// Whether something came since `heard_by`.
+    /// Whether anything arrived since `heard_by`.
     heard: bool,
     /// The latest possible time of the last message before that.
     heard_by: Instant,
 }
 
 impl Consumer {
-    /// A new consumer, which sends a heartbeat this often when it has nothing else to send.
+    /// Creates a consumer that sends a heartbeat at this interval when idle.
     pub(super) fn new(heartbeat: Duration, now: Instant) -> Self {
         Self {
             delivered: 0,
@@ -127,7 +127,7 @@ impl Consumer {
 
     fn control(&mut self, status: u16, message: &Message) -> Action {
         match (status, &message.reply) {
-            // Flow control: it must be answered, but only when all before it is handled.
+            // Flow control: reply, but only once everything before it is handled.
             (100, Some(reply)) => Action::Answer(reply.clone()),
             (100, None) => {
                 let last = message.headers.get(header::LAST_CONSUMER);
@@ -146,7 +146,7 @@ impl Consumer {
         }
     }
 
-    /// Everything that came has been handled: the time is read only once for all of it.
+    /// Called when everything received has been handled: the time is read only once for all of it.
     pub(super) fn drained(&mut self, now: Instant) {
         if self.heard {
             self.heard = false;
@@ -154,7 +154,7 @@ impl Consumer {
         }
     }
 
-    /// How long it may still be silent; nothing if that is over.
+    /// How long it may remain silent; `None` if that is over.
     pub(super) fn patience_left(&self, now: Instant) -> Option<Duration> {
         let silent = now.saturating_duration_since(self.heard_by);
         self.patience
@@ -163,7 +163,7 @@ impl Consumer {
     }
 
     fn parse_reply(&mut self, reply: &[u8]) -> Option<Ack> {
-        // All replies of a consumer begin alike, so the beginning is looked at only once.
+        // All reply subjects of a consumer start the same way, so the start is parsed only once.
         if self.reply_prefix.is_empty() || !reply.starts_with(&self.reply_prefix) {
             let start = numbers_start(reply)?;
             self.reply_prefix = reply[..start].to_vec();
@@ -182,8 +182,8 @@ struct Ack {
 }
 
 impl Ack {
-    /// Reads `<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`, after which newer servers
-    /// have a random token.
+    /// Parses `<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`, to which newer servers add a random
+    /// token.
     fn parse(text: &[u8]) -> Option<Self> {
         let mut parts = text.split(|&byte| byte == b'.');
         let mut number = || parts.next().and_then(decimal);
@@ -200,7 +200,7 @@ impl Ack {
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
-    // So many digits cannot overflow; checking each of them would take longer than reading them.
+    // This many digits cannot overflow; checking each addition would take longer than parsing.
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
@@ -210,7 +210,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The position of the numbers: after `$JS.ACK.<stream>.<consumer>.` if the subject has 9 tokens,
+/// Returns the position of the numbers: after `$JS.ACK.<stream>.<consumer>.` if the subject has 9 tokens,
 /// after `$JS.ACK.<domain>.<account>.<stream>.<consumer>.` if it has 11 or more.
 fn numbers_start(reply: &[u8]) -> Option<usize> {
     if !reply.starts_with(b"$JS.ACK.") {

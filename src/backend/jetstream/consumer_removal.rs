@@ -1,4 +1,4 @@
-//! Removes consumers from the server that this client no longer listens to.
+//! Removes consumers that this client no longer listens to from the server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,17 +13,18 @@ use super::{
 };
 use crate::{error::ServiceError, platform};
 
-/// After this time a consumer that was not there is looked for once more.
+/// The delays before looking again for a consumer that was not found.
 ///
-/// A server may handle the removal before it has finished the creation, even on one connection: it
-/// handles the two in parallel. If the answer to the creation is lost, it is unknown when it finished.
+/// A server may handle the removal before it has finished the creation, even on one connection, because it
+/// handles the two in parallel. If the response to the creation is lost, it is unknown when the creation
+/// finished.
 const LATE: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
     Duration::from_secs(5),
 ];
 
-/// The pause between attempts that no server answers.
+/// The delay between unanswered attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A consumer on the server, which is removed there when this is dropped.
@@ -31,12 +32,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct OnServer {
     api: Api,
     path: String,
-    /// Whether the server has said that the consumer is there.
+    /// Whether the server has confirmed that the consumer exists.
     confirmed: bool,
 }
 
 impl OnServer {
-    /// A consumer that is about to be requested.
+    /// Represents a consumer that is about to be requested.
     pub(super) fn new(bucket: &Bucket, name: &str) -> Self {
         Self {
             api: bucket.api.clone(),
@@ -45,7 +46,7 @@ impl OnServer {
         }
     }
 
-    /// The server says that it is there.
+    /// Records that the server has confirmed the consumer.
     pub(super) fn confirm(&mut self) {
         self.confirmed = true;
     }
@@ -55,8 +56,8 @@ impl Drop for OnServer {
     fn drop(&mut self) {
         let path = std::mem::take(&mut self.path);
         let removal = Box::pin(remove(self.api.clone(), path, self.confirmed));
-        // Best effort, outside of a runtime too: if the server is never told, it removes the consumer
-        // by itself in the end, because no client listens.
+        // Best effort, also outside a runtime: if the removal never reaches the server, it eventually
+        // removes the consumer by itself, because no client listens.
         _ = platform::spawn(async move {
             select(removal, platform::sleep(INACTIVE)).await;
         });
@@ -66,7 +67,7 @@ impl Drop for OnServer {
 async fn remove(mut api: Api, path: String, confirmed: bool) {
     let mut late = LATE.into_iter();
     loop {
-        // This may be requested more than once: the name is unique.
+        // May be requested more than once, because the name is unique.
         let pause = match api.call("CONSUMER.DELETE", &path, Bytes::new()).await {
             Ok(_) => return,
             Err(failure) if failure.code() == code::NO_CONSUMER && !confirmed => late.next(),

@@ -1,4 +1,4 @@
-//! Every message that a consumer may see, and what it does about it.
+//! Every message that a consumer may receive, and the resulting action.
 
 use super::*;
 use crate::headers::Headers;
@@ -13,7 +13,7 @@ fn data(reply: &str) -> Message {
     }
 }
 
-/// The n-th message, with as many more to come.
+/// The n-th message, with `pending` more to follow.
 fn nth(consumer_seq: u64, stream_seq: u64, pending: u64) -> Message {
     data(&format!(
         "$JS.ACK.KV_b.c.1.{stream_seq}.{consumer_seq}.99.{pending}"
@@ -178,7 +178,7 @@ fn both_kinds_of_reply_subjects_are_read() {
         let mut consumer = Consumer::new(BEAT, Instant::now());
         assert_eq!(consumer.message(&data(reply)), Action::Ignore, "{reply}");
     }
-    // What is known of the one is not taken for the other.
+    // State of one prefix is not used for the other.
     let mut consumer = Consumer::new(BEAT, Instant::now());
     for (nth, start) in [(1, "$JS.ACK.KV_b.c"), (2, "$JS.ACK.hub.HASH.KV_b.c")] {
         let reply = format!("{start}.1.{nth}.{nth}.99.3");
@@ -194,7 +194,7 @@ fn silence_is_two_heartbeats_long() {
     assert_eq!(consumer.patience_left(start + BEAT), Some(BEAT));
     assert_eq!(consumer.patience_left(start + BEAT * 2), None);
 
-    // What is heard counts from when it was handled, and only once.
+    // A message counts from when it was handled, and only once.
     consumer.message(&heartbeat(0));
     consumer.drained(start + BEAT);
     assert_eq!(consumer.patience_left(start + BEAT * 2), Some(BEAT));

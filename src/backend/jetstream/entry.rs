@@ -1,4 +1,4 @@
-//! Makes entries from what a server sends.
+//! Creates entries from the server's messages.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::{
     message::Message,
 };
 
-/// The headers of the protocol itself.
+/// Headers of the protocol.
 pub(super) mod header {
     pub(crate) const OPERATION: &str = "KV-Operation";
     pub(crate) const MARKER_REASON: &str = "Nats-Marker-Reason";
@@ -31,12 +31,12 @@ pub(super) mod header {
     pub(crate) const STALLED: &str = "Nats-Consumer-Stalled";
 }
 
-/// The operation that the headers name.
+/// Returns the operation named by the headers.
 pub(super) fn operation(headers: &Headers) -> Operation {
     let mut operation = Operation::Put;
     for (name, value) in headers.iter() {
         match (name, value) {
-            // A server's own marker counts more than the headers that it was written with.
+            // A marker of the server overrides the headers with which it was written.
             (header::MARKER_REASON, "MaxAge") => return Operation::Expire,
             (header::MARKER_REASON, "Purge") => return Operation::Purge,
             (header::MARKER_REASON, _) => return Operation::Delete,
@@ -57,7 +57,7 @@ fn is_own(name: &str) -> bool {
     starts(b"Nats-") || starts(b"KV-Operation")
 }
 
-/// What is known about a revision besides its key, headers and value.
+/// A revision without its key, headers and value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
     pub(super) revision: u64,
@@ -65,18 +65,18 @@ pub(super) struct Stamp {
     pub(super) delta: u64,
 }
 
-/// A time as servers count it: nanoseconds since 1970, UTC.
+/// Converts a server's time: nanoseconds since 1970, UTC.
 pub(super) fn from_nanos(nanos: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(nanos)
 }
 
 pub(super) fn parse_time(text: &str) -> Result<SystemTime, ServiceError> {
-    // A malformed time is an error; it never becomes the current time.
+    // A malformed time is an error; it is never replaced by the current time.
     humantime::parse_rfc3339(text).map_err(|error| malformed("a time stamp", error))
 }
 
 impl Bucket {
-    /// Makes an entry from its parts.
+    /// Creates an entry from its parts.
     pub(super) fn entry(
         &self,
         key: Key,
@@ -102,19 +102,19 @@ impl Bucket {
         }
     }
 
-    /// The key that a subject stands for; `None` if it is of another bucket.
+    /// Returns the key for a subject; `None` if it belongs to another bucket.
     pub(super) fn key_of(&self, subject: ByteString) -> Option<Key> {
         if subject.len() <= self.subjects.len() || !subject.starts_with(&*self.subjects) {
             return None;
         }
-        // Cut in place: another slice would have to be reference-counted, and for that allocated.
+        // Cut in place: another slice would need a reference count, and so an allocation.
         let mut key = subject.into_bytes();
         key.advance(self.subjects.len());
         ByteString::try_from(key).ok().map(Key::from_subject)
     }
 
-    /// Makes an entry from an answer to a direct get, which has its subject, sequence and time in
-    /// headers. `None` if it is of another bucket. If the key is known it is not read again.
+    /// Creates an entry from the response to a direct get, which has the subject, sequence and time in
+    /// headers. `None` if it belongs to another bucket. A known key is not parsed again.
     pub(super) fn entry_of_direct(
         &self,
         message: Message,
@@ -148,7 +148,7 @@ impl Bucket {
     }
 }
 
-/// Reads a header block, as the stream's leader sends it: a version line, then fields.
+/// Parses a header block, as the stream's leader sends it: a version line, then fields.
 pub(super) fn parse_headers(block: &[u8]) -> Headers {
     let block = String::from_utf8_lossy(block);
     block
@@ -180,7 +180,7 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
         }
         bits <<= 6 * (4 - group.len());
         let [_, a, b, c] = bits.to_be_bytes();
-        // Four digits are three bytes, three are two, two are one.
+        // Four digits encode three bytes, three encode two, two encode one.
         bytes.extend_from_slice(&[a, b, c][..group.len().checked_sub(1).filter(|n| *n > 0)?]);
     }
     Some(bytes)

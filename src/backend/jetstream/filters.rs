@@ -1,16 +1,16 @@
-//! Filters in the form that a consumer takes. Servers refuse filters of which one includes another, and
-//! before 2.12 also those that only overlap; readers may ask for any.
+//! Converts filters for a consumer. Servers refuse filters of which one includes another, and before 2.12
+//! also those that only overlap; readers may use any.
 
 use std::collections::BinaryHeap;
 
 use crate::key::{Key, KeyFilter};
 
-/// Filters that do not overlap and include all that was asked for.
+/// Filters that do not overlap and cover all requested keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filters {
-    /// The filters that the server is asked for.
+    /// The filters sent to the server.
     pub(super) wire: Vec<KeyFilter>,
-    /// The wanted filters, if the server had to be asked for more than these.
+    /// The requested filters, if those sent to the server cover more.
     exact: Option<Vec<KeyFilter>>,
 }
 
@@ -22,8 +22,8 @@ impl Filters {
         let mut widened = false;
         for filter in wild {
             let mut filter = filter.clone();
-            // A filter that overlaps another is joined with it into one that includes both, which
-            // may then overlap a third.
+            // A filter that overlaps another is merged with it into one that includes both, which may in
+            // turn overlap a third.
             while let Some(at) = wire.iter().position(|other| overlap(&filter, other)) {
                 let other = wire.swap_remove(at);
                 filter = match (takes_in(&filter, &other), takes_in(&other, &filter)) {
@@ -37,9 +37,9 @@ impl Filters {
             }
             wire.push(filter);
         }
-        // In order, so that the same set always looks the same.
+        // Sorted, so that equal sets have equal results.
         plain.retain(|key| !wire.iter().any(|filter| filter.matches(key)));
-        // A heap, as that is a tenth of the code that sorts a slice.
+        // A heap, because its code is a tenth of the size of a slice sort.
         let mut plain = BinaryHeap::from(plain).into_sorted_vec();
         plain.dedup();
         wire.extend(plain.into_iter().cloned());
@@ -49,7 +49,7 @@ impl Filters {
         }
     }
 
-    /// Whether a key that the server sent was asked for.
+    /// Whether a key sent by the server was requested.
     pub(super) fn wants(&self, key: &Key) -> bool {
         match &self.exact {
             None => true,
@@ -69,7 +69,7 @@ fn overlap(a: &str, b: &str) -> bool {
     }
 }
 
-/// Whether every key that passes `b` passes `a`.
+/// Whether every key that passes `b` also passes `a`.
 fn takes_in(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.split('.'), b.split('.'));
     loop {
@@ -82,7 +82,7 @@ fn takes_in(a: &str, b: &str) -> bool {
     }
 }
 
-/// A filter that includes both.
+/// Returns a filter that includes both.
 fn join(a: &str, b: &str) -> KeyFilter {
     let (mut a, mut b) = (a.split('.'), b.split('.'));
     let mut tokens = Vec::new();
@@ -97,7 +97,7 @@ fn join(a: &str, b: &str) -> KeyFilter {
             }
         }
     }
-    // Tokens of filters make a filter; `>` includes both too.
+    // Tokens of filters form a filter; otherwise `>` includes both, too.
     KeyFilter::new(tokens.join(".")).unwrap_or_else(|_| KeyFilter::all())
 }
 
@@ -137,7 +137,7 @@ mod tests {
         ] {
             let found = filters(given);
             assert_eq!(found.wire, wire, "{given:?}");
-            // Keys are checked only if the server was asked for more than wanted.
+            // Keys are checked only if the server's filters cover more than requested.
             let more = wire.iter().any(|filter| !given.contains(filter));
             assert_eq!(found.exact.is_some(), more, "{given:?}");
             for (at, a) in found.wire.iter().enumerate() {

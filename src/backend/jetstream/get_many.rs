@@ -1,4 +1,4 @@
-//! Reading many keys with few requests: batches of direct gets, a page at a time.
+//! Reads many keys with few requests: batches of direct gets, one page at a time.
 
 use std::{collections::VecDeque, pin::pin, sync::Arc, task::Poll};
 
@@ -32,17 +32,17 @@ use crate::{
     transport::Subscription,
 };
 
-/// How many keys one request may match: 1024 is the server's limit.
+/// How many keys one request may match: the server's limit is 1024.
 const PAGE: usize = 1000;
 
-/// How many bytes of keys go into one request.
+/// How many bytes of keys fit into one request.
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// How many single gets are under way at a time if there are no batches.
+/// How many single gets are in flight at a time if batches are not supported.
 const SINGLE_GETS: usize = 64;
 
 impl Bucket {
-    /// The last revision of every key that passes a filter, each key once.
+    /// Streams the last revision of every key that passes a filter, each key once.
     pub(super) fn get_many(
         self: Arc<Self>,
         keys: &[KeyFilter],
@@ -62,10 +62,10 @@ impl Bucket {
         entries.boxed()
     }
 
-    /// The last revision of every key that passes the filter, as of one moment: a server lets no write
-    /// come between the answers to one request. Only revisions from `from` on (0: all). `None` if one
-    /// request is not enough, or if there are copies: one that catches up after it was away has holes, and
-    /// answers all the same.
+    /// Returns the last revision of every key that passes the filter, as of one moment: a server allows no
+    /// write between the responses to one request. Only revisions from `from` on (0: all). `None` if one
+    /// request is not enough, or if there are replicas: one that is catching up has gaps, and responds
+    /// nevertheless.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         filter: &KeyFilter,
@@ -83,7 +83,7 @@ impl Bucket {
         let mut entries = Vec::new();
         loop {
             let message = page.next(self).await?;
-            // A mirror answers under its own name.
+            // A mirror responds under its own name.
             let stream = message.headers.last(header::STREAM);
             if stream.is_some_and(|stream| stream != self.stream) {
                 return Ok(None);
@@ -97,7 +97,8 @@ impl Bucket {
     }
 }
 
-/// The jobs: filters with wildcards one by one, since each may match too much; keys in pages.
+/// Splits the filters into jobs: those with wildcards one by one, since each may match too much; keys in
+/// pages.
 fn jobs(bucket: &Bucket, filters: &[KeyFilter]) -> VecDeque<Vec<KeyFilter>> {
     let (wild, keys): (Vec<_>, Vec<_>) = filters.iter().cloned().partition(KeyFilter::is_wild);
     let mut jobs: VecDeque<_> = wild.into_iter().map(|filter| vec![filter]).collect();
@@ -119,24 +120,25 @@ fn jobs(bucket: &Bucket, filters: &[KeyFilter]) -> VecDeque<Vec<KeyFilter>> {
     jobs
 }
 
-/// A `get_many` under way.
+/// A running `get_many`.
 struct Many {
     bucket: Arc<Bucket>,
     filters: Filters,
     todo: VecDeque<Vec<KeyFilter>>,
     at_work: Work,
-    /// A key that is written between two pages comes in both, and so do the keys of a page that was given up.
+    /// Skips repeated keys: one that is written between two pages is in both, and the keys of an abandoned
+    /// page are read again.
     shown: Shown,
 }
 
 enum Work {
-    /// Nothing: take the next job.
+    /// Nothing in progress: take the next job.
     Next,
-    /// A request whose answers are coming in.
+    /// A request whose responses are arriving.
     Page(Box<Page>),
-    /// For a filter, on a server without batches.
+    /// A listing for a filter, on a server without batches.
     Listing(Box<Watch>),
-    /// For keys, on such a server.
+    /// Single gets for keys, on such a server.
     Gets(BoxStream<'static, Result<Option<Entry>, ServiceError>>),
 }
 
@@ -145,16 +147,16 @@ struct Page {
     subjects: Vec<String>,
     inbox: ByteString,
     answers: Subscription,
-    /// The revision of the last answer; each answer names the one before it, so that a lost one is
+    /// The revision of the last response; each response names the previous one, so that a lost one is
     /// noticed.
     last: u64,
-    /// How many have come.
+    /// How many responses have arrived.
     came: u64,
-    /// The connection that was asked on, if there was one when the question was out.
+    /// The connection of the request, if there was one when it was sent.
     epoch: Option<u64>,
 }
 
-/// The kinds of answers to a batch.
+/// The kinds of responses to a batch.
 enum Answer {
     Entry(Entry),
     /// The end of a page, and the start of the next.
@@ -218,7 +220,7 @@ async fn begin(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, Servi
     Ok(Work::Page(Box::new(page)))
 }
 
-/// A listing for a filter, single gets for keys.
+/// Starts a listing for a filter, or single gets for keys.
 async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, ServiceError> {
     let bucket = Arc::clone(bucket);
     if keys.iter().any(KeyFilter::is_wild) {
@@ -234,7 +236,7 @@ async fn begin_slow(bucket: &Arc<Bucket>, keys: Vec<KeyFilter>) -> Result<Work, 
     Ok(Work::Gets(get_each(bucket, keys, Read::Any)))
 }
 
-/// Gets keys one by one, some at a time.
+/// Gets keys one by one, several concurrently.
 pub(super) fn get_each(
     bucket: Arc<Bucket>,
     keys: Vec<Key>,
@@ -248,7 +250,7 @@ pub(super) fn get_each(
 }
 
 impl Page {
-    /// Nothing is asked for yet.
+    /// Prepares a page without sending a request.
     async fn open(bucket: &Bucket, keys: Vec<KeyFilter>) -> Result<Self, ServiceError> {
         let transport = &bucket.api.transport;
         let inbox = transport.new_inbox();
@@ -267,9 +269,9 @@ impl Page {
         })
     }
 
-    /// Asks for all from a sequence on.
+    /// Requests everything from a sequence on.
     ///
-    /// Without `up_to_seq`: with it, a key that is written meanwhile would be in neither page.
+    /// Without `up_to_seq`: with it, a key that is written in the meantime would be on neither page.
     async fn ask(&mut self, bucket: &Bucket, seq: Option<u64>) -> Result<(), ServiceError> {
         let mut batch = Writer::new();
         batch.texts("multi_last", &self.subjects);
@@ -277,8 +279,8 @@ impl Page {
         self.send(bucket, batch).await
     }
 
-    /// Asks for every message of the first filter from a sequence on, so that the server need not search
-    /// the messages before.
+    /// Requests every message of the first filter from a sequence on, so that the server need not search
+    /// earlier messages.
     async fn ask_from(&mut self, bucket: &Bucket, seq: u64) -> Result<(), ServiceError> {
         let mut batch = Writer::new();
         batch.maybe_text("next_by_subj", self.subjects.first().map(String::as_str));
@@ -296,7 +298,7 @@ impl Page {
             ..Outbound::new(subject, batch.finish())
         };
         let sent = bucket.api.transport.publish(message).await;
-        // Only now, because this waits for a connection.
+        // Read only now, because the publish waits for a connection.
         let status = bucket.api.transport.status();
         let status = status.borrow();
         self.epoch = (status.state == ConnectionState::Connected).then_some(status.epoch);
@@ -305,7 +307,7 @@ impl Page {
 
     async fn next(&mut self, bucket: &Bucket) -> Result<Message, ServiceError> {
         let next = self.answers.next();
-        // Most answers are there already: a timer is set only if one has to be waited for.
+        // Most responses are already there: set a timer only if one has to be waited for.
         let message = match poll!(next) {
             Poll::Ready(message) => message,
             Poll::Pending => {
@@ -328,7 +330,7 @@ impl Page {
                         });
                     }
                     // An account that exports the API without `response_type: stream` lets only one
-                    // answer through, as if the server had no batches.
+                    // response through, as if the server had no batches.
                     Either::Right(_) if self.came == 1 => Some(Message {
                         status: Some(408),
                         ..Message::default()
@@ -360,20 +362,20 @@ impl Page {
                 let more = number(&message, header::PENDING).is_some_and(|pending| pending > 0);
                 Ok(Answer::End(more.then_some(self.last + 1)))
             }
-            // An entry expired while the server was reading, and it left out what follows.
+            // An entry expired while the server was reading, and it omitted the rest.
             Some(404) if message.description.as_deref() == Some("Message Not Found") => {
                 Ok(Answer::NotSo)
             }
             Some(404) => Ok(Answer::End(None)),
             // Too many keys for a batch.
             Some(413) => Ok(Answer::NotSo),
-            // Servers older than 2.11 know nothing in the request.
+            // Servers older than 2.11 do not understand the request.
             Some(408) => {
                 bucket.batches.do_not_work();
                 Ok(Answer::NotSo)
             }
             Some(503) => match bucket.why_nobody().await {
-                // By now only the leader may be asked.
+                // Only the leader may be asked now.
                 _ if !bucket.is_direct() => Ok(Answer::NotSo),
                 why => Err(why),
             },
@@ -381,7 +383,7 @@ impl Page {
         }
     }
 
-    /// Checks that nothing is missing before an answer.
+    /// Checks that no response is missing before this one.
     fn follows(&self, message: &Message) -> Result<(), ServiceError> {
         match number(message, header::LAST_SEQUENCE) {
             Some(before) if before != self.last => Err(ServiceError::Disconnected {
@@ -415,7 +417,7 @@ mod tests {
         assert_eq!(pages((0..PAGE).map(|n| n.to_string())), [PAGE]);
         let many = (0..2 * PAGE + 1).map(|n| n.to_string());
         assert_eq!(pages(many), [PAGE, PAGE, 1]);
-        // As many as fit: each with `$KV.b.`, two quotes and a comma.
+        // As many as fit: each adds `$KV.b.`, two quotes and a comma.
         let long = |n| format!("{n:0>503}");
         let fit = PAGE_BYTES / 512;
         assert_eq!(pages((0..fit).map(long)), [fit]);

@@ -1,11 +1,11 @@
-//! Decides when all has come that there was when a consumer was made.
+//! Decides when everything that existed when a consumer was created has arrived.
 //!
-//! A server says with each message how many are still to come, but that number can be too small: a
-//! message that replaces one which is still to come takes that off the count a moment before it is counted
-//! itself. A client that believes a zero from this moment misses a key. So the messages that have come are
-//! counted here too. The number for a new consumer can be too small for the same reason, so in a bucket that is
-//! being written the server gets one more request: what is missing was stored before it said zero, and is sent
-//! before the answer.
+//! With each message a server reports how many are still pending, but that number can be too small: a
+//! message that replaces a pending one is subtracted from the count a moment before it is counted itself. A
+//! client that trusts a zero from this moment misses a key. So received messages are also counted here. For
+//! the same reason the initial number of a new consumer can be too small, so in a bucket that is being
+//! written, the server gets one more request: whatever is missing was stored before it reported zero, and
+//! is sent before the response.
 
 use std::{
     task::{Context, Poll},
@@ -20,24 +20,24 @@ use super::{
 };
 use crate::platform;
 
-/// How long to wait for more after a doubtful zero. What has not come then was not replaced but removed,
-/// without a trace. Otherwise it comes within milliseconds.
+/// How long to wait for more after a doubtful zero. A message that has not arrived by then was not
+/// replaced, but removed without a trace. Otherwise it arrives within milliseconds.
 const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Loading {
-    /// How many messages there were.
+    /// How many messages there were initially.
     expected: u64,
     came: u64,
-    /// How many of those that came are of keys that were not asked for, and are counted nowhere else.
+    /// How many of the received messages have keys that were not asked for; they are counted nowhere else.
     ignored: u64,
-    /// Up to this revision no key has come twice.
+    /// Up to this revision no key is repeated.
     unique: u64,
     last: u64,
-    /// How many are still to come, as the server says.
+    /// How many are still pending, according to the server.
     pending: u64,
     question: Question,
-    /// The keys that have come, if some may have come twice.
+    /// The received keys, if some may have been repeated.
     keys: Option<Shown>,
     enough: Option<BoxFuture<'static, ()>>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Loading {
 enum Question {
     ToAsk,
     Asked(BoxFuture<'static, u64>),
-    /// It answered, and its last revision was this one; 0 if it need not be asked.
+    /// The server responded with this as its last revision; 0 if it need not be asked.
     Answered(u64),
 }
 
@@ -70,7 +70,7 @@ impl Loading {
         }
     }
 
-    /// All has come when what was sent is read.
+    /// Creates a load that is complete once everything already sent has been read.
     pub(super) fn until_drained() -> Self {
         Self {
             question: Question::Answered(u64::MAX),
@@ -78,32 +78,32 @@ impl Loading {
         }
     }
 
-    /// A message has come.
+    /// Counts a message.
     pub(super) fn came(&mut self, delivery: Delivery) {
         self.came += 1;
         self.last = delivery.revision;
         self.pending = delivery.pending;
     }
 
-    /// It is of a key that was not asked for.
+    /// Records that the message has a key that was not asked for.
     pub(super) fn ignored(&mut self) {
         self.ignored += 1;
     }
 
-    /// It is of this key.
+    /// Records the key of the message.
     pub(super) fn noted(&mut self, key: &str) {
         if let Some(keys) = &mut self.keys {
             keys.is_new(key);
         }
     }
 
-    /// Whether the server says that this is all.
+    /// Whether the server reports that this is all.
     pub(super) fn is_at_zero(&self) -> bool {
         self.pending == 0
     }
 
-    /// Whether everything has come for these keys, now that the server says so. `drained` if nothing waits
-    /// to be read.
+    /// Whether the load is complete for these keys, now that the server reports zero. `drained` if nothing
+    /// is waiting to be read.
     pub(super) fn is_complete(
         &mut self,
         keys: Counted<'_>,
@@ -124,7 +124,7 @@ impl Loading {
         }
     }
 
-    /// Handles the answer, once.
+    /// Handles the response, once.
     pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Question::Asked(answer) = &mut self.question else {
             return Poll::Pending;
@@ -146,20 +146,20 @@ impl Loading {
         self.came.min(distinct + self.ignored) >= self.expected
     }
 
-    /// Whether what is missing has been waited for long enough.
+    /// Whether the grace period for missing messages is over.
     pub(super) fn is_enough(&mut self, context: &mut Context<'_>) -> bool {
         let enough = self.enough.as_mut();
         enough.is_some_and(|enough| matches!(enough.poll_unpin(context), Poll::Ready(())))
     }
 }
 
-/// The structure that knows the keys that have come.
+/// Which structure knows the received keys.
 #[derive(Clone, Copy)]
 pub(super) enum Counted<'a> {
     Shown(&'a Shown),
-    /// All of them, as long as this is a first load.
+    /// Knows all of them during an initial load.
     Noted(&'a Tracker),
-    /// Nothing does.
+    /// None does.
     Not,
 }
 
@@ -208,7 +208,7 @@ mod tests {
         assert!(!noted(&["a", "b"], &mut early));
         early.came(delivery(4));
         assert!(noted(&["a", "b", "c"], &mut early));
-        // Three, but of two keys.
+        // Three messages, but of two keys.
         let mut twice = loading(3, 3, &[1, 2, 4]);
         let seen = ["a", "b", "a"];
         assert!(!noted(&seen, &mut twice));
@@ -222,7 +222,7 @@ mod tests {
         shown.is_new("a");
         let mut short = loading(2, 0, &[1, 2]);
         assert!(!is_complete(&mut short, Counted::Shown(&shown)));
-        // Keys that were not asked for were expected too.
+        // Keys that were not asked for are also expected.
         let mut ignored = loading(2, 0, &[1, 2]);
         ignored.ignored();
         assert!(is_complete(&mut ignored, Counted::Shown(&shown)));
@@ -242,7 +242,7 @@ mod tests {
         answer.send(7).unwrap();
         assert!(loading.poll_answer(&mut context).is_ready());
         assert!(loading.poll_answer(&mut context).is_pending());
-        // What was sent before the answer may still wait to be read.
+        // Messages sent before the response may still be waiting to be read.
         assert!(!is_complete(&mut loading, Counted::Not));
         loading.came(delivery(6));
         assert!(!is_complete(&mut loading, Counted::Not));

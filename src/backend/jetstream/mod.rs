@@ -1,8 +1,8 @@
-//! JetStream: the KV rules of ADR-8, written once over core NATS.
+//! JetStream: the KV rules of ADR-8, implemented once on top of core NATS.
 //!
-//! A bucket `b` is the stream `KV_b`, and its key `k` the subject `$KV.b.k`. This module knows how
-//! reads, writes and watches look on the wire and what the server's answers mean; the connection
-//! belongs to the transport, and everything above to [`crate::kv`].
+//! A bucket `b` is the stream `KV_b`, and its key `k` is the subject `$KV.b.k`. This module defines how
+//! reads, writes and watches are encoded, and interprets the server's responses; the connection belongs to
+//! the transport, and everything above to [`crate::kv`].
 
 mod admin;
 mod api;
@@ -60,7 +60,7 @@ pub(crate) struct JetStream {
 }
 
 impl JetStream {
-    /// Over a connection; only the options for requests are used.
+    /// Creates a client on a connection; only the options for requests are used.
     pub(crate) fn new(transport: Arc<dyn Transport>, options: &ConnectOptions) -> Self {
         Self {
             api: Api {
@@ -167,7 +167,7 @@ impl Backend for JetStreamBucket {
     ) -> BoxFuture<'a, Result<RawWatch, KvReadError>> {
         async move {
             if filters.is_empty() {
-                // To a server no filter means everything.
+                // To a server, an empty list of filters means everything.
                 return Err(InvalidOption::new("filters", "there is none").into());
             }
             let plan = Plan::new(Arc::clone(&self.0), Filters::new(filters), request);

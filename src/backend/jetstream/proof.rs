@@ -1,8 +1,8 @@
-//! Whether the copy of a stream that a consumer reads has all that the stream's leader has.
+//! Whether the replica that a consumer reads has everything that the stream's leader has.
 //!
-//! In a cluster a consumer lies on any server that has a copy. One that was restarted, or has just got the
-//! stream, offers what it has, which may be nothing, and says that this is all. So the leader is asked for the next
-//! message, unless the last one has come.
+//! In a cluster a consumer is on any server that has a replica. One that was restarted, or has just
+//! received the stream, offers what it has, which may be nothing, and claims that this is all. So the
+//! leader is asked for the next message, unless the last one has already arrived.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,19 +11,19 @@ use futures::{StreamExt, future::BoxFuture, stream};
 use super::start::Plan;
 use crate::{error::ServiceError, kv::Deliver, platform};
 
-/// For how long a copy is given to bring what the leader has: most are a moment behind. Doubled each time.
+/// How long a replica may take to deliver what the leader has: most lag only briefly. Doubled each time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often it is given that.
+/// How often it is given this time.
 const PATIENCE: u32 = 4;
 
-/// How many filters are asked about at a time.
+/// How many filters to ask about concurrently.
 const QUESTIONS: usize = 64;
 
-/// What is to be proved of one consumer.
+/// What must be proved of one consumer.
 #[derive(Debug, Default)]
 pub(super) struct Proof {
-    /// The last revision of the stream when the consumer was made; 0 where nothing is to be proved.
+    /// The last revision of the stream when the consumer was created; 0 if nothing must be proved.
     known: u64,
     /// How often something was missing.
     missed: u32,
@@ -31,7 +31,7 @@ pub(super) struct Proof {
 
 impl Proof {
     pub(super) fn new(plan: &Plan, known: u64) -> Self {
-        // Who wants news gets them from any copy, and locks have proofs of their own.
+        // A watch for updates may read any replica, and locks have proofs of their own.
         let wanted = plan.request.complete
             && plan.request.deliver != Deliver::Updates
             && plan.bucket.has_copies()
@@ -42,12 +42,12 @@ impl Proof {
         }
     }
 
-    /// Whether more may be missing than has come.
+    /// Whether more may be missing than has arrived.
     pub(super) fn is_due(&self, last: u64) -> bool {
         last < self.known
     }
 
-    /// Asks for what comes next; there is time for it to come before this answers.
+    /// Asks for the next revision, and gives it time to arrive before the future resolves.
     pub(super) fn ask(&self, plan: &Arc<Plan>, last: u64) -> BoxFuture<'static, Option<u64>> {
         let (plan, known, missed) = (Arc::clone(plan), self.known, self.missed);
         Box::pin(async move {
@@ -60,7 +60,7 @@ impl Proof {
         })
     }
 
-    /// Takes in the answer. Answers whether the copy is too far behind to be waited for.
+    /// Handles the response. Returns whether the replica is too far behind to be waited for.
     pub(super) fn answered(&mut self, next: Option<u64>) -> bool {
         match next {
             Some(_) => self.missed += 1,
@@ -70,8 +70,8 @@ impl Proof {
     }
 }
 
-/// The first revision after `last` that the watch is about, as far as the leader says; none if it may not be
-/// asked, or does not answer.
+/// Returns the first revision after `last` that concerns the watch, according to the leader; `None` if the
+/// leader may not be asked, or does not respond.
 async fn next_after(plan: &Plan, last: u64) -> Option<u64> {
     let bucket = &plan.bucket;
     let subjects = plan.subjects.iter();
@@ -84,7 +84,7 @@ async fn next_after(plan: &Plan, last: u64) -> Option<u64> {
         let next = match answer {
             Ok(next) => next,
             Err(error) => {
-                // Each attempt would be one more violation in the server's log.
+                // Each attempt would log another violation on the server.
                 if matches!(error, ServiceError::PermissionDenied { .. }) {
                     bucket.proofs.do_not_work();
                 }

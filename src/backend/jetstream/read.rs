@@ -1,4 +1,4 @@
-//! Reading one key: from any replica, from the leader, or one revision of it.
+//! Reads one key: from any replica, from the leader, or one given revision.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -17,7 +17,7 @@ use crate::{
     message::{Message, TransportError},
 };
 
-/// Asks for one message of a stream.
+/// A request for one message of a stream.
 struct Which<'a> {
     seq: Option<u64>,
     last_by_subj: Option<&'a str>,
@@ -35,7 +35,7 @@ impl Which<'_> {
 }
 
 impl Bucket {
-    /// The last revision of a key, or one by its number.
+    /// Returns the last revision of a key, or one given revision.
     pub(super) async fn get(
         &self,
         key: &Key,
@@ -62,12 +62,12 @@ impl Bucket {
                 self.get_from_leader(key, revision).await
             };
             match entry {
-                // By now only the leader may be asked.
+                // Only the leader may be asked now.
                 Err(_) if direct && !self.is_direct() => {}
                 entry => break entry?,
             }
         };
-        // A revision number may belong to another key.
+        // The revision may belong to another key.
         Ok(entry.filter(|entry| entry.key == *key))
     }
 
@@ -91,7 +91,7 @@ impl Bucket {
         }
     }
 
-    /// Asks the leader of the stream that takes the writes: that of the origin if this is a mirror.
+    /// Asks the leader of the stream that takes the writes: for a mirror, that of the origin.
     pub(super) async fn get_from_leader(
         &self,
         key: &Key,
@@ -134,7 +134,7 @@ impl Bucket {
         Ok(Some(self.entry(key, stamp, headers, payload.into(), false)))
     }
 
-    /// The first revision from `seq` on that has such a subject, as the leader of this very stream has it.
+    /// Returns the first revision from `seq` on with such a subject, from the leader of this very stream.
     pub(super) async fn next_revision(
         &self,
         subject: &str,
@@ -158,12 +158,12 @@ impl Bucket {
     }
 }
 
-/// Whether a refusal says that there is no such message, rather than no such stream.
+/// Whether a refusal means that there is no such message, rather than no such stream.
 fn is_no_message(status: u16, code: u64) -> bool {
     status == 404 && code != super::api::code::NO_STREAM
 }
 
-/// An answer that is a status and nothing else.
+/// Converts a response that consists only of a status.
 pub(super) fn refusal(status: u16, message: Message) -> ServiceError {
     ServiceError::Refused {
         status,

@@ -1,4 +1,4 @@
-//! Making consumers on the server, and making them again.
+//! Creates and recreates consumers on the server.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -28,19 +28,19 @@ use crate::{
     transport::Subscription,
 };
 
-/// How often a consumer sends a heartbeat when it has nothing else to send.
+/// How often an otherwise idle consumer sends a heartbeat.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// After this time without a listener the server removes a consumer by itself. After a reconnect a new one is
-/// made in any case, so this is only for consumers whose program or page is gone: they count against the limits
-/// of the stream, for which 1000 may be too many.
+/// How long a consumer may lack a listener before the server removes it. A reconnect creates a new consumer
+/// anyway, so this only matters for consumers whose program or page is gone: they count against the
+/// stream's limits, for which 1000 may be too many.
 pub(super) const INACTIVE: Duration = Duration::from_secs(60);
 
-/// The pause between failed attempts to make a consumer again.
+/// The delay between failed attempts to recreate a consumer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// The parts of a watch that are the same for all its consumers.
+/// The part of a watch that is the same for all its consumers.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) bucket: Arc<Bucket>,
@@ -50,14 +50,14 @@ pub(super) struct Plan {
     pub(super) request: WatchRequest,
 }
 
-/// How far a watch has come: what the next consumer starts from.
+/// The position of a watch, where the next consumer starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// The last revision that was seen or is to be skipped; `None` before that is known.
+    /// The last revision that was seen or must be skipped; `None` if not known yet.
     pub(super) last: Option<u64>,
-    /// When its stream was made.
+    /// When its stream was created.
     pub(super) created: u64,
-    /// Whether the stream was made anew during the watch, so that everything in it is new.
+    /// Whether the stream was recreated during the watch, so that everything in it is new.
     pub(super) anew: bool,
 }
 
@@ -71,26 +71,26 @@ impl Progress {
     }
 }
 
-/// A consumer that was made.
+/// A consumer that was created.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) subscription: Subscription,
     pub(super) consumer: Consumer,
-    /// Removes it from the server.
+    /// Removes the consumer from the server.
     pub(super) on_server: OnServer,
-    /// The connection that it was made on.
+    /// The connection on which it was created.
     pub(super) epoch: u64,
-    /// How many messages it has to send.
+    /// How many messages are pending.
     pub(super) pending: u64,
-    /// The sequence that it starts after, as far as the server says.
+    /// The sequence after which it starts, according to the server.
     floor: u64,
-    /// The last revision of the bucket before it was made; 0 if that is not known.
+    /// The last revision of the bucket before it was created; 0 if unknown.
     pub(super) before: u64,
-    /// Whether nothing had been written lately then, as far as is known.
+    /// Whether the bucket was idle at that time, as far as is known.
     pub(super) is_quiet: bool,
 }
 
-/// The result of making a consumer again.
+/// The result of recreating a consumer.
 #[derive(Debug)]
 pub(super) struct Restarted {
     pub(super) started: Started,
@@ -119,32 +119,32 @@ impl Plan {
         self.request.once && self.request.deliver == Deliver::Latest
     }
 
-    /// Makes the first consumer.
+    /// Creates the first consumer.
     pub(super) async fn begin(&self, progress: &mut Progress) -> Result<Started, ServiceError> {
-        // The handle may be older than the bucket, which may have been made anew since. Asking at the same
-        // time, and first, costs no time.
+        // The handle may predate the bucket, which may have been recreated since. Querying it concurrently,
+        // and first, takes no extra time.
         let (now, started) = join(self.bucket.state(), self.start(progress)).await;
         let (mut started, now) = (started?, now?);
         progress.created = now.created;
         started.before = now.last;
         started.is_quiet = now.is_quiet;
         if self.request.deliver == Deliver::Updates {
-            // From here on, even if nothing comes before the first interruption.
+            // Start here even if nothing arrives before the first interruption.
             progress.last = Some(started.floor);
         }
         Ok(started)
     }
 
-    /// Whether the server is to leave the values out.
+    /// Whether the server should omit the values.
     fn leaves_values_out(&self) -> bool {
-        // A watch goes on, and values may grow.
+        // A watch is long-lived, and its values may grow.
         self.request.metadata_only && !(self.request.once && self.bucket.has_small_values())
     }
 
     /// The position where a consumer starts.
     fn policy(&self, progress: &Progress) -> (&'static str, Option<u64>) {
-        // A listing cannot go on in the middle: what it has shown may have changed since, and
-        // older revisions would come in between. It starts over, and leaves out what was shown.
+        // A listing cannot resume in the middle: keys that it has shown may have changed since, and older
+        // revisions would be mixed in. It starts over, and skips keys already shown.
         if self.is_listing() {
             return ("last_per_subject", None);
         }
@@ -158,7 +158,8 @@ impl Plan {
         }
     }
 
-    /// May be called twice, as each call makes its own consumer, which is removed when it is not needed.
+    /// Creates a consumer. The request may be sent twice, because each one creates its own consumer, which
+    /// is removed if it is not needed.
     async fn start(&self, progress: &Progress) -> Result<Started, ServiceError> {
         insist(|| Box::pin(self.ask(progress))).await
     }
@@ -167,16 +168,16 @@ impl Plan {
         let Api {
             transport, timeout, ..
         } = &self.bucket.api;
-        // Read first: if the connection changes meanwhile, the driver will notice.
+        // Read first, so that the driver notices if the connection changes in the meantime.
         let epoch = transport.status().borrow().epoch;
         let inbox = transport.new_inbox();
-        // A listener must be there before anything is sent to it.
+        // Subscribe before anything can be sent to the inbox.
         let subscription = transport
             .subscribe(inbox.clone())
             .await
             .map_err(|error| not_answered(error, &inbox))?;
         let name = short_name(&inbox);
-        // From here on the consumer may exist, whatever the server answers.
+        // From here on the consumer may exist, whatever the server replies.
         let mut on_server = OnServer::new(&self.bucket, &name);
         let (deliver_policy, opt_start_seq) = self.policy(progress);
         let single = match &*self.subjects {
@@ -208,8 +209,7 @@ impl Plan {
             },
         };
         let mut path = format!("{}.{name}", self.bucket.stream);
-        // The subject carries the filter if there is a single one, so that permissions can depend on
-        // it.
+        // A single filter is part of the request subject, so that permissions can depend on it.
         if let Some(subject) = single {
             path.push('.');
             path.push_str(subject);
@@ -232,10 +232,10 @@ impl Plan {
         })
     }
 
-    /// Makes a consumer again, for as long as that takes.
+    /// Recreates a consumer, retrying for as long as necessary.
     ///
-    /// Only what cannot change by itself ends it: the bucket is gone, a permission is missing, or
-    /// the client was closed.
+    /// Fails only for permanent reasons: the bucket is gone, a permission is missing, or the client was
+    /// closed.
     pub(super) async fn restart(
         self: Arc<Self>,
         mut progress: Progress,
@@ -248,25 +248,25 @@ impl Plan {
         let mut pauses = Pauses::new(&bucket.api.transport.new_inbox());
         let mut was_missing = false;
         connected(&mut status).await?;
-        drop(old); // now that the server can be told
+        drop(old); // now that a removal can reach the server
         loop {
             connected(&mut status).await?;
             let error = match self.try_restart(&mut progress).await {
                 Ok(Some(restarted)) => return Ok(restarted),
-                // The bucket was made anew: start at once, from its beginning.
+                // The bucket was recreated: start from its beginning at once.
                 Ok(None) => continue,
                 Err(error) => error,
             };
             match &error {
                 ServiceError::PermissionDenied { .. } | ServiceError::Closed => return Err(error),
-                // A cluster that just started may not know its streams yet, so once is not enough.
+                // A cluster that has just started may not know its streams yet, so try more than once.
                 ServiceError::BucketNotFound { .. } if was_missing => return Err(error),
                 ServiceError::BucketNotFound { .. } => was_missing = true,
                 _ => was_missing = false,
             }
             let pause = pauses.next();
             tracing::warn!(bucket = %bucket.name, error = %WithCauses(&error), ?pause, "a watch cannot restart yet");
-            // A change of the connection is worth a try at once.
+            // Retry at once if the connection changes.
             let changed = Box::pin(status.changed());
             if let Either::Right((Err(_), _)) = select(platform::sleep(pause), changed).await {
                 return Err(ServiceError::Closed);
@@ -274,14 +274,14 @@ impl Plan {
         }
     }
 
-    /// Makes a consumer that goes on from the position of the watch. `None` if the stream is not the
-    /// one that the watch began on; then the watch must start over.
+    /// Creates a consumer that resumes at the watch's position. Returns `None` if the stream is not the one
+    /// on which the watch began; then the watch must start over.
     async fn try_restart(
         &self,
         progress: &mut Progress,
     ) -> Result<Option<Restarted>, ServiceError> {
         let started = self.start(progress).await?;
-        // After making it, so that this is the stream that the consumer is on.
+        // Queried after creating the consumer, so that it is the stream that the consumer reads.
         let now = self.bucket.state().await?;
         let last = progress.last.unwrap_or(0);
         if now.created != progress.created || now.last < last {
@@ -318,12 +318,12 @@ pub(super) async fn connected(
     }
 }
 
-/// An inbox is unique, so a name made of it is too. The name is in every message that the consumer
-/// sends: a whole inbox would be a tenth of a first load of small values.
+/// Derives a short, unique name from the unique inbox. The name is part of every message that the consumer
+/// sends: a whole inbox would make up a tenth of an initial load of small values.
 fn short_name(inbox: &str) -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let mut hash = hash(inbox);
-    // Fifty bits, a few more than servers take for the names that they give.
+    // Fifty bits, slightly more than in the names that servers generate.
     let mut name = String::with_capacity(10);
     for _ in 0..10 {
         name.push(char::from(DIGITS[(hash & 31) as usize]));
@@ -338,14 +338,14 @@ fn hash(inbox: &str) -> u64 {
     hasher.finish()
 }
 
-/// Longer and longer pauses, different for each watch.
+/// Growing delays, different for each watch.
 struct Pauses {
     longest: Duration,
     random: Random,
 }
 
 impl Pauses {
-    /// A unique inbox makes the pauses differ from those of other watches.
+    /// Creates delays that differ from those of other watches, because each inbox is unique.
     fn new(inbox: &str) -> Self {
         Self {
             longest: FIRST_PAUSE,
@@ -353,7 +353,7 @@ impl Pauses {
         }
     }
 
-    /// Between half of the current longest pause and all of it; the longest doubles each time.
+    /// Returns a delay between half of the current maximum and all of it; the maximum doubles each time.
     fn next(&mut self) -> Duration {
         let pause = self.random.pause(self.longest / 2, self.longest);
         self.longest = (self.longest * 2).min(LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! A stream in the requests and answers of the JetStream API: settings, identity and state.
+//! A stream in the requests and responses of the JetStream API: settings, identity and state.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -11,10 +11,10 @@ use crate::{
     key::BucketName,
 };
 
-/// The answer to `STREAM.INFO`, `CREATE` and `UPDATE`.
+/// The response to `STREAM.INFO`, `CREATE` and `UPDATE`.
 pub(super) struct StreamInfo {
     pub(super) created: String,
-    /// When this was answered.
+    /// The server's time of the response.
     pub(super) now: Option<String>,
     pub(super) config: StreamConfig,
     pub(super) state: StreamState,
@@ -32,7 +32,7 @@ impl FromJson<'_> for StreamInfo {
 }
 
 impl StreamInfo {
-    /// Asks what a stream is now, on behalf of a bucket.
+    /// Queries the current state of a stream, on behalf of a bucket.
     pub(super) async fn ask(
         api: &Api,
         stream: &str,
@@ -116,7 +116,7 @@ impl FromJson<'_> for StreamConfig {
             republish: fields.maybe("republish"),
             mirror: fields.maybe("mirror"),
             sources: fields.all("sources"),
-            // The server's own notes are no setting, and it accepts them from no client.
+            // The server's own metadata is not a setting, and it accepts it from no client.
             metadata: fields.string_map("metadata", "_nats."),
             allow_direct: fields.flag("allow_direct"),
             mirror_direct: fields.flag("mirror_direct"),
@@ -134,7 +134,7 @@ impl FromJson<'_> for StreamConfig {
 }
 
 impl StreamConfig {
-    /// The request that makes this stream, or changes it.
+    /// Returns the request that creates or updates this stream.
     pub(super) fn to_json(&self) -> Bytes {
         let mut json = Writer::new();
         json.text("name", &self.name);

@@ -1,4 +1,4 @@
-//! After an interruption: finds the keys that a watch has shown and that are gone without a trace.
+//! After an interruption, finds keys that a watch has shown and that are gone without a trace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,19 +18,20 @@ use crate::{
     platform,
 };
 
-/// The pause after a sweep that failed at once; without it a watch would make consumers as fast as it can.
+/// The delay after a sweep that failed immediately; without it a watch would create consumers as fast as it
+/// can.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Lists the keys that there are, values left out, and shows them to the tracker.
+/// Lists the existing keys, without values, and reports them to the tracker.
 pub(super) async fn sweep(
     plan: Arc<Plan>,
     mut tracker: Tracker,
 ) -> (Tracker, Result<(), ServiceError>) {
     let mut swept = list(&plan, &mut tracker).await;
-    // Refused, for example because there are too many consumers. Then each key is asked for.
+    // Refused, for example because there are too many consumers. Then each key is queried.
     if matches!(swept, Ok(()) | Err(ServiceError::Refused { .. })) {
         let asked = ask(&plan.bucket, &mut tracker).await;
-        // If that is denied, the listing is all that can be known.
+        // If that is denied, the listing has to suffice.
         if !matches!(asked, Err(ServiceError::PermissionDenied { .. })) {
             swept = asked;
         }
@@ -41,7 +42,7 @@ pub(super) async fn sweep(
         | ServiceError::Malformed { .. },
     ) = swept
     {
-        // The next one would fail in the same way, and as fast.
+        // The next one would fail in the same way, and just as fast.
         platform::sleep(PAUSE).await;
     }
     (tracker, swept)
@@ -60,13 +61,13 @@ async fn list(plan: &Plan, tracker: &mut Tracker) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Asks for keys that were not listed. A listing comes from a copy of the stream, which may be far behind the
-/// one that the watch had, and a key that is written meanwhile may be missing in it.
+/// Queries keys that were not listed. A listing comes from a replica that may be far behind the watch's,
+/// and may miss a key that is written in the meantime.
 async fn ask(bucket: &Arc<Bucket>, tracker: &mut Tracker) -> Result<(), ServiceError> {
     let mut answers = get_each(Arc::clone(bucket), tracker.missing(), Read::Leader);
     while let Some(answer) = answers.next().await {
         match answer {
-            // A removal too: the watch is about to show it.
+            // A removal, too: the watch is about to show it.
             Ok(Some(entry)) => tracker.found(&entry.key),
             Ok(None) => {}
             Err(error) => return Err(error),

@@ -21,7 +21,7 @@ use crate::{
     transport::{Subscription, Transport},
 };
 
-/// Answers every request in the same way, or never.
+/// Gives every request the same response, or none.
 #[derive(Debug)]
 pub(super) struct Says(pub(super) Option<&'static str>);
 
@@ -63,12 +63,12 @@ impl Transport for Says {
     }
 }
 
-/// The bucket `b` of a server that answers every request in the same way, or never.
+/// Creates the bucket `b` of a server that gives every request the same response, or none.
 pub(super) fn bucket(answer: Option<&'static str>) -> Arc<Bucket> {
     Arc::new(bucket_of(Says(answer), "$JS.API", &StreamConfig::default()))
 }
 
-/// The bucket `b` over this transport.
+/// Creates the bucket `b` on this transport.
 pub(super) fn bucket_of(
     transport: impl Transport + 'static,
     prefix: &str,
@@ -85,7 +85,7 @@ pub(super) fn bucket_of(
     Bucket::new(api, name, config, UNIX_EPOCH)
 }
 
-/// Drops the first request, as a server without a leader does.
+/// Drops the first request, like a server without a leader.
 #[derive(Debug)]
 pub(super) struct DropsFirst {
     pub(super) came: AtomicBool,

@@ -1,5 +1,5 @@
-//! Which keys a watch has shown as having a value, so that it can say after an interruption which
-//! of them are gone without a trace.
+//! Which keys a watch has shown with a value, so that it can report after an interruption which of them are
+//! gone without a trace.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,18 +10,18 @@ use bytestring::ByteString;
 
 use crate::key::Key;
 
-/// How many noted keys are sorted in with each new one.
+/// How many logged keys to move to the table with each new one.
 const STEP: usize = 8;
 
 /// The keys that a watch has shown with a value.
 ///
-/// Noting a key only appends it to a log: the first load of many keys is no place for a hash table
-/// that grows. The log is sorted into the table bit by bit, as later changes come.
+/// Recording a key only appends it to a log, because a growing hash table would slow down the initial load
+/// of many keys. The log is moved to the table gradually, as later changes arrive.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     /// Records of two bytes (length and the bit `LIVE`, big endian) and the key.
     log: Vec<u8>,
-    /// How far the log is sorted in.
+    /// How much of the log has been moved to the table.
     at: usize,
     /// The key, and the last sweep that found it.
     keys: HashMap<Box<str>, u32>,
@@ -32,10 +32,10 @@ pub(super) struct Tracker {
 const LIVE: u16 = 0x8000;
 
 impl Tracker {
-    /// Notes that a key has a value now, or has none. Also sorts in a little of what was noted, but not in a
-    /// first load of the last revision of each key, which notes each key only once.
+    /// Records whether a key now has a value. Also moves a little of the log to the table, except during an
+    /// initial load of the last revision of each key, which records each key only once.
     pub(super) fn note(&mut self, key: &str, live: bool, first_load: bool) {
-        // No server would store a subject so long.
+        // No server would store such a long subject.
         let Ok(len @ 0..LIVE) = u16::try_from(key.len()) else {
             return;
         };
@@ -50,7 +50,7 @@ impl Tracker {
     fn settle_some(&mut self, records: usize) {
         for _ in 0..records {
             if !self.settle_one() {
-                // All of it is sorted in; the memory of a first load is freed.
+                // The whole log is in the table; free the memory of the initial load.
                 self.at = 0;
                 self.log.clear();
                 self.log.shrink_to(4096);
@@ -77,7 +77,7 @@ impl Tracker {
         true
     }
 
-    /// All keys that were noted in a first load, those without a value too.
+    /// Returns all keys recorded in an initial load, including those without a value.
     pub(super) fn all(&self) -> Shown {
         let mut all = Shown::default();
         let mut log = &*self.log;
@@ -94,28 +94,28 @@ impl Tracker {
         all
     }
 
-    /// Whether there is a key with a value.
+    /// Starts a sweep. Returns whether any key has a value.
     pub(super) fn begin_sweep(&mut self) -> bool {
         self.settle_some(usize::MAX);
         self.sweep = self.sweep.wrapping_add(1);
         !self.keys.is_empty()
     }
 
-    /// The sweep has found a key.
+    /// Records that the sweep has found a key.
     pub(super) fn found(&mut self, key: &str) {
         if let Some(sweep) = self.keys.get_mut(key) {
             *sweep = self.sweep;
         }
     }
 
-    /// The keys that the sweep has not found so far.
+    /// Returns the keys that the sweep has not found so far.
     pub(super) fn missing(&self) -> Vec<Key> {
         let missing = self.keys.iter().filter(|(_, found)| **found != self.sweep);
         let key = |key: &str| Key::from_subject(ByteString::from(key));
         missing.map(|(missing, _)| key(missing)).collect()
     }
 
-    /// The keys that the sweep has not found. They are forgotten.
+    /// Removes and returns the keys that the sweep has not found.
     pub(super) fn end_sweep(&mut self) -> Vec<Box<str>> {
         let sweep = self.sweep;
         self.keys
@@ -125,11 +125,11 @@ impl Tracker {
     }
 }
 
-/// The keys that a listing has shown, so that it shows each only once: one that is written while
-/// the listing is under way comes once more.
+/// The keys that a listing has shown, so that it shows each only once: a key that is written during the
+/// listing would be repeated.
 ///
-/// Only a hash per key is kept. Among a million keys two share one with a chance of one to forty
-/// million, and an attacker cannot choose such keys: the hash is seeded.
+/// Only a hash per key is kept. Among a million keys, the chance that two share a hash is one in forty
+/// million, and an attacker cannot construct such keys, because the hash is seeded.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     hasher: RandomState,
@@ -138,7 +138,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn expect(&mut self, keys: u64) {
-        // The number comes from the server, so it is bounded.
+        // The number comes from the server, so it is capped.
         self.hashes.reserve(keys.min(1 << 20) as usize);
     }
 
@@ -146,13 +146,13 @@ impl Shown {
         self.hashes.len() as u64
     }
 
-    /// Whether a key is shown for the first time.
+    /// Records a key. Returns whether it is shown for the first time.
     pub(super) fn is_new(&mut self, key: &str) -> bool {
         self.hashes.insert(self.hasher.hash_one(key))
     }
 }
 
-/// Passes on a value that is a hash already.
+/// Passes through a value that is already a hash.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -212,7 +212,7 @@ mod tests {
             tracker.note(&format!("key.{n}"), true, true);
         }
         assert!(tracker.log.len() > 4096 && tracker.keys.is_empty());
-        // Many revisions of few keys are no more than these keys.
+        // Many revisions of few keys take no more space than these keys.
         for n in 0..1000 {
             tracker.note(&format!("key.{}", n % 10), true, false);
         }

@@ -1,5 +1,5 @@
-//! The driver of a watch: hands out entries, says when it is current, and makes the consumer again when it
-//! has to. What it reads, and when, is in [`poll`].
+//! The driver of a watch: yields entries, reports when it is current, and recreates the consumer when
+//! necessary. What it reads, and when, is in [`poll`].
 
 mod poll;
 
@@ -28,49 +28,49 @@ use crate::{
     platform,
 };
 
-/// A watch under way.
+/// A running watch.
 ///
-/// It is polled by hand rather than written as an async block: this runs once per message, and must
-/// not allocate a future or wake a task for each.
+/// It is polled by hand instead of being an async block: this runs once per message, and must not allocate
+/// a future or wake a task for each.
 pub(super) struct Watch {
     plan: Arc<Plan>,
     state: State,
     progress: Progress,
     connection: Connection,
-    /// Nothing before this revision is wanted.
+    /// Skips everything before this revision.
     first: u64,
     loading: Loading,
-    /// Whether the server must still be asked if that is all.
+    /// Whether the server must still be asked if the initial data is complete.
     unsure: bool,
     proof: Proof,
-    /// Whether the server has sent all that there was.
+    /// Whether the server has sent all initial data.
     caught_up: bool,
-    /// Whether the reader knows that, too.
+    /// Whether the reader has been told so.
     current: bool,
     /// Whether the reader was told of an interruption that is not over.
     interrupted: bool,
-    /// Whether any message came from an earlier consumer.
+    /// Whether an earlier consumer has received any message.
     heard: bool,
     keys: Keys,
-    /// Keys that are gone without a trace and must still be reported, and the source of that knowledge.
+    /// Keys that are gone without a trace and not reported yet, and when that was found out.
     vanished: std::vec::IntoIter<Box<str>>,
     vanished_at: Stamp,
 }
 
 /// What a watch remembers about keys.
 pub(super) enum Keys {
-    /// Those with a value.
+    /// Keys that have a value.
     Live(Tracker),
-    /// Those that a listing has shown.
+    /// Keys that a listing has shown.
     Shown(Shown),
-    /// Nothing: keys may come more than once, or do not matter.
+    /// Nothing: keys may be repeated, or do not matter.
     Nothing,
 }
 
 enum State {
     Running(Box<Running>),
     Restarting(BoxFuture<'static, Result<Restarted, ServiceError>>),
-    /// Asks the stream's leader for what is missing, while the consumer waits.
+    /// Asks the stream's leader for missing revisions, while the consumer waits.
     Proving(Box<Running>, BoxFuture<'static, Option<u64>>),
     /// After an interruption: looks for keys that are gone, while the consumer waits.
     Sweeping(
@@ -80,23 +80,23 @@ enum State {
     Ended,
 }
 
-/// A consumer, and what is being done for it.
+/// A consumer, and its pending operations.
 struct Running {
     started: Started,
-    /// Answers a flow control message.
+    /// Replies to a flow control message.
     answer: Option<BoxFuture<'static, ()>>,
-    /// Answers once more if the answer did not arrive, and finds out whether it is refused.
+    /// Replies again if the first reply did not arrive, and finds out whether it is refused.
     again: Option<BoxFuture<'static, Result<Message, TransportError>>>,
     /// Fires when the consumer may have been silent for too long.
     alarm: BoxFuture<'static, ()>,
-    /// Whether anything came at all, which shows that this user may subscribe to the inbox.
+    /// Whether anything arrived at all, which shows that this user may subscribe to the inbox.
     heard: bool,
 }
 
 type Event = Result<WatchEvent, ServiceError>;
 
 impl Watch {
-    /// Makes the consumer, and a watch of it.
+    /// Creates the consumer, and a watch on it.
     pub(super) async fn begin(plan: Plan) -> Result<Self, ServiceError> {
         let keys = match plan.request.once {
             false => Keys::Live(Tracker::default()),
@@ -144,7 +144,7 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Reads from a consumer of a stream whose last revision is known.
+    /// Starts to read from a consumer of a stream whose last revision is known.
     fn run(&mut self, started: Started, known: u64) {
         self.caught_up = false;
         self.proof = Proof::new(&self.plan, known);
@@ -159,13 +159,13 @@ impl Watch {
         }));
     }
 
-    /// The end: an error, then nothing more.
+    /// Ends the watch with an error.
     fn end(&mut self, error: ServiceError) -> Event {
         self.state = State::Ended;
         Err(error)
     }
 
-    /// Drops the consumer and makes another. The reader is told once.
+    /// Drops the consumer and creates another. The reader is told once.
     fn reset(&mut self, why: Why) -> Option<Event> {
         let old = match std::mem::replace(&mut self.state, State::Ended) {
             State::Running(running) => {
@@ -177,7 +177,7 @@ impl Watch {
         let restart = Arc::clone(&self.plan).restart(self.progress, why, old);
         self.state = State::Restarting(match self.plan.request.once {
             false => Box::pin(restart),
-            // A listing must not wait for ever.
+            // A listing must not wait forever.
             true => {
                 let patience = self.plan.bucket.api.timeout * 2;
                 Box::pin(async move {
@@ -201,14 +201,14 @@ impl Watch {
     fn resume(&mut self, restarted: Restarted) {
         self.progress = restarted.progress;
         if self.progress.anew {
-            self.first = 0; // numbers of the old bucket mean nothing in the new one
+            self.first = 0; // revisions of the old bucket mean nothing in the new one
         }
         self.vanished_at = restarted.last;
         self.run(restarted.started, restarted.last.revision);
     }
 
-    /// The server has sent all that there was: tells the reader, but after an interruption not before
-    /// it is known which keys are gone.
+    /// Called when the server has sent all initial data: tells the reader, but after an interruption only
+    /// once it is known which keys are gone.
     fn on_caught_up(&mut self) -> Option<Event> {
         let last = self
             .progress
@@ -247,7 +247,7 @@ impl Watch {
         if self.proof.answered(missing) {
             return self.reset(Why::OldCopy);
         }
-        // What is missing may have come by now.
+        // The missing revisions may have arrived by now.
         self.caught_up = missing.is_none();
         self.loading = Loading::until_drained();
         None
@@ -265,7 +265,7 @@ impl Watch {
             self.state = State::Running(running);
         }
         match swept {
-            // The consumer may have sent more meanwhile, but this is no interruption any more.
+            // The consumer may have sent more in the meantime, but the interruption is over.
             Ok(()) => {
                 self.interrupted = false;
                 None
@@ -278,7 +278,7 @@ impl Watch {
         }
     }
 
-    /// An entry for a key that is gone without a trace.
+    /// Creates an entry for a key that is gone without a trace.
     fn vanish(&self, key: &str) -> Entry {
         let Stamp {
             revision, created, ..
@@ -295,7 +295,7 @@ impl Watch {
         }
     }
 
-    /// Handles a message that the consumer delivers. `None` if it is not for the reader.
+    /// Handles a delivered message. Returns `None` if it is not for the reader.
     fn deliver(&mut self, message: Message, delivery: Delivery) -> Option<Event> {
         self.progress.last = Some(delivery.revision);
         self.loading.came(delivery);
@@ -304,7 +304,7 @@ impl Watch {
         event
     }
 
-    /// Finds out whether the server has sent all that there was.
+    /// Checks whether the server has sent all initial data.
     fn check(&mut self, drained: bool) {
         if self.caught_up || !self.loading.is_at_zero() {
             return;
@@ -319,7 +319,7 @@ impl Watch {
         self.caught_up = self.loading.is_complete(counted, drained, || {
             let bucket = Arc::clone(bucket);
             Box::pin(async move {
-                // If no server answers, the earlier number has to do.
+                // If no server replies, the earlier number has to do.
                 bucket.state().await.map_or(0, |now| now.last)
             })
         });
@@ -366,7 +366,7 @@ impl Watch {
     }
 }
 
-/// Whether waiting will not help.
+/// Whether waiting is pointless.
 fn is_final(error: &ServiceError) -> bool {
     matches!(
         error,

@@ -19,7 +19,7 @@ use crate::{
     message::{Outbound, TransportError},
 };
 
-/// How often a create may find that the removal which it replaces has been replaced by another.
+/// How often a create may find that the removal to be replaced was itself replaced by another one.
 const CREATE_ATTEMPTS: usize = 16;
 
 impl Bucket {
@@ -35,7 +35,7 @@ impl Bucket {
             ttl,
             mut headers,
         } = options;
-        // Rarer cases than a plain write are boxed, so that this stays small.
+        // Cases rarer than a plain write are boxed, to keep this future small.
         if let Some(ttl) = ttl {
             Box::pin(self.check_ttl()).await?;
             set_ttl(&mut headers, ttl);
@@ -49,8 +49,7 @@ impl Bucket {
         self.write(key, value, headers, expect).await
     }
 
-    /// Writes a value if there is none. A removal is replaced with the same headers, so a time to live
-    /// is kept.
+    /// Writes a value if there is none. A removal is replaced with the same headers, so the TTL is kept.
     async fn create(
         &self,
         key: &Key,
@@ -68,7 +67,7 @@ impl Bucket {
                 Err(KvWriteError::Conflict(conflict)) => conflict,
                 other => return other,
             };
-            // Only the leader knows what the last revision is now; a replica may be behind.
+            // Only the leader knows the current last revision; a replica may be behind.
             last = match self.get_from_leader(key, None).await? {
                 Some(entry) if !entry.is_removal() => {
                     return Err(Conflict {
@@ -78,7 +77,7 @@ impl Bucket {
                     .into());
                 }
                 Some(entry) => entry.revision,
-                None => 0, // the removal was itself removed just now
+                None => 0, // the removal has just been removed itself
             };
             if attempt == CREATE_ATTEMPTS {
                 return Err(lost.into());
@@ -118,7 +117,7 @@ impl Bucket {
         let Origin { api, stream } = &self.leader;
         let mut purge = Writer::new();
         purge.text("filter", &self.subject(key));
-        // The first sequence that stays.
+        // The first sequence to keep.
         purge.number("seq", before);
         match api.call("STREAM.PURGE", stream, purge.finish()).await {
             Ok(_) => Ok(()),
@@ -126,10 +125,9 @@ impl Bucket {
         }
     }
 
-    /// Refuses a time to live if the server would not apply it: older servers ignore it without an
-    /// error.
+    /// Refuses a TTL if the server would not apply it: older servers silently ignore it.
     async fn check_ttl(&self) -> Result<(), ServiceError> {
-        // The known settings may be outdated, and this is no hot path.
+        // The known settings may be outdated, and this is not a hot path.
         if self.has_markers() || self.ask_for_markers().await? {
             return Ok(());
         }
@@ -188,7 +186,7 @@ impl Bucket {
             Ok(Ack {
                 error: Some(error), ..
             }) => Err(self.write_refused(key, error, expect, size)),
-            // A subscriber took the message, so the value may be there.
+            // A subscriber received the message, so the value may have been stored.
             Err(error) => Err(unknown(malformed("a write", error))),
         }
     }
@@ -216,7 +214,7 @@ impl Bucket {
             code::MESSAGE_TOO_LARGE => KvWriteError::TooLarge {
                 key: key.clone(),
                 size,
-                limit: None, // the bucket's, which the server does not say
+                limit: None, // the bucket's limit, which the server does not report
             },
             code::TTL_DISABLED => ServiceError::no_ttl(&self.name).into(),
             code::TTL_INVALID => InvalidOption::new("ttl", error.description).into(),
@@ -229,7 +227,7 @@ fn set_ttl(headers: &mut Headers, ttl: Duration) {
     headers.insert(header::TTL, ttl.as_secs().to_string());
 }
 
-/// The revision in `wrong last sequence: 7`, the only place that has it.
+/// Parses the revision in `wrong last sequence: 7`, the only place that contains it.
 fn actual_revision(description: &str) -> Option<u64> {
     let (_, number) = description.rsplit_once(':')?;
     number.trim().parse().ok()

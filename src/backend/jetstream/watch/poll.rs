@@ -1,4 +1,4 @@
-//! How a watch is polled: what the consumer has sent, flow control, and whether it is still heard.
+//! How a watch is polled: the consumer's messages, flow control, and the detection of silence.
 
 use std::{
     pin::Pin,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Watch {
-    /// Reads from the consumer until there is something to tell or to change.
+    /// Reads from the consumer until there is something to report or to change.
     fn poll_running(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if self.caught_up && !self.current {
@@ -35,7 +35,7 @@ impl Watch {
                 return Poll::Ready(None);
             };
             if let Some(answer) = &mut running.answer {
-                // Nothing is read before the answer is sent: that is what flow control is for.
+                // Read nothing before the reply is sent: that is the purpose of flow control.
                 if answer.poll_unpin(context).is_pending() {
                     return self.poll_idle(context);
                 }
@@ -60,13 +60,13 @@ impl Watch {
                     let transport = Arc::clone(&self.plan.bucket.api.transport);
                     running.answer = Some(Box::pin(async move {
                         let answer = Outbound::new(subject, Bytes::new());
-                        // If it is lost the server says that it waits, or a reset is due anyway.
+                        // If it is lost, the server reports that it waits, or a reset is due anyway.
                         _ = transport.publish(answer).await;
                     }));
                 }
                 Action::AnswerAgain(subject) => {
                     let transport = Arc::clone(&self.plan.bucket.api.transport);
-                    // An answer gets no reply, but for a request the server reports a refusal.
+                    // A plain publish gets no response, but for a request the server reports a refusal.
                     running.again = Some(Box::pin(async move {
                         let answer = Outbound::new(subject, Bytes::new());
                         transport.request(answer, HEARTBEAT).await
@@ -79,7 +79,7 @@ impl Watch {
         }
     }
 
-    /// The transport ended the subscription.
+    /// Handles the end of the subscription by the transport.
     fn on_deaf(&mut self, heard: bool) -> Option<Event> {
         let closed = self.plan.bucket.api.transport.status().borrow().state;
         if closed == ConnectionState::Closed {
@@ -88,16 +88,16 @@ impl Watch {
         if heard {
             return self.reset(Why::Behind);
         }
-        // Refused: another inbox of ours would be too.
+        // Refused: another inbox of ours would be refused as well.
         Some(self.end(ServiceError::PermissionDenied {
             subject: "the inbox of a watch".to_owned(),
         }))
     }
 
-    /// Nothing came, not even heartbeats.
+    /// Handles silence: nothing arrived, not even heartbeats.
     fn on_silence(&mut self, heard: bool) -> Option<Event> {
-        // One consumer after the other is made, but no message comes: something blocks them, such as an account
-        // that does not import our inboxes.
+        // Consumers are created one after another, but no message arrives: something blocks them, such as
+        // an account that does not import our inboxes.
         if heard || (!self.plan.request.once && (self.heard || !self.interrupted)) {
             return self.reset(Why::Silence);
         }
@@ -107,14 +107,14 @@ impl Watch {
         }))
     }
 
-    /// There is nothing to read: looks whether there should be.
+    /// Checks whether something should have arrived, when there is nothing to read.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         if !self.caught_up {
             let drained =
                 matches!(&self.state, State::Running(running) if running.answer.is_none());
             self.check(drained);
             self.caught_up |= self.loading.is_enough(context);
-            // Messages from before the answer are read before the answer counts.
+            // Messages sent before the response are read before the response counts.
             if self.caught_up || self.loading.poll_answer(context).is_ready() {
                 return Poll::Ready(None);
             }
