@@ -1,4 +1,4 @@
-//! One bucket behind its lock, and the handle through which a store uses it.
+//! One bucket behind its mutex, and the handle through which a store uses it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -41,14 +41,14 @@ pub(super) enum Life {
     Closed,
 }
 
-/// A bucket: shared by its handles and its watches.
+/// A bucket, shared by its handles and watches.
 #[derive(Debug)]
 pub(super) struct Bucket {
     pub(super) name: BucketName,
     pub(super) clock: Arc<dyn Clock>,
     created: SystemTime,
     state: Mutex<State>,
-    /// Signals that the log or the life has changed. Watches wait for it.
+    /// Signals watches that the log or the life has changed.
     changed: watch::Sender<()>,
 }
 
@@ -72,7 +72,7 @@ impl Bucket {
         }
     }
 
-    /// Looks at the log as it is now, after expired revisions were removed.
+    /// Calls `look` with the current log, after removing expired revisions.
     pub(super) fn look<T>(
         &self,
         look: impl FnOnce(&mut Log, Life) -> T,
@@ -93,14 +93,14 @@ impl Bucket {
         let result = look(&mut state.log, life);
         let grown = state.log.last() != before;
         drop(state);
-        // Only appended revisions concern watches: they do not report silent removals.
+        // Watches only care about appended revisions: they do not report silent removals.
         if grown {
             self.changed.send_replace(());
         }
         Ok(result)
     }
 
-    /// Ends the bucket for all its users. They are told the first reason.
+    /// Ends the bucket for all its users, who are told the first reason.
     pub(super) fn end(&self, life: Life) {
         let mut state = self.lock();
         if matches!(state.life, Life::Open | Life::Abandoned) {
@@ -110,7 +110,7 @@ impl Bucket {
         self.changed.send_replace(());
     }
 
-    /// Takes new settings. Watches look again, because a deadline may be nearer now.
+    /// Applies new settings. Watches look again, because a deadline may be nearer now.
     pub(super) fn configure(&self, config: BucketConfig) -> Result<(), ServiceError> {
         self.look(|log, _| log.configure(config))?;
         self.changed.send_replace(());
@@ -135,7 +135,7 @@ impl Bucket {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under the lock panics; if it did, the log would still be whole.
+        // Nothing panics while holding the mutex; if it did, the log would still be intact.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,7 +153,7 @@ impl Bucket {
                 .iter()
                 .flat_map(|filter| log.last_matching(filter))
                 .collect();
-            // A key that passes two filters comes once.
+            // A key that passes two filters appears once.
             revisions.sort_unstable();
             revisions.dedup();
             revisions
@@ -163,7 +163,7 @@ impl Bucket {
         })
     }
 
-    /// Writes, after the checks that a server makes and in its order.
+    /// Writes, after the same checks as a server, in the same order.
     fn write(&self, write: Write, expect: Expect) -> Result<u64, KvWriteError> {
         self.look(|log, _| {
             let config = log.config();
@@ -182,7 +182,7 @@ impl Bucket {
             let limit = config
                 .max_value_size
                 .map_or(size::MAX_PAYLOAD, |limit| limit as usize);
-            // A client refuses messages beyond `max_payload` before it sends them.
+            // A client rejects messages beyond `max_payload` before sending them.
             let too_large = |limit| KvWriteError::TooLarge {
                 key: write.key.clone(),
                 size,
@@ -232,15 +232,15 @@ impl Bucket {
     }
 }
 
-/// A handle on a bucket by its name, as a subject names it: if the bucket is deleted and made anew,
-/// the handle refers to the new one.
+/// A handle that refers to a bucket by name, like a subject: if the bucket is deleted and recreated, the
+/// handle refers to the new one.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) name: BucketName,
     pub(super) registry: Arc<Registry>,
 }
 
-/// Results are ready at once, but a caller that asks again and again must let others work, as with a server.
+/// Results are ready at once, but a caller in a loop must let other tasks run, as with a server.
 fn answer<'a, T>(answer: impl FnOnce() -> T + Send + 'a) -> BoxFuture<'a, T> {
     Box::pin(async move {
         platform::count().await;
@@ -298,7 +298,7 @@ impl Backend for Handle {
         options: PutOptions,
     ) -> BoxFuture<'a, Result<u64, KvWriteError>> {
         let write = Write {
-            // A kept key must not keep a caller's larger text alive.
+            // A stored key must not keep a caller's larger text alive.
             key: key.detached(),
             value,
             headers: options.headers,

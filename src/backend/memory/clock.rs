@@ -1,4 +1,4 @@
-//! The clock of the embedded backend: the system's clock, or one that tests set by hand.
+//! The clock of the embedded backend: the system clock, or one that tests set manually.
 
 use std::{
     fmt::Debug,
@@ -11,9 +11,9 @@ use tokio::sync::watch;
 
 use crate::platform;
 
-/// The clock that decides when values expire.
+/// A clock that decides when values expire.
 ///
-/// Time must not go backwards; if it does, the backend uses the latest time that it has seen.
+/// Time must not go backwards; if it does, the backend uses the latest time it has seen.
 ///
 /// ```
 /// use std::{sync::Arc, time::{Duration, SystemTime}};
@@ -56,22 +56,22 @@ use crate::platform;
 /// # Ok(()) }
 /// ```
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 
-    /// Waits until [`now`](Clock::now) is `deadline` or later; not at all if it already is.
+    /// Waits until [`now`](Clock::now) is `deadline` or later; returns at once if it already is.
     ///
     /// Dropping the future ends the wait and leaves nothing behind.
     fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()>;
 }
 
-/// The system's clock, read once: from then on the monotonic clock counts, so that a change of the
-/// system's time neither ends values early nor keeps them for ever.
+/// The system clock, read once: after that, the monotonic clock is used, so that a change of the system
+/// time neither expires values early nor keeps them forever.
 ///
 /// Waiting needs a tokio runtime with timers, as everywhere in the library.
 ///
-/// If the time of that runtime is paused, this clock is paused too, and jumps with it, so that a test
-/// needs no clock of its own:
+/// If the time of that runtime is paused, this clock is paused too and jumps with it, so that a test needs
+/// no clock of its own:
 ///
 /// ```
 /// use std::time::Duration;
@@ -97,7 +97,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Starts from the system's time.
+    /// Creates a clock that starts at the system time.
     pub fn new() -> Self {
         Self {
             started: platform::wall_clock(),
@@ -119,7 +119,7 @@ impl Clock for SystemClock {
     }
 
     fn sleep_until(&self, deadline: SystemTime) -> BoxFuture<'static, ()> {
-        /// Timers count in milliseconds and cannot count to the end of time.
+        /// Timers count in milliseconds and do not reach the end of time.
         const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
         let clock = self.clone();
         Box::pin(async move {
@@ -132,10 +132,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is advanced: a test of what happens after an hour takes no
-/// time, and runs the same way each time.
+/// A clock that stands still until it is advanced: a test of what happens after an hour takes no time, and
+/// runs the same way each time.
 ///
-/// Clones are the same clock.
+/// Clones share the same clock.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -152,19 +152,19 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Starts on 1 January 2020, to be the same in each run.
+    /// Creates a clock that starts on 1 January 2020, so that each run is the same.
     pub fn new() -> Self {
         Self::starting_at(UNIX_EPOCH + Duration::from_secs(1_577_836_800))
     }
 
-    /// Starts at a time.
+    /// Creates a clock that starts at this time.
     pub fn starting_at(now: SystemTime) -> Self {
         Self {
             now: Arc::new(watch::Sender::new(now)),
         }
     }
 
-    /// Advances the clock, and wakes all waits whose deadline has come. At the end of time it stops.
+    /// Advances the clock, and wakes all waits whose deadline has passed. Stops at the end of time.
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| {
             if let Some(later) = now.checked_add(by) {

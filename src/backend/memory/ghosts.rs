@@ -1,12 +1,13 @@
-//! Removals that are gone from the log, but that some watch must still be told of.
+//! Removals that are gone from the log, but must still be reported to some watch.
 //!
-//! A marker stays for a second or more and then expires silently. A server has pushed it to all
-//! watches by then; here a watch reads when it is polled, and one that was not polled for so long
-//! would keep an expired value for ever. So an unread removal stays here, for the watches that
-//! existed when it happened, until they have read it.
+//! A marker stays for a second or more and then expires silently. By then a server has pushed it to all
+//! watches; here a watch reads when it is polled, and one that was not polled for that long would keep an
+//! expired value forever. So an unread removal is kept here, for the watches that existed when it happened,
+//! until they have read it.
 //!
-//! A watch must only be told of keys that existed when it last read: it was never shown keys that came
-//! and went since. So there is at most one removal for each such key, and none if no watch is behind.
+//! A watch only needs removals of keys that existed when it last read: it was never shown keys that have
+//! been created and removed since. So there is at most one removal per such key, and none if no watch is
+//! behind.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,14 +33,14 @@ struct Ghost {
 }
 
 impl Ghosts {
-    /// A watch begins, and will be told of all removals after this revision.
+    /// Adds a watch, which will be told of all removals after this revision.
     pub(super) fn enter(&mut self, at: u64) -> u64 {
         self.last_reader += 1;
         self.readers.insert(self.last_reader, at);
         self.last_reader
     }
 
-    /// A watch has read up to this revision.
+    /// Records that a watch has read up to this revision.
     pub(super) fn read(&mut self, reader: u64, at: u64) {
         if let Some(read) = self.readers.get_mut(&reader)
             && *read < at
@@ -49,15 +50,15 @@ impl Ghosts {
         }
     }
 
-    /// A watch ends.
+    /// Removes a watch.
     pub(super) fn leave(&mut self, reader: u64) {
         if let Some(was) = self.readers.remove(&reader) {
             self.tidy(was, u64::MAX);
         }
     }
 
-    /// A removal has gone from the log; it was the last revision of its key, which had existed since the
-    /// revision `born`.
+    /// Keeps a removal that has gone from the log, if some watch needs it; it was the last revision of its
+    /// key, which had existed since the revision `born`.
     pub(super) fn keep(&mut self, revision: u64, removal: Stored, born: u64) {
         if self.is_missed(born, revision) {
             self.by_key.insert(removal.key.clone(), revision);
@@ -65,8 +66,8 @@ impl Ghosts {
         }
     }
 
-    /// A key is written again: watches that are behind learn from that. Returns since when the key has
-    /// existed for these watches.
+    /// Drops the removal of a key that is written again, which tells the watches that are behind. Returns
+    /// since when the key has existed for these watches.
     pub(super) fn forget(&mut self, key: &Key) -> Option<u64> {
         let revision = self.by_key.remove(key)?;
         self.removals.remove(&revision).map(|ghost| ghost.born)
@@ -76,7 +77,7 @@ impl Ghosts {
         self.removals.get(&revision).map(|ghost| &ghost.removal)
     }
 
-    /// Those after `cursor` and up to `end`, in order.
+    /// Returns the removals after `cursor` and up to `end`, in order.
     pub(super) fn between(&self, cursor: u64, end: u64) -> impl Iterator<Item = (u64, &Stored)> {
         self.range(cursor, end)
             .map(|(revision, ghost)| (revision, &ghost.removal))
@@ -95,14 +96,15 @@ impl Ghosts {
         self.removals.len()
     }
 
-    /// Whether a watch may have been shown a key, but not that it is gone.
+    /// Whether a watch may have been shown a key, but not its removal.
     fn is_missed(&self, born: u64, gone: u64) -> bool {
         self.readers
             .values()
             .any(|read| (born..gone).contains(read))
     }
 
-    /// A watch that had read up to `was` is now at `at`: drops what only this watch still had to read.
+    /// Handles the advance of a watch from `was` to `at`: drops the removals that only this watch still had
+    /// to read.
     fn tidy(&mut self, was: u64, at: u64) {
         let read: Vec<u64> = self
             .range(was, at)

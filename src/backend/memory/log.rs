@@ -1,6 +1,6 @@
-//! The log of one bucket: all its revisions in order, and the rules by which they are removed.
+//! The log of one bucket: all its revisions in order, and the rules for removing them.
 //!
-//! Nothing here waits, locks or reads a clock: the time is an argument, and never goes back.
+//! Nothing here waits, locks or reads a clock: the time is an argument, and never goes backwards.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ pub(super) struct Stored {
     pub(super) headers: Headers,
     pub(super) operation: Operation,
     pub(super) created: SystemTime,
-    /// The next older revision of the key that is still there; 0 for none.
+    /// The next older revision of the key that still exists; 0 for none.
     pub(super) previous: u64,
     /// The next newer one; 0 for none.
     pub(super) next: u64,
@@ -34,7 +34,7 @@ pub(super) struct Stored {
     size: u64,
 }
 
-/// Which revisions a key has: the ends of the chain, and its length.
+/// The revisions of a key: the ends of the chain, and its length.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
     /// Since when the key has existed; for watches that are behind, since it was last shown to them.
@@ -44,7 +44,7 @@ struct Chain {
     len: u64,
 }
 
-/// What is to be written.
+/// A write to append.
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) key: Key,
@@ -56,7 +56,7 @@ pub(super) struct Write {
     pub(super) header_block: usize,
 }
 
-/// The bucket has no room.
+/// The bucket is full.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -66,19 +66,19 @@ pub(super) struct Log {
     config: BucketConfig,
     entries: BTreeMap<u64, Stored>,
     keys: BTreeMap<Key, Chain>,
-    /// The revisions that expire, and when.
+    /// The revisions that expire, by deadline.
     deadlines: BTreeSet<(SystemTime, u64)>,
     last: u64,
     bytes: u64,
     now: SystemTime,
-    /// How many revisions were removed so far, for whatever reason.
+    /// How many revisions have been removed so far, for any reason.
     removals: u64,
-    /// Removals that are gone but that watches must still read.
+    /// Removals that are gone from the log, but that watches must still read.
     pub(super) ghosts: Ghosts,
 }
 
 impl Log {
-    /// An empty log. The configuration's limit markers are settled: on or off.
+    /// Creates an empty log. The configuration's limit markers must be settled: on or off.
     pub(super) fn new(bucket: BucketName, config: BucketConfig) -> Self {
         Self {
             bucket,
@@ -98,12 +98,12 @@ impl Log {
         &self.config
     }
 
-    /// The last revision that was ever written.
+    /// Returns the last revision ever written.
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// The first revision that is still there; 0 if none is.
+    /// Returns the first revision that still exists; 0 if there is none.
     pub(super) fn first(&self) -> u64 {
         self.entries
             .first_key_value()
@@ -126,7 +126,7 @@ impl Log {
         self.removals
     }
 
-    /// When the next revision expires.
+    /// Returns when the next revision expires.
     pub(super) fn next_deadline(&self) -> Option<SystemTime> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -135,21 +135,21 @@ impl Log {
         self.entries.get(&revision)
     }
 
-    /// The last revision of a key, removals included; 0 if it has none.
+    /// Returns the last revision of a key, including removals; 0 if it has none.
     pub(super) fn last_of(&self, key: &str) -> u64 {
         self.keys.get(key).map_or(0, |chain| chain.last)
     }
 
-    /// The revision since which a key has existed.
+    /// Returns the revision since which a key has existed.
     pub(super) fn born(&self, key: &str) -> Option<u64> {
         Some(self.keys.get(key)?.born)
     }
 
-    /// The first revision of a key after `cursor`.
+    /// Returns the first revision of a key after `cursor`.
     pub(super) fn next_of(&self, key: &str, cursor: u64) -> Option<u64> {
         let mut found = None;
         let mut revision = self.last_of(key);
-        // From the end, because a watch of a key is near the end; a chain has 64 links at most.
+        // From the end, because a watch of a key is near the end; a chain has at most 64 links.
         while revision > cursor {
             found = Some(revision);
             revision = self.get(revision)?.previous;
@@ -157,15 +157,15 @@ impl Log {
         found
     }
 
-    /// Every revision after `cursor`, in order.
+    /// Returns every revision after `cursor`, in order.
     pub(super) fn after(&self, cursor: u64) -> impl Iterator<Item = (u64, &Stored)> {
         let range = (Bound::Excluded(cursor), Bound::Unbounded);
         self.entries.range(range).map(|(seq, entry)| (*seq, entry))
     }
 
-    /// The last revision of every key that passes a filter.
+    /// Returns the last revision of every key that passes a filter.
     pub(super) fn last_matching(&self, filter: &KeyFilter) -> impl Iterator<Item = u64> {
-        // Keys are sorted, so only those that begin like the filter are checked.
+        // Keys are sorted, so only those with the filter's literal prefix are checked.
         let wildcard = filter.find(['*', '>']).unwrap_or(filter.len());
         let prefix = &filter.as_str()[..wildcard];
         let range = (Bound::Included(prefix), Bound::Unbounded);
@@ -176,10 +176,10 @@ impl Log {
             .map(|(_, chain)| chain.last)
     }
 
-    /// Appends a revision and removes what it replaces.
+    /// Appends a revision and removes the one it replaces.
     ///
-    /// A full bucket refuses, unless the revision that drops out of the key's history makes enough
-    /// room: `discard: new` works like this on a server, on which removals need room too.
+    /// A full bucket refuses, unless the revision that drops out of the key's history frees enough space:
+    /// this is how `discard: new` works on a server, where removals need space too.
     pub(super) fn append(&mut self, write: Write) -> Result<u64, Full> {
         let size = self.size(&write);
         if let Some(max) = self.config.max_bytes
@@ -191,7 +191,7 @@ impl Log {
         Ok(self.store(write, size, self.now, None))
     }
 
-    /// Removes everything that has expired by `now`, and leaves markers as a server would.
+    /// Removes everything that has expired by `now`, leaving markers as a server would.
     pub(super) fn advance(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
         while let Some(&(deadline, seq)) = self.deadlines.first()
@@ -213,7 +213,7 @@ impl Log {
         }
     }
 
-    /// Applies new settings. Limits on size affect later writes only, as on a server.
+    /// Applies new settings. Size limits only affect later writes, as on a server.
     pub(super) fn configure(&mut self, config: BucketConfig) {
         let shorter = config.history < self.config.history;
         let aged = config.max_age != self.config.max_age;
@@ -233,7 +233,7 @@ impl Log {
         }
     }
 
-    /// One revision has expired. The last one of a key is replaced by a marker, unless it was a
+    /// Handles the expiry of one revision. The last one of a key is replaced by a marker, unless it was a
     /// marker itself.
     fn expire(&mut self, seq: u64, at: SystemTime) {
         let markers = self.config.limit_markers.duration();
@@ -258,8 +258,8 @@ impl Log {
                     Some(ttl),
                 ),
             };
-            // A server short of room keeps the expired value until there is some; here a marker
-            // always fits.
+            // A server that lacks space keeps the expired value until there is some; here a marker always
+            // fits.
             let size = self.size(&write);
             self.store(write, size, at, born);
         } else {
@@ -267,7 +267,7 @@ impl Log {
         }
     }
 
-    /// Keeps a removal for watches that are behind, if nothing else tells them of it.
+    /// Keeps a removal for watches that are behind, if nothing else reports it to them.
     fn haunt(&mut self, seq: u64, entry: Stored, born: Option<u64>) {
         if let Some(born) = born
             && entry.operation.is_removal()
@@ -281,8 +281,8 @@ impl Log {
         self.last += 1;
         let seq = self.last;
         let born = self.ghosts.forget(&write.key).or(born).unwrap_or(seq);
-        // As a server does: a value that expired before the marker of an earlier one of its key would
-        // leave no marker of its own.
+        // As on a server: a value that expired before the marker of an earlier one of its key would leave
+        // no marker of its own.
         let ttl = match (write.ttl, self.config.limit_markers.duration()) {
             (Some(ttl), Some(least)) if self.config.history != 1 => Some(ttl.max(least)),
             (ttl, _) => ttl,
@@ -325,7 +325,7 @@ impl Log {
         seq
     }
 
-    /// Removes what is beyond the key's history.
+    /// Removes revisions beyond the key's history.
     fn trim(&mut self, key: &str) {
         while let Some(chain) = self.keys.get(key)
             && chain.len > u64::from(self.config.history)
@@ -334,7 +334,7 @@ impl Log {
         }
     }
 
-    /// Removes a revision and joins its neighbours. If it was the only one of its key, also returns since
+    /// Removes a revision and links its neighbours. If it was the only one of its key, also returns since
     /// when the key existed.
     fn remove(&mut self, seq: u64) -> Option<(Stored, Option<u64>)> {
         let entry = self.entries.remove(&seq)?;
@@ -376,7 +376,7 @@ impl Log {
         )
     }
 
-    /// The size of the revision that drops out when another one of this key is written.
+    /// Returns the size of the revision that drops out when another one of this key is written.
     fn makes_room(&self, key: &str) -> u64 {
         let full = |chain: &&Chain| chain.len >= u64::from(self.config.history);
         let first = self.keys.get(key).filter(full).map(|chain| chain.first);
@@ -386,8 +386,8 @@ impl Log {
     }
 }
 
-/// When a revision expires: by its own time to live or the bucket's, whichever is shorter.
-/// A time beyond the end of the calendar never comes.
+/// Returns when a revision expires: by its own TTL or the bucket's, whichever is shorter. A time beyond the
+/// end of the calendar is never reached.
 fn deadline(
     config: &BucketConfig,
     created: SystemTime,

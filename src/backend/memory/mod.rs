@@ -1,16 +1,15 @@
-//! Buckets in this process: for tests, for tools that need no server, and for trying things out.
+//! Buckets in this process: for tests, for tools without a server, and for experiments.
 //! `shizuku::connect("memory:")` returns a client of one such service.
 //!
-//! They behave like buckets on a nats-server 2.11 or newer, including bucket-wide revisions,
-//! history, time to live, limit markers and conditional writes; the library's conformance suite
-//! tests that. What is different:
+//! They behave like buckets on nats-server 2.11 or newer, including bucket-wide revisions, history, TTL,
+//! limit markers and conditional writes; the library's conformance suite tests that. The differences are:
 //!
-//! - Data is gone with the last handle. [`Storage`](crate::kv::Storage) and compression are
-//!   accepted, but only change how sizes are counted.
-//! - There is one copy and no network: replicas, placement, republishing, mirrors and sources are
-//!   refused with [`ServiceError::Unsupported`], and every read sees every write before it.
-//! - A full bucket still takes the markers of expired values; a server keeps an expired value
-//!   until there is room for its marker.
+//! - Data is lost with the last handle. [`Storage`](crate::kv::Storage) and compression are accepted, but
+//!   only change how sizes are counted.
+//! - There is one replica and no network: replicas, placement, republishing, mirrors and sources are
+//!   refused with [`ServiceError::Unsupported`], and every read sees all earlier writes.
+//! - A full bucket still takes the markers of expired values; a server keeps an expired value until there
+//!   is space for its marker.
 //! - Values expire exactly on time; a server takes up to a second longer.
 //!
 //! ```
@@ -56,7 +55,7 @@ use crate::{
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
 
-/// An embedded service. Clones are the same service; each `new` is another one.
+/// An embedded service. Clones share the same service; each `new` creates another one.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -79,12 +78,12 @@ pub struct MemoryBuckets {
 }
 
 impl MemoryBuckets {
-    /// An empty service on the system's clock.
+    /// Creates an empty service on the system clock.
     pub fn new() -> Self {
         Self::with_clock(Arc::new(SystemClock::new()))
     }
 
-    /// An empty service on another clock; see [`ManualClock`].
+    /// Creates an empty service on another clock; see [`ManualClock`].
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self {
             registry: Arc::new(Registry::new(clock)),

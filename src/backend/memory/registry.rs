@@ -26,7 +26,7 @@ pub(super) struct Registry {
     status: ConnectionReporter,
 }
 
-// A client that prints itself in a log must not print what is stored.
+// Logging a client must not print the stored data.
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry").finish_non_exhaustive()
@@ -123,7 +123,7 @@ impl Registry {
 }
 
 impl Drop for Registry {
-    /// The client and every store are gone. Watches may live on, and must not wait for ever.
+    /// Called when the client and every store are gone. Watches may still exist, and must not wait forever.
     fn drop(&mut self) {
         for bucket in self.lock_any().values() {
             bucket.end(Life::Abandoned);

@@ -1,11 +1,11 @@
-//! The settings that the embedded backend accepts, and the changes of them.
+//! The settings that the embedded backend accepts, and how they may be changed.
 
 use crate::{
     error::ServiceError,
     kv::{BucketConfig, LimitMarkers},
 };
 
-/// The settings of a new bucket, with the automatic ones decided.
+/// Returns the settings of a new bucket, with automatic ones resolved.
 pub(super) fn accept(config: &BucketConfig) -> Result<BucketConfig, ServiceError> {
     let asks_too_much = [
         (config.replicas > 1, "more than one replica"),
@@ -37,8 +37,8 @@ pub(super) fn accept(config: &BucketConfig) -> Result<BucketConfig, ServiceError
     Ok(config)
 }
 
-/// The settings of an existing bucket, changed to the wanted ones; refuses what a server cannot
-/// change.
+/// Returns the settings of an existing bucket, changed to the wanted ones; refuses changes that a server
+/// cannot make.
 pub(super) fn change(
     wanted: &BucketConfig,
     actual: &BucketConfig,

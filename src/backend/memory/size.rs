@@ -1,5 +1,5 @@
-//! The size of a message, counted as a nats-server counts it, so that a bucket with limits refuses
-//! here what it would refuse there.
+//! Message sizes, counted like a nats-server counts them, so that a bucket with limits refuses the same
+//! writes here as there.
 
 use std::time::Duration;
 
@@ -8,11 +8,10 @@ use crate::{
     kv::{Expect, Operation, Storage},
 };
 
-/// The largest message, headers included, that a nats-server takes unless it is configured
-/// otherwise (`max_payload`).
+/// The largest message, including headers, that a nats-server accepts by default (`max_payload`).
 pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 
-/// The length of the header block of a write as it would go over the wire; 0 if it has none.
+/// Returns the length of a write's header block on the wire; 0 if it has none.
 pub(super) fn header_block(
     headers: &Headers,
     operation: Operation,
@@ -49,7 +48,7 @@ pub(super) fn header_block(
     }
 }
 
-/// The revision that the header of a conditional write would name.
+/// Returns the revision that the header of a conditional write would contain.
 pub(super) fn expected_revision(expect: Expect, last: u64) -> Option<u64> {
     match expect {
         Expect::Any => None,
@@ -58,7 +57,7 @@ pub(super) fn expected_revision(expect: Expect, last: u64) -> Option<u64> {
     }
 }
 
-/// What a stored message adds to the size of its stream.
+/// Returns how much a stored message adds to the size of its stream.
 pub(super) fn stored(
     storage: Storage,
     bucket: &str,

@@ -1,7 +1,7 @@
 //! A watch: a cursor into the log.
 //!
-//! Nothing is queued for a watch. It reads on from its cursor when it is polled, so a slow one skips
-//! what was superseded meanwhile, as it would with a server. It costs at most one removal for each key
+//! Nothing is queued for a watch. It reads on from its cursor when it is polled, so a slow one skips what
+//! has been superseded in the meantime, as it would with a server. It costs at most one removal per key
 //! that it was shown and that is gone since, kept in [`Ghosts`](super::ghosts).
 
 use std::{collections::HashSet, pin::pin, sync::Arc, time::SystemTime};
@@ -24,13 +24,13 @@ use crate::{
     kv::{Deliver, KvReadError},
 };
 
-/// How many revisions one look may pass over. Other users get their turn in between.
+/// How many revisions one look may scan. Other users get their turn in between.
 const STRIDE: usize = 4096;
 
-/// Up to how many revisions ahead the pending count is corrected after removals.
+/// The pending count is corrected after removals if at most this many revisions are ahead.
 const RECOUNT: usize = 64;
 
-/// Starts a watch: from here on every change is seen.
+/// Starts a watch: every change from here on is seen.
 pub(super) fn start(
     bucket: Arc<Bucket>,
     filters: &[KeyFilter],
@@ -68,8 +68,8 @@ pub(super) fn start(
     Ok(events.boxed())
 }
 
-/// A listing, taken in one look: otherwise a key that is overwritten while the listing is read would
-/// move out of the range that the listing covers. The values are shared with the log.
+/// Lists in a single look: otherwise a key that is overwritten while the listing is read would move out of
+/// the range that the listing covers. The values are shared with the log.
 fn list(bucket: &Bucket, cursor: &mut Cursor, log: &Log) -> Vec<WatchEvent> {
     let mut events = Vec::new();
     loop {
@@ -114,7 +114,7 @@ impl Drop for Follower {
 impl Follower {
     async fn next(&mut self) -> Result<WatchEvent, ServiceError> {
         loop {
-            // Seen now, so that what changes after the look ends the wait below.
+            // Marked as seen now, so that any change after the look ends the wait below.
             self.changes.mark_unchanged();
             let bucket = &self.bucket;
             let look = bucket.look(|log, life| {
@@ -144,30 +144,30 @@ impl Follower {
                     let (Either::Left(_) | Either::Right(_)) =
                         future::select(pin!(changed), expiry).await;
                 }
-                // With no handle left to write and nothing to expire, nothing can come any more.
+                // With no handle left to write and nothing to expire, there will be no more events.
                 None if life == Life::Abandoned => return Err(ServiceError::Closed),
-                // The sender lives in the bucket that is held here, so this is a change.
+                // The sender is part of the bucket that is held here, so this is a change.
                 None => drop(changed.await),
             }
         }
     }
 }
 
-/// What a look at the log has found.
+/// The result of a look at the log.
 enum Found {
     Event(WatchEvent),
-    /// Nothing yet; there is more to look at.
+    /// Nothing yet; there is more to scan.
     Further,
-    /// Nothing, and nothing comes before a change or this deadline.
+    /// Nothing, until there is a change or this deadline passes.
     Nothing(Life, Option<SystemTime>),
 }
 
-/// The position of a watch in the log, and what it wants from it.
+/// The position of a watch in the log, and its interests.
 #[derive(Debug)]
 struct Cursor {
     filters: Filters,
     metadata_only: bool,
-    /// The last revision that was delivered or passed over.
+    /// The last revision that was delivered or skipped.
     at: u64,
     /// The bucket's last revision when the watch began.
     start: u64,
@@ -175,12 +175,12 @@ struct Cursor {
     initial: Option<u64>,
     /// The keys of the initial entries so far, if the watch begins with the last revision of each.
     shown: Option<HashSet<Key>>,
-    /// Of the initial entries, only the last of each key.
+    /// Of the initial entries, deliver only the last of each key.
     latest: bool,
     count: Count,
 }
 
-/// How many wanted revisions lie ahead.
+/// How many wanted revisions are ahead.
 #[derive(Debug, Default)]
 struct Count {
     pending: u64,
@@ -220,7 +220,7 @@ impl Cursor {
         }
     }
 
-    /// Moves on to the next thing to deliver.
+    /// Moves on to the next event.
     fn step(&mut self, log: &Log) -> Step {
         let (found, reached) = match &self.filters {
             Filters::Keys(keys) => {
@@ -248,7 +248,7 @@ impl Cursor {
                 if reached < log.last() {
                     Step::Further
                 } else {
-                    // Everything that was counted has come, or was superseded.
+                    // Everything counted has been delivered or superseded.
                     self.count.pending = 0;
                     Step::Wait
                 }
@@ -256,8 +256,8 @@ impl Cursor {
         }
     }
 
-    /// The initial entries have been delivered, except those that were superseded before: their
-    /// replacements are still to come.
+    /// Called when the initial entries have been delivered, except those that were superseded before: their
+    /// replacements are yet to be delivered.
     fn current(&mut self, log: &Log, end: u64) -> Step {
         self.at = self.at.max(end);
         let owed = log.after(end).filter(|(_, stored)| self.owes(log, stored));
@@ -269,7 +269,7 @@ impl Cursor {
         Step::Current
     }
 
-    /// Whether this belongs to a key that existed when the watch began, and was not shown yet.
+    /// Whether this belongs to a key that existed when the watch began, and has not been shown yet.
     fn owes(&self, log: &Log, stored: &Stored) -> bool {
         let was_there = || log.born(&stored.key).is_some_and(|born| born <= self.start);
         self.shown
@@ -280,7 +280,7 @@ impl Cursor {
             && self.filters.matches(&stored.key)
     }
 
-    /// The next revision of one key.
+    /// Returns the next revision of one key.
     fn next_of(&self, log: &Log, key: &str) -> Option<u64> {
         let mut revision = log.next_of(key, self.at)?;
         loop {
@@ -292,7 +292,7 @@ impl Cursor {
         }
     }
 
-    /// The next revision that passes a filter, or how far the look went without finding one.
+    /// Returns the next revision that passes a filter, or how far the scan went without finding one.
     fn scan(&self, log: &Log) -> (Option<u64>, u64) {
         for (passed, (revision, stored)) in log.after(self.at).enumerate() {
             if self.wants(revision, stored) {
@@ -305,7 +305,7 @@ impl Cursor {
         (None, log.last())
     }
 
-    /// The next removal that is no longer in the log and happened during this watch.
+    /// Returns the next removal that is no longer in the log and happened during this watch.
     fn gone(&self, log: &Log, end: u64) -> Option<u64> {
         let mut removals = log.ghosts.between(self.at.max(self.start), end);
         let found = removals.find(|(_, removal)| self.filters.matches(&removal.key));
@@ -323,9 +323,9 @@ impl Cursor {
         }
     }
 
-    /// How many more revisions of the log are to be delivered after the one at the cursor. Exact,
-    /// except in one case: if revisions are removed from the log while this watch is more than
-    /// [`RECOUNT`] behind, it may be too large until the watch has come closer.
+    /// Returns how many more revisions are yet to be delivered after the one at the cursor. Exact, except
+    /// in one case: if revisions are removed from the log while this watch is more than [`RECOUNT`] behind,
+    /// it may be too large until the watch has come closer.
     fn pending(&mut self, log: &Log) -> u64 {
         let wanted = |from: u64| {
             log.after(from)
@@ -339,7 +339,7 @@ impl Cursor {
                 exact as u64
             }
             _ => {
-                // The delivered revision was counted before, or is beyond what was counted.
+                // The delivered revision was counted before, or is beyond the counted range.
                 let counted = self.count.to >= self.at;
                 let before = self.count.pending.saturating_sub(u64::from(counted));
                 before + wanted(self.count.to.max(self.at)).count() as u64
@@ -354,7 +354,7 @@ impl Cursor {
 /// The keys of a watch.
 #[derive(Debug)]
 enum Filters {
-    /// A few named keys, found by the index instead of a search through the log.
+    /// A few named keys, found by index instead of scanning the log.
     Keys(Vec<KeyFilter>),
     Many(Vec<KeyFilter>),
 }

@@ -19,7 +19,7 @@ mod watch;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Everything in this backend that is not a wait is done at once.
+/// Everything in this backend that is not a wait completes at once.
 fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("it should not have to wait")
 }
@@ -96,7 +96,7 @@ impl Fixture {
     }
 }
 
-/// What a watch has to say now, as `key=value@revision+delta`, `key!@revision+delta` for a
+/// Returns the pending events of a watch, as `key=value@revision+delta`, `key!@revision+delta` for a
 /// removal, `|` for current, and the error or `end` where it ended.
 fn drain(watch: &mut RawWatch) -> Vec<String> {
     let mut seen = Vec::new();

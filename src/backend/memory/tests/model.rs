@@ -1,5 +1,5 @@
-//! Random operations, compared with a model that is too simple to be wrong: a list of revisions,
-//! searched from end to end for everything.
+//! Random operations, compared with a model that is too simple to be wrong: a list of revisions that is
+//! always searched from end to end.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -19,7 +19,7 @@ enum Op {
     Age(Option<u64>),
 }
 
-/// What a write expects, said in a way that often comes true.
+/// The condition of a write, expressed so that it is often met.
 #[derive(Clone, Copy, Debug)]
 enum Wish {
     Any,
@@ -148,7 +148,7 @@ proptest! {
     }
 }
 
-/// A watch, and what a reader of it believes to be the last of each key.
+/// A watch, and what its reader believes to be the last revision of each key.
 struct Reader {
     watch: RawWatch,
     believed: BTreeMap<Key, (u64, Operation)>,
@@ -167,7 +167,7 @@ impl Reader {
         }
     }
 
-    /// The keys that have a value, as far as this reader knows.
+    /// Returns the keys that have a value, as far as this reader knows.
     fn values(&self) -> BTreeMap<String, u64> {
         let values = self.believed.iter();
         let values = values.filter(|(_, (_, operation))| !operation.is_removal());
@@ -177,7 +177,7 @@ impl Reader {
     }
 }
 
-/// `steady` leaves out what watches cannot see, so that what readers believe can be checked.
+/// `steady` omits operations that watches cannot see, so that the readers' beliefs can be checked.
 fn run(ops: &[Op], steady: bool, history: u8, age: Option<Duration>, markers: Option<Duration>) {
     let fixture = with(|config| {
         config.history = history;
@@ -198,7 +198,7 @@ fn run(ops: &[Op], steady: bool, history: u8, age: Option<Duration>, markers: Op
         believed: BTreeMap::new(),
         last: 0,
     });
-    // What goes without a marker, or from above an older revision, no watch can see.
+    // Removals without a marker, or of a revision on top of an older one, are invisible to watches.
     let mut visible = history == 1 && markers.is_some();
     for op in ops {
         match op {
@@ -298,7 +298,7 @@ fn write(
             assert!(holds && (ttl.is_none() || model.markers.is_some()));
             model.push(key, operation, ttl, model.now);
             assert_eq!(revision, model.last);
-            // A revision can expire at once, if the bucket's age has passed between two checks.
+            // A revision can expire at once if the bucket's age has passed between two checks.
             model.pass(model.now);
         }
         Err(KvWriteError::Conflict(conflict)) => {

@@ -182,7 +182,7 @@ fn limits_on_size_refuse() {
             ..
         }
     ));
-    // What a client refuses by itself comes before what a server would say.
+    // Checks of the client come before those of a server.
     let huge = vec![0; 1024 * 1024 + 1];
     for limit in [None, Some(1), Some(2 * 1024 * 1024)] {
         let fixture = with(|config| config.max_value_size = limit);
@@ -301,7 +301,7 @@ fn buckets_are_compared_changed_listed_and_refused() {
     fixture.clock.advance(SECOND * 5);
     assert_eq!(fixture.operation("a"), Some(Operation::Expire));
 
-    // Existing revisions live by the new age, not by the old.
+    // Existing revisions follow the new age limit, not the old one.
     fixture.put("a", "4");
     config.max_age = Some(SECOND * 50);
     now(fixture.buckets.create(&config, CreateMode::CreateOrUpdate)).unwrap();

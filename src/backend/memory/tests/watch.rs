@@ -178,7 +178,7 @@ fn deleting_closing_and_abandoning_end_watches() {
         error,
         KvReadError::Service(ServiceError::BucketNotFound { .. })
     ));
-    // A handle names a bucket, so one that is made anew is its bucket again.
+    // A handle refers to a bucket by name, so it also refers to a recreated one.
     now(fixture
         .buckets
         .create(&BucketConfig::new("b"), CreateMode::Create))
@@ -213,14 +213,14 @@ fn a_watch_that_was_not_polled_still_learns_what_expired() {
     let mut behind = fixture.watch(&["*"], Deliver::Latest, false);
     let mut unread = fixture.watch(&["a"], Deliver::Latest, false);
     assert_eq!(drain(&mut behind), ["a=1@1+1", "b=1@2+0", "|"]);
-    // The values go, and after another second their markers.
+    // The values expire, and after another second their markers.
     fixture.clock.advance(SECOND * 60);
     assert_eq!(now(fixture.bucket.status()).unwrap().values, 0);
     fixture.put("b", "2");
     let mut late = fixture.watch(&[">"], Deliver::Latest, false);
     assert_eq!(drain(&mut late), ["b=2@5+0", "|"]);
     assert_eq!(drain(&mut behind), ["a!@3+1", "b=2@5+0"]);
-    // Removals of what was never told are told too: they cost nothing and hide nothing.
+    // Removals of keys that were never shown are reported too: they cost nothing and hide nothing.
     assert_eq!(drain(&mut unread), ["|", "a!@3+0"]);
 }
 
@@ -240,12 +240,12 @@ fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
             .put_with(&format!("k.{round}"), "1", ttl(1))
             .unwrap();
         drain(&mut behind);
-        // The values go, and after another second their markers.
+        // The values expire, and after another second their markers.
         fixture.clock.advance(SECOND * 60);
         // The key that both were shown, and that of this round.
         assert_eq!(kept(), 2, "{round}");
     }
-    // It comes back, and goes again, while no watch reads.
+    // It is written again, and expires again, while no watch reads.
     fixture.put_with("shown", "2", ttl(1)).unwrap();
     fixture.clock.advance(SECOND * 60);
     drain(&mut behind);
@@ -256,7 +256,7 @@ fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
         ["|".to_owned(), format!("shown!@{last}+0")]
     );
     assert_eq!(kept(), 0);
-    // A watch that ends need not be told any more, nor any watch of a key that it was not shown.
+    // A watch that has ended needs no more reports, nor does any watch of a key that it was not shown.
     fixture.put_with("shown", "3", ttl(1)).unwrap();
     drain(&mut unread);
     drain(&mut behind);
