@@ -31,7 +31,7 @@ use crate::error::InvalidOption;
 const MAX_VALUE: usize = 64 * 1024;
 
 guard! {
-    /// The leadership of an [`Election`].
+    /// Leadership in an [`Election`].
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {

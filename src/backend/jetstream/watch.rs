@@ -52,7 +52,7 @@ pub(super) struct Watch {
     /// Whether an earlier consumer has received any message.
     heard: bool,
     keys: Keys,
-    /// Keys that are gone without a trace and not reported yet, and when that was found out.
+    /// Keys that are gone without a trace and not reported yet, and the stamp to report them with.
     vanished: std::vec::IntoIter<Box<str>>,
     vanished_at: Stamp,
 }

@@ -6,7 +6,7 @@
 //! the woken caller responds, and does the work if it has not responded for a while; that caller is skipped
 //! until it is polled again.
 //!
-//! It waits that long, and does not check at all if nobody else is waiting, because waking it would involve
+//! It waits that long, and does not check at all if nobody else is waiting, because that would involve
 //! another thread and cost more than the work itself.
 //!
 //! The bell wakes the caller that is most likely affected, since any other caller would only have to wake

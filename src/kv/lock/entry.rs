@@ -204,7 +204,7 @@ impl LockEntry {
 /// };
 /// assert_eq!((entry.mode, entry.lease), (Mode::Write, 15));
 /// assert_eq!(Record::decode(b"something else"), Record::Unknown);
-/// // What cannot be read stays so, whoever writes it again.
+/// // An unreadable value stays unreadable when it is written again.
 /// assert_eq!(Record::decode(&Record::Unknown.encode()), Record::Unknown);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

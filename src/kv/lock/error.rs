@@ -72,7 +72,7 @@ pub enum LockError {
         /// The given time.
         after: Duration,
     },
-    /// The service refused, or could not be reached for about as long as the lease.
+    /// The service refused, or was unreachable for about the length of the lease.
     #[error("the bucket of lock {lock} cannot be used")]
     Service {
         /// The lock.

@@ -219,8 +219,8 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Ends a claim, held or waiting. Always results in `Released` or `ReleaseFailed`, unless the claim was
-    /// already over.
+    /// Ends a claim, held or waiting. Always results in `Released`, `NotHeld` or `ReleaseFailed`, unless the
+    /// claim was already over.
     pub fn release(&mut self, now: Duration, claim: ClaimId) {
         self.begin(now);
         if let Some(state) = self.claims.get(&claim) {

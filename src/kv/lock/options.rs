@@ -8,7 +8,7 @@ use crate::{error::InvalidOption, words::Lasting};
 /// The longest label, in bytes.
 const MAX_LABEL: usize = 256;
 
-/// How to acquire a lock.
+/// Options for acquiring a lock.
 ///
 /// ```
 /// use std::time::Duration;
