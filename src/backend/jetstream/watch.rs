@@ -40,7 +40,7 @@ pub(super) struct Watch {
     /// Skips everything before this revision.
     first: u64,
     loading: Loading,
-    /// Whether the server must still be asked if the initial data is complete.
+    /// Whether the server must still be asked whether the initial data is complete.
     unsure: bool,
     proof: Proof,
     /// Whether the server has sent all initial data.
