@@ -1,9 +1,10 @@
-//! Every interleaving of small worlds, by stateright: the lock's state machine, one stream with
-//! one message per subject, lagging copies, and messages in flight.
+//! Explores every interleaving of small worlds with stateright: the lock's state machine, one
+//! stream with one message per subject, lagging replicas, and messages in flight.
 //!
-//! Time stands still but for a few ticks that may come between any two events: short ones, within the
-//! trust window of a second, long ones, after which an entry may be written again, and one after which
-//! every lease is over. How many, and how long the log may get, bounds a world; `SHIZUKU_MODEL_MESSAGES=9` makes all logs longer.
+//! Time stands still except for a few ticks that may come between any two events: short ones,
+//! within the trust window of a second; long ones, after which an entry may be renewed; and one
+//! after which every lease has expired. The number of ticks and the length of the log bound a
+//! world; `SHIZUKU_MODEL_MESSAGES=9` makes all logs longer.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -56,7 +57,8 @@ fn explore(world: World) -> impl Checker<World> {
     checker
 }
 
-/// With a watch from the start, and without, where more can happen and so logs are shorter by this.
+/// With a watch from the start, and without one; the latter has more interleavings, so its log is
+/// shorter by `shorter`.
 fn both(world: &World, shorter: usize) -> [World; 2] {
     let mut worlds = [world.clone(), world.clone()];
     worlds[0].watched = true;
@@ -88,7 +90,7 @@ fn a_reader_and_a_writer() {
     exclusion_holds(&world(&[Read, Write], LONG, 1, 7), 2);
 }
 
-/// What is stored goes, and what is still on its way is stored when it is of no use.
+/// Stored entries expire, and those in flight are stored when they are of no use any more.
 #[test]
 fn leases_run_out() {
     use Mode::{Read, Write};
@@ -101,7 +103,7 @@ fn leases_run_out() {
     }
 }
 
-/// They take it out, and then get in one after the other.
+/// The participants remove it, and then enter one after the other.
 #[test]
 fn nobody_waits_for_an_entry_that_is_overdue() {
     use Mode::{Read, Write};
@@ -136,7 +138,7 @@ fn two_readers_and_a_writer() {
     exclusion_holds(&world(&[Read, Read, Write], SHORT, 0, 6), 2);
 }
 
-/// Checking that finds nothing in a wrong machine would prove nothing.
+/// A check that finds nothing wrong with a faulty machine would prove nothing.
 #[test]
 fn wrong_machines_are_caught() {
     use Mode::{Read, Write};

@@ -1,4 +1,4 @@
-//! A world: its participants, its one stream, and what may happen next.
+//! A world: its participants, its stream, and the possible next steps.
 
 use std::{collections::BTreeMap, hash::Hash, time::Duration};
 
@@ -12,7 +12,7 @@ pub const SHORT: Duration = Duration::from_millis(750);
 pub const LONG: Duration = Duration::from_millis(1600);
 /// Longer than a lease.
 pub const OVER: Duration = Duration::from_millis(3100);
-/// How old an entry is that is overdue.
+/// The age in ms at which an entry is overdue.
 const OVERDUE: u32 = 5100;
 const LEASE: u32 = 3;
 /// Longer than any world lasts, in ms.
@@ -22,15 +22,15 @@ const CLAIM: ClaimId = ClaimId(1);
 pub const EXCLUSION: &str = "exclusion and growing tokens";
 pub const EXPIRED: &str = "an entry is gone with its lease, and somebody has got in";
 
-/// A message that is stored.
+/// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {
     id: EntryId,
     /// `None` for a marker.
     record: Option<Record>,
-    /// Of a key that is no lock's.
+    /// Whether the key is no lock's.
     other: bool,
-    /// In ms, both.
+    /// When it was stored and when it expires, in ms.
     at: u32,
     expires: u32,
     replaced_by: Option<u64>,
@@ -44,7 +44,7 @@ pub enum Sent {
     Read(u64),
 }
 
-/// A participant, and all that is on the way to and from it, in order.
+/// A participant, and the messages in flight to and from it, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
     machine: Machine,
@@ -53,7 +53,6 @@ pub struct Part {
     /// How far the watch has read, if there is one, and where its initial entries end.
     cursor: Option<u64>,
     initial: Option<u64>,
-    /// How many more times its watch may pass over what is there to catch up at once.
     released: bool,
     granted: Option<u64>,
     over: bool,
@@ -67,25 +66,25 @@ pub struct State {
     last: BTreeMap<EntryId, u64>,
     parts: Vec<Part>,
     bad: bool,
-    /// Whether a lease has run out.
+    /// Whether a lease has expired.
     expired: bool,
     tokens: (u64, u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Time passes, for everybody.
+    /// Time passes for everyone.
     Tick,
-    /// The server handles the next message of this participant, and its acknowledgement arrives.
-    /// (That one may be late is the simulation's business.)
+    /// The server handles the participant's next message, and its acknowledgement arrives. (Late
+    /// acknowledgements are covered by the simulation.)
     Serve(usize),
-    /// The server handles it, and the acknowledgement is lost.
+    /// The same, but the acknowledgement is lost.
     LoseAck(usize),
     /// The watch delivers the next message that still exists.
     Watch(usize),
     /// The holder releases.
     Release(usize),
-    /// Somebody writes to a key that is no lock's.
+    /// A write to a key that is no lock's.
     Other,
 }
 
@@ -97,13 +96,13 @@ pub struct World {
     pub tick: Duration,
     pub ticks: u32,
     pub lose: bool,
-    /// Whether an entry stands there from the start that the server should have removed and never will.
+    /// Whether the log begins with an entry that the server should have expired and never will.
     pub overdue: bool,
-    /// Whether everybody has a watch from the start.
+    /// Whether all participants have a watch from the start.
     pub watched: bool,
-    /// How many messages of other keys there are.
+    /// The number of messages of other keys.
     pub others: usize,
-    /// How long the log may get.
+    /// The maximum length of the log.
     pub messages: usize,
 }
 
@@ -144,8 +143,8 @@ impl World {
             let part = &mut state.parts[who];
             match action {
                 Action::Watch => {
-                    // The copy behind the watch is up to date when the watch is made: lag comes
-                    // from reading late. (Lagging copies are the simulation's business.)
+                    // The watch's replica is up to date when the watch is created: lag comes from
+                    // reading late. (Lagging replicas are covered by the simulation.)
                     part.cursor = Some(0);
                     part.initial = Some(state.log.len() as u64);
                 }
@@ -204,7 +203,7 @@ impl World {
         }
     }
 
-    /// What there is from a sequence on.
+    /// The messages from a sequence on.
     fn snapshot(state: &State, from: u64) -> Vec<Event> {
         let mut seen = Vec::new();
         let before = from.saturating_sub(1);
@@ -228,7 +227,7 @@ impl World {
         }
     }
 
-    /// The next message that a watch at this place delivers.
+    /// The next message that a watch at this position delivers.
     fn next(state: &State, cursor: u64) -> Option<u64> {
         (cursor + 1..=state.log.len() as u64).find(|seq| {
             let stored = &state.log[*seq as usize - 1];
@@ -364,7 +363,7 @@ impl Model for World {
                 let cursor = state.parts[who].cursor?;
                 let next = Self::next(&state, cursor);
                 let part = &mut state.parts[who];
-                // The end of the initial entries comes before whatever is stored later.
+                // The end of the initial entries precedes everything stored later.
                 let event = match (part.initial, next) {
                     (Some(end), next) if next.is_none_or(|seq| seq > end) => {
                         part.initial = None;

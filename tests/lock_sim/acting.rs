@@ -1,4 +1,4 @@
-//! What participants do in a world, and what befalls them.
+//! What participants do in a world, and the faults that they meet.
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode},
@@ -12,10 +12,10 @@ use crate::{
     world::{Asked, Kind, Message, Ticket, What, World},
 };
 
-/// How soon a lock that is free is granted where nothing goes wrong.
+/// How soon a free lock must be granted if there are no faults.
 const PROMPT: Time = 1500 * MS;
 
-/// Whether this participant has written the entry, in whichever of its sessions.
+/// Whether this participant has written the entry, in any of its sessions.
 pub fn is_own(who: usize, id: &EntryId) -> bool {
     let rest = id.strip_prefix(&format!("p{who}"));
     rest.is_some_and(|rest| rest.starts_with(['-', 's']))
@@ -53,7 +53,7 @@ impl World {
         self.act(who)
     }
 
-    /// The job is done, or to be done again.
+    /// The job is done, or must be repeated.
     pub fn finished(&mut self, who: usize, claim: ClaimId, done: bool) {
         let pause = self.rng.range(MS, 2 * SECOND);
         let participant = &mut self.participants[who];
@@ -64,7 +64,7 @@ impl World {
         self.at(self.now + pause, who, What::Start);
     }
 
-    /// Hears what the machine tells, and does what it asks for.
+    /// Processes the machine's notices and actions.
     pub fn act(&mut self, who: usize) -> Verdict {
         let mut actions = Vec::new();
         while let Some(action) = self.participants[who].machine.next_action() {
@@ -166,7 +166,7 @@ impl World {
         Ok(())
     }
 
-    /// The participant has ended, as it does when nobody uses it, and a new one takes its place.
+    /// The participant has ended, being out of use, and a new one replaces it.
     fn come_back(&mut self, who: usize) {
         self.sessions += 1;
         let session = format!("p{who}s{}", self.sessions);
@@ -250,7 +250,7 @@ impl World {
         let next = self.now + self.rng.range(100 * MS, 4 * SECOND);
         self.at(next, who, What::Fault);
         if self.rng.chance(self.faults.elect) {
-            // A tenth of the lease is what is allowed.
+            // A lead of up to a tenth of the lease is tolerated.
             let allowed = u64::from(self.lease) * SECOND / 10;
             self.stream.ahead = self.rng.below(allowed);
         }

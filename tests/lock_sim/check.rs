@@ -1,4 +1,4 @@
-//! What must be true after every step.
+//! The invariants that must hold after every step.
 
 use shizuku::kv::lock::{entry::Mode, machine::ClaimId};
 
@@ -9,11 +9,11 @@ pub struct Hold {
     pub participant: usize,
     pub claim: ClaimId,
     pub token: u64,
-    /// Its holder has stopped believing.
+    /// Its holder no longer trusts it.
     pub over: bool,
 }
 
-/// What a holder believes now.
+/// What a holder trusts now.
 #[derive(Clone, Copy, Debug)]
 pub struct Belief {
     pub mode: Mode,
@@ -23,7 +23,7 @@ pub struct Belief {
 #[derive(Default)]
 pub struct Check {
     pub holds: Vec<Hold>,
-    /// The largest tokens of all grants there were: alone, and shared.
+    /// The largest tokens granted so far: exclusive and shared.
     alone: u64,
     shared: u64,
 }
@@ -46,7 +46,8 @@ impl Check {
             Mode::Permit(of) => ahead.len() < of as usize,
             _ => false,
         };
-        // An entry whose lease ran out on the way to the holder is no hold: belief decides.
+        // An entry whose lease had expired before the holder learnt of it is no hold: trust
+        // decides.
         if !first {
             return Err(format!(
                 "order: {hold:?} ({mode:?}) was granted while these stood before it: {ahead:?}"
@@ -71,7 +72,7 @@ impl Check {
         Ok(())
     }
 
-    /// Looks at what everybody believes.
+    /// Checks what all holders trust.
     pub fn beliefs(&mut self, belief: impl Fn(&Hold) -> Option<Belief>) -> Verdict {
         let mut alone = 0;
         let mut shared = 0;

@@ -1,14 +1,14 @@
-//! How bad a world is.
+//! The faults of a world.
 
 use crate::{
     rng::Rng,
     stream::{MS, SECOND, Time},
 };
 
-/// How bad a world is. Probabilities are per mille.
+/// The faults of a world. Probabilities are per mille.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// Nothing goes wrong.
+    /// No faults.
     pub calm: bool,
     pub until: Time,
     pub slow: u64,
@@ -24,14 +24,14 @@ pub struct Faults {
     pub end: u64,
     pub crash: u64,
     pub cancel: u64,
-    /// Another server becomes the leader, with a clock of its own.
+    /// Another server, with its own clock, becomes the leader.
     pub elect: u64,
-    /// Something that was removed comes back for good.
+    /// A removed entry comes back for good.
     pub revive: u64,
-    /// A watch shows something that was removed.
+    /// A watch shows a removed entry.
     pub phantom: u64,
     pub timeout: Time,
-    /// How often somebody writes to a key that is no lock's, at most; 0 is never.
+    /// The maximum interval between writes to a key that is no lock's; 0 for none.
     pub other: Time,
     pub reorder: bool,
     pub drift: bool,
@@ -87,7 +87,7 @@ impl Faults {
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// No faults.
     pub fn calm() -> Self {
         Self {
             calm: true,
@@ -98,7 +98,7 @@ impl Faults {
         }
     }
 
-    /// Slow watches, copies that lag, and answers that get lost, all together.
+    /// Slow watches, lagging replicas and lost replies, all together.
     pub fn slow() -> Self {
         Self {
             slow: 100,
@@ -113,8 +113,8 @@ impl Faults {
         }
     }
 
-    /// A quick network, watches that are made anew all the time, and copies that lag: where a
-    /// wrong idea of what a new watch proves shows.
+    /// A fast network, watches that restart all the time, and lagging replicas: this reveals wrong
+    /// assumptions about what a new watch proves.
     pub fn lagging() -> Self {
         Self {
             calm: false,

@@ -1,7 +1,8 @@
-//! The lock's state machine in simulated worlds: virtual time, one seed per world. And in scripts (`scripts`).
+//! The lock's state machine in simulated worlds, with virtual time and one seed per world, and in
+//! scripts (`scripts`).
 //!
-//! `SHIZUKU_SIM_SEEDS=100000` runs more worlds, `SHIZUKU_SIM_SEED=17` replays one and prints all
-//! that happens in it.
+//! `SHIZUKU_SIM_SEEDS=100000` runs more worlds, `SHIZUKU_SIM_SEED=17` replays one and prints
+//! everything that happens in it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -41,7 +42,7 @@ struct Summary {
     failure: Option<(u64, String)>,
 }
 
-/// What a claim asks for that waits.
+/// The request of a waiting claim.
 fn request(mode: Mode, lease: u32) -> Request {
     Request {
         mode,
@@ -123,7 +124,7 @@ fn a_seed_replays_to_the_step() {
     }
 }
 
-/// A simulation that cannot find a mistake proves nothing.
+/// A simulation that finds no planted mistake proves nothing.
 #[test]
 fn mutants_are_caught() {
     let mixed = &["order", "exclusion", "tokens"][..];

@@ -1,4 +1,5 @@
-//! A small generator of random numbers that is the same everywhere and for ever (`SplitMix64`).
+//! A small random number generator (`SplitMix64`) that gives the same numbers everywhere and
+//! forever.
 
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
@@ -16,7 +17,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Below `end`; 0 where `end` is 0.
+    /// A number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.next() % end }
     }
@@ -25,7 +26,7 @@ impl Rng {
         from + self.below(to - from + 1)
     }
 
-    /// True this many times in a thousand.
+    /// True with this probability.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }

@@ -1,4 +1,4 @@
-//! The server's side: it stores, expires, and feeds watches.
+//! The server's side: it stores and expires entries, and feeds watches.
 
 use shizuku::kv::lock::{
     MARKER_TTL, PROBE_TTL,
@@ -60,7 +60,7 @@ impl World {
         self.answer(who, id, outcome, ticket, None)
     }
 
-    /// Nobody takes out what somebody else believes to hold.
+    /// Fails if this removes an entry that another participant trusts.
     fn robbed(&self, who: usize, id: &EntryId) -> Verdict {
         let Some(ticket) = self.stream.ticket(id).filter(|_| !is_own(who, id)) else {
             return Ok(());
@@ -88,7 +88,7 @@ impl World {
         Ok(())
     }
 
-    /// What a copy shows that may lag behind.
+    /// A snapshot from a replica that may lag.
     fn snapshot(&mut self, from: u64) -> Vec<Event> {
         let applied = self.lagging();
         (from.max(1)..=applied)
@@ -97,7 +97,7 @@ impl World {
             .collect()
     }
 
-    /// How far a copy has come.
+    /// How far a replica has applied the log.
     fn lagging(&mut self) -> u64 {
         if self.strikes(self.faults.lag) {
             let lag = self.rng.below(3 * SECOND);
@@ -114,7 +114,7 @@ impl World {
     }
 
     pub(super) fn appended(&mut self, seq: u64) {
-        // A server looks for what has expired now and then.
+        // A server checks for expired messages only now and then.
         let expires = self.stream.message(seq).expires + self.rng.below(SECOND);
         self.at(expires, 0, What::Expire(seq));
         for who in 0..self.participants.len() {
@@ -151,13 +151,13 @@ impl World {
             );
             return;
         }
-        // The watch may read a copy that lags behind.
+        // The watch may read a lagging replica.
         let applied = self.lagging();
         let mut vanished = Vec::new();
         if !fresh {
             for (id, seq) in &self.participants[who].known {
                 let last = self.stream.revision(id);
-                // A second look that runs into a refresh finds neither the old nor the new.
+                // A second scan that overlaps a renewal finds neither the old nor the new message.
                 if last == 0 || (last != *seq && last > applied && self.rng.chance(300)) {
                     vanished.push(id.clone());
                 }
@@ -193,7 +193,7 @@ impl World {
             return;
         };
         feed.pumping = false;
-        // The initial entries are those of the copy as it was.
+        // The initial entries are those of the replica at the time.
         if feed.initial_end.is_none() || feed.cursor > 0 || catch_up {
             feed.applied = if catch_up {
                 last

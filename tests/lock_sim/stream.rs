@@ -1,5 +1,5 @@
-//! A stream with one message per subject, time to live, and markers, and what of it a copy that
-//! lags behind shows.
+//! A stream with one message per subject, time to live and markers, and what a lagging replica
+//! shows of it.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use shizuku::kv::lock::{
 
 use crate::rng::Rng;
 
-/// Microseconds of the one true clock.
+/// Microseconds of the true clock.
 pub type Time = u64;
 pub const SECOND: Time = 1_000_000;
 pub const MS: Time = 1_000;
 
-/// For how long the server's own markers stand.
+/// The lifetime of the server's own markers.
 const LIMIT_MARKER: Time = SECOND;
 
 #[derive(Clone, Debug)]
 pub enum Body {
     Value(Record),
     Marker,
-    /// Of a key that is no lock's.
+    /// A key that is no lock's.
     Other,
 }
 
@@ -31,29 +31,29 @@ pub struct Message {
     pub id: EntryId,
     pub body: Body,
     pub stored: Time,
-    /// The same by the clock of the server that was the leader then.
+    /// The same by the clock of the leader at the time.
     stamp: Time,
-    /// The message of the same subject that replaced it.
+    /// The later message of the same subject that replaced it.
     replaced_by: Option<u64>,
-    /// When it went away without a trace.
+    /// When it disappeared without a trace.
     removed_at: Option<Time>,
     /// When the server removes it.
     pub expires: Time,
-    /// It was removed and has come back, or was written over one that had.
+    /// It was removed and has come back, or replaced such a message.
     revived: bool,
 }
 
-/// The log. Sequence `n` is at index `n - 1`, and nothing is really thrown away, so that lagging
-/// copies can be asked.
+/// The log. Sequence `n` is at index `n - 1`. Nothing is really deleted, so lagging replicas can be
+/// simulated.
 #[derive(Default)]
 pub struct Stream {
     log: Vec<Message>,
     last: BTreeMap<EntryId, u64>,
-    /// How far the leader's clock is ahead of the one true clock.
+    /// How far the leader's clock is ahead of the true clock.
     pub ahead: Time,
-    /// The last values of what was removed.
+    /// The last messages of removed keys.
     removed: Vec<u64>,
-    /// By whom, and when.
+    /// Entries that were given up: by whom, and when.
     given_up: BTreeMap<EntryId, (usize, Time)>,
 }
 
@@ -71,7 +71,7 @@ impl Stream {
         self.last.get(id).copied().unwrap_or(0)
     }
 
-    /// The live entry of this id.
+    /// The live entry with this id.
     pub fn value(&self, id: &EntryId) -> Option<&Record> {
         match &self.message(*self.last.get(id)?).body {
             Body::Value(record) => Some(record),
@@ -79,8 +79,8 @@ impl Stream {
         }
     }
 
-    /// This participant will not trust its entry again. It may stand in the log, but not before others
-    /// of the same participant.
+    /// This participant will not trust its entry again. The entry may remain in the log, but must
+    /// not block others of the same participant.
     pub fn give_up(&mut self, who: usize, id: &EntryId, now: Time) {
         self.given_up.entry(id.clone()).or_insert((who, now));
     }
@@ -89,7 +89,7 @@ impl Stream {
         self.given_up.get(id).is_some_and(|(by, _)| *by == who)
     }
 
-    /// The ticket of the entry of this id, if it is alive.
+    /// The ticket of the entry with this id, if it is live.
     pub fn ticket(&self, id: &EntryId) -> Option<u64> {
         let mut live = self.live();
         live.find_map(|(live, _, ticket)| (live == id).then_some(ticket))
@@ -106,12 +106,12 @@ impl Stream {
             })
     }
 
-    /// Whether nothing is left but what has come back.
+    /// Whether nothing is left except revived messages.
     pub fn is_empty(&self) -> bool {
         self.last.values().all(|seq| self.message(*seq).revived)
     }
 
-    /// An entry whose removal has left no trace, if there is any: its last value.
+    /// The last message of a random entry whose removal has left no trace, if there is one.
     pub fn forgotten(&self, rng: &mut Rng) -> Option<u64> {
         let removed = self.removed.iter();
         let forgotten: Vec<_> = removed
@@ -121,7 +121,7 @@ impl Stream {
         (count > 0).then(|| *forgotten[rng.below(count) as usize])
     }
 
-    /// The server has come back with what it had removed, and will not remove it again.
+    /// The server has restored a removed message and will not remove it again.
     pub fn revive(&mut self, seq: u64) {
         let message = &mut self.log[seq as usize - 1];
         message.replaced_by = None;
@@ -169,7 +169,7 @@ impl Stream {
         });
     }
 
-    /// The time to live of this message is over. Answers the marker, if one was written.
+    /// The message's time to live is over. Returns the marker, if one was written.
     pub fn expire(&mut self, seq: u64, now: Time) -> Option<u64> {
         let message = self.message(seq);
         if message.replaced_by.is_some() || message.removed_at.is_some() {
@@ -187,7 +187,7 @@ impl Stream {
         }
     }
 
-    /// Whether a copy that has applied the log up to `applied` has this message.
+    /// Whether a replica that has applied the log up to `applied` shows this message.
     pub fn shows(&self, seq: u64, applied: u64) -> bool {
         let message = self.message(seq);
         seq <= applied
@@ -195,8 +195,7 @@ impl Stream {
             && message.removed_at.is_none()
     }
 
-    /// Since when nothing stands before this ticket that keeps such an entry out. Permits are not
-    /// looked at.
+    /// Since when no entry before this ticket has blocked one of this mode. Permits are ignored.
     pub fn free_since(&self, mode: Mode, ticket: u64) -> Time {
         let own = self.message(ticket).stored;
         if matches!(mode, Mode::Permit(_)) {
@@ -222,7 +221,7 @@ impl Stream {
         ends.fold(own, Time::max)
     }
 
-    /// What a watch says of a message that it shows.
+    /// The event that a watch delivers for a message.
     pub fn event(&self, seq: u64) -> Event {
         let message = self.message(seq);
         let id = message.id.clone();
@@ -237,7 +236,7 @@ impl Stream {
         }
     }
 
-    /// Where a copy is that lags by this much.
+    /// The sequence that a replica had applied at this moment.
     pub fn applied_at(&self, moment: Time) -> u64 {
         self.log.partition_point(|message| message.stored <= moment) as u64
     }

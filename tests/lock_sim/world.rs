@@ -1,4 +1,4 @@
-//! A world of participants, one stream, and a network that does what networks do.
+//! A world of participants, one stream, and an unreliable network.
 
 use std::{
     cmp::Reverse,
@@ -57,7 +57,7 @@ pub enum What {
         from: u64,
         fresh: bool,
     },
-    // Everything below happens in the participant, and waits while that is stalled.
+    // Everything below happens in the participant, and is delayed while that is stalled.
     Deliver {
         link: u64,
         seq: u64,
@@ -69,11 +69,11 @@ pub enum What {
     Release(ClaimId),
     Downgrade(ClaimId),
     Fault,
-    /// Somebody writes to a key that is no lock's.
+    /// A write to a key that is no lock's.
     Other,
 }
 
-/// Which request an answer belongs to.
+/// Identifies the request that a reply belongs to.
 #[derive(Clone, Copy)]
 pub struct Ticket {
     pub number: u64,
@@ -113,7 +113,7 @@ pub struct Feed {
     pub pumping: bool,
     pub last_arrival: Time,
     pub vanished: Vec<EntryId>,
-    /// What its copy shows, and the leader has removed.
+    /// Messages that its replica shows but the leader has removed.
     pub phantoms: Vec<u64>,
 }
 
@@ -121,15 +121,15 @@ pub struct Participant {
     pub machine: Machine,
     pub alive: bool,
     pub stalled_until: Time,
-    /// Local microseconds per million true ones, and where the local clock began.
+    /// Local microseconds per million true ones, and the start of the local clock.
     pub rate: u64,
     pub offset: u64,
     pub last_sent: Time,
     pub wake: u64,
-    /// Numbers the connection of the watch: what comes over an older one is lost.
+    /// The number of the watch's connection: events from an older one are lost.
     pub link: u64,
     pub feed: Option<Feed>,
-    /// What the layer below the machine has delivered: the last sequence, and who was alive.
+    /// What the layer below the machine has delivered: the last sequence, and the live entries.
     pub seen: u64,
     pub known: BTreeMap<EntryId, u64>,
     pub jobs: u32,
@@ -152,9 +152,9 @@ pub struct World {
     pub lease: u32,
     pub mutant: Mutant,
     pub unwatched: Duration,
-    /// How many claims of one kind a participant has wait in the log.
+    /// How many claims of one kind a participant may have in the log.
     pub crowd: usize,
-    /// How many participants have come back.
+    /// How many participants have been replaced.
     pub sessions: u64,
     pub steps: u64,
     pub grants: u64,
@@ -176,7 +176,7 @@ impl World {
             _ => Kind::ReadWrite,
         };
         let count = rng.range(2, 5) as usize;
-        // Several claims of one participant at a time.
+        // A participant may have several claims at a time.
         let several = rng.chance(300);
         let unwatched = Duration::from_millis(if rng.chance(300) { 0 } else { 100 });
         let crowd = rng.range(1, 4) as usize;
@@ -259,7 +259,7 @@ impl World {
         self.now < self.faults.until
     }
 
-    /// Whether a fault of this probability happens now.
+    /// Whether a fault with this probability happens now.
     pub fn strikes(&mut self, per_mille: u64) -> bool {
         self.faulty() && self.rng.chance(per_mille)
     }
@@ -278,14 +278,14 @@ impl World {
         Duration::from_micros(micros)
     }
 
-    /// The true time at which the local clock shows this.
+    /// The true time at which the local clock shows this time.
     pub fn true_time(&self, who: usize, local: Duration) -> Time {
         let participant = &self.participants[who];
         let micros = (local.as_micros() as u64).saturating_sub(participant.offset);
         (micros * 1_000_000).div_ceil(participant.rate)
     }
 
-    /// Runs until nothing is left to do.
+    /// Runs until there is nothing left to do.
     pub fn run(&mut self) -> Verdict {
         while let Some(Reverse(next)) = self.queue.pop() {
             self.now = self.now.max(next.at);
@@ -321,7 +321,7 @@ impl World {
         verdict
     }
 
-    /// Whether its holder believes in it now.
+    /// Whether its holder trusts it now.
     pub fn believes(&self, hold: &Hold) -> bool {
         let participant = &self.participants[hold.participant];
         let until = participant.machine.trusted_until(hold.claim);
@@ -366,7 +366,7 @@ impl World {
                 return Ok(());
             }
             if participant.stalled_until > self.now {
-                // In its old order: a stall does not make a watch deliver out of turn.
+                // In the original order: a stall does not reorder a watch's events.
                 let at = participant.stalled_until;
                 self.queue.push(Reverse(Happening { at, ..next }));
                 return Ok(());
@@ -388,7 +388,7 @@ impl World {
             }
             What::Deliver { link, seq, event } => return self.deliver(who, link, seq, event),
             What::Reply(id, asked, outcome, number, seen) => {
-                // The first answer counts: the real one, or the end of the patience.
+                // The first result counts: the real reply or the timeout.
                 if self.participants[who].open.remove(&number).is_some() {
                     let now = self.local(who);
                     let machine = &mut self.participants[who].machine;

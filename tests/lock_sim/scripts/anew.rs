@@ -1,4 +1,5 @@
-//! A bucket that is deleted and made anew between two acquires, which the worlds leave out.
+//! A bucket that is deleted and recreated between two acquires, which the simulated worlds leave
+//! out.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub fn put(id: &EntryId, revision: u64, entry: &LockEntry) -> Event {
     }
 }
 
-/// Has an entry stored, and answers it and where the snapshot begins that is asked for then.
+/// Stores an entry; returns it and the sequence from which a snapshot is then requested.
 pub fn enter(
     machine: &mut Machine,
     now: Duration,
@@ -42,7 +43,7 @@ pub fn is_granted(machine: &mut Machine) -> bool {
     matches!(machine.next_notice(), Some(Notice::Granted { .. }))
 }
 
-/// A machine that has held and released at 100 and 150, and what it left at 150.
+/// A machine that has acquired at sequence 100 and released at 150, and the entry purged at 150.
 fn used() -> (Machine, EntryId) {
     let long = Duration::from_millis(100);
     let mut machine = Machine::new("s").unwatched_for(long);
@@ -85,7 +86,8 @@ fn it_decides_nothing_in_another_log() {
     let (mut machine, _) = used();
     let (id, entry, from) = enter(&mut machine, NOW, 2, 200);
     assert_eq!(from, 101);
-    // Its own entry is there, but not what it left: in this log, 1 to 100 are not known.
+    // Its own entry is there, but the marker of its purge is not: this is another log, of which 1
+    // to 100 are unknown.
     machine.read(NOW, Some(&[put(&id, 200, &entry)]));
     assert_eq!(machine.next_action(), Some(Action::Read { from: 0 }));
     assert_eq!(machine.next_action(), None);

@@ -1,4 +1,4 @@
-//! A hold that is changed again before the first change is answered.
+//! A hold that is changed again before the first change is acknowledged.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     at, notices,
 };
 
-/// The next write that is asked for: its number, and the data in it.
+/// The next write requested: its number and its data.
 fn written(machine: &mut Machine) -> Option<(u32, String)> {
     match machine.next_action()? {
         Action::Write { entry, .. } => Some((entry.write, entry.data?.to_string())),
@@ -21,7 +21,7 @@ fn written(machine: &mut Machine) -> Option<(u32, String)> {
     }
 }
 
-/// What is told when a write is stored, besides the longer lease.
+/// The notices when a write is stored, other than extensions.
 fn stored(
     machine: &mut Machine,
     id: &EntryId,
@@ -33,7 +33,7 @@ fn stored(
     notices(machine)
 }
 
-/// Held by this entry, with the first change sent and the second one not.
+/// A held entry whose first change is in flight and whose second is not sent.
 fn changed_twice() -> (Machine, EntryId) {
     let mut machine = Machine::new("s").unwatched_for(at(60_000));
     let (id, entry, _) = enter(&mut machine, at(1), 1, 1);
@@ -65,7 +65,7 @@ fn the_second_change_is_sent_where_the_first_failed() {
     assert_eq!(stored(&mut machine, &id, at(2002), 2, 2), done);
 }
 
-/// Both have the same condition, so that one of them is refused.
+/// Both have the same condition, so one of them is refused.
 #[test]
 fn the_second_change_is_sent_again_where_the_first_was_stored_unnoticed() {
     let (mut machine, id) = changed_twice();
@@ -73,7 +73,7 @@ fn the_second_change_is_sent_again_where_the_first_was_stored_unnoticed() {
     machine.tick(at(7000));
     assert_eq!(written(&mut machine), Some((2, "b".into())));
     machine.written(at(7001), &id, 2, Outcome::Conflict);
-    // The watch shows the first at last.
+    // The watch finally shows the first.
     assert_eq!(stored(&mut machine, &id, at(7002), 1, 2), []);
     machine.tick(at(8200));
     assert_eq!(written(&mut machine), Some((3, "b".into())));

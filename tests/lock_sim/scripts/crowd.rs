@@ -1,4 +1,4 @@
-//! More claims of one participant than wait in the log at a time.
+//! More claims of one participant than may wait in the log at a time.
 
 use shizuku::kv::lock::{
     entry::Mode,
@@ -9,14 +9,14 @@ use super::{ONE, TWO, acquire, actions, at, attempt, gone, granted, notices, oth
 
 const THREE: ClaimId = ClaimId(3);
 
-/// Somebody else holds, and two may wait.
+/// Another participant holds, and two claims may wait in the log.
 fn taken() -> Machine {
     let mut machine = watching().crowd_of(2);
     machine.event(at(2), other("other-1", Mode::Write, 11));
     machine
 }
 
-/// How many entries are written.
+/// The number of entries written.
 fn writes(machine: &mut Machine) -> usize {
     let actions = actions(machine);
     assert!(
@@ -107,7 +107,7 @@ fn what_ends_the_waiting_ends_it_for_the_queue() {
         claims.map(|claim| Notice::GaveUp { claim, why })
     );
 
-    // Where nothing comes back, all who have waited for long enough are told together.
+    // During an interruption, all claims whose patience has ended are told together.
     let mut machine = taken();
     machine.event(at(3), Event::Interrupted);
     for (claim, began) in claims.into_iter().zip([4, 5, 6]) {

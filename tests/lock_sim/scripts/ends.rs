@@ -1,4 +1,4 @@
-//! Holds that are lost, and services that refuse or cannot be reached.
+//! Lost holds, and services that refuse or are unreachable.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn gave_up(why: GivenUp) -> Notice {
     Notice::GaveUp { claim: ONE, why }
 }
 
-/// Waits behind `other-1` with a ticket of 12.
+/// A machine that waits behind `other-1` with ticket 12.
 fn waiting() -> (Machine, EntryId) {
     let mut machine = watching();
     machine.event(at(2), other("other-1", Mode::Write, 11));
@@ -50,7 +50,7 @@ fn who_waits_and_whose_entry_was_removed_queues_again() {
     machine.event(at(6), gone("other-1", 14));
     machine.written(at(7), &new, 0, Outcome::Stored(15));
     assert_eq!(granted(&mut machine), Some((ONE, 15)));
-    // What is told twice, as by a new watch, is not about the new entry.
+    // A repeated removal, as a new watch delivers it, does not concern the new entry.
     machine.event(at(8), gone(&id, 13));
     assert_eq!(notices(&mut machine), []);
     assert!(machine.trusted_until(ONE).is_some());
@@ -66,7 +66,7 @@ fn a_refused_renewal_is_a_loss_and_an_answer_that_comes_late_is_none() {
     machine.written(at(6001), &id, 1, Outcome::Conflict);
     assert_eq!(notices(&mut machine), [lost(LostWhy::Refused)]);
     assert_eq!(machine.trusted_until(ONE), None);
-    // It may be there all the same.
+    // The entry may exist all the same.
     assert!(purges(&mut machine, &id, None));
     machine.purged(at(6002), &id, Outcome::Stored(13));
     assert!(machine.is_idle());
@@ -102,7 +102,7 @@ fn an_entry_that_cannot_be_stored_is_tried_again_under_another_name() {
     machine.tick(at(253));
     assert_ne!(write(&mut machine).0, id);
 
-    // That somebody else has this name cannot be, and does no harm.
+    // Another participant cannot have this name, but if it did, no harm is done.
     taken.written(at(3), &id, 0, Outcome::Conflict);
     let sent = actions(&mut taken);
     assert!(
@@ -115,7 +115,7 @@ fn an_entry_that_cannot_be_stored_is_tried_again_under_another_name() {
     assert!(refused.is_idle());
 }
 
-/// A service that fails for as long as that is not waited for any longer.
+/// After 15 s of failures the claim gives up.
 #[test]
 fn failures_without_end_are_told() {
     let mut machine = watching();
@@ -136,7 +136,7 @@ fn failures_without_end_are_told() {
     assert_eq!(now, at(2 + 15_000));
 }
 
-/// A reader that stands outside has no need of the service: there is a writer.
+/// A reader that waits outside the log does not need the service: it waits for a writer.
 #[test]
 fn who_waits_for_somebody_is_not_stuck() {
     let mut machine = watching();
@@ -144,7 +144,7 @@ fn who_waits_for_somebody_is_not_stuck() {
     let (id, _) = write(&mut machine);
     machine.event(at(3), other("other-1", Mode::Write, 11));
     machine.written(at(4), &id, 0, Outcome::Failed { fatal: false });
-    // Whatever happens then, nothing is due again that has been done.
+    // Whatever the input, nothing that was done is due again.
     let unknown = &EntryId::new("s-9");
     let inputs: [&dyn Fn(&mut Machine); 7] = [
         &|machine| machine.observe(at(254), true),
@@ -188,7 +188,7 @@ fn who_is_in_the_queue_is_not_stuck() {
     }
 }
 
-/// Each attempt looks well until it ends.
+/// Each attempt to watch succeeds at first.
 #[test]
 fn who_gets_no_watch_that_lasts_gives_up() {
     let (mut machine, _) = waiting();
@@ -248,7 +248,7 @@ fn a_watch_that_ends_is_made_anew_after_pauses_that_grow() {
         machine.tick(now);
         assert!(tried(&mut machine), "{pause}");
     }
-    // What goes well ends that.
+    // A watch that works resets the pause.
     machine.event(now, Event::Current);
     actions(&mut machine);
     machine.event(now, Event::Ended { fatal: false });

@@ -1,5 +1,4 @@
-//! What the log decides that is known message by message, without a clock or an echo; and what it
-//! must not decide.
+//! What a gapless view of the log decides without a clock or an echo, and what it must not decide.
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode},
@@ -10,7 +9,8 @@ use super::{
     ONE, TWO, acquire, actions, at, gone, granted, holding, notices, other, watching, write,
 };
 
-/// Asks at 5 ms, has the entry stored, and answers whether it is held by that.
+/// Acquires at 5 ms and acknowledges the entry as `revision`; returns whether that grants the
+/// claim.
 fn is_granted_at(machine: &mut Machine, revision: u64) -> bool {
     acquire(machine, at(5), TWO, Mode::Write);
     let (id, _) = write(machine);
@@ -30,7 +30,7 @@ fn an_acknowledgement_decides_where_all_before_it_is_known() {
     }
 }
 
-/// One's own writes, purges and probes are known by their acknowledgements.
+/// A participant's own writes, purges and probes are known by their acknowledgements.
 #[test]
 fn what_oneself_wrote_is_known() {
     let (mut machine, id, _) = holding(Mode::Write);
@@ -41,7 +41,7 @@ fn what_oneself_wrote_is_known() {
     assert!(is_granted_at(&mut machine, 13));
     assert_eq!(actions(&mut machine), []);
 
-    // A probe, which is sent because it is not sure that somebody is still there.
+    // A probe, sent because it is uncertain whether `other-1` still exists.
     let mut machine = watching();
     machine.event(at(2), other("other-1", Mode::Read, 11));
     machine.event(at(2), Event::Interrupted);
@@ -60,7 +60,7 @@ fn what_oneself_wrote_is_known() {
     assert_eq!(granted(&mut machine), Some((ONE, 16)));
 }
 
-/// What came between is not known, or the server has come back with another log.
+/// Messages may have been missed, or the server may have come back with another log.
 #[test]
 fn an_interruption_ends_what_is_known() {
     let mut interrupted = watching();
@@ -95,7 +95,7 @@ fn a_new_watch_knows_only_what_it_shows() {
     }
 }
 
-/// Its initial entries may be of a copy that lags.
+/// They may come from a lagging replica.
 #[test]
 fn what_was_sent_before_the_initial_entries_were_complete_is_not_decided_by_them() {
     let mut machine = Machine::new("s");
@@ -107,7 +107,7 @@ fn what_was_sent_before_the_initial_entries_were_complete_is_not_decided_by_them
     assert_eq!(granted(&mut machine), None);
 }
 
-/// A bucket that was made anew begins its sequences anew, and a watch does not always notice.
+/// A recreated bucket restarts its sequences, which a watch does not always notice.
 #[test]
 fn a_sequence_that_was_passed_long_ago_ends_what_is_known() {
     for revision in [3, 10] {

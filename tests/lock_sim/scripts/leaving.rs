@@ -1,4 +1,4 @@
-//! How entries get out of the log, and what those who leave are told.
+//! How entries are removed from the log, and what their callers are told.
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode},
@@ -13,7 +13,7 @@ use super::{
 
 const RELEASED: Notice = Notice::Released { claim: ONE };
 
-/// Holds without a watch.
+/// A hold without a watch.
 fn unwatched() -> (Machine, EntryId) {
     let mut machine = Machine::new("s").unwatched_for(at(60_000));
     let (id, entry, _) = enter(&mut machine, at(1), 1, 100);
@@ -22,7 +22,7 @@ fn unwatched() -> (Machine, EntryId) {
     (machine, id)
 }
 
-/// A watch would tell that the hold was lost. Without one, the purge must tell.
+/// A watch would report a lost hold. Without one, the purge must detect it.
 #[test]
 fn a_purge_has_a_condition_where_no_watch_tells_what_was_lost() {
     let (mut machine, id, _) = holding(Mode::Write);
@@ -33,7 +33,7 @@ fn a_purge_has_a_condition_where_no_watch_tells_what_was_lost() {
     machine.release(at(3), ONE);
     assert!(purges(&mut machine, &id, Some(100)));
 
-    // Which revision would be the right one is not known while a write is under way.
+    // While a write is in flight, the right revision for the condition is unknown.
     let (mut machine, id) = unwatched();
     machine.tick(at(5001));
     assert_eq!(write(&mut machine).0, id);
@@ -48,7 +48,7 @@ fn a_release_of_what_was_lost_says_so_and_leaves_nothing() {
     actions(&mut machine);
     machine.purged(at(4), &id, Outcome::Conflict);
     assert_eq!(notices(&mut machine), [Notice::NotHeld { claim: ONE }]);
-    // The server may only have been behind.
+    // The replying server may have been lagging.
     assert!(purges(&mut machine, &id, None));
     machine.purged(at(5), &id, Outcome::Stored(102));
     assert_eq!(notices(&mut machine), []);
@@ -61,7 +61,7 @@ fn a_purge_is_repeated_after_a_pause_and_without_its_condition() {
         let (mut machine, id) = unwatched();
         machine.release(at(3), ONE);
         actions(&mut machine);
-        // One at a time.
+        // Only one purge is in flight at a time.
         machine.tick(at(1500));
         assert_eq!(actions(&mut machine), []);
         machine.purged(at(2000), &id, outcome);
@@ -73,7 +73,7 @@ fn a_purge_is_repeated_after_a_pause_and_without_its_condition() {
         assert_eq!(machine.wake_at(), Some(at(3000)));
         machine.tick(at(3000));
         assert!(purges(&mut machine, &id, None));
-        // The server has removed it by now.
+        // By then the server has expired the entry.
         let end = at(1 + 15_000 + 7500 + 15_000);
         assert_eq!(machine.wake_at(), Some(end));
         machine.tick(end);
@@ -96,7 +96,7 @@ fn who_may_not_purge_is_told_and_does_not_try_again() {
     assert_eq!(actions(&mut machine), []);
 }
 
-/// What is not answered in time is over when the server has certainly removed the entry.
+/// An unanswered release ends when the server has certainly expired the entry.
 #[test]
 fn a_release_always_ends() {
     let (mut machine, _) = unwatched();
@@ -126,10 +126,10 @@ fn the_watch_may_tell_sooner_than_the_answer() {
     assert!(machine.is_idle());
 }
 
-/// A write that was long under way, of an entry that nobody wants any more.
+/// A write that was in flight for long, of an entry that has been given up.
 #[test]
 fn what_is_stored_late_is_taken_out_at_once() {
-    // Its purge has failed, and is to be repeated in a second.
+    // Its purge has failed, and is due to be repeated in a second.
     let mut machine = watching();
     acquire(&mut machine, at(2), ONE, Mode::Write);
     let (id, entry) = write(&mut machine);
@@ -139,7 +139,7 @@ fn what_is_stored_late_is_taken_out_at_once() {
     machine.event(at(5), put(&id, 11, &entry));
     assert!(purges(&mut machine, &id, None));
 
-    // It was given up for good.
+    // The claim was given up for good.
     let mut machine = watching();
     acquire(&mut machine, at(2), ONE, Mode::Write);
     let (id, entry) = write(&mut machine);
@@ -149,7 +149,7 @@ fn what_is_stored_late_is_taken_out_at_once() {
     assert!(machine.is_idle());
     machine.event(at(5), put(&id, 12, &entry));
     assert!(purges(&mut machine, &id, None));
-    // For as long as it may be there.
+    // For as long as the entry may exist.
     machine.tick(at(5 + 15_000 + 10_000 - 1));
     assert!(!machine.is_idle());
     machine.tick(at(5 + 15_000 + 10_000));

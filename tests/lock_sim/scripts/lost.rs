@@ -1,5 +1,5 @@
-//! A server that takes writes in and answers none, while its watch looks well; and one that takes
-//! them in too late.
+//! A server that accepts writes but acknowledges none, while its watch works; and one that stores
+//! them too late.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
             }
         }
         assert_eq!(why, Some(GivenUp::Unreachable));
-        // It tried again meanwhile.
+        // It retried meanwhile.
         assert!(writes > 1, "{writes}");
         let patience = Duration::from_secs(u64::from(lease).max(20) + 5);
         assert!(now < patience, "{lease}: {now:?}");
@@ -81,7 +81,7 @@ fn a_try_whose_write_is_not_answered_waits_two_seconds_more() {
     }
 }
 
-/// Without a watch nobody else tells.
+/// Without a watch, the acknowledgement is the only sign.
 #[test]
 fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
     for purge_first in [true, false] {
@@ -98,7 +98,7 @@ fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
             expect: None,
         };
         assert_eq!(machine.next_action(), Some(purge.clone()));
-        // The server handles the purge first.
+        // The server handled the purge first.
         if purge_first {
             machine.purged(now, &id, Outcome::Stored(1));
             machine.written(now, &id, 0, Outcome::Stored(2));
@@ -133,7 +133,7 @@ fn who_begins_to_wait_gives_the_service_time_from_then_on() {
         );
         let (asked, mut given) = (now, machine.next_notice());
         while given.is_none() {
-            // No write is answered.
+            // No write is acknowledged.
             while machine.next_action().is_some() {}
             now = machine.wake_at().expect("something is due");
             machine.tick(now);

@@ -1,5 +1,5 @@
-//! Certain events in a certain order, which the worlds seldom or never bring: what the machine makes of them.
-//! Here is what the scripts share.
+//! Scripts: specific events in a specific order that the simulated worlds rarely or never produce.
+//! This module has their shared helpers.
 
 mod anew;
 mod change;
@@ -32,24 +32,24 @@ pub const fn at(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// What is to be sent, in order.
+/// The requested actions, in order.
 pub fn actions(machine: &mut Machine) -> Vec<Action> {
     std::iter::from_fn(|| machine.next_action()).collect()
 }
 
-/// What callers are told, besides longer leases.
+/// The notices for callers, other than extensions.
 pub fn notices(machine: &mut Machine) -> Vec<Notice> {
     std::iter::from_fn(|| machine.next_notice())
         .filter(|notice| !matches!(notice, Notice::Extended { .. }))
         .collect()
 }
 
-/// Asks for the lock.
+/// Acquires the lock.
 pub fn acquire(machine: &mut Machine, now: Duration, claim: ClaimId, mode: Mode) {
     machine.acquire(now, claim, request(mode, LEASE));
 }
 
-/// Asks for the lock if nobody has it.
+/// Tries to acquire the lock.
 pub fn attempt(machine: &mut Machine, now: Duration, claim: ClaimId, mode: Mode) {
     let try_only = true;
     let request = Request {
@@ -59,7 +59,7 @@ pub fn attempt(machine: &mut Machine, now: Duration, claim: ClaimId, mode: Mode)
     machine.acquire(now, claim, request);
 }
 
-/// The one thing that is to be sent is a write: of which entry, and what.
+/// Expects a single action, a write; returns its entry.
 pub fn write(machine: &mut Machine) -> (EntryId, LockEntry) {
     match &actions(machine)[..] {
         [Action::Write { id, entry, .. }] => (id.clone(), entry.clone()),
@@ -67,7 +67,7 @@ pub fn write(machine: &mut Machine) -> (EntryId, LockEntry) {
     }
 }
 
-/// The one thing that is to be sent is a probe.
+/// Expects a single action, a probe.
 pub fn probe(machine: &mut Machine) -> EntryId {
     match &actions(machine)[..] {
         [Action::Probe { id }] => id.clone(),
@@ -75,13 +75,13 @@ pub fn probe(machine: &mut Machine) -> EntryId {
     }
 }
 
-/// The one thing that is to be sent is a purge of this, on this condition.
+/// Whether the only action is a purge of this entry on this condition.
 pub fn purges(machine: &mut Machine, id: &EntryId, expect: Option<u64>) -> bool {
     let id = id.clone();
     actions(machine) == [Action::Purge { id, expect }]
 }
 
-/// Which claim was granted, and with which token, if that is all that is told.
+/// The granted claim and its token, if that is the only notice.
 pub fn granted(machine: &mut Machine) -> Option<(ClaimId, u64)> {
     match notices(machine)[..] {
         [Notice::Granted { claim, token, .. }] => Some((claim, token)),
@@ -90,7 +90,7 @@ pub fn granted(machine: &mut Machine) -> Option<(ClaimId, u64)> {
     }
 }
 
-/// Somebody else's first write.
+/// The first write of another participant.
 pub fn other(name: &str, mode: Mode, revision: u64) -> Event {
     put(&EntryId::new(name), revision, &LockEntry::new(mode, LEASE))
 }
@@ -109,7 +109,8 @@ pub fn echo_of_probe(id: &EntryId, revision: u64) -> Event {
     }
 }
 
-/// Looks on at time 0, and sees at 1 ms that nobody is there and that the log ends at 10.
+/// A machine whose watch began at time 0, and has shown at 1 ms that there are no entries and that
+/// the log ends at 10.
 pub fn watching() -> Machine {
     let mut machine = Machine::new("s");
     machine.observe(at(0), true);
@@ -120,7 +121,7 @@ pub fn watching() -> Machine {
     machine
 }
 
-/// Holds by an entry with ticket 11 since 2 ms, with the watch open.
+/// A machine with a watch that has held with ticket 11 since 2 ms.
 pub fn holding(mode: Mode) -> (Machine, EntryId, LockEntry) {
     let mut machine = watching();
     acquire(&mut machine, at(2), ONE, mode);

@@ -1,4 +1,4 @@
-//! Entries that the server should have removed and has not.
+//! Entries that the server should have expired but has not.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use super::{
     probe, watching, write,
 };
 
-/// From then on what was stored at 0 is overdue, by the server's clock.
+/// By the server's clock, in ms: an entry stored at 0 is overdue after this.
 const OVERDUE: u64 = 1000 * LEASE as u64 + 2000;
 
-/// The same message, stored then.
+/// The same event with another timestamp.
 fn stamped(event: Event, at: u64) -> Event {
     match event {
         Event::Put {
@@ -38,19 +38,19 @@ fn put(id: &EntryId, revision: u64, entry: &LockEntry, stored: u64) -> Event {
     stamped(anew::put(id, revision, entry), stored)
 }
 
-/// The own entry, whose ticket is this, once more.
+/// A renewal of the machine's own entry, which has this ticket.
 fn put_again(id: &EntryId, ticket: u64, revision: u64, entry: LockEntry, stored: u64) -> Event {
     let mut entry = entry;
     (entry.ticket, entry.write) = (Some(ticket), 1);
     put(id, revision, &entry, stored)
 }
 
-/// A watch that has shown this writer, whose entry is at 11 and was stored at 0.
+/// A machine whose watch has shown this writer, with its entry stored as 11 at time 0.
 fn shown(name: &str) -> Machine {
     all_shown([(name, 11)])
 }
 
-/// A watch that has shown these writers, whose entries were stored at 0.
+/// A machine whose watch has shown these writers, with their entries stored at time 0.
 fn all_shown<N: AsRef<str>>(writers: impl IntoIterator<Item = (N, u64)>) -> Machine {
     let mut machine = Machine::new("s");
     machine.observe(at(0), true);
@@ -70,7 +70,8 @@ fn purge(name: &str, expect: u64) -> Action {
     }
 }
 
-/// A writer behind it whose entry, at 20, was stored so late. Answers what is sent then.
+/// Queues a writer whose entry is stored as 20 at time `stored`. Returns its entry and what is sent
+/// then.
 fn stored_behind(machine: &mut Machine, stored: u64) -> (EntryId, LockEntry, Vec<Action>) {
     acquire(machine, at(2), ONE, Mode::Write);
     let (id, entry) = write(machine);
@@ -82,7 +83,7 @@ fn stored_behind(machine: &mut Machine, stored: u64) -> (EntryId, LockEntry, Vec
     (id, entry, sent.collect())
 }
 
-/// One that waits behind it, while it is being taken out.
+/// A machine that waits behind an overdue entry and has sent its purge.
 fn removing() -> (Machine, EntryId, LockEntry) {
     let mut machine = shown("other-1");
     let (id, entry, sent) = stored_behind(&mut machine, OVERDUE + 1);
@@ -96,7 +97,7 @@ fn it_is_overdue_two_seconds_after_its_lease() {
     assert_eq!(sent, []);
     let (_, _, sent) = stored_behind(&mut shown("other-1"), OVERDUE + 1);
     assert_eq!(sent, [purge("other-1", 11)]);
-    // By the clock of a server that is behind.
+    // The clock of the storing server is behind.
     let mut machine = shown("other-1");
     machine.event(at(2), stamped(other("other-2", Mode::Write, 12), OVERDUE));
     let (_, _, sent) = stored_behind(&mut machine, 1);
@@ -142,18 +143,18 @@ fn who_waits_for_nobody_takes_nothing_out() {
 fn whoever_is_next_holds_when_it_is_out() {
     let (mut machine, _, _) = removing();
     machine.purged(at(5), &EntryId::new("other-1"), Outcome::Stored(21));
-    // Trusted by an echo, as always.
+    // An echo is needed for trust, as always.
     let echo = probe_echoes(&mut machine, 22);
     assert_eq!(echo, Some((ONE, 20)));
 
-    // The watch may be quicker.
+    // The watch may deliver the removal first.
     let (mut machine, _, _) = removing();
     machine.event(at(4), gone("other-1", 21));
     machine.purged(at(5), &EntryId::new("other-1"), Outcome::Stored(21));
     assert_eq!(probe_echoes(&mut machine, 22), Some((ONE, 20)));
 }
 
-/// Lets probes be sent and come back until something is granted.
+/// Sends and echoes probes until a claim is granted.
 fn probe_echoes(machine: &mut Machine, revision: u64) -> Option<(super::ClaimId, u64)> {
     for round in 0..3 {
         if let Some(granted) = granted(machine) {
@@ -170,7 +171,7 @@ fn probe_echoes(machine: &mut Machine, revision: u64) -> Option<(super::ClaimId,
     granted(machine)
 }
 
-/// The leader has something else. Where it has nothing at all a marker tells everybody.
+/// The leader has another revision. If it has none, a marker is written for all to see.
 #[test]
 fn what_only_a_copy_shows_is_marked_as_gone() {
     let id = EntryId::new("other-1");
@@ -181,11 +182,11 @@ fn what_only_a_copy_shows_is_marked_as_gone() {
     machine.purged(at(6), &id, Outcome::Stored(21));
     assert_eq!(probe_echoes(&mut machine, 22), Some((ONE, 20)));
 
-    // It was written again. Nothing is concluded before the watch shows it.
+    // The entry was written again. Nothing is concluded until the watch shows it.
     written_again.purged(at(6), &id, Outcome::Conflict);
     assert_eq!(actions(&mut written_again), []);
     assert_eq!(granted(&mut written_again), None);
-    // If it never does, a later message leads to another attempt.
+    // If it never does, the next renewal leads to another attempt.
     written_again.event(at(7), put_again(&own, 20, 30, entry, OVERDUE + 5000));
     assert_eq!(actions(&mut written_again), [purge("other-1", 11)]);
 }
@@ -230,7 +231,7 @@ fn not_all_are_taken_out_at_once() {
     assert_eq!(first.len(), 32);
     machine.purged(at(4), &first[0], Outcome::Stored(101));
     assert_eq!(purged(actions(&mut machine)).len(), 1);
-    // Those that fail make room for others too.
+    // Failed purges make room for others, too.
     machine.purged(at(4), &first[1], Outcome::Unknown);
     assert_eq!(purged(actions(&mut machine)).len(), 1);
 }
@@ -243,7 +244,7 @@ fn a_try_waits_for_what_comes_of_it() {
     }];
     let id = EntryId::new("other-1");
     for mode in [Mode::Read, Mode::Write] {
-        // Nothing of its own stands in the log to measure others by, so a probe is sent first.
+        // It has no entry in the log to compare ages with, so it sends a probe first.
         let mut machine = shown("other-1");
         attempt(&mut machine, at(2), ONE, mode);
         let probe = probe(&mut machine);
@@ -257,7 +258,7 @@ fn a_try_waits_for_what_comes_of_it() {
         machine.purged(at(4), &id, Outcome::Stored(21));
         assert_eq!(notices(&mut machine), []);
         let (own, _) = write(&mut machine);
-        // Nothing that is not known stands between.
+        // No unknown message precedes it.
         machine.written(at(5), &own, 0, Outcome::Stored(22));
         assert_eq!(granted(&mut machine), Some((ONE, 22)));
 
@@ -266,11 +267,11 @@ fn a_try_waits_for_what_comes_of_it() {
         refused.purged(at(5), &id, Outcome::Conflict);
         assert_eq!(notices(&mut refused), would_block);
 
-        // Nor does it wait for long.
+        // A try does not wait long for the echo.
         unheard.tick(at(2) + Duration::from_secs(2));
         assert_eq!(notices(&mut unheard), would_block);
     }
-    // However often it is asked how old they are.
+    // Even if another claim's probe asked for the ages before.
     let mut machine = shown("other-1");
     acquire(&mut machine, at(2), ONE, Mode::Read);
     attempt(&mut machine, at(500), TWO, Mode::Write);
@@ -279,7 +280,7 @@ fn a_try_waits_for_what_comes_of_it() {
     assert_eq!(machine.wake_at(), Some(at(2500)));
 }
 
-/// What is known of their age ends with the watch that has told it.
+/// Known ages are discarded with the watch that provided them.
 #[test]
 fn every_watch_asks_anew() {
     let known = || {
@@ -316,7 +317,7 @@ fn it_is_purged_once_at_a_time() {
     assert_eq!(actions(&mut machine), []);
 }
 
-/// What oneself has given up comes back too.
+/// An entry that this participant has given up can come back, too.
 #[test]
 fn an_entry_of_ones_own_is_purged_without_a_condition_and_in_nobodys_way() {
     let mut machine = watching();
@@ -337,7 +338,7 @@ fn an_entry_of_ones_own_is_purged_without_a_condition_and_in_nobodys_way() {
     assert_eq!(actions(&mut echoed), []);
 }
 
-/// Without a watch, the snapshot that shows its own entry shows how old the others are.
+/// Without a watch, the snapshot that shows its own entry also shows the age of the others.
 #[test]
 fn a_first_try_knows_at_once() {
     for mode in [Mode::Read, Mode::Write] {
@@ -359,7 +360,7 @@ fn a_first_try_knows_at_once() {
     }
 }
 
-/// It waits outside, and so has nothing in the log either.
+/// A reader that waits outside the log has no entry to compare with either.
 #[test]
 fn a_reader_learns_how_old_the_writer_is() {
     let mut machine = shown("other-1");
@@ -370,7 +371,7 @@ fn a_reader_learns_how_old_the_writer_is() {
     assert_eq!(actions(&mut machine), [purge("other-1", 11)]);
     machine.purged(at(4), &EntryId::new("other-1"), Outcome::Stored(21));
     write(&mut machine);
-    // Whoever has come since the watch began is no older than that.
+    // An entry stored since the watch began cannot be older than that.
     let mut machine = shown("other-1");
     machine.event(at(2), gone("other-1", 12));
     machine.event(at(3), other("other-2", Mode::Write, 13));

@@ -1,4 +1,4 @@
-//! What is sent when nothing goes wrong: no more than is needed, and in time.
+//! What is sent when nothing goes wrong: no more than necessary, and in time.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
     at, gone, holding, notices, other, watching, write,
 };
 
-/// Acts whenever something is due, for a time, and answers how much was written.
+/// Runs the machine until then, whenever an action is due; returns the number of writes.
 fn run(machine: &mut Machine, until: Duration) -> usize {
     let (mut writes, mut revision) = (0, 100);
     while let Some(now) = machine.wake_at().filter(|now| *now < until) {
@@ -22,7 +22,7 @@ fn run(machine: &mut Machine, until: Duration) -> usize {
             let Action::Write { id, entry, expect } = action else {
                 panic!("{action:?}");
             };
-            // 11 was the first.
+            // The first revision was 11.
             let last = if revision == 100 { 11 } else { revision };
             assert_eq!(expect, Some(last));
             assert_eq!(entry.since, Some(1));
@@ -40,7 +40,7 @@ fn a_hold_is_renewed_three_times_in_a_lease_and_never_lost() {
     for (mode, event) in [
         (Mode::Read, None),
         (Mode::Write, Some(Event::Interrupted)),
-        // Nobody waits for it, so that it does not matter whether it is still there.
+        // Nobody waits for `other-1`, so it does not matter whether it still exists.
         (Mode::Permit(3), Some(other("other-1", Mode::Permit(3), 12))),
     ] {
         let (mut machine, id, entry) = holding(mode);
@@ -61,12 +61,12 @@ fn a_short_hold_needs_no_watch_and_a_long_one_does() {
     let (id, entry, _) = enter(&mut machine, at(1), 1, 11);
     machine.read(at(50), Some(&[put(&id, 11, &entry)]));
     assert!(is_granted(&mut machine));
-    // It counts from the grant.
+    // The time counts from the grant.
     assert_eq!(machine.wake_at(), Some(at(150)));
     machine.tick(at(149));
     assert_eq!(actions(&mut machine), []);
     machine.tick(at(150));
-    // A hold has nothing to prove.
+    // A hold has nothing to prove, so no probe is sent.
     assert_eq!(actions(&mut machine), [Action::Watch]);
     machine.event(at(151), put(&id, 11, &entry));
     machine.event(at(151), Event::Current);
@@ -95,7 +95,7 @@ fn a_renewal_tells_until_when_the_hold_lasts() {
     assert_eq!(machine.trusted_until(ONE), Some(until));
 }
 
-/// A probe goes along with the request for a watch only where there is somebody to wait for.
+/// A watch request is accompanied by a probe only if a claim waits for another entry.
 #[test]
 fn nobody_needs_no_probe() {
     let (mut alone, _, _) = holding(Mode::Read);
@@ -120,7 +120,7 @@ fn nobody_needs_no_probe() {
     assert_eq!(actions(&mut contended), [Action::Watch]);
 }
 
-/// Who is there is to be known first, unless hardly anybody is.
+/// The other entries must be known first, unless there are hardly any.
 #[test]
 fn an_entry_waits_for_the_watch_where_others_were_seen() {
     for contended in [true, false] {
@@ -153,7 +153,7 @@ fn a_watch_stays_for_who_looks_on() {
     let mut wanted = machine.clone();
     machine.observe(at(54), false);
     assert_eq!(machine.wake_at(), None);
-    // Or for who waits.
+    // A waiting claim needs the watch, too.
     acquire(&mut wanted, at(54), ONE, Mode::Write);
     wanted.observe(at(54), false);
     assert_eq!(wanted.wake_at(), Some(at(153)));
@@ -162,7 +162,7 @@ fn a_watch_stays_for_who_looks_on() {
     assert_eq!(actions(&mut machine), []);
 }
 
-/// One that is interrupted is given time from then on, however long it went well before.
+/// A claim's patience begins with the interruption, however long it has waited before.
 #[test]
 fn an_interruption_is_waited_out() {
     let mut machine = watching();
@@ -182,7 +182,7 @@ fn an_interruption_is_waited_out() {
     assert_eq!(notices(&mut back), []);
 }
 
-/// What is due until now is done: the next moment is a later one.
+/// Everything due is done already: the next wake-up is in the future.
 #[test]
 fn nothing_is_due_now() {
     let mut machine = watching();

@@ -1,4 +1,4 @@
-//! Who enters, who waits outside, and who gives up.
+//! Who enters the log, who waits outside it, and who gives up.
 
 use shizuku::kv::lock::{
     entry::Mode,
@@ -15,7 +15,7 @@ const WOULD_BLOCK: Notice = Notice::GaveUp {
     why: GivenUp::WouldBlock,
 };
 
-/// Somebody else holds.
+/// Another participant holds.
 fn taken(mode: Mode) -> Machine {
     let mut machine = watching();
     machine.event(at(2), other("other-1", mode, 11));
@@ -72,7 +72,7 @@ fn a_try_that_must_fail_writes_nothing() {
     write(&mut machine);
 }
 
-/// The new watch has not shown who was there before: it may be gone, or not.
+/// The new watch has not shown the earlier entry, which may or may not be gone.
 #[test]
 fn a_try_does_not_fail_because_of_somebody_who_may_be_gone() {
     for own in [Mode::Read, Mode::Write] {
@@ -85,13 +85,13 @@ fn a_try_does_not_fail_because_of_somebody_who_may_be_gone() {
         assert_eq!(notices(&mut machine), []);
         let sent = actions(&mut machine);
         assert!(matches!(sent[..], [Action::Probe { .. }]), "{sent:?}");
-        // That it comes back says how old they are, and not yet who is there.
+        // The echo tells the ages of entries, but not yet which ones exist.
         let [Action::Probe { id }] = &sent[..] else {
             panic!("{sent:?}");
         };
         machine.event(at(55), echo_of_probe(id, 12));
         assert_eq!(notices(&mut machine), []);
-        // It is still there.
+        // The earlier entry still exists.
         machine.event(at(56), other("other-1", Mode::Write, 11));
         assert_eq!(notices(&mut machine), [WOULD_BLOCK]);
     }
@@ -109,7 +109,7 @@ fn a_try_that_came_too_late_is_taken_out() {
     assert!(!machine.is_idle());
 }
 
-/// What came between may be that the other has left.
+/// A message in the gap may be the other's release.
 #[test]
 fn a_try_is_not_decided_before_all_has_come() {
     let mut machine = taken(Mode::Write);
@@ -123,7 +123,7 @@ fn a_try_is_not_decided_before_all_has_come() {
     assert_eq!(granted(&mut machine), Some((ONE, 15)));
 }
 
-/// What was given up stands before nobody, though it is not out of the log yet.
+/// An entry that was given up blocks nobody, even before it is removed from the log.
 #[test]
 fn who_has_released_can_try_again_at_once() {
     let (mut machine, id, _) = holding(Mode::Write);
@@ -135,7 +135,7 @@ fn who_has_released_can_try_again_at_once() {
     assert_eq!(granted(&mut machine), Some((TWO, 12)));
 }
 
-/// Others that wait in the same participant get their turn as others would.
+/// Claims of one participant queue like those of others.
 #[test]
 fn two_claims_of_one_participant_keep_each_other_out() {
     let (mut machine, id, _) = holding(Mode::Write);

@@ -1,4 +1,4 @@
-//! Snapshots, which stand in for a watch.
+//! Snapshots, which replace a watch.
 
 use shizuku::kv::lock::{
     entry::{EntryId, LockEntry, Mode},
@@ -13,13 +13,13 @@ fn machine() -> Machine {
     Machine::new("s").unwatched_for(at(100))
 }
 
-/// Has an entry written, and not yet answered.
+/// Acquires, and returns the entry whose write is not yet acknowledged.
 fn sent(machine: &mut Machine, claim: ClaimId, mode: Mode) -> (EntryId, LockEntry) {
     acquire(machine, at(1), claim, mode);
     write(machine)
 }
 
-/// An entry that was stored as 11, and is asked about.
+/// A machine that has requested a snapshot for an entry stored as 11.
 fn asked(mode: Mode) -> (Machine, Event) {
     let mut machine = machine();
     let (id, entry) = sent(&mut machine, ONE, mode);
@@ -35,10 +35,10 @@ fn a_snapshot_decides_all_that_it_shows() {
     let (two, second) = sent(&mut machine, TWO, Mode::Read);
     machine.written(at(2), &one, 0, Outcome::Stored(11));
     assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
-    // Nothing more is asked for meanwhile.
+    // No second snapshot is requested meanwhile.
     machine.tick(at(3));
     assert_eq!(actions(&mut machine), []);
-    // The answer to the second write is lost.
+    // The acknowledgement of the second write is lost.
     let shown = [
         put(&one, 11, &first),
         put(&two, 12, &second),
@@ -54,7 +54,7 @@ fn a_snapshot_decides_all_that_it_shows() {
         .collect();
     assert_eq!(tokens, [(ONE, 11), (TWO, 12)]);
     assert_eq!(actions(&mut machine), []);
-    // All is known up to the last thing that was shown.
+    // The log is known up to the last message shown.
     machine.release(at(5), ONE);
     machine.purged(at(5), &one, Outcome::Stored(14));
     actions(&mut machine);
@@ -65,7 +65,7 @@ fn a_snapshot_decides_all_that_it_shows() {
     assert_eq!(granted(&mut machine), Some((ONE, 15)));
 }
 
-/// It would be asked for again and again.
+/// Otherwise the snapshot would be requested again and again.
 #[test]
 fn a_watch_tells_what_a_snapshot_does_not() {
     let other = other("other-1", Mode::Write, 7);
@@ -93,7 +93,8 @@ fn one_that_is_older_than_an_entry_leaves_it_undecided() {
     machine.written(at(3), &two, 0, Outcome::Stored(13));
     machine.read(at(4), Some(&[put(&one, 11, &first)]));
     assert_eq!(granted(&mut machine), Some((ONE, 11)));
-    // It is asked for again, and not given up: this was not for the second entry.
+    // A new snapshot is requested, and the claim is kept: this one was too old for the second
+    // entry.
     assert_eq!(actions(&mut machine), [Action::Read { from: 0 }]);
 }
 
@@ -136,7 +137,7 @@ fn a_hold_that_the_whole_log_does_not_show_is_lost() {
     assert!(matches!(told[1], Notice::Granted { claim: TWO, .. }));
 }
 
-/// It does not show what stands before that.
+/// It does not show earlier messages.
 #[test]
 fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
     let (mut machine, own) = asked(Mode::Read);
@@ -157,7 +158,7 @@ fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
     machine.release(at(7), ONE);
     assert_eq!(granted(&mut machine), Some((TWO, 20)));
 
-    // Somebody has removed the entry meanwhile.
+    // Another participant has removed the entry meanwhile.
     let Event::Put { id, .. } = own else {
         panic!("{own:?}");
     };
@@ -168,7 +169,7 @@ fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
     assert_eq!(told[0], Notice::Lost { claim: ONE, why });
 }
 
-/// It is older than what the watch tells.
+/// It is older than the watch's state.
 #[test]
 fn one_that_comes_after_the_watch_is_not_looked_at() {
     let (mut machine, own) = asked(Mode::Write);

@@ -1,4 +1,4 @@
-//! What echoes prove, and of which watch.
+//! What an echo proves, and about which watch.
 
 use shizuku::kv::lock::{
     entry::Mode,
@@ -10,8 +10,8 @@ use super::{
     other, probe, purges, watching, write,
 };
 
-/// Somebody waits for `other-1`, who is not heard of any more. At 16.5 s an echo proves the watch.
-/// Answers as well what a new watch would show.
+/// A claim waits for `other-1`, which has gone silent. At 16.5 s an echo proves that the watch is
+/// live. Also returns the events that a new watch would deliver.
 fn in_silence() -> (Machine, [Event; 2]) {
     let mut machine = watching();
     machine.event(at(3), other("other-1", Mode::Write, 11));
@@ -50,7 +50,7 @@ fn silence_makes_a_watch_suspected_and_proofs_are_of_one_watch() {
     machine.event(at(17_005), Event::Current);
     assert_eq!(notices(&mut machine), []);
     acquire(&mut machine, at(17_010), ClaimId(3), Mode::Write);
-    // Its echo would decide nothing: that of the probe has to come first.
+    // Its echo would decide nothing: the probe's must come first.
     assert_eq!(actions(&mut machine), []);
     machine.event(at(17_030), echo_of_probe(probe, 17));
     let sent = actions(&mut machine);
@@ -58,15 +58,15 @@ fn silence_makes_a_watch_suspected_and_proofs_are_of_one_watch() {
         panic!("{sent:?}");
     };
     assert_eq!(notices(&mut machine), []);
-    // There is a proof by now: nobody has to wait for the next.
+    // The watch is proved by now: no claim has to wait for another proof.
     acquire(&mut machine, at(17_035), ClaimId(4), Mode::Write);
     write(&mut machine);
     machine.event(at(17_040), put(id, 18, entry));
-    // What this watch has not shown is gone.
+    // An entry that this watch has not delivered is gone.
     assert_eq!(granted(&mut machine), Some((ONE, 12)));
 }
 
-/// The watch is not told from one that lags: nothing follows from what it does not show.
+/// The watch could be lagging: the absence of an entry proves nothing yet.
 #[test]
 fn a_first_echo_proves_and_a_second_decides() {
     for mode in [Mode::Read, Mode::Write] {
@@ -82,7 +82,7 @@ fn a_first_echo_proves_and_a_second_decides() {
             }
             let (id, entry) = write(&mut machine);
             machine.written(at(3), &id, 0, Outcome::Stored(11));
-            // There is nothing to prove before it has come back.
+            // There is nothing to prove until the write is echoed.
             assert_eq!(actions(&mut machine), []);
             machine.event(at(4), put(&id, 11, &entry));
             let probe = probe(&mut machine);
@@ -94,7 +94,8 @@ fn a_first_echo_proves_and_a_second_decides() {
     }
 }
 
-/// Nor from what one shows that has been interrupted since, or has not shown all yet.
+/// Nor does absence prove anything after an interruption, or before the initial entries are
+/// complete.
 #[test]
 fn an_interruption_ends_what_was_proved() {
     let mut machine = Machine::new("s");
@@ -113,14 +114,14 @@ fn an_interruption_ends_what_was_proved() {
     let before = probe(&mut machine);
     machine.event(at(6), Event::Interrupted);
     machine.event(at(7), Event::Current);
-    // What was sent before the interruption is not waited for.
+    // A probe sent before the interruption is not waited for.
     let after = probe(&mut machine);
     assert_ne!(before, after);
     machine.event(at(8), put(&two, 12, &second));
     assert_eq!(notices(&mut machine), []);
 }
 
-/// Presence needs no proof.
+/// Seeing an entry needs no proof, unlike its absence.
 #[test]
 fn who_sees_somebody_before_itself_withdraws_at_once() {
     for try_only in [false, true] {
@@ -140,12 +141,12 @@ fn who_sees_somebody_before_itself_withdraws_at_once() {
         assert!(purges(&mut machine, &id, None));
         assert_eq!(notices(&mut machine).len(), usize::from(try_only));
         machine.event(at(5), gone("other-1", 13));
-        // Who only tried does not come back.
+        // A try is not repeated.
         assert_eq!(actions(&mut machine).len(), usize::from(!try_only));
     }
 }
 
-/// What is lost is sent again when it would not prove much any more.
+/// A probe that may be lost is sent again once its echo would no longer prove much.
 #[test]
 fn a_probe_is_sent_again_and_not_too_soon() {
     let mut machine = Machine::new("s");
@@ -161,7 +162,7 @@ fn a_probe_is_sent_again_and_not_too_soon() {
     machine.tick(at(2003));
     let second = probe(&mut machine);
     assert_ne!(first, second);
-    // The answer to the first is of no interest.
+    // The result of the first probe no longer matters.
     machine.probed(at(2004), &first, Outcome::Failed { fatal: false });
     assert_eq!(machine.wake_at(), Some(at(4003)));
     machine.probed(at(2005), &second, Outcome::Failed { fatal: false });
