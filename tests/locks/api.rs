@@ -1,4 +1,4 @@
-//! Getting in, getting out, and being refused.
+//! Acquiring, releasing, and refused calls.
 
 use std::{
     sync::{
@@ -37,7 +37,7 @@ async fn readers_share_and_writers_go_first(world: World) -> Result {
         async move { a.write().await }
     });
     sleep(MOMENT).await;
-    // A writer waits: nobody new gets in.
+    // While a writer waits, no new reader is admitted.
     assert!(b.try_read().await?.is_none());
     assert!(timeout(MOMENT, b.read()).await.is_err());
     let late = tokio::spawn({
@@ -72,7 +72,7 @@ async fn writers_are_served_in_order(world: World) -> Result {
             order.lock().unwrap().push((number, guard.token()));
             guard.release().await.unwrap();
         }));
-        // The next one comes when this one stands in the queue.
+        // The next writer starts once this one is in the queue.
         while timeout(SOON, queue.next()).await?.unwrap()?.len() < number + 2 {}
     }
     first.release().await?;
@@ -144,7 +144,7 @@ async fn deadlines_and_tries(world: World) -> Result {
     assert!(hasty.try_read().await?.is_none());
     assert_eq!(hasty.holders().await?.len(), 1, "nobody waits any more");
     held.release().await?;
-    // The other handle hears of it a moment later.
+    // The other handle learns of the release a moment later.
     let one = loop {
         if let Some(guard) = hasty.try_read().await? {
             break guard;
@@ -187,13 +187,13 @@ async fn bad_input_is_refused_before_anything_is_sent(world: World) -> Result {
     }
     let options = LockOptions::new().label("x".repeat(257));
     assert!(DistroRwLock::with_options(&store, "r", options).is_err());
-    // The server would raise this lease to the time of the markers.
+    // The server would raise this lease to the lifetime of its markers.
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let short = DistroRwLock::with_options(&store, "r", options)?;
     let error = short.write().await.unwrap_err();
     assert!(matches!(error, LockError::InvalidOption(_)), "{error}");
     assert_eq!(store.status().await?.last_revision, 0);
-    // A name of several tokens, and one that begins like it, are two locks.
+    // A name with several tokens and its prefix are two different locks.
     let outer = DistroRwLock::new(&store, "a.b")?.write().await?;
     let inner = DistroRwLock::new(&store, "a.b.c")?;
     timeout(SOON, inner.write()).await??.release().await?;
@@ -214,7 +214,7 @@ async fn a_bucket_without_limit_markers_is_refused(world: World) -> Result {
         text.contains(&world.bucket) && text.contains("limit_markers"),
         "{text}"
     );
-    // The remedy works.
+    // The suggested remedy works.
     config.limit_markers = LimitMarkers::For(Duration::from_secs(1));
     client.create_or_update_bucket(config).await?;
     lock.write().await?.release().await?;

@@ -1,5 +1,5 @@
-//! Futures that are dropped halfway, wherever that is: before anything is sent, between a write and
-//! its acknowledgement, its snapshot, its watch or its grant, and while others let go.
+//! Futures that are dropped at any point: before anything is sent; between a write and its
+//! acknowledgement, snapshot, watch or grant; and while others release.
 
 use std::{any::Any, pin::pin, time::Duration};
 
@@ -35,8 +35,8 @@ everywhere! {
     a_dropped_proclamation_keeps_the_office,
 }
 
-/// After how many turns of the runtime something is dropped. A message takes a few in memory, and
-/// some dozens on the way to a server.
+/// The numbers of scheduler turns after which a future is dropped. A message takes a few in memory,
+/// and a few dozen on its way to a server.
 fn turns() -> impl Iterator<Item = usize> {
     (0..12).chain((4..10).flat_map(|power| [1 << power, 3 << (power - 1)]))
 }
@@ -47,7 +47,7 @@ async fn pass(turns: usize) {
     }
 }
 
-/// Lets something go on for so many turns, and drops it if it is not done by then.
+/// Runs a future for this many turns, and drops it if it is not done by then.
 async fn cut<T>(turns: usize, work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(pass(turns))).await {
         Either::Left((done, _)) => Some(done),
@@ -55,17 +55,17 @@ async fn cut<T>(turns: usize, work: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// What was seen of those that were dropped before they were done.
+/// The number of runs by outcome.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Nothing had been stored yet.
+    /// Dropped before its write was stored.
     before: usize,
-    /// It had been stored.
+    /// Dropped after its write was stored.
     after: usize,
     done: usize,
 }
 
-/// How often everything is done again at most, until each kind was seen.
+/// The maximum number of rounds until each outcome has been seen.
 const ROUNDS: usize = 50;
 
 impl Seen {
@@ -82,11 +82,11 @@ impl Seen {
     }
 }
 
-/// Who else wants the lock gets it soon, and then nobody stands there.
+/// Checks that another participant soon acquires the lock, and that no entries remain.
 async fn is_free(store: &Store, lock: &str) -> Result {
     let next = DistroRwLock::new(store, lock)?;
     timeout(SOON, next.write()).await??.release().await?;
-    // What was under way is taken out too.
+    // Writes that were in flight are cleaned up, too.
     for _ in 0..100 {
         if standing(store, lock).await?.is_empty() {
             return Ok(());
@@ -96,7 +96,7 @@ async fn is_free(store: &Store, lock: &str) -> Result {
     panic!("{:?}", standing(store, lock).await?);
 }
 
-/// What is in somebody else's way.
+/// Whether another participant blocks the acquire.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Others {
     Nobody,
@@ -106,7 +106,7 @@ enum Others {
 
 type Acquire = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Box<dyn Any>>>>;
 
-/// The entries of those who are tested.
+/// The entries of the participant under test.
 async fn mine(eye: &Store, lock: &str) -> Result<Vec<LockEntry>> {
     let entries = standing(eye, lock).await?.into_iter();
     let known = entries.filter_map(|entry| match Record::decode(&entry.value?) {
@@ -120,7 +120,7 @@ async fn mine(eye: &Store, lock: &str) -> Result<Vec<LockEntry>> {
 
 async fn a_dropped_acquire_withdraws(world: World) -> Result {
     const LOCK: &str = "r";
-    // Looks without being made to wait.
+    // A store without pauses, to look at the log.
     let (eye, _) = world.stores().await?;
     let (a, b) = world.restless().stores().await?;
     let lock = DistroRwLock::with_options(&a, LOCK, options())?;
@@ -181,8 +181,8 @@ async fn a_dropped_acquire_withdraws(world: World) -> Result {
     Ok(())
 }
 
-/// Does this to a hold for every number of turns, each in a lock of its own and all at once.
-/// It answers whether it was done, and whether what it wrote was stored.
+/// Cancels `work` after every number of turns, each on a lock of its own and all concurrently.
+/// `work` returns whether it finished, and whether its write was stored.
 async fn each<F: Future<Output = Result<(bool, bool)>>>(
     world: World,
     work: impl Fn(Tried) -> F,
@@ -224,7 +224,7 @@ fn options() -> LockOptions {
     LockOptions::new().label("mine")
 }
 
-/// An entry may be written again after that.
+/// After this time an entry may be rewritten.
 const GAP: Duration = Duration::from_millis(1200);
 
 async fn a_dropped_release_goes_on(world: World) -> Result {

@@ -1,4 +1,4 @@
-//! What a program leaves behind that closes its client, or just ends.
+//! What a program leaves behind when it closes its client, or just exits.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,13 @@ use tokio::{
 
 use crate::support::{MOMENT, Result, SOON, World, stand_there};
 
-/// Longer than any test: nobody gets in because a lease is over.
+/// A lease longer than any test: no acquire succeeds because of an expired lease.
 fn lock(store: &Store, name: &str) -> Result<DistroRwLock> {
     let options = LockOptions::new().lease(Duration::from_secs(60));
     Ok(DistroRwLock::with_options(store, name, options)?)
 }
 
-/// Two programs with a handle each.
+/// Two programs with one handle each.
 async fn programs(world: &World) -> Result<[(Client, Store); 2]> {
     let (one, other) = (world.client().await?, world.client().await?);
     let store = one.create_bucket(world.bucket.as_str()).await?;
@@ -73,13 +73,13 @@ async fn closing_gives_everything_up() -> Result {
     }
     first.release().await?;
     timeout(SOON, behind).await???;
-    // And nobody gets a lock any more.
+    // No further lock is granted.
     let refused = timeout(SOON, lock(&store, "held")?.write()).await?;
     assert!(refused.is_err());
     Ok(())
 }
 
-/// Also where closing takes its time, or was given up half-way: nobody would release it.
+/// Even if closing takes time or was cancelled: nothing would release the lock.
 #[tokio::test]
 async fn no_lock_is_given_once_closing_has_begun() -> Result {
     let [(client, store), (_other, beside)] = programs(&World::server().await?).await?;
@@ -151,7 +151,7 @@ async fn a_server_that_is_away_does_not_hold_closing_up() -> Result {
     let held = lock(&store, "job")?.write().await?;
     server.pause()?;
     let begin = Instant::now();
-    // Whether everything was sent it may or may not know.
+    // Closing may or may not know whether everything was sent.
     _ = client.close().await;
     assert!(
         begin.elapsed() < Duration::from_secs(5),

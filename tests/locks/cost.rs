@@ -1,4 +1,4 @@
-//! What locks cost while nothing happens: messages, and processor time.
+//! The cost of idle locks: messages and processor time.
 
 use std::{
     env, fs,
@@ -38,7 +38,7 @@ async fn a_held_lock_is_written_once_per_third_of_its_lease(world: World) -> Res
     let lease = Duration::from_secs(3);
     let options = LockOptions::new().lease(lease);
     let lock = DistroRwLock::with_options(&store, "held", options.clone())?;
-    // Those that nobody holds any more, and that were never held, cost nothing.
+    // Locks that have been released or were never acquired cost nothing.
     DistroRwLock::new(&store, "warm")?
         .write()
         .await?
@@ -47,7 +47,7 @@ async fn a_held_lock_is_written_once_per_third_of_its_lease(world: World) -> Res
     let _open = DistroRwLock::new(&store, "open")?;
     let start = Instant::now();
     let guard = lock.write().await?;
-    // Nor does somebody who waits: until it is let in its entry is renewed as one that holds.
+    // A waiter's entry is renewed like a holder's until it is granted.
     let waiting = DistroRwLock::with_options(&other, "held", options)?;
     let before = last_revision(&store).await?;
     sleep(3 * lease).await;
@@ -62,7 +62,7 @@ async fn a_held_lock_is_written_once_per_third_of_its_lease(world: World) -> Res
     let queue = tokio::spawn(async move { waiting.write().await });
     sleep(2 * lease).await;
     let both = last_revision(&store).await? - before - alone;
-    // Its entry, and a probe or two to see what stands before it.
+    // The waiter's entry, and a probe or two to check the entries before it.
     assert!(u128::from(both) <= 2 * most(start) + 3, "{both} writes");
     assert!(guard.is_held());
     guard.release().await?;
@@ -109,13 +109,13 @@ const OPEN: usize = 20;
 const WARM: usize = 20;
 const HELD: usize = 10;
 
-/// How long a process is looked at.
+/// How long a process is observed.
 const WHILE: Duration = Duration::from_secs(8);
 
-/// The processor time of this process until now, in ticks of the kernel's clock.
+/// The processor time of this process so far, in ticks of the kernel's clock.
 fn ticks() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    // The second field is the name in parentheses; the fourteenth and fifteenth are what we want.
+    // The second field is the program's name in parentheses; we need the fourteenth and fifteenth.
     let fields: Vec<_> = stat
         .rsplit(')')
         .next()
@@ -128,8 +128,8 @@ fn ticks() -> u64 {
         .sum()
 }
 
-/// Runs in a process of its own, where nothing else takes time. It prints how long it was looked at
-/// and the time that it took, both in ms.
+/// Runs in a separate process, where nothing else takes processor time. Prints the observed time
+/// and the processor time used, both in ms.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_process() -> Result {
     let Ok(url) = env::var("SHIZUKU_IDLE_URL") else {
@@ -179,7 +179,7 @@ async fn a_program_with_open_locks_uses_no_processor_time() -> Result {
     println!(
         "{used} ms of processor time in {time} ms, with {OPEN} open, {WARM} warm and {HELD} held locks"
     );
-    // Less than a hundredth of a core, in a build without optimisation.
+    // Less than one hundredth of a core in an unoptimised build.
     assert!(used * 100 < time, "{used} ms of {time} ms");
     Ok(())
 }

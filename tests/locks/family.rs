@@ -1,4 +1,4 @@
-//! What is built on the read-write lock: processors, mutexes, semaphores, elections.
+//! Primitives built on the read-write lock: processors, mutexes, semaphores, elections.
 
 use std::{
     convert::Infallible,
@@ -70,7 +70,7 @@ async fn a_processor_releases_however_it_ends(world: World) -> Result {
     assert!(timeout(MOMENT, hung.process(())).await.is_err());
     timeout(SOON, other.write()).await??.release().await?;
 
-    // The lock is lost under the work: its result stays, and the report tells.
+    // The lock is lost during the work: its result is kept, and the report says so.
     let store = b.clone();
     let robbed = Work(move || {
         let (store, world) = (store.clone(), world.clone());
@@ -136,7 +136,7 @@ async fn a_semaphore_counts(world: World) -> Result {
         timeout(Duration::from_secs(30), task).await??;
     }
     assert_eq!(most.load(Ordering::SeqCst), 3);
-    // Those who think that there are fewer keep to their number, and so do the others then.
+    // A participant with a smaller limit keeps to it, and so do the others meanwhile.
     let store = client.open_bucket(&world.bucket).await?;
     let semaphore = |permits: u32| DistroSemaphore::new(&store, "s", permits.try_into().unwrap());
     let one = semaphore(1)?.try_acquire().await?.unwrap();
@@ -168,15 +168,15 @@ async fn a_proclamation_that_was_dropped_answers_no_later_one(world: World) -> R
     let (store, other) = world.stores().await?;
     let election = Election::new(&store, "e")?;
     let mut office = election.campaign("0").await?;
-    // An entry can be written again by then: the first of these is sent at once (and in memory
-    // it is answered at once too).
+    // By then the entry may be rewritten, so the first proclamation is sent immediately (and in
+    // memory acknowledged immediately).
     sleep(Duration::from_millis(1200)).await;
     drop(office.proclaim("a").now_or_never());
     timeout(SOON, office.proclaim("b")).await??;
     let stored = other.get(entry_key(&other).await?).await?.unwrap();
     assert!(stored.ends_with(br#""d":"b"}"#), "{stored:?}");
     assert_eq!(election.leader().await?.unwrap().value, "b");
-    // One that nobody waits for does not keep the hold from ending.
+    // A cancelled proclamation does not delay the end of the hold.
     sleep(Duration::from_millis(1200)).await;
     drop(office.proclaim("c").now_or_never());
     timeout(SOON, office.resign()).await??;
@@ -200,7 +200,7 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
         let there = there.clone();
         async move { there.campaign("there").await }
     });
-    // Who joins is no news of the leader.
+    // A new candidate does not change the leader, so the stream stays silent.
     while there.candidates().await?.len() < 2 {
         tokio::task::yield_now().await;
     }
@@ -227,7 +227,7 @@ async fn an_election_has_one_leader_at_a_time(world: World) -> Result {
     office.resign().await?;
     let tried = async {
         loop {
-            // Not before it has heard that there is nobody.
+            // It fails until the handle has learnt that there is no leader.
             if let Some(office) = here.try_campaign("again").await? {
                 return Ok::<_, LockError>(office);
             }

@@ -1,4 +1,4 @@
-//! Servers that are too old, refuse, or go away.
+//! Servers that are too old, refuse, or become unreachable.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn a_missing_permission_is_told_at_once() -> Result {
             .await?
             .open_bucket("locks")
             .await?;
-        // Without a watch nobody can wait for others; a lock that nobody holds needs none.
+        // Waiting for others requires a watch; acquiring a free lock does not.
         let held = DistroRwLock::new(&client.open_bucket("locks").await?, "r")?;
         let _held = held.write().await?;
         let lock = DistroRwLock::new(&store, "r")?;
@@ -91,7 +91,7 @@ async fn a_missing_permission_is_told_at_once() -> Result {
     Ok(())
 }
 
-/// Whoever only tries does not wait as long as one who waits.
+/// A try has less patience than a waiting acquire.
 #[tokio::test]
 async fn a_try_does_not_wait_for_a_server_that_is_away() -> Result {
     let server = NatsServer::start_default().await?;
@@ -127,7 +127,7 @@ async fn a_server_that_goes_away_takes_holds_and_waiters_with_it() -> Result {
     assert!(gone.elapsed() < LEASE, "{:?}", gone.elapsed());
     let error = guard.release().await.unwrap_err();
     assert!(matches!(error, LockError::Lost { .. }), "{error}");
-    // Who waits gives up after a while, and says what the matter is.
+    // A waiter gives up after a while, with an error that says why.
     let error = timeout(Duration::from_secs(25), waiting)
         .await??
         .unwrap_err();
@@ -145,7 +145,7 @@ async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
     let error = released.unwrap_err();
     assert!(matches!(error, LockError::Service { .. }), "{error}");
     server.resume()?;
-    // It is released in the background as soon as that can be done.
+    // It is released in the background as soon as possible.
     drop(timeout(Duration::from_secs(20), lock.write()).await??);
     Ok(())
 }
@@ -161,13 +161,13 @@ async fn who_asks_for_the_holders_learns_that_the_server_is_away() -> Result {
     assert_eq!(seen.next().await.unwrap()?, []);
     server.kill()?;
     sleep(Duration::from_millis(300)).await;
-    // The one has a watch from before, the other has none.
+    // The lock has an open watch; the election has none.
     let both = async { join(lock.holders(), election.leader()).await };
     let (holders, leader) = timeout(Duration::from_secs(12), both).await?;
     for error in [holders.unwrap_err(), leader.unwrap_err()] {
         assert!(matches!(error, LockError::Service { .. }), "{error}");
     }
-    // The stream was silent meanwhile, and goes on.
+    // The stream was silent meanwhile, and continues.
     assert!(seen.next().now_or_never().is_none());
     server.restart().await?;
     let guard = loop {
@@ -182,7 +182,7 @@ async fn who_asks_for_the_holders_learns_that_the_server_is_away() -> Result {
     Ok(())
 }
 
-/// However long the lease is: what was lost on the way is sent again.
+/// However long the lease: a lost write is sent again.
 #[tokio::test]
 async fn an_acquire_that_is_lost_begins_again() -> Result {
     let server = NatsServer::start_default().await?;

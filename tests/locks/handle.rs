@@ -1,4 +1,4 @@
-//! What one handle gives up counts at once for whoever else uses it.
+//! What one handle releases is free immediately for others in the same process.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ everywhere! {
 }
 
 fn lock(store: &Store) -> Result<DistroRwLock> {
-    // Longer than any test: nobody gets in because a lease is over.
+    // Longer than any test: no acquire succeeds because of an expired lease.
     let options = LockOptions::new().lease(Duration::from_secs(60));
     Ok(DistroRwLock::with_options(store, "r", options)?)
 }
 
-/// A writer who stands behind another, and has had time to learn it.
+/// A writer that waits behind another, and has had time to learn of it.
 async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, LockError>>> {
     let writer = lock.clone();
     let waiting = tokio::spawn(async move { writer.write().await });
@@ -37,7 +37,7 @@ async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, Lo
     Ok(waiting)
 }
 
-/// On the embedded backend there is nothing that news has to travel through.
+/// On the embedded backend there is no propagation delay.
 #[tokio::test]
 async fn what_another_handle_releases_can_be_tried_at_once() -> Result {
     let (store, other) = World::memory().stores().await?;
@@ -55,7 +55,7 @@ async fn what_is_dropped_can_be_tried_at_once(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let (lock, beside) = (lock(&store)?, lock(&other)?);
     for _ in 0..20 {
-        // Also where a watch is open, and shows late what is known here.
+        // Also while a watch is open that shows late what this handle already knows.
         let mut token = 0;
         let held = beside.write().await?;
         assert!(lock.try_write().await?.is_none());
@@ -90,7 +90,7 @@ async fn what_is_dropped_is_shown_no_longer(world: World) -> Result {
     Ok(())
 }
 
-/// No message is needed for that: here the server hangs.
+/// This needs no message: here the server hangs.
 #[tokio::test]
 async fn the_next_in_one_handle_waits_for_no_server() -> Result {
     let server = NatsServer::start_default().await?;

@@ -1,4 +1,4 @@
-//! What holders have, how they lose it, and who sees them.
+//! Holds: how long they last, how they are lost, and who sees them.
 
 use std::{
     pin::pin,
@@ -31,7 +31,7 @@ async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let guard = DistroRwLock::new(&a, "r")?.write().await?;
     assert!(guard.lost().now_or_never().is_none());
-    // An administrator takes the entry out.
+    // An administrator removes the entry.
     let key = entry_key(&b).await?;
     world.remove(&key).await?;
     assert_eq!(timeout(SOON, guard.lost()).await?, LostReason::Gone);
@@ -50,7 +50,7 @@ async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let guard = DistroRwLock::new(&a, "r")?.write().await?;
     let key = entry_key(&b).await?;
-    // It waits until the entry may be written again.
+    // The downgrade waits until the entry may be rewritten.
     let downgrade = tokio::spawn(guard.downgrade());
     sleep(MOMENT).await;
     world.remove(&key).await?;
@@ -86,7 +86,7 @@ async fn a_hold_is_renewed_for_as_long_as_it_lasts(world: World) -> Result {
     sleep(Duration::from_millis(7200)).await;
     assert!(guard.is_held());
     assert!(DistroRwLock::new(&b, "r")?.try_write().await?.is_none());
-    // The other's probes are counted too.
+    // The other handle's probes are counted, too.
     let writes = a.status().await?.last_revision - before;
     assert!((5..=9).contains(&writes), "{writes} writes");
     guard.release().await?;
@@ -147,7 +147,7 @@ async fn holders_are_listed_and_followed(world: World) -> Result {
     Ok(())
 }
 
-/// A field may have any value of its kind: the beginning of 1970 is one.
+/// A field may have any value of its type, for example the beginning of 1970.
 async fn an_entry_of_another_library_is_listed_whatever_it_says(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let lock = DistroRwLock::new(&store, "r")?;
@@ -159,7 +159,8 @@ async fn an_entry_of_another_library_is_listed_whatever_it_says(world: World) ->
     Ok(())
 }
 
-/// A runtime that ends under a lock: the hold says so, and the handle works on in another one.
+/// If the runtime ends while a lock is held, the hold is lost, and the handle still works in
+/// another runtime.
 #[test]
 fn a_stopped_runtime_loses_its_holds() {
     let runtime = || {
@@ -200,7 +201,7 @@ async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Resul
     let (a, b) = world.stores().await?;
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let lock = DistroRwLock::with_options(&a, "r", options)?;
-    // Its runtime dies, and with it everything that would renew or release.
+    // Its runtime ends, and with it all tasks that would renew or release.
     let died = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -222,7 +223,7 @@ async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Resul
     Ok(())
 }
 
-/// Who watches a lock keeps it in use while nothing is due. What is due later must not be forgotten.
+/// A watch keeps the lock's task alive while nothing is due. Later renewals must not be forgotten.
 async fn a_hold_is_kept_where_somebody_watches(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let lease = Duration::from_secs(3);
@@ -230,7 +231,7 @@ async fn a_hold_is_kept_where_somebody_watches(world: World) -> Result {
     let mut seen = pin!(lock.watch_holders()?);
     assert_eq!(seen.next().await.ok_or("it goes on")??, []);
     lock.write().await?.release().await?;
-    // Whatever was set for that hold is over.
+    // All timers of that hold have fired.
     sleep(lease).await;
     let guard = lock.write().await?;
     sleep(lease * 2).await;

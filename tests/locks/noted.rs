@@ -1,4 +1,4 @@
-//! A service in memory that notes what it is asked for, and fails where it is told to.
+//! An in-memory service that records requests and fails on demand.
 
 use std::{
     collections::VecDeque,
@@ -23,12 +23,12 @@ use shizuku::{
 
 pub type Failure = fn(Key) -> KvWriteError;
 
-/// A service in memory that notes what it is asked for.
+/// An in-memory service that records requests.
 #[derive(Debug)]
 pub struct Noted<T: ?Sized> {
     notes: Arc<Mutex<Vec<String>>>,
     pub connection: ConnectionReporter,
-    /// How the next writes fail.
+    /// Failures of the next writes.
     pub failures: Arc<Mutex<VecDeque<Failure>>>,
     inner: Arc<T>,
 }
@@ -47,7 +47,7 @@ impl<T: ?Sized> Noted<T> {
         self.notes.lock().unwrap().push(note);
     }
 
-    /// What was noted since the last look.
+    /// The requests since the last call.
     pub fn notes(&self) -> Vec<String> {
         mem::take(&mut self.notes.lock().unwrap())
     }
@@ -178,7 +178,7 @@ impl Backend for Noted<dyn Backend> {
     }
 }
 
-/// Such a service, and a client of it.
+/// Such a service, with a client.
 pub fn noted() -> (Arc<Noted<dyn Buckets>>, Client) {
     // Nothing expires.
     let clock = Arc::new(ManualClock::new());

@@ -1,4 +1,5 @@
-//! Entries that the server should have removed and has not: here they are written without a time to live.
+//! Entries that the server should have expired but has not: here they are written without a time to
+//! live.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ everywhere! {
     everything_that_was_ever_there_may_be_overdue,
 }
 
-/// Of a lease of 3 s. It is overdue after 5 s.
+/// An entry with a lease of 3 s. It is overdue after 5 s.
 const DEAD: &str = r#"{"v":1,"m":"w","l":3,"w":0}"#;
 const TO_BE_OVERDUE: Duration = Duration::from_millis(5300);
 
@@ -47,7 +48,7 @@ async fn nobody_waits_for_what_is_overdue(world: World) -> Result {
     nothing_left(&store).await
 }
 
-/// They have no entry of their own to measure the others by.
+/// They have no entry in the log to compare ages with.
 async fn it_is_noticed_by_those_who_stand_outside(world: World) -> Result {
     let (store, other) = world.stores().await?;
     for lock in ["read", "try"] {
@@ -58,7 +59,7 @@ async fn it_is_noticed_by_those_who_stand_outside(world: World) -> Result {
         DistroRwLock::new(&store, "read")?,
         DistroRwLock::new(&other, "try")?,
     );
-    // A watch that is open already shows them.
+    // An open watch already shows them.
     let (mut seen, mut seen_too) = (
         Box::pin(read.watch_holders()?),
         Box::pin(tried.watch_holders()?),
@@ -77,7 +78,7 @@ async fn what_may_still_be_held_is_left_alone(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let longer = r#"{"v":1,"m":"w","l":9,"w":0}"#;
     leave(&world, "longer", "alive-1", longer).await?;
-    // Who knows what this says.
+    // An entry in an unknown format may still be valid.
     let unreadable = r#"{"v":2,"m":"w","l":3,"w":0}"#;
     leave(&world, "unreadable", "new-1", unreadable).await?;
     sleep(TO_BE_OVERDUE).await;
@@ -101,7 +102,8 @@ async fn everything_that_was_ever_there_may_be_overdue(world: World) -> Result {
     nothing_left(&store).await
 }
 
-/// As nats-server really brings them back: purged and forgotten between an orderly stop and a crash.
+/// The way nats-server actually restores messages: purged and forgotten between an orderly stop and
+/// a crash.
 #[tokio::test]
 async fn what_a_crash_brings_back_is_taken_out() -> Result {
     let server = NatsServer::start_default().await?;
@@ -109,7 +111,7 @@ async fn what_a_crash_brings_back_is_taken_out() -> Result {
     let store = client.create_bucket("locks").await?;
     let short = LockOptions::new().lease(Duration::from_secs(3));
     let lock = DistroRwLock::with_options(&store, "r", short)?;
-    // Between other messages, so that their block of the file stays.
+    // They lie between other messages, so that their block of the file is kept.
     store.put("before", "").await?;
     for _ in 0..10 {
         lock.write().await?.release().await?;
@@ -128,7 +130,7 @@ async fn what_a_crash_brings_back_is_taken_out() -> Result {
         "this server does better: take this test to one that does not"
     );
 
-    // Somebody who has never heard of the lock.
+    // A participant that has never used the lock.
     let other = shizuku::connect(server.url()).await?;
     let other = DistroRwLock::new(&other.open_bucket("locks").await?, "r")?;
     let tried = timeout(SOON, other.try_write()).await??;

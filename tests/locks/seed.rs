@@ -31,7 +31,7 @@ async fn basic_lock_usage() -> Result {
     Ok(())
 }
 
-/// What the published original got wrong.
+/// The bugs of the published original.
 #[tokio::test]
 async fn a_second_write_works_and_nobody_releases_what_another_holds() -> Result {
     use shizuku::kv::rw_lock::{DistroRwLock, DistroRwLockError};
@@ -59,7 +59,7 @@ async fn a_second_write_works_and_nobody_releases_what_another_holds() -> Result
     DistroRwLock::release_read(&mine, "r").await?;
     DistroRwLock::release_read(&theirs, "r").await?;
     DistroRwLock::acquire_write(&mine, "r").await?;
-    // The last handle takes what it holds with it.
+    // Dropping the last handle releases what it holds.
     drop(mine);
     timeout(
         Duration::from_secs(2),
@@ -69,7 +69,7 @@ async fn a_second_write_works_and_nobody_releases_what_another_holds() -> Result
     Ok(())
 }
 
-/// Longer than its lease, which is 15 s without options.
+/// For longer than its lease, which is 15 s by default.
 #[tokio::test]
 async fn what_is_held_without_a_guard_is_renewed() -> Result {
     use shizuku::kv::rw_lock::DistroRwLock;

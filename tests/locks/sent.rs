@@ -1,4 +1,4 @@
-//! What a lock asks of a service, request by request, and what it makes of the answers.
+//! The requests that a lock sends, and how it handles the replies.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 
 enum Before {
     Nothing,
-    /// Somebody writes to the bucket, so that it is not known where the log ends.
+    /// Another client writes to the bucket, so that the end of the log is unknown.
     Write,
     /// The server may come back with another log.
     Reconnect,
@@ -78,7 +78,7 @@ async fn who_must_wait_asks_for_a_watch_and_a_probe() -> Result {
     Ok(())
 }
 
-/// An entry that is gone must not come back.
+/// An entry that is gone must not be recreated.
 #[tokio::test]
 async fn a_renewal_is_conditional_on_the_one_before() -> Result {
     let (service, client) = noted();
@@ -133,7 +133,7 @@ async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
         };
         assert!(source.to_string().starts_with(says), "{source}");
         assert_eq!(service.notes(), ["put for 15 s"]);
-        // The service is better by now.
+        // The service works again by now.
         timeout(SOON, lock.write()).await??.release().await?;
         service.notes();
     }
@@ -147,7 +147,7 @@ async fn a_write_that_may_go_better_is_tried_again() -> Result {
             let (operation, after) = ("a put".into(), SOON);
             KvWriteError::Service(ServiceError::Timeout { operation, after })
         },
-        // As where a cluster elects a leader.
+        // For example, during a leader election.
         |_| {
             let detail = "no responders".into();
             KvWriteError::Service(ServiceError::JetStreamUnavailable { detail })

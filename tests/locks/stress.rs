@@ -1,5 +1,5 @@
 //! Processes that contend for one lock on real servers, while nodes are killed and processes are
-//! killed and paused. What each believed, and when, is checked afterwards.
+//! killed and paused. What each process believed, and when, is checked afterwards.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -17,7 +17,7 @@ type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 const LEASE: Duration = Duration::from_secs(3);
 
-/// All processes are on one machine, so its clock will do.
+/// All processes run on one machine, so its clock will do.
 fn micros() -> u128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -32,7 +32,7 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// Not a test: what a process of these tests runs, by calling this binary again.
+/// Not a test: the body of a worker process, started by running this binary again.
 #[tokio::test]
 async fn worker() -> Result {
     let Ok(role) = std::env::var("SHIZUKU_LOCK_WORKER") else {
@@ -54,15 +54,15 @@ async fn worker() -> Result {
     while Instant::now() < end {
         round = round.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let hold = Duration::from_millis(u64::from(round >> 16) % 30);
-        // A failed acquire is no matter here: the service was away.
+        // A failed acquire is ignored: the service was away.
         macro_rules! turn {
             ($mode:literal, $acquire:ident) => {
                 if let Ok(guard) = lock.$acquire().await {
                     let token = guard.token();
                     let until = Instant::now() + hold;
                     loop {
-                        // The time is read first: if the process is paused in between, what is
-                        // said of then is still true.
+                        // The time is read first: if the process is paused in between, the logged
+                        // statement is still true.
                         let now = micros();
                         if !guard.is_held() {
                             say(&format!("lost {role} {} {token} {now}", $mode));
@@ -120,14 +120,14 @@ impl Worker {
     }
 
     fn signal(&self, signal: &str) {
-        // No crate for signals is needed for this.
+        // This avoids a dependency for signals.
         let status = Command::new("kill")
             .args([signal, &self.child.id().to_string()])
             .status();
         assert!(status.unwrap().success());
     }
 
-    /// Kills it, and starts another in its place.
+    /// Kills it, and starts a replacement.
     fn replace(&mut self, step: usize, urls: &str, lines: &Lines) -> Result {
         self.kill();
         *self = Self::start(&format!("again{step}"), urls, 8, lines)?;
@@ -166,7 +166,7 @@ fn holds(lines: &[String]) -> Vec<Hold> {
         let ["held", who, mode, token, at] = words[..] else {
             continue;
         };
-        // A worker that was killed may have been in the middle of a line.
+        // The line is incomplete if the worker was killed while writing it.
         let (Ok(token), Ok(at)) = (token.parse(), at.parse()) else {
             continue;
         };
@@ -203,7 +203,7 @@ fn check(holds: &[Hold]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a check of histories is worth that refuses none.
+/// A check that accepts every history would be worthless.
 #[test]
 fn bad_histories_are_refused() {
     let verdict = |lines: &[&str]| {
@@ -213,7 +213,7 @@ fn bad_histories_are_refused() {
     let at_once = Err("at the same time".to_owned());
     let tokens = Err("tokens".to_owned());
     for (history, expected) in [
-        // Readers share, and writers come one after another.
+        // Readers share, and writers follow one another.
         (
             &[
                 "held a r 1 10",
@@ -225,9 +225,9 @@ fn bad_histories_are_refused() {
         ),
         // Two readers may learn of their grants in any order.
         (&["held a r 2 10", "held b r 1 11"], Ok(())),
-        // The lines of two processes may be mixed.
+        // The lines of two processes may be interleaved.
         (&["held b w 2 30", "held a w 1 10", "held a w 1 20"], Ok(())),
-        // What is cut off, or no hold, says nothing.
+        // Truncated lines and those that are no holds are ignored.
         (
             &["held a w 1 10", "held a w", "lost a w 1 20", "done"],
             Ok(()),
@@ -245,7 +245,7 @@ fn bad_histories_are_refused() {
             &["held a w 1 10", "held b r 2 11", "held a w 1 12"],
             at_once.clone(),
         ),
-        // The first and the last, with one between that is no matter.
+        // The first hold overlaps the third; the second is harmless.
         (
             &[
                 "held a r 1 10",
@@ -258,7 +258,7 @@ fn bad_histories_are_refused() {
         (&["held a w 2 10", "held b w 1 11"], tokens.clone()),
         (&["held a r 2 10", "held b w 1 11"], tokens.clone()),
         (&["held a w 2 10", "held b r 1 11"], tokens.clone()),
-        // Given out twice.
+        // A token granted twice.
         (&["held a w 1 10", "held b w 1 11"], tokens),
     ] {
         assert_eq!(verdict(history), expected, "{history:?}");
@@ -287,7 +287,7 @@ async fn a_killed_holder_is_waited_for_no_longer_than_its_lease_and_two_seconds(
     {
         sleep(Duration::from_millis(10)).await;
     }
-    // It has been renewed by then.
+    // By then the lease has been renewed.
     sleep(LEASE).await;
     assert!(lock.try_write().await?.is_none());
     worker.signal("-KILL");
@@ -301,7 +301,7 @@ async fn a_killed_holder_is_waited_for_no_longer_than_its_lease_and_two_seconds(
     Ok(())
 }
 
-/// What is done to the world, and for how long.
+/// Runs workers for so many seconds while `harm` disturbs them and the service.
 async fn run(
     urls: &str,
     seconds: u64,
@@ -314,13 +314,13 @@ async fn run(
     }
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut step = 0;
-    // They find the bucket before anything happens to it.
+    // The workers open the bucket before the first fault.
     sleep(Duration::from_secs(2)).await;
     while Instant::now() + Duration::from_secs(6) < end {
         harm(step, &mut workers, &lines).await?;
         step += 1;
     }
-    // Everybody who lives comes to an end.
+    // Every live worker finishes.
     let patience = Instant::now() + Duration::from_secs(60);
     for worker in &mut workers {
         while worker.child.try_wait()?.is_none() {
@@ -371,7 +371,7 @@ async fn killed_nodes_and_paused_and_killed_clients_in_a_cluster() -> Result {
     let store = bucket(&url, 3).await?;
     let holds = run(&url, 40, async |step, workers, lines| {
         let node = match step % 3 {
-            // The leader of the stream, and others.
+            // Every third step kills the stream's leader, the others a fixed node.
             0 => cluster.leader_of("KV_locks").await?,
             other => cluster.node(other),
         };
@@ -390,8 +390,8 @@ async fn killed_nodes_and_paused_and_killed_clients_in_a_cluster() -> Result {
     })
     .await?;
     assert!(holds.len() > 50, "hardly anybody got in: {}", holds.len());
-    // Nothing stays behind. A node that was restarted can be behind for half a minute after it calls
-    // itself healthy, and whoever has a watch from it waits for as long.
+    // Nothing is left behind. A restarted node can lag for half a minute after it reports itself
+    // healthy, and an acquire whose watch is on that node waits as long.
     let lock = DistroRwLock::new(&store, "r")?;
     drop(timeout(Duration::from_secs(60), lock.write()).await??);
     Ok(())

@@ -1,4 +1,4 @@
-//! Where tests of locks run, and what they look at.
+//! Where lock tests run, and helpers that look at the log.
 
 use std::{
     pin::pin,
@@ -27,7 +27,7 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 pub const SOON: Duration = Duration::from_secs(2);
 pub const MOMENT: Duration = Duration::from_millis(50);
 
-/// Where a test runs: a service, and a bucket of its own in it.
+/// The environment of a test: a service, and a bucket of its own.
 #[derive(Clone)]
 pub struct World {
     pub bucket: String,
@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// The same buckets, but a service in memory takes its time.
+    /// The same buckets, with pauses if the service is in memory.
     pub fn restless(&self) -> Self {
         let mut world = self.clone();
         if let Service::Memory(buckets) = &mut world.service {
@@ -80,7 +80,7 @@ impl World {
         Ok((one, client.open_bucket(&self.bucket).await?))
     }
 
-    /// Writes the entry of a lock, as another library can and a store refuses to.
+    /// Writes a lock's entry, as another library can but a store refuses to.
     pub async fn put(&self, key: &Key, value: &'static str) -> Result {
         match &self.service {
             Service::Memory(buckets) => {
@@ -96,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// Takes the entry of a lock away, as an administrator can and a store refuses to.
+    /// Removes a lock's entry, as an administrator can but a store refuses to.
     pub async fn remove(&self, key: &Key) -> Result {
         match &self.service {
             Service::Memory(buckets) => {
@@ -113,7 +113,7 @@ impl World {
     }
 }
 
-/// Every test runs on the embedded backend and on a server.
+/// Runs every test on the embedded backend and on a server.
 macro_rules! everywhere {
     ($($test:ident),* $(,)?) => {
         mod memory {
@@ -132,12 +132,12 @@ macro_rules! everywhere {
 }
 pub(crate) use everywhere;
 
-/// What is left in the log.
+/// The number of messages left in the log.
 pub async fn entries(store: &Store) -> Result<usize> {
     Ok(store.get_many("_lock.>").await?.len())
 }
 
-/// Waits until the log is empty: probes expire by themselves.
+/// Waits until the log is empty; probes expire by themselves.
 pub async fn nothing_left(store: &Store) -> Result {
     for _ in 0..300 {
         if entries(store).await? == 0 {
@@ -148,7 +148,7 @@ pub async fn nothing_left(store: &Store) -> Result {
     panic!("{:?}", store.get_many("_lock.>").await?);
 }
 
-/// The entries of a lock that stand in the log.
+/// The entries of a lock, without probes.
 pub async fn standing(store: &Store, lock: &str) -> Result<Vec<Entry>> {
     let mut entries = store.get_many(format!("_lock.{lock}.*")).await?;
     entries.retain(|entry| {
@@ -158,14 +158,14 @@ pub async fn standing(store: &Store, lock: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Waits until so many hold the lock or stand in its queue.
+/// Waits until this many participants hold the lock or wait in its queue.
 pub async fn stand_there(lock: &DistroRwLock, count: usize) -> Result {
     let mut seen = pin!(lock.watch_holders()?);
     while timeout(SOON, seen.next()).await?.unwrap()?.len() < count {}
     Ok(())
 }
 
-/// The key of the one entry that is no probe.
+/// The key of the only entry that is not a probe.
 pub async fn entry_key(store: &Store) -> Result<Key> {
     let mut entries = standing(store, "*").await?;
     assert_eq!(entries.len(), 1, "{entries:?}");

@@ -1,5 +1,5 @@
-//! Who asks again and again, without a pause and on a runtime of one thread, leaves room for those who
-//! bring the news, and so does who waits and does not look.
+//! A caller that retries without a pause, on a single-threaded runtime, does not starve the tasks
+//! that deliver events; nor does a waiter that is not polled.
 
 use std::{
     pin::pin,
@@ -25,7 +25,7 @@ everywhere! {
     a_crowd_is_served_in_turn_and_keeps_nobody_else_out,
 }
 
-/// Much longer than it takes. A loop that keeps everybody else out could not be ended by a timer.
+/// Much longer than needed. A loop that starves all other tasks could not be stopped by a timer.
 const LONG: Duration = Duration::from_secs(20);
 
 async fn tries_let_others_release(world: World) -> Result {
@@ -35,7 +35,7 @@ async fn tries_let_others_release(world: World) -> Result {
         DistroRwLock::new(&other, "r")?,
     );
     let held = beside.write().await?;
-    // With a watch a try is answered without asking anybody.
+    // With an open watch, a try is answered locally.
     let mut seen = pin!(lock.watch_holders()?);
     while seen.next().await.ok_or("it goes on")??.is_empty() {}
     let releasing = tokio::spawn(async move {
@@ -60,7 +60,7 @@ async fn who_does_not_look_keeps_nobody_out(world: World) -> Result {
     let reader = lock.clone();
     let reader = tokio::spawn(async move { reader.read().await });
     sleep(MOMENT).await;
-    // Both wait in one handle, and the news is brought to the latest, which has other things to do.
+    // Both wait in one handle, and the wake-up goes to the latest, which is not being polled.
     let mut busy = pin!(lock.read());
     assert!(timeout(MOMENT, &mut busy).await.is_err());
     held.release().await?;
@@ -72,14 +72,15 @@ async fn who_does_not_look_keeps_nobody_out(world: World) -> Result {
 
 async fn a_crowd_is_served_in_turn_and_keeps_nobody_else_out(world: World) -> Result {
     const CROWD: usize = 300;
-    /// As many as one store has wait in the log.
+    /// The number of claims that one store may have waiting in the log.
     const WAITING: usize = 64;
     let (store, other) = world.stores().await?;
     let (lock, beside) = (
         DistroRwLock::new(&store, "r")?,
         DistroRwLock::new(&other, "r")?,
     );
-    // A store's first acquire asks what the bucket can do, and those behind it come in any order.
+    // A store's first acquire checks the bucket's features, and those behind it continue in any
+    // order.
     lock.write().await?.release().await?;
     let held = beside.write().await?;
     let served = Arc::new(Mutex::new(Vec::new()));
@@ -109,7 +110,7 @@ async fn a_crowd_is_served_in_turn_and_keeps_nobody_else_out(world: World) -> Re
     assert!(before? <= 2 * WAITING);
     let served = served.lock().unwrap();
     assert_eq!(served.len(), CROWD);
-    // A runtime may hold up a write of one caller for a moment, and others pass it.
+    // The runtime may delay one caller's write for a moment, so that others overtake it.
     let mut places = served.iter().enumerate();
     assert!(
         places.all(|(place, number)| place.abs_diff(*number) <= WAITING),
@@ -148,7 +149,7 @@ async fn tries_let_a_connection_come_back() -> Result {
     let mut seen = pin!(lock.watch_holders()?);
     assert_eq!(seen.next().await.ok_or("it goes on")??, []);
     server.kill()?;
-    // Who tries waits for a service that is away, but not for longer than this.
+    // A try waits for an unreachable service, but not longer than this.
     sleep(Duration::from_secs(3)).await;
     let asked = Instant::now();
     assert!(lock.try_write().await.is_err() && asked.elapsed() < MOMENT);
