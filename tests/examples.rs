@@ -1,15 +1,16 @@
-//! The examples, run as a reader would: what they print is what they promise.
+//! Runs the examples and checks their output.
 //!
-//! `cargo test` builds them first. For `--test examples` alone, `cargo build --all-features --examples` does.
+//! `cargo test` builds them first. For `--test examples` alone, run `cargo build --all-features
+//! --examples`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{env, process::Command};
 
-/// What an example prints, embedded and on a server.
+/// The output of an example, embedded and on a server.
 async fn printed(example: &str) -> [String; 2] {
     let server = harness::NatsServer::start_default().await.unwrap();
     let url = server.url();
-    // `deps/examples-…` is this test.
+    // This test is `deps/examples-…`.
     let deps = env::current_exe().unwrap();
     let program = deps.with_file_name("../examples").join(example);
     let run = move |arguments: Vec<String>| {
@@ -26,7 +27,7 @@ async fn printed(example: &str) -> [String; 2] {
     [embedded.await.unwrap(), on_server.await.unwrap()]
 }
 
-/// The lines that begin with a text.
+/// The lines that begin with this text.
 fn lines<'a>(printed: &'a str, beginning: &str) -> Vec<&'a str> {
     let begins = |line: &&str| line.starts_with(beginning);
     printed
@@ -51,7 +52,8 @@ async fn live_config_loses_nothing() {
             printed.contains("service: revision 9 of key app.limits"),
             "{printed}"
         );
-        // One revision each: the first, the race, six counts, the nonsense, its repair, the end.
+        // One revision each: the first value, the race, six counts, the invalid value, its repair,
+        // the end.
         let history = printed.split("7. the history").nth(1).unwrap();
         assert_eq!(lines(history, "revision ").len(), 11, "{printed}");
     }

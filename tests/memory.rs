@@ -1,4 +1,4 @@
-//! The conformance suite on the embedded backend, with a clock that takes no time.
+//! The conformance suite on the embedded backend, with a manual clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
@@ -79,7 +79,7 @@ async fn keys_of_locks_stay_out_of_sight() {
     .unwrap();
 }
 
-/// The task that follows is gone without a word.
+/// The background task ends without notice.
 #[test]
 fn a_live_value_outlives_its_runtime_and_says_so() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -1,5 +1,5 @@
-//! The conformance suite on real servers of every supported version: each case in buckets of its
-//! own, all cases of a version on one server.
+//! The conformance suite on real servers of every supported version: one server per version, and
+//! separate buckets for each case.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
@@ -10,7 +10,7 @@ mod reserved;
 
 use conformance::Env;
 
-/// The server of a version, and a client on it for one case.
+/// A client of the server of this version for one case.
 async fn env(case: &str, version: &str) -> Env {
     let server = harness::shared(version).await.unwrap();
     on_server::env(case, version, server.url()).await
@@ -48,7 +48,7 @@ mod latest {
     crate::conformance_cases!(on_server, LATEST);
 }
 
-/// What only a server's own eyes, or another client, can show.
+/// Behaviour that only the server's own API, or another client, can show.
 mod server {
     use std::time::Duration;
 
@@ -57,7 +57,7 @@ mod server {
 
     use super::{env, reserved};
 
-    /// How many consumers the stream of a bucket has.
+    /// The number of consumers of a bucket's stream.
     async fn consumers(version: &str, bucket: &str) -> u64 {
         let server = harness::shared(version).await.unwrap();
         let report = server.monitor("/jsz?streams=true").await.unwrap();
@@ -95,7 +95,7 @@ mod server {
             drop(watches);
             for _ in 0..10 {
                 store.history("a").await.unwrap();
-                // Not read to its end.
+                // Not read to the end.
                 drop(store.keys().await.unwrap());
             }
             env.until("no consumer", async || {
@@ -144,7 +144,7 @@ mod server {
             assert_eq!(theirs.get("a").await.unwrap().unwrap(), "4");
             ours.purge("a").await.unwrap();
             assert_eq!(theirs.get("a").await.unwrap(), None);
-            // It was made without limit markers, and says so.
+            // It was created without limit markers, and reports that.
             let ttl = PutOptions::new().ttl(Duration::from_secs(1));
             let error = ours.put_with("a", "5", ttl).await.unwrap_err();
             assert!(

@@ -1,4 +1,5 @@
-//! Rules that hold for any input: names, filters, codecs, and what lies between them and a bucket.
+//! Properties that hold for any input: names, filters, codecs, and the layers between them and a
+//! bucket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use shizuku::{
     kv::{BucketName, Key, KeyFilter, LimitMarkers, PutOptions},
 };
 
-/// Text that is near to a key: mostly what may stand in one, with some of what may not.
+/// Text that resembles a key: mostly valid characters, with some invalid ones.
 fn near_key() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         8 => "[a-cA-C0-2=_/-]{1,3}",
@@ -22,7 +23,7 @@ fn near_key() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
-/// A key of few letters, so that filters often hit it.
+/// A key made of few letters, so that filters often match it.
 fn key() -> impl Strategy<Value = String> {
     proptest::collection::vec("[ab]{1,2}", 1..5).prop_map(|tokens| tokens.join("."))
 }
@@ -37,7 +38,7 @@ fn filter() -> impl Strategy<Value = String> {
     })
 }
 
-/// The rules of ADR-8, said another way than in the library.
+/// The rules of ADR-8, written independently of the library.
 fn is_key(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-/_=".contains(c);
     let is_token = |token: &str| !token.is_empty() && token.chars().all(allowed);
@@ -56,7 +57,7 @@ fn is_key_token(token: &str) -> bool {
     is_key(token) && !token.contains('.')
 }
 
-/// What a filter means, by recursion instead of a loop.
+/// The meaning of a filter, by recursion instead of a loop.
 fn passes(filter: &[&str], key: &[&str]) -> bool {
     match (filter, key) {
         ([], []) => true,
@@ -91,7 +92,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     })
 }
 
-/// A bucket in memory, where nothing has to wait.
+/// A bucket in memory, whose operations complete immediately.
 fn store() -> Store {
     let client = now(shizuku::connect("memory:")).unwrap();
     let mut config = shizuku::kv::BucketConfig::new("p");

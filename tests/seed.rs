@@ -1,6 +1,6 @@
-//! The document that this library was asked for by, snippet by snippet, as it is written there and
-//! with only the imports that it shows. Each stands in a module of its own, between the definitions
-//! that it leaves to the reader and a check of what it did.
+//! The snippets of the document that requested this library, unchanged and with only the imports
+//! that they show. Each is in its own module, between the definitions that it leaves to the reader
+//! and a check of its effect.
 #![allow(clippy::unwrap_used, unused_variables)]
 
 use shizuku::{ByteDeserialize, ByteSerialize, Bytes, Store, kv::BoxError};
@@ -12,7 +12,7 @@ async fn store() -> Result<Store> {
     Ok(client.create_bucket("seed").await?)
 }
 
-/// Gives a type a codec that needs nothing of it.
+/// Gives a type a trivial codec.
 macro_rules! plain_codec {
     ($name:ident, $value:expr) => {
         impl ByteSerialize for $name {
@@ -154,7 +154,7 @@ mod watching {
             }
         }
         changes.await??;
-        // Of one key a slow watch may see only the last revision, never a stale or a wrong one.
+        // A slow watch may skip revisions of a key, but never delivers a stale or wrong one.
         assert!(
             seen.iter()
                 .all(|(revision, value)| *value == (*revision == 1))

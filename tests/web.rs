@@ -1,4 +1,4 @@
-//! The conformance suite in a real browser, on real servers, and what only a browser can show.
+//! The conformance suite in a real browser, on real servers, and the cases for browsers only.
 //!
 //! Run by `cargo xtask test browser`, which starts Chromium and the control server that starts
 //! nats-servers for these pages.
@@ -15,7 +15,7 @@ use conformance::{Capabilities, Env, Outcome};
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
-/// The server of a version, and a client on it for one case.
+/// A client of the server of this version for one case.
 async fn env(case: &str, version: &str) -> Env {
     let server = control::shared(version).await;
     let client = shizuku::connect(&server.ws).await.unwrap();

@@ -1,5 +1,5 @@
-//! The conformance suite over the browser's own stack, without a browser: this crate's protocol on
-//! a WebSocket and on plain TCP of the operating system.
+//! The conformance suite on the browser's protocol stack, without a browser: this crate's protocol
+//! over the operating system's WebSocket and plain TCP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
@@ -8,7 +8,7 @@ mod on_server;
 
 use conformance::Env;
 
-/// A version of the server, and how to reach it.
+/// A server version, and the transport.
 struct Over {
     version: &'static str,
     websocket: bool,
@@ -25,7 +25,7 @@ impl Over {
     }
 }
 
-/// The server of a version, and a client on it for one case.
+/// A client of the server of this version for one case.
 async fn env(case: &str, over: Over) -> Env {
     on_server::env(case, over.version, over.url().await).await
 }

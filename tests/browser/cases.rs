@@ -1,4 +1,4 @@
-//! What only a browser can show, or is worth seeing in one.
+//! Cases that only a browser can show, or that are worth running in one.
 
 use std::time::Duration;
 
@@ -145,7 +145,7 @@ async fn what_was_in_flight_is_unknown() {
     server.remove().await;
 }
 
-/// Values that differ, and that compression cannot do much about.
+/// Distinct values that barely compress.
 fn noise(number: usize) -> String {
     let mut state = number as u64 + 1;
     let word = |_| {
@@ -160,12 +160,12 @@ async fn cut_in_the_middle_of_a_frame(compression: bool) {
     let server = control::start(&format!("compression={compression}")).await;
     let direct = client(&server.ws).await;
     let store = direct.create_bucket("b").await.unwrap();
-    // A third of what will come.
+    // A third of the data that will be sent.
     let proxied = client(&server.cut_after(800_000).await).await;
     let bucket = proxied.open_bucket("b").await.unwrap();
     let watch = bucket.watch_all().await.unwrap();
-    // The values come after that: a server may send more than a third of them before its last answer to
-    // whoever opens a watch.
+    // Only then are the values written: a server may send more than a third of them before its last
+    // reply to the client that opens a watch.
     assert!(matches!(event(&watch).await, WatchEvent::Current));
     let writing = async {
         for number in 0..KEYS {
@@ -226,7 +226,8 @@ async fn a_server_that_hangs_and_thaws() {
         matches!(written, Err(KvWriteError::OutcomeUnknown { .. })),
         "{written:?}"
     );
-    // As a page does that was hidden: the answer does not come, so the connection goes.
+    // A page that becomes visible again does the same: no reply arrives, so the connection is
+    // dropped.
     wake_up();
     let mut status = client.connection();
     let gone = status.wait_for(|now| now.state == ConnectionState::Disconnected);
@@ -236,7 +237,7 @@ async fn a_server_that_hangs_and_thaws() {
     server.remove().await;
 }
 
-/// Tells the page that it has a network again.
+/// Tells the page that it is online again.
 fn wake_up() {
     let event = web_sys::Event::new("online").unwrap();
     let global: web_sys::EventTarget = js_sys::global().unchecked_into();
@@ -329,7 +330,7 @@ async fn what_is_not_there_cannot_be_reached() {
 async fn to_another_server_before_this_one_goes() {
     let server = control::start("").await;
     let other = control::start("").await;
-    // Whichever is first: the client leaves it for the other, and comes back never.
+    // Whichever comes first: the client moves to the other server, and does not come back.
     let client = client(&format!("{},{}", server.ws, other.ws)).await;
     let on_first = server.monitor("/varz").await["connections"] == 1;
     let leaving = if on_first { &server } else { &other };

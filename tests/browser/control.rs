@@ -3,19 +3,19 @@
 use gloo_net::http::Request;
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// A server that runs somewhere else.
+/// A server outside the page.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Server {
     pub(crate) id: String,
     pub(crate) ws: String,
 }
 
-/// A new server, of which a test may do what it wants. `options` are those of `/start`.
+/// Starts a server that a test may disturb. `options` are those of `/start`.
 pub(crate) async fn start(options: &str) -> Server {
     ask(&format!("/start?{options}")).await
 }
 
-/// The server of a version that all tests share; the newest without one.
+/// The shared server of this version; the newest version if empty.
 pub(crate) async fn shared(version: &str) -> Server {
     match version {
         "" => ask("/shared").await,
@@ -24,23 +24,24 @@ pub(crate) async fn shared(version: &str) -> Server {
 }
 
 impl Server {
-    /// Does something with it: `kill`, `restart`, `pause`, `resume`, `lame_duck`.
+    /// Controls the server: `kill`, `restart`, `pause`, `resume`, `lame_duck`.
     pub(crate) async fn make(&self, what: &str) -> Self {
         ask(&format!("/{what}?id={}", self.id)).await
     }
 
-    /// What its monitoring says.
+    /// A reply of the server's monitoring endpoint.
     pub(crate) async fn monitor(&self, path: &str) -> serde_json::Value {
         ask(&format!("/monitor?id={}&path={path}", self.id)).await
     }
 
-    /// A way to it that is cut, once, in the middle of the first frame after so many bytes.
+    /// The URL of a proxy that cuts the connection once, in the middle of the first frame after
+    /// this many bytes.
     pub(crate) async fn cut_after(&self, bytes: u64) -> String {
         let proxy: serde_json::Value = ask(&format!("/cut?id={}&after={bytes}", self.id)).await;
         proxy["ws"].as_str().unwrap().to_owned()
     }
 
-    /// Which frames were cut: how many bytes they had, and how many of those came through.
+    /// The frames that were cut: their sizes, and how many bytes of each came through.
     pub(crate) async fn cuts(&self) -> Vec<(u64, u64)> {
         let answer: serde_json::Value = ask(&format!("/cuts?id={}", self.id)).await;
         let number = |cut: &serde_json::Value, field: &str| cut[field].as_u64().unwrap();
@@ -49,7 +50,7 @@ impl Server {
             .collect()
     }
 
-    /// Ends it.
+    /// Removes the server.
     pub(crate) async fn remove(self) {
         let _: serde_json::Value = ask(&format!("/remove?id={}", self.id)).await;
     }

@@ -1,4 +1,4 @@
-//! What the tests need of the page, and the cases that only a browser can show.
+//! Helpers that tests in a page need, and the cases for browsers only.
 
 mod cases;
 pub(crate) mod control;
@@ -7,12 +7,11 @@ use std::{pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 
-/// Waits.
 pub(crate) async fn sleep(time: Duration) {
     gloo_timers::future::sleep(time).await;
 }
 
-/// What a future gives, in time.
+/// Awaits a future, within a time limit.
 pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     match select(pin!(future), pin!(sleep(limit))).await {
         Either::Left((result, _)) => result,
@@ -20,7 +19,7 @@ pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
     }
 }
 
-/// Something that no earlier run on the same server had.
+/// A number that no earlier run on the same server has used.
 pub(crate) fn unique() -> u32 {
     (js_sys::Math::random() * 1e9) as u32
 }

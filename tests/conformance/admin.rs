@@ -1,4 +1,4 @@
-//! Making, opening, changing, listing and deleting buckets; the client as a whole.
+//! Creating, opening, updating, listing and deleting buckets; closing clients.
 
 use std::time::Duration;
 
@@ -293,7 +293,7 @@ pub(crate) async fn a_close_that_was_dropped_can_be_called_again(env: Env) -> Ou
     let watch = store.watch_all().await?;
     assert!(env.initial(&watch).await.is_empty());
     for _ in 0..3 {
-        // Begun, and nothing more.
+        // Started, then dropped.
         _ = env.client.close().now_or_never();
     }
     env.soon("close", env.client.close()).await?;

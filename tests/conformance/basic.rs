@@ -1,4 +1,4 @@
-//! Putting, getting, removing.
+//! Put, get, delete, purge.
 
 use futures::future::try_join_all;
 use shizuku::{

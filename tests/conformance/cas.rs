@@ -9,7 +9,7 @@ use shizuku::{
 use super::{Env, Outcome, history};
 use crate::assert_refused;
 
-/// The lost race that a write must be.
+/// The conflict of a write that must have failed with one.
 fn conflict<T: std::fmt::Debug>(result: Result<T, KvWriteError>) -> Conflict {
     match result {
         Err(KvWriteError::Conflict(conflict)) => conflict,
@@ -102,7 +102,7 @@ pub(crate) async fn removals_can_be_conditional(env: Env) -> Outcome {
         assert_eq!(store.get("a").await?.unwrap(), "2");
         store.remove_with("a", at(second)).await?;
         assert_eq!(store.get("a").await?, None);
-        // Only where there is nothing at all, not even a marker. Then there is one.
+        // Revision 0 succeeds only if there is nothing, not even a marker, and leaves a marker.
         let marked = conflict(store.remove_with("a", at(0)).await);
         assert!(marked.actual > Some(second));
         let never_written = format!("b.{first}");
@@ -216,7 +216,7 @@ pub(crate) async fn update_with_stops_at_an_error(env: Env) -> Outcome {
 
 pub(crate) async fn update_with_gives_up_after_its_attempts(env: Env) -> Outcome {
     let store = env.bucket().await?;
-    // One attempt is one, and no more.
+    // One attempt means exactly one.
     for most in [1, 2] {
         gives_up_after(&env, &store, most).await;
     }

@@ -1,4 +1,4 @@
-//! Clearing away the markers of removed keys.
+//! Purging the markers of removed keys.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) async fn markers_are_cleared(env: Env) -> Outcome {
     assert_eq!(store.entry("b").await?, None);
     assert_eq!(store.status().await?.values, 1);
     assert_eq!(store.purge_deletes(Duration::ZERO).await?, 0);
-    // What was cleared can be made anew.
+    // A purged key can be created again.
     assert_eq!(store.update("a", "2", 0).await?, 6);
     Ok(())
 }
@@ -32,7 +32,7 @@ pub(crate) async fn young_markers_stay(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     store.delete("a").await?;
-    // The age is told by this machine's clock, which is not the one that a test can turn.
+    // The age is measured by this machine's clock, which a test cannot change.
     let never = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     assert_eq!(store.purge_deletes(never).await?, 0);
     assert!(store.entry("a").await?.is_some());
@@ -62,7 +62,7 @@ pub(crate) async fn a_key_put_anew_keeps_its_value(env: Env) -> Outcome {
     for round in 0..10 {
         store.delete("a").await?;
         let value = round.to_string();
-        // One goes before the other, nobody knows which.
+        // The order is random.
         try_join(
             store.purge_deletes(Duration::ZERO),
             store.put("a", value.clone()),

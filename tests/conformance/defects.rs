@@ -1,4 +1,4 @@
-//! What other clients get wrong, each under the name of the client that does.
+//! Bugs of other clients, each in a test named after the client.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use shizuku::kv::{
 use super::{Env, Outcome, history, keys, ttl};
 use crate::assert_refused;
 
-/// `create` over a tombstone becomes an `update` there, and that forgets the time to live.
+/// Its `create` over a tombstone becomes an `update` that drops the time to live.
 pub(crate) async fn async_nats_drops_the_ttl_of_a_create_over_a_tombstone(env: Env) -> Outcome {
     let Some(store) = ttl::bucket(&env, |_| {}).await? else {
         return Ok(());
@@ -36,7 +36,7 @@ pub(crate) async fn async_nats_drops_the_ttl_of_a_create_over_a_tombstone(env: E
     Ok(())
 }
 
-/// A server has two codes for a lost race; the second comes while another write is under way.
+/// A server has two codes for a conflict; it sends the second while another write is in flight.
 pub(crate) async fn async_nats_types_one_of_two_conflict_codes(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let mut revision = store.put("a", "0").await?;
@@ -53,7 +53,7 @@ pub(crate) async fn async_nats_types_one_of_two_conflict_codes(env: Env) -> Outc
     Ok(())
 }
 
-/// It arrives as 0 at the server, which means for ever.
+/// The server receives 0, which means forever.
 pub(crate) async fn async_nats_sends_a_ttl_below_a_second_as_zero(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let options = PutOptions::new().ttl(Duration::from_millis(500));
@@ -65,7 +65,7 @@ pub(crate) async fn async_nats_sends_a_ttl_below_a_second_as_zero(env: Env) -> O
     Ok(())
 }
 
-/// Where history is longer than one, a marker further back makes it clear the key.
+/// With a history longer than one, it purges a key because of an older marker.
 pub(crate) async fn nats_js_purge_deletes_erases_live_values(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 10).await?;
     for value in ["1", "2", "3"] {
@@ -79,7 +79,7 @@ pub(crate) async fn nats_js_purge_deletes_erases_live_values(env: Env) -> Outcom
     Ok(())
 }
 
-/// It does not know the markers that servers leave.
+/// It does not know the markers that servers write.
 pub(crate) async fn nats_js_lists_expired_keys(env: Env) -> Outcome {
     let long = LimitMarkers::For(Duration::from_secs(600));
     let Some(store) = ttl::bucket(&env, |config| config.limit_markers = long).await? else {
@@ -98,7 +98,7 @@ pub(crate) async fn nats_js_lists_expired_keys(env: Env) -> Outcome {
     Ok(())
 }
 
-/// It clears the whole key, with whatever was put since the marker was seen.
+/// It purges the whole key, including values put after it saw the marker.
 pub(crate) async fn nats_go_purge_deletes_loses_a_racing_put(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for round in 0..50 {
@@ -121,7 +121,7 @@ pub(crate) async fn nats_go_purge_deletes_loses_a_racing_put(env: Env) -> Outcom
     Ok(())
 }
 
-/// Its helper for atomic writes takes a conflict for a success, and the update is lost.
+/// Its helper for atomic writes treats a conflict as success, and the update is lost.
 pub(crate) async fn shizuku_0_1_counts_a_lost_race_as_success(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let revision = store.put("a", "1").await?;
@@ -135,7 +135,7 @@ pub(crate) async fn shizuku_0_1_counts_a_lost_race_as_success(env: Env) -> Outco
     Ok(())
 }
 
-/// A removed key has an empty body there, which is then decoded.
+/// It decodes the empty body of a removed key.
 pub(crate) async fn shizuku_0_1_decodes_tombstones(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for purge in [false, true] {
@@ -151,7 +151,7 @@ pub(crate) async fn shizuku_0_1_decodes_tombstones(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Whoever waits for the end of the initial values waits for ever there.
+/// They never report the end of the initial values.
 pub(crate) async fn clients_give_no_end_of_data_on_an_empty_set(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("other", "1").await?;

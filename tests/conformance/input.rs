@@ -1,4 +1,4 @@
-//! Bad input: refused before anything is sent, with an error that says what and why.
+//! Invalid input: refused before anything is sent, with an error that says what is wrong and why.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::assert_refused;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Whether a reason is the right one.
+/// Whether this is the expected reason.
 type IsRight = fn(&InvalidReason) -> bool;
 
-/// What is no key, and the rule that it breaks.
+/// Invalid keys, and the rule that each breaks.
 fn bad_keys() -> Vec<(String, IsRight)> {
     let character: IsRight = |r| matches!(r, InvalidReason::Character { .. });
     let token: IsRight = |r| matches!(r, InvalidReason::EmptyToken);
@@ -53,7 +53,7 @@ async fn untouched(store: &Store) {
     assert_eq!(status.last_revision, 0, "nothing may have been written");
 }
 
-/// The reason why a name was refused.
+/// The reason for which a name was refused.
 fn reason(kind: NameKind, text: &str, error: &InvalidKey) -> InvalidReason {
     assert_eq!(error.kind, kind);
     let cut: String = text.chars().take(64).collect();
@@ -98,7 +98,7 @@ pub(crate) async fn bad_filters_are_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let wildcard: IsRight = |r| matches!(r, InvalidReason::Wildcard);
     let mut filters = bad_keys();
-    // What is bad in a key for its wildcards is good in a filter.
+    // Wildcards are invalid in a key but valid in a filter.
     filters.retain(|(text, _)| !text.contains(['*', '>']));
     for filter in [
         "a*", "*a", "a.b*", "**", "a>", ">a", ">.a", "a.>.b", ">>", "a.*b.c",
@@ -124,7 +124,7 @@ pub(crate) async fn bad_filters_are_refused(env: Env) -> Outcome {
 pub(crate) async fn no_filter_at_all_is_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
-    // Whatever a program means by it, neither everything nor nothing for ever is a good guess.
+    // Neither everything nor nothing forever would be a good guess at the program's intent.
     let none: [&str; 0] = [];
     assert_refused!(
         store.watch(none).await,

@@ -13,7 +13,7 @@ use shizuku::{
 
 use super::{Env, Outcome, keys, show};
 
-/// Puts many keys, some dozens at a time.
+/// Puts many keys, a few dozen at a time.
 async fn fill(store: &Store, count: usize) -> Result<(), KvWriteError> {
     for start in (0..count).step_by(100) {
         let end = (start + 100).min(count);
@@ -67,7 +67,7 @@ pub(crate) async fn keys_that_are_overwritten_meanwhile_are_there(env: Env) -> O
     let store = env.bucket().await?;
     fill(&store, 10).await?;
     let is_over = Cell::new(false);
-    // A value that goes before a server has sent it is missing there for a moment.
+    // The server briefly has no value for a key that is overwritten before it is sent.
     let writing = async {
         while !is_over.get() {
             try_join_all((0..5).map(|n| store.put(format!("k.{n}"), "again"))).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn filters_match_whole_tokens(env: Env) -> Outcome {
     assert_eq!(keys(&store, "ab").await?, ["ab"]);
     assert_eq!(keys(&store, "a.>").await?, ["a.b", "a.bc"]);
     assert_eq!(keys(&store, "*").await?, ["ab", "abc"]);
-    // What the library matches itself, it matches as the server does.
+    // The library's own matching agrees with the server's.
     let filter = KeyFilter::new("*.b")?;
     assert_eq!(keys(&store, &filter).await?, ["a.b", "xa.b"]);
     assert!(filter.matches("xa.b") && !filter.matches("a.bc"));
@@ -200,11 +200,11 @@ pub(crate) async fn get_many_pages(env: Env) -> Outcome {
         all.sort();
         all
     };
-    // By name, more than a server takes in one request, and with strangers among them.
+    // By name: more than a server accepts in one request, and some that do not exist.
     let names: Vec<_> = (0..2600).map(|n| format!("k.{n}")).collect();
     let by_name = env.soon("2500 values", store.get_many(&names[..])).await?;
     assert!(sorted(&by_name) == wanted, "{} by name", by_name.len());
-    // By one filter, more than a server gives at once.
+    // By one filter: more than a server returns at once.
     let by_filter = env.soon("2500 values", store.get_many("k.*")).await?;
     assert!(
         sorted(&by_filter) == wanted,

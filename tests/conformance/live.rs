@@ -12,7 +12,7 @@ use shizuku::{
 use super::{Env, Outcome};
 use crate::assert_refused;
 
-/// A number, and not just any bytes.
+/// A type that not every byte string decodes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Number(u32);
 
@@ -69,7 +69,7 @@ pub(crate) async fn a_live_value_keeps_the_last_good_one(env: Env) -> Outcome {
     assert_eq!(*live.get().unwrap(), Number(2));
     assert!(live.last_error().is_none(), "a good value makes up for it");
 
-    // Where the first is bad there is none, but the value can be followed.
+    // If the first value does not decode there is no value yet, but changes are followed.
     store.put("b", "one").await?;
     let mut live = Number::live(&store, "b").await?;
     assert_eq!(live.get(), None);
@@ -160,7 +160,7 @@ pub(crate) async fn locks_are_not_among_the_values(env: Env) -> Outcome {
     store.put("a", "1").await?;
     assert_eq!(env.next(&watch).await, "a=1");
     env.soon("change", map.changed()).await?;
-    // What begins while the lock is held sees no more.
+    // Live values and watches opened while the lock is held do not see it either.
     let (late, late_watch) = (
         Number::live_map(&store, ">").await?,
         store.watch_all().await?,

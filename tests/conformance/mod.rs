@@ -1,9 +1,9 @@
-//! What every backend must do: one list of cases, run over all of them.
+//! The conformance suite: one list of cases that every backend must pass.
 //!
-//! A case knows the library and an [`Env`], nothing else: no runtime, no clock, no thread. So the
-//! same list runs on the embedded backend, on real servers, and in a browser. Where a service
-//! lacks something, its [`Capabilities`] say so, and the case then asserts the error that a user
-//! gets; no case is ever skipped.
+//! A case uses only the library and an [`Env`]: no runtime, clock or threads. So the same list runs
+//! on the embedded backend, on real servers, and in a browser. If a service lacks a feature, its
+//! [`Capabilities`] say so, and the case asserts the error that a user gets; no case is ever
+//! skipped.
 //!
 //! A runner is a macro that takes the list; see `tests/memory.rs`.
 
@@ -34,7 +34,7 @@ pub(crate) mod watch;
 #[path = "../support/refused.rs"]
 mod refused;
 
-/// Hands the list of all cases to the macro `$runner`, after whatever else it is to get.
+/// Passes the list of all cases to the macro `$runner`, after its other arguments.
 #[macro_export]
 macro_rules! conformance_cases {
     ($runner:ident $(, $($argument:tt)*)?) => {
@@ -220,53 +220,53 @@ macro_rules! conformance_cases {
     };
 }
 
-/// How a case ends. Assertions panic; what `?` carries is a failure too.
+/// The result of a case. Assertions panic; an error returned with `?` is a failure, too.
 pub(crate) type Outcome = Result<(), BoxError>;
 
-/// What a service can do that another cannot.
+/// Features that not every service has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capabilities {
-    /// Limit markers, and with them time to live for each key (nats-server 2.11).
+    /// Limit markers, and with them a time to live per key (nats-server 2.11).
     pub(crate) limit_markers: bool,
     /// Mirrors, sources and republishing.
     pub(crate) other_buckets: bool,
 }
 
-/// Where a case runs.
+/// The environment of a case.
 pub(crate) struct Env {
     pub(crate) client: Client,
     pub(crate) capabilities: Capabilities,
-    /// Another client of the same service.
+    /// Connects another client to the same service.
     pub(crate) connect: Box<dyn Fn() -> LocalBoxFuture<'static, Client>>,
-    /// Waits, by the clock on the wall.
+    /// Waits in real time.
     pub(crate) wait: fn(Duration) -> LocalBoxFuture<'static, ()>,
     /// Lets time pass for the service.
     pub(crate) pass: Box<dyn Fn(Duration) -> LocalBoxFuture<'static, ()>>,
-    /// What the names of buckets begin with, so that no other case has the same.
+    /// The prefix of bucket names, unique to this case.
     pub(crate) tag: String,
     pub(crate) buckets: Cell<u32>,
 }
 
 impl Env {
-    /// A name that no bucket has.
+    /// An unused bucket name.
     pub(crate) fn fresh_name(&self) -> String {
         self.buckets.set(self.buckets.get() + 1);
         format!("{}-{}", self.tag, self.buckets.get())
     }
 
-    /// The default settings of a bucket of its own, changed.
+    /// Default settings with a fresh name, after `change`.
     pub(crate) fn fresh_config(&self, change: impl FnOnce(&mut BucketConfig)) -> BucketConfig {
         let mut config = BucketConfig::new(self.fresh_name());
         change(&mut config);
         config
     }
 
-    /// A bucket with the default settings.
+    /// Creates a bucket with the default settings.
     pub(crate) async fn bucket(&self) -> Result<Store, BoxError> {
         self.bucket_with(|_| {}).await
     }
 
-    /// A bucket with changed settings.
+    /// Creates a bucket with changed settings.
     pub(crate) async fn bucket_with(
         &self,
         change: impl FnOnce(&mut BucketConfig),
@@ -280,7 +280,7 @@ impl Env {
         (self.pass)(Duration::from_secs(seconds)).await;
     }
 
-    /// What a future gives, in time.
+    /// Awaits a future, within a time limit.
     pub(crate) async fn soon<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
         let limit = Duration::from_secs(20);
         match select(pin!(future), (self.wait)(limit)).await {
@@ -289,7 +289,7 @@ impl Env {
         }
     }
 
-    /// Asks again until it is so. Only for what no event tells.
+    /// Polls until this is true. Only for conditions that no event announces.
     pub(crate) async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         let asking = async {
             while !is_so().await {
@@ -312,7 +312,7 @@ impl Env {
         }
     }
 
-    /// The entries up to `Current`, as text.
+    /// The entries before `Current`, as text.
     pub(crate) async fn initial(&self, watch: &Watch) -> Vec<String> {
         let mut entries = Vec::new();
         loop {
@@ -328,7 +328,7 @@ impl Env {
     }
 }
 
-/// `key=value`, or `key:Operation` where there is no value.
+/// `key=value`, or `key:Operation` if there is no value.
 pub(crate) fn show(entry: &Entry) -> String {
     match &entry.value {
         Some(value) => format!("{}={}", entry.key, String::from_utf8_lossy(value)),
@@ -336,7 +336,7 @@ pub(crate) fn show(entry: &Entry) -> String {
     }
 }
 
-/// The keys of a store, in order.
+/// The keys of a store, sorted.
 pub(crate) async fn keys(
     store: &Store,
     filters: impl IntoFilters,

@@ -1,5 +1,4 @@
-//! The keys of the library's locks. A store refuses to write them, so each runner does it in its own
-//! way.
+//! The keys of the library's locks. A store refuses to write them, so each runner has its own way.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use shizuku::{
 
 use crate::conformance::Outcome;
 
-/// Listings and watches leave such keys out, unless asked.
+/// Listings and watches omit such keys unless asked for them.
 pub(crate) async fn stay_out_of_sight(store: &Store, put: impl AsyncFn(&'static str)) -> Outcome {
     put("_lock.a.1").await;
     store.put("a", "1").await?;
@@ -26,7 +25,7 @@ pub(crate) async fn stay_out_of_sight(store: &Store, put: impl AsyncFn(&'static 
     assert_eq!(asked.try_collect::<Vec<_>>().await?.len(), 2);
     assert_eq!(store.get_many(">").await?.len(), 2);
     assert_eq!(store.get_many("_lock.a.*").await?.len(), 2);
-    // Asked for beside others, too.
+    // Also together with other filters.
     let both = ["a", "_lock.a.*"];
     let asked = store.keys_matching(both).await?;
     assert_eq!(asked.try_collect::<Vec<_>>().await?.len(), 3);

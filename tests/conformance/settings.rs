@@ -1,4 +1,4 @@
-//! What a bucket's settings do, and what its status says.
+//! The effect of a bucket's settings, and its status.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,7 +43,7 @@ pub(crate) async fn settings_come_back(env: Env) -> Outcome {
         }
         assert_eq!(actual, config);
         env.client.create_bucket(config).await?;
-        // What was read can be changed and written back.
+        // The settings that were read can be changed and written back.
         actual.description.push_str(", changed");
         let store = env.client.create_or_update_bucket(&actual).await?;
         assert_eq!(store.status().await?.config, actual);
@@ -67,7 +67,7 @@ pub(crate) async fn status_counts(env: Env) -> Outcome {
     Ok(())
 }
 
-/// To the byte, so that what is full on a server is full in memory.
+/// To the byte, so that a bucket in memory is full exactly when one on a server is.
 pub(crate) async fn sizes_are_counted_alike(env: Env) -> Outcome {
     for (storage, plain, with_headers) in [(Storage::File, 30, 34), (Storage::Memory, 16, 16)] {
         let store = env.bucket_with(|config| config.storage = storage).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn sizes_are_counted_alike(env: Env) -> Outcome {
         };
         store.put("k", "123").await?;
         grows(1, subject + 3 + plain).await;
-        // Each of these replaces what was there.
+        // Each of these replaces the previous message.
         let lines = |lines: &[&str]| {
             let lines: usize = lines.iter().map(|line| line.len() + 2).sum();
             "NATS/1.0\r\n".len() + lines + 2 + subject + with_headers
@@ -128,7 +128,7 @@ pub(crate) async fn a_value_beyond_the_bucket_is_too_large(env: Env) -> Outcome 
         KvWriteError::TooLarge { key, .. } if key == "a"
     );
     assert_eq!(store.get("a").await?.unwrap(), "x".repeat(100));
-    // Headers count, those of a removal too.
+    // Headers count, even those of a removal.
     let small = env
         .bucket_with(|config| config.max_value_size = Some(10))
         .await?;
@@ -152,7 +152,7 @@ pub(crate) async fn a_value_beyond_the_server_is_too_large(env: Env) -> Outcome 
             KvWriteError::TooLarge { key, .. } if key == "b"
         );
     }
-    // The connection has survived it.
+    // The connection survives.
     assert_eq!(store.get("a").await?.unwrap().len(), limit);
     assert_eq!(keys(&store, ">").await?, ["a"]);
     Ok(())
@@ -178,7 +178,8 @@ pub(crate) async fn a_full_bucket_refuses(env: Env) -> Outcome {
         "x".repeat(500),
         "nothing is dropped"
     );
-    // What replaces something larger makes its own room; of the same size, on newer servers only.
+    // A smaller value takes the place of a larger one; one of equal size fits on newer servers
+    // only.
     store.put("a", "z".repeat(400)).await?;
     store.put("b", "1").await?;
     Ok(())
@@ -197,7 +198,7 @@ pub(crate) async fn too_many_replicas_are_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-/// A bucket that takes in others; `None` where it is refused because nothing there can do that.
+/// Creates a bucket that reads from others; `None` if the service does not support that.
 async fn with_others(env: &Env, config: &BucketConfig) -> Result<Option<Store>, BucketError> {
     let created = env.client.create_bucket(config).await;
     if env.capabilities.other_buckets {

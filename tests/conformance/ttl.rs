@@ -1,7 +1,7 @@
 //! Time to live.
 //!
-//! A server takes up to a second longer than it should to let a value go, so nothing here asserts
-//! that something is gone at a certain moment, only that it is still there before and goes after.
+//! A server may remove a value up to a second late, so nothing here asserts that a value is gone at
+//! a specific time, only that it exists before and disappears later.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ fn ttl(seconds: u64) -> PutOptions {
     PutOptions::new().ttl(Duration::from_secs(seconds))
 }
 
-/// A bucket where keys can have a time to live; `None` where the service cannot do it, once it
-/// has said so clearly.
+/// Creates a bucket that supports a time to live per key; `None` if the service does not, after
+/// checking its error.
 pub(crate) async fn bucket(
     env: &Env,
     change: impl FnOnce(&mut BucketConfig),
@@ -44,7 +44,7 @@ pub(crate) async fn bucket(
     Ok(None)
 }
 
-/// Nothing in this bucket can have a time to live, and it says what to do about it.
+/// Checks that this bucket refuses a time to live, with a remedy.
 async fn refuses(store: &Store) {
     let purge = RemoveOptions::purge().marker_ttl(Duration::from_secs(1));
     for result in [
@@ -66,7 +66,7 @@ async fn refuses(store: &Store) {
     assert_eq!(store.status().await.unwrap().last_revision, 0);
 }
 
-/// Waits until a key has no value any more.
+/// Waits until a key has no value.
 async fn gone(env: &Env, store: &Store, key: &str) {
     env.until("expiry", async || store.get(key).await.unwrap().is_none())
         .await;
@@ -278,11 +278,11 @@ pub(crate) async fn markers_can_be_turned_off(env: Env) -> Outcome {
     config.limit_markers = LimitMarkers::Off;
     let store = env.client.create_or_update_bucket(config.clone()).await?;
     assert!(!store.status().await?.has_limit_markers());
-    // Other handles may take a while to notice.
+    // Other handles may notice later.
     refuses(&store).await;
     refuses(&env.client.open_bucket(&config.name).await?).await;
     if env.capabilities.limit_markers {
-        // Left to the bucket, they are turned on, for as long as they were before.
+        // `Auto` turns them on, with the lifetime that they had before.
         let [one, nine] = [1, 9].map(|seconds| LimitMarkers::For(Duration::from_secs(seconds)));
         for (wanted, comes_to) in [
             (LimitMarkers::Auto, one),
@@ -327,7 +327,7 @@ pub(crate) async fn age_expires(env: Env) -> Outcome {
             let marker = env.soon("marker", watch.next()).await.unwrap()?;
             assert_eq!(marker.operation, Operation::Expire);
         } else {
-            // Without markers it goes silently.
+            // Without markers the value disappears silently.
             store.put("a", "2").await?;
             let next = env.soon("entry", watch.by_ref().next()).await.unwrap()?;
             assert_eq!(next.value.unwrap(), "2");

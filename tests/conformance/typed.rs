@@ -1,4 +1,4 @@
-//! Types in a bucket.
+//! Typed values.
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ fn limits(cpu: u32) -> Limits {
     }
 }
 
-/// What an error of decoding must say.
+/// Checks a decoding error.
 fn check(error: &KvReadError, key: &str, at: u64) {
     let KvReadError::Decode(error) = error else {
         panic!("{error:?}");
@@ -213,7 +213,7 @@ pub(crate) async fn update_in_loses_no_update(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Something that has no bytes.
+/// A type that cannot be encoded.
 struct Unspeakable;
 
 impl KeyIndexedValue for Unspeakable {

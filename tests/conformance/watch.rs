@@ -79,7 +79,7 @@ pub(crate) async fn updates_only_replays_nothing(env: Env) -> Outcome {
     store.put("a", "1").await?;
     store.put("a", "2").await?;
     let watch = store.watch_with("a", deliver(Deliver::Updates)).await?;
-    // Written after the watch was answered, so it must come, and nothing before it.
+    // Written after the watch was opened, so it must be delivered, and nothing before it.
     store.put("a", "3").await?;
     assert!(env.initial(&watch).await.is_empty());
     assert_eq!(env.next(&watch).await, "a=3");
@@ -154,7 +154,7 @@ pub(crate) async fn removals_can_be_left_out(env: Env) -> Outcome {
     store.delete("a").await?;
     store.put("c", "1").await?;
     assert_eq!(env.next(&watch).await, "c=1");
-    // Where nothing but removals is there, the end is told all the same.
+    // If all keys are removed, `Current` is delivered all the same.
     let watch = store.watch_with("b", options).await?;
     assert!(env.initial(&watch).await.is_empty());
     Ok(())
@@ -210,7 +210,7 @@ pub(crate) async fn one_key_many_and_wildcards(env: Env) -> Outcome {
         store.put(key, "").await?;
     }
     for (filters, wanted) in cases {
-        // The last of each key, whatever its history.
+        // The latest value of each key, whatever its history.
         let again = store.watch(filters).await?;
         let wanted: Vec<_> = wanted.iter().map(|key| format!("{key}=")).collect();
         assert_eq!(env.initial(&again).await, wanted, "{filters:?}");
@@ -231,7 +231,7 @@ pub(crate) async fn overlapping_filters_deliver_once(env: Env) -> Outcome {
     ] {
         let watch = store.watch(filters).await?;
         assert_eq!(env.initial(&watch).await, ["a.b=1", "a.c=1"], "{filters:?}");
-        // The second write shows that nothing of the first comes twice.
+        // The second write shows that the first is not delivered twice.
         let first = store.put("a.b", "1").await?;
         let second = store.put("a.c", "1").await?;
         assert_eq!(env.next_entry(&watch).await.revision, first, "{filters:?}");
@@ -287,7 +287,7 @@ pub(crate) async fn nothing_is_missed_between_initial_and_new(env: Env) -> Outco
     for n in 0..300 {
         store.put(format!("k.{}", n % 20), n.to_string()).await?;
     }
-    // The watch is made while writes are going on.
+    // The watch is opened during the writes.
     let writing = async {
         for n in 300..600 {
             store.put(format!("k.{}", n % 20), n.to_string()).await?;
@@ -365,7 +365,7 @@ pub(crate) async fn a_deleted_bucket_ends_it(env: Env) -> Outcome {
     env.client.delete_bucket(store.bucket()).await?;
     loop {
         match env.soon("end of the watch", watch.next_event()).await {
-            // What the server does first is end the consumer, which looks like an interruption.
+            // The server first deletes the consumer, which looks like an interruption.
             Some(Ok(WatchEvent::Interrupted)) => {}
             Some(Err(KvReadError::Service(ServiceError::BucketNotFound { bucket }))) => {
                 assert_eq!(bucket, *store.bucket());

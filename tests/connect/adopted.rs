@@ -1,4 +1,4 @@
-//! A connection that async-nats made, taken over.
+//! Adopting a connection made by async-nats.
 
 use std::time::Duration;
 

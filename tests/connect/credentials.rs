@@ -1,4 +1,4 @@
-//! Who gets in.
+//! Authentication.
 
 use std::{
     error::Error,
@@ -90,8 +90,8 @@ async fn credentials_are_asked_for_at_every_connect() {
     assert!(asked.load(Ordering::Relaxed) > before);
 }
 
-/// Credentials may come from a service that is away itself, for as long as the server is, or that needs
-/// longer to answer than the server waits.
+/// The provider of credentials may be unavailable for as long as the server is, or slower than the
+/// server's authentication timeout.
 #[tokio::test]
 async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
     let impatient = "authorization { token: t, timeout: 0.3 }";
@@ -127,7 +127,7 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
         failing.store(4, Ordering::Relaxed);
         server.kill().unwrap();
         server.restart().await.unwrap();
-        // async-nats tells no more than that.
+        // async-nats gives no further details.
         let why = match (url.starts_with("nats:"), is_slow) {
             (true, true) => "IO error",
             (true, false) => "failed signing nonce",
@@ -197,7 +197,7 @@ async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// They may be renewed a little later than they run out.
+/// They may be renewed slightly after they expire.
 #[tokio::test]
 async fn credentials_that_run_out_are_told_and_renewed() {
     let user = Arc::new(jwt::User::new());
@@ -211,7 +211,7 @@ async fn credentials_that_run_out_are_told_and_renewed() {
     for url in urls {
         let first = user.lasting(Duration::from_secs(2));
         let asked = Arc::new(AtomicUsize::new(0));
-        // So that nothing else happens before it is seen why.
+        // Holds the second login back until the reason has been checked.
         let seen = Arc::new(Notify::new());
         let (of, go_on) = (user.clone(), seen.clone());
         let client = ConnectOptions::new()
@@ -254,13 +254,13 @@ async fn credentials_that_run_out_are_told_and_renewed() {
     }
 }
 
-/// A file may be on a disk that takes its time, and a runtime has other things to do.
+/// Reading a file may be slow, and must not block the runtime.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_creds_file_that_is_slow_to_read_holds_up_nobody_else() {
     let server = NatsServer::start_default().await.unwrap();
     let folder = tempdir("slow-creds");
-    // Nobody can open one until somebody writes to it.
+    // Opening a FIFO blocks until there is a writer.
     let file = folder.join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&file).status();
     assert!(made.unwrap().success());

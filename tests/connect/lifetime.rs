@@ -1,4 +1,4 @@
-//! How a connection ends.
+//! How connections end.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn closing_lets_through_what_is_under_way_and_nothing_after() {
     );
 }
 
-/// A connection is there for as long as somebody uses it, and no longer.
+/// A connection lives exactly as long as it is in use.
 #[tokio::test]
 async fn the_last_handle_closes_the_connection() {
     let server = NatsServer::start_default().await.unwrap();
@@ -69,7 +69,7 @@ async fn the_last_handle_closes_the_connection() {
         let lock = DistroRwLock::new(&store, "job").unwrap();
         let guard = lock.write().await.unwrap();
         drop((client, store, lock, guard));
-        // A watch still needs it.
+        // A watch still uses it.
         while watch.next().await.unwrap().unwrap().key != "key" {}
         assert_eq!(connections().await, 1, "{url}");
         drop((watch, live));
@@ -83,7 +83,7 @@ async fn the_last_handle_closes_the_connection() {
     }
 }
 
-/// Calls from a thread that has no runtime are refused, and panic no more than anything else.
+/// Calls from a thread without a runtime return an error instead of panicking.
 #[tokio::test]
 async fn without_a_runtime_calls_are_refused() {
     let server = NatsServer::start_default().await.unwrap();
@@ -123,7 +123,7 @@ async fn without_a_runtime_calls_are_refused() {
     }
 }
 
-/// A store whose connection lives in a runtime of its own.
+/// A store whose connection runs in another runtime.
 async fn in_another_runtime(url: String) -> (Runtime, Store) {
     let other = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -138,14 +138,14 @@ async fn in_another_runtime(url: String) -> (Runtime, Store) {
     (other, store)
 }
 
-/// A connection lives in the runtime in which it was made, as those of tests do.
+/// A connection runs in the runtime that created it, as in tests.
 #[tokio::test]
 async fn a_client_whose_runtime_is_gone_is_closed() {
     let server = NatsServer::start_default().await.unwrap();
     for url in ways(&server.url()) {
         let (other, store) = in_another_runtime(url).await;
         other.shutdown_background();
-        // Natively the first request finds out.
+        // With async-nats, the first request notices.
         for _ in 0..100 {
             if store.get("key").await.unwrap_err().to_string() == ServiceError::Closed.to_string() {
                 break;
@@ -163,7 +163,7 @@ async fn a_client_whose_runtime_is_gone_is_closed() {
     }
 }
 
-/// What it was sending then may have arrived.
+/// A write in flight at that time may have arrived.
 #[tokio::test]
 async fn a_runtime_that_goes_leaves_writes_unknown() {
     let server = NatsServer::start_default().await.unwrap();

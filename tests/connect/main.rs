@@ -1,5 +1,5 @@
-//! Ways in, and what happens at a door that is shut: addresses, credentials, TLS, servers that are
-//! down, and connections that async-nats made.
+//! Connecting, and failing to: addresses, credentials, TLS, servers that are down, and connections
+//! made by async-nats.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(feature = "async-nats-interop")]
@@ -28,13 +28,13 @@ async fn works(client: &Client) -> Store {
     store
 }
 
-/// All the ways to a server that this build has.
+/// URLs for every transport in this build.
 fn ways(url: &str) -> Vec<String> {
     let web = cfg!(feature = "web").then(|| format!("web+{url}"));
     [url.to_owned()].into_iter().chain(web).collect()
 }
 
-/// An address at which nothing listens: a server was there, and its ports stay reserved.
+/// A server that is down: nothing listens at its address, and its ports stay reserved.
 async fn down() -> NatsServer {
     let server = NatsServer::start_default().await.unwrap();
     server.stop().await.unwrap();
@@ -248,7 +248,7 @@ async fn websocket_works_natively_too() {
     works(&shizuku::connect(server.ws_url()).await.unwrap()).await;
 }
 
-/// A folder of a test's own.
+/// A private folder for a test.
 fn tempdir(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("shizuku-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();

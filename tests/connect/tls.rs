@@ -1,4 +1,4 @@
-//! Certificates, of servers and of clients.
+//! Certificates of servers and clients.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use shizuku::{ConnectError, ConnectOptions};
 
 use crate::{assert_refused, tempdir, works};
 
-/// A certificate that vouches for itself, and its key, as PEM files.
+/// A self-signed certificate and its key, as PEM files.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let names = vec!["localhost".to_string(), "127.0.0.1".to_string()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();

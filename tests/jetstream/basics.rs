@@ -1,4 +1,4 @@
-//! Reads, writes, listings and watches, and the errors that they end in, on every version.
+//! Reads, writes, listings, watches and their errors, on every version.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -86,7 +86,7 @@ async fn basics(client: &Client, modern: bool) {
             .is_none()
     );
 
-    // Removal
+    // Removals
     let removed = store
         .remove_with("a.b", RemoveOptions::delete())
         .await
@@ -138,7 +138,7 @@ async fn basics(client: &Client, modern: bool) {
         current(&watch).await;
         let seen = entry(&watch).await;
         assert_eq!((seen.operation, seen.headers.len()), (Operation::Expire, 0));
-        // Over the marker, and still with its time to live.
+        // Over the marker, and with a time to live as before.
         store
             .put_with("ttl2", "x", PutOptions::new())
             .await
@@ -195,7 +195,7 @@ async fn basics(client: &Client, modern: bool) {
     );
 }
 
-/// Many who update one key give way to each other, or most of their work would be for nothing.
+/// Concurrent updates of one key back off, or most attempts would be wasted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_update_one_key() {
     let client = client(harness::LATEST).await;
@@ -220,7 +220,7 @@ async fn many_update_one_key() {
         store.get("count").await.unwrap().as_deref(),
         Some(&b"1000"[..])
     );
-    // Without pauses it was some 70 000, and one in thirty gave up.
+    // Without backoff there were some 70 000, and one in thirty gave up.
     let calls = calls.into_inner();
     assert!(calls < 20_000, "{calls}");
 }

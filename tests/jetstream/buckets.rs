@@ -1,4 +1,4 @@
-//! Making, changing and listing buckets; mirrors and sources.
+//! Creating, updating and listing buckets; mirrors and sources.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ async fn settings_are_kept_compared_and_changed() {
             .collect();
         assert_eq!(names, ["description", "history"]);
 
-        // What is not ours stays, what is ours is set.
+        // Foreign settings are kept, ours are set.
         let admin = admin(&harness::shared(version).await.unwrap().url()).await;
         let grown = change(&admin, "KV_settings", |stream| stream.max_consumers = 77).await;
         other.limit_markers = LimitMarkers::Off;
@@ -72,7 +72,7 @@ async fn settings_are_kept_compared_and_changed() {
             let stream = admin.get_stream("KV_settings").await.unwrap();
             assert_eq!(stream.cached_info().config.max_consumers, 77);
         }
-        // A handle from before does not believe in markers for ever.
+        // An existing handle notices when markers are turned off.
         let ttl = PutOptions::new().ttl(Duration::from_secs(5));
         assert!(store.put_with("a", "1", ttl.clone()).await.is_err());
         if modern {
@@ -174,7 +174,7 @@ async fn mirrors_and_sources_follow_their_origin() {
         assert_eq!(entry(&watch).await.revision, first);
         current(&watch).await;
 
-        // What is written through the mirror goes to the origin, and comes back.
+        // A write through the mirror goes to the origin, and is copied back.
         let lost = mirror.create("a", "2").await.unwrap_err();
         assert_eq!(lost.conflict().unwrap().actual, Some(first), "{version}");
         let second = mirror.update("a", "2", first).await.unwrap();
@@ -186,7 +186,7 @@ async fn mirrors_and_sources_follow_their_origin() {
             .await
             .unwrap();
         mirror.create("a", "3").await.unwrap();
-        // By its leader: the mirror answers for the origin too, and may not have it yet.
+        // Read from the leader: the mirror replies to reads of the origin, too, and may lag.
         let led = origin.entry_with("a", Read::Leader).await.unwrap().unwrap();
         assert_eq!(led.value.as_deref(), Some(&b"3"[..]));
         until("the copy follows", || async {
@@ -204,7 +204,7 @@ async fn mirrors_and_sources_follow_their_origin() {
         let mut names: Vec<BucketName> = client.bucket_names().try_collect().await.unwrap();
         names.sort();
         assert_eq!(names, ["mirror", "origin", "sum"]);
-        // Limit markers are nothing that a mirror can be given.
+        // A mirror cannot have limit markers.
         let lock = DistroMutex::new(&mirror, "l").unwrap();
         let refused = lock.lock().await.unwrap_err().to_string();
         assert!(refused.contains("a mirror"), "{refused}");
@@ -253,7 +253,7 @@ async fn a_source_that_others_set_stays_as_it_is() {
         .await;
         assert_eq!(keys(&part).await, ["a"], "{version}");
 
-        // What is taken away goes.
+        // A source that is removed from the settings is removed.
         config.sources.clear();
         client.create_or_update_bucket(&config).await.unwrap();
         let stream = admin.get_stream("KV_part").await.unwrap();
@@ -304,8 +304,8 @@ async fn what_was_published_once_more_into_a_bucket_is_read() {
         let config = BucketConfig::new("b").history(5);
         let store = client.create_bucket(config).await.unwrap();
         store.put("first", "0").await.unwrap();
-        // Such messages come with headers that say where they were before, in the very names in which
-        // a server says where they are.
+        // Republished messages carry headers about their origin, with the names that a server uses
+        // for the stored message.
         let made = jetstream::stream::Config {
             name: "other".into(),
             subjects: vec!["other.>".into()],
@@ -372,7 +372,7 @@ async fn mirrors_and_sources_reach_into_other_domains() {
             mirrored.as_deref() == Some(value.as_bytes()) && taken_in == mirrored
         })
         .await;
-        // What is written through the mirror goes to the origin.
+        // A write through the mirror goes to the origin.
         mirror.put("a", "2").await.unwrap();
         assert_eq!(origin.get("a").await.unwrap().as_deref(), Some(&b"2"[..]));
     }

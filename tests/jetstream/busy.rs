@@ -1,5 +1,5 @@
-//! Keys that are written all the time, while somebody lists them or begins to watch them: a server says
-//! early that nothing is left to come.
+//! Keys that are overwritten constantly while they are listed or a watch on them starts: the server
+//! reports the end of the initial values early.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::{client, event, keys, server};
 const BUSY: usize = 4;
 const QUIET: usize = 20;
 
-/// Writes some keys again and again, until that is dropped.
+/// Keeps overwriting some keys until the result is dropped.
 async fn write(store: &Store) -> JoinSet<()> {
     for n in 0..QUIET {
         store.put(format!("quiet.{n}"), "1").await.unwrap();
@@ -28,7 +28,7 @@ async fn write(store: &Store) -> JoinSet<()> {
         let store = store.clone();
         writers.spawn(async move {
             for n in (0..BUSY).cycle() {
-                // The server may be away.
+                // The server may be unavailable.
                 _ = store.put(format!("busy.{n}"), "2").await;
             }
         });
@@ -36,7 +36,7 @@ async fn write(store: &Store) -> JoinSet<()> {
     writers
 }
 
-/// The keys that a watch shows until it says that these are all.
+/// The number of keys that a watch delivers before `Current`.
 async fn shown(watch: &Watch) -> usize {
     let mut keys = HashSet::new();
     loop {

@@ -1,4 +1,4 @@
-//! What only a cluster shows.
+//! Behaviour that only a cluster shows.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use shizuku::{
 
 use crate::{PATIENCE, admin, assert_refused, keys, log::Log};
 
-// On one thread, as the subscriber is.
+// On one thread, because the log's subscriber is per thread.
 #[tokio::test]
 async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
@@ -20,12 +20,12 @@ async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
     config.replicas = 3;
     let store = client.create_bucket(config).await.unwrap();
 
-    // Which code the server answered with is told in the log and nowhere else: to a program one lost
-    // race is like another.
+    // Only the log tells which code the server replied with: a program sees the same conflict for
+    // both.
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     let mut revision = store.put("a", "0").await.unwrap();
-    // Which of the two codes the leader answers with is a matter of timing.
+    // Which code the leader replies with depends on timing.
     for round in 0..200 {
         let racers = (0..32).map(|n| store.update("a", format!("{round}.{n}"), revision));
         let mut won = Vec::new();
@@ -63,7 +63,7 @@ async fn replicas_and_placement_are_kept_and_compared() {
     assert_eq!((found.replicas, &found.placement), (3, &config.placement));
     client.create_bucket(&config).await.unwrap();
 
-    // A server moves a stream whose placement has changed, and writes are lost meanwhile.
+    // After a change of placement the server moves the stream, and writes are lost meanwhile.
     for (round, tags) in [&[][..], &["ssd"]].into_iter().enumerate() {
         let mut config = BucketConfig::new(format!("stays-{round}"));
         config.placement = placement("test", tags);
@@ -107,7 +107,7 @@ async fn replicas_and_placement_are_kept_and_compared() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_who_make_a_bucket_at_once_both_get_it() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
-    // On a busy machine an election of a new stream's leader takes seconds.
+    // On a busy machine, electing the leader of a new stream takes seconds.
     let patient = ConnectOptions::new().request_timeout(PATIENCE);
     let one = patient
         .clone()
@@ -132,7 +132,7 @@ async fn two_who_make_a_bucket_at_once_both_get_it() {
     }
 }
 
-/// A consumer lies with any copy of the stream, and one that was away offers what it has.
+/// Any replica may host a consumer, and one that was offline may lack messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_is_not_complete_is_not_believed() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_copy_that_is_not_complete_is_not_believed() {
     let fill = (0..160).map(|n| store.put(format!("fill.{n}"), value.clone()));
     try_join_all(fill).await.unwrap();
     store.put("first", "new").await.unwrap();
-    // The other two have to be done with it.
+    // The other two must have finished with it.
     tokio::time::sleep(Duration::from_secs(1)).await;
     away.restart().await.unwrap();
     let came = Instant::now();

@@ -1,4 +1,4 @@
-//! The consumers behind watches and listings: deleted under them, stalled, and cleaned up.
+//! The consumers of watches and listings: deleted, stalled, and cleaned up.
 
 use std::{
     pin::pin,
@@ -32,7 +32,7 @@ async fn a_consumer_that_is_deleted_under_a_watch_is_made_again() {
     interrupted(&watch).await;
     assert_eq!(entry(&watch).await.revision, put);
     current(&watch).await;
-    // The listing that looked for vanished keys is taken down in the background.
+    // The listing that looked for vanished keys is cleaned up in the background.
     until("one new consumer", || async {
         let again = consumers(&admin, "b").await;
         again.len() == 1 && again != names
@@ -47,7 +47,7 @@ async fn a_busy_lock_in_a_busy_bucket_needs_no_consumer() {
         let store = client.create_bucket("busy").await.unwrap();
         let admin = admin(&harness::shared(version).await.unwrap().url()).await;
         let lock = DistroRwLock::new(&store, "busy").unwrap();
-        // More than a server shows with one request for what stands last on each key.
+        // More than a server returns for one request for the last message of each key.
         for _ in 0..1100 {
             lock.write().await.unwrap().release().await.unwrap();
         }
@@ -77,7 +77,7 @@ async fn what_is_dropped_or_done_leaves_no_consumer() {
         drop(watch);
         assert_eq!(keys(&store).await.len(), 100);
         assert_eq!(store.history("k.1").await.unwrap().len(), 1);
-        // A listing that is given up half way.
+        // A listing that is dropped half-way.
         let mut some = store.keys().await.unwrap();
         some.next().await.unwrap().unwrap();
         drop(some);
@@ -96,7 +96,7 @@ async fn a_start_that_is_given_up_leaves_no_consumer() {
         let admin = admin(&harness::shared(version).await.unwrap().url()).await;
         let mut given_up = 0;
         for n in 0..100 {
-            // Before the request goes out, while it is under way, after the answer. A timer would
+            // Before the request is sent, while it is in flight, and after the reply. A timer would
             // be too coarse.
             let patience = Instant::now() + Duration::from_micros(20 * n);
             let mut watch = pin!(store.watch_all());
@@ -129,7 +129,7 @@ async fn a_slow_reader_gets_everything() {
         let puts: Vec<u64> = puts.buffer_unordered(64).try_collect().await.unwrap();
         assert_eq!(puts.len(), 10_000);
 
-        // Longer than two heartbeats, so that the server says that it is stalled.
+        // Longer than two heartbeats, so that the server reports a stall.
         let watch = store.watch_all().await.unwrap();
         entry(&watch).await;
         tokio::time::sleep(Duration::from_secs(12)).await;
@@ -162,7 +162,7 @@ async fn a_lost_answer_to_flow_control_stalls_nothing() {
         proxy.lose_answers(2);
         let watch = store.watch_all().await.unwrap();
         for _ in 0..5_000 {
-            // Nothing is missed, so the watch need not begin anew: no interruption.
+            // Nothing is missed, so the watch need not restart: no interruption.
             entry(&watch).await;
         }
         current(&watch).await;
@@ -210,7 +210,7 @@ async fn each_start_delivers_what_it_says() {
         }
         assert_eq!(entry(&watch).await.revision, far, "{version}");
 
-        // Filters that overlap, which older servers refuse.
+        // Overlapping filters, which older servers refuse.
         let watch = store.watch(["b.*", "*.x", "b.x", "none"]).await.unwrap();
         let seen = entry(&watch).await;
         assert_eq!((seen.key.as_str(), seen.delta), ("b.x", 0));
@@ -233,7 +233,7 @@ async fn many_keys_are_read_by_pages_on_every_version() {
         let store = client.create_bucket(config).await.unwrap();
         let puts = stream::iter(0..2500).map(|n| store.put(format!("k.{n}"), n.to_string()));
         let _: Vec<u64> = puts.buffer_unordered(64).try_collect().await.unwrap();
-        // More than one request may ask for, by name and by wildcard.
+        // More than one request may ask for, by name and by filter.
         let names: Vec<_> = (0..2600).map(|n| format!("k.{n}")).collect();
         for found in [
             store.get_many(&*names).await.unwrap(),

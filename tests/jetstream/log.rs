@@ -1,4 +1,4 @@
-//! What an operator reads in the log.
+//! The log.
 
 use std::{
     fmt::{Debug, Write},
@@ -16,13 +16,13 @@ use tracing::{
 
 use crate::{assert_refused, current, interrupted, proxy::Proxy, server};
 
-/// Keeps the events of the library, one a line, for as long as it is the thread's subscriber: a test
-/// with one runs on one thread.
+/// Collects the library's log events, one per line, while it is the thread's subscriber. So a test
+/// that uses it must run on one thread.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Whether a line has all of these in it.
+    /// Whether any line contains all of these.
     pub(crate) fn has(&self, parts: &[&str]) -> bool {
         let lines = self.0.lock().unwrap();
         let mut lines = lines.iter();

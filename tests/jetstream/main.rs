@@ -1,5 +1,6 @@
-//! What only real servers can show of the JetStream backend: faults, restarts, and what each
-//! version of the server can do. What every backend has in common is in the conformance suite.
+//! Behaviour of the JetStream backend that only real servers show: faults, restarts, and
+//! differences between server versions. Everything common to all backends is in the conformance
+//! suite.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod basics;
@@ -26,22 +27,22 @@ use shizuku::{
     kv::{Entry, KvReadError, Watch, WatchEvent},
 };
 
-/// Long enough for anything that is to come, on a machine that is busy compiling.
+/// Enough for everything, even on a machine that is busy compiling.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// A server of a test's own.
+/// Starts a private server for a test.
 async fn server(version: &str) -> NatsServer {
     let builder = NatsServer::builder().version(version);
     builder.start().await.unwrap()
 }
 
-/// A client of a user whose password is their name.
+/// Connects as a user whose password equals their name.
 async fn sign_in(server: &NatsServer, user: &str) -> Client {
     let options = ConnectOptions::new().user_and_password(user, user);
     options.connect(server.url()).await.unwrap()
 }
 
-/// A client of the server of a version that all tests share.
+/// Connects to the shared server of this version.
 async fn client(version: &str) -> Client {
     let server = harness::shared(version).await.unwrap();
     shizuku::connect(server.url()).await.unwrap()
@@ -81,12 +82,12 @@ async fn keys(store: &Store) -> Vec<String> {
     keys
 }
 
-/// The server's own API, to look behind the library's back.
+/// The server's own API, to check behind the library's back.
 async fn admin(url: &str) -> async_nats::jetstream::Context {
     async_nats::jetstream::new(async_nats::connect(url).await.unwrap())
 }
 
-/// Changes a stream's settings, as an administrator does.
+/// Changes a stream's settings, as an administrator would.
 async fn change(
     admin: &async_nats::jetstream::Context,
     stream: &str,
@@ -98,13 +99,13 @@ async fn change(
     admin.update_stream(&config).await.map(drop)
 }
 
-/// The consumers of a bucket.
+/// The names of a bucket's consumers.
 async fn consumers(admin: &async_nats::jetstream::Context, bucket: &str) -> Vec<String> {
     let stream = admin.get_stream(format!("KV_{bucket}")).await.unwrap();
     stream.consumer_names().try_collect().await.unwrap()
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let wait = async {
         while !is_so().await {

@@ -1,4 +1,4 @@
-//! What users of the server are allowed (src/permissions.md), and what happens without it.
+//! Server permissions (src/permissions.md), and what happens without them.
 
 use std::{
     error::Error,
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::{next, until};
 
-/// More than a server sends without an answer to flow control.
+/// More than a server sends without a reply to flow control.
 const MANY: usize = 1_500;
 
 async fn sign_in(address: &str, user: &str, password: &str) -> Client {
@@ -64,13 +64,12 @@ async fn a_refused_answer_to_flow_control_ends_a_watch() {
             panic!("{version}: {error}");
         };
         assert!(subject.starts_with("$JS.FC.KV_b."), "{version}: {subject}");
-        // The server's next heartbeat says that it still waits.
+        // The server's next heartbeat reports the stall.
         assert!(begin.elapsed() < Duration::from_secs(15), "{version}");
     }
 }
 
-/// Each user can do what the text says with what it gives them, and needs every line of it.
-/// Answers that may not be heard any more, while a client is connected.
+/// The subscription to replies is denied while a client is connected.
 #[tokio::test]
 async fn what_is_denied_was_not_written() {
     let users = |less: &str| {
@@ -95,7 +94,7 @@ async fn what_is_denied_was_not_written() {
         server.reload().unwrap();
         let (mut begun, mut denied) = (0, Vec::new());
         while denied.len() < 10 {
-            // Some on their way when the server says it.
+            // Several writes are in flight when the server denies.
             let keys: Vec<_> = (begun..begun + 5).map(|n| format!("a.{n}")).collect();
             begun += 5;
             let written = join_all(keys.iter().map(|key| store.put(key.as_str(), "x"))).await;
@@ -116,6 +115,7 @@ async fn what_is_denied_was_not_written() {
     }
 }
 
+/// Each user can do what the text says, and needs every line of its permissions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_need_just_what_is_written() {
     let users = users();
@@ -147,7 +147,7 @@ async fn users_need_just_what_is_written() {
         user.is_refused(&sign_in(&server.url(), user.name, "…").await)
             .await;
         for (number, line) in user.subjects().enumerate() {
-            // Here these are not sent so much that it would need a pace.
+            // For these users too little is sent here to need flow control.
             if matches!(user.name, "worker" | "admin") && line.contains("$JS.FC.") {
                 continue;
             }
@@ -168,7 +168,7 @@ fn is_refusal(error: &dyn Error) -> bool {
     error.to_string().contains("no permission for $") || error.source().is_some_and(is_refusal)
 }
 
-/// A user of the text: their name, and what follows it there.
+/// A user in the text: the name, and the definition after it.
 struct User {
     name: &'static str,
     given: &'static str,
@@ -187,13 +187,13 @@ fn users() -> Vec<User> {
 }
 
 impl User {
-    /// The lines that allow something.
+    /// The lines that grant something.
     fn subjects(&self) -> impl Iterator<Item = &'static str> {
         let lines = self.given.lines().map(str::trim);
         lines.filter(|line| line.starts_with("\"$"))
     }
 
-    /// The user, and for each line one who lacks it.
+    /// The user's definition, and one without each line.
     fn configs(&self) -> Vec<String> {
         let mut configs = vec![format!("{{ user: {}", self.given)];
         for (number, line) in self.subjects().enumerate() {
@@ -208,7 +208,7 @@ impl User {
         format!("{}_less_{number}", self.name)
     }
 
-    /// Does all that the text says.
+    /// Does everything that the text promises.
     async fn uses(&self, client: &Client) -> Result<(), BoxError> {
         match self.name {
             "reader" => reads(&client.open_bucket("settings").await?).await,
@@ -220,7 +220,7 @@ impl User {
         }
     }
 
-    /// Tries what this user may not do.
+    /// Tries everything that this user may not do.
     async fn is_refused(&self, client: &Client) {
         let store = client.open_bucket("settings").await.unwrap();
         let lock = DistroRwLock::new(&store, "job").unwrap();
@@ -284,7 +284,7 @@ async fn locks(client: &Client) -> Result<(), BoxError> {
     let theirs = DistroRwLock::new(&client.open_bucket("settings").await?, "job")?;
     let held = mine.write().await?;
     let waiting = tokio::spawn(async move { theirs.write().await?.release().await });
-    // Whoever waits has opened a watch.
+    // A waiter has opened a watch.
     while mine.holders().await?.len() < 2 && !waiting.is_finished() {
         sleep(Duration::from_millis(20)).await;
     }

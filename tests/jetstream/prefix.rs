@@ -1,5 +1,5 @@
-//! The API under another prefix: of a domain, as one account imports it from another, and where
-//! something else than a server answers there.
+//! The API under another prefix: of a domain, imported from another account, or served by something
+//! other than a server.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use shizuku::{
 
 use crate::{assert_refused, current, entry, keys, server, sign_in};
 
-/// Uses all parts of the API on a new bucket.
+/// Uses every part of the API on a new bucket.
 async fn works(client: &Client) -> Store {
     let store = client.create_bucket("b").await.unwrap();
     let watch = store.watch_all().await.unwrap();
@@ -58,8 +58,7 @@ async fn everything_works_under_a_domain() {
     works(&client).await;
 }
 
-/// The guest imports the parts of the API one by one, so that its writes to `host.$KV.>` are nothing
-/// else.
+/// The guest imports the parts of the API one by one, so that `host.$KV.>` covers only its writes.
 const ACCOUNTS: &str = r#"accounts {
     HOST {
         jetstream: enabled
@@ -85,7 +84,7 @@ const ACCOUNTS: &str = r#"accounts {
     }
 }"#;
 
-/// Signs in to the account that imports the API of another.
+/// Signs in to the account that imports another's API.
 fn guest() -> ConnectOptions {
     ConnectOptions::new()
         .user_and_password("guest", "guest")
@@ -107,7 +106,7 @@ async fn an_account_works_in_the_buckets_of_another() {
         .unwrap();
     let store = works(&guest).await;
 
-    // It lies with the host.
+    // The bucket belongs to the host.
     let host = sign_in(&server, "host").await;
     let theirs = host.open_bucket("b").await.unwrap();
     assert_eq!(
@@ -116,7 +115,7 @@ async fn an_account_works_in_the_buckets_of_another() {
     );
 }
 
-/// By default an export lets one answer to each request through.
+/// By default an export allows one reply per request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_keys_are_read_where_one_answer_is_let_through() {
     let server = NatsServer::builder().version(LATEST);
@@ -133,13 +132,14 @@ async fn many_keys_are_read_where_one_answer_is_let_through() {
         store.put(key, "1").await.unwrap();
     }
     assert_eq!(store.get_many(["a", "b"]).await.unwrap().len(), 2);
-    // Once is enough to learn that.
+    // After one timeout the client remembers.
     let many = store.get_many(">");
     let many = tokio::time::timeout(Duration::from_millis(2500), many).await;
     assert_eq!(many.unwrap().unwrap().len(), 3);
 }
 
-/// Who does not import the inboxes of a watch makes consumers that nobody hears.
+/// A client that does not import the inboxes of a watch creates consumers whose messages it never
+/// receives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_that_hears_nothing_at_all_ends() {
     let server = NatsServer::builder().version(LATEST).config(ACCOUNTS);
@@ -174,7 +174,7 @@ async fn answers_that_are_none_are_malformed() {
         .await
         .unwrap();
     for nonsense in ["", "{", "[]", "nonsense"] {
-        // Tells what the stream is like, and answers everything else with nonsense.
+        // Replies correctly about the stream, and with nonsense to everything else.
         let nats = async_nats::connect(server.url()).await.unwrap();
         let mut calls = nats.subscribe("fake.>").await.unwrap();
         let service = tokio::spawn(async move {
@@ -207,7 +207,7 @@ async fn answers_that_are_none_are_malformed() {
             BucketError::Service(ServiceError::Malformed { .. })
         );
         let store = client.open_bucket("b").await.unwrap();
-        // Somebody took it.
+        // Something has received the write.
         assert_refused!(
             store.put("a", "1").await,
             KvWriteError::OutcomeUnknown {
@@ -233,7 +233,7 @@ async fn answers_that_are_none_are_malformed() {
     }
 }
 
-/// A copy that is behind may not decide that a change is refused.
+/// A lagging replica must not make an update fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_is_refused_by_what_the_leader_has() {
     let server = server(LATEST).await;
@@ -245,7 +245,7 @@ async fn an_update_is_refused_by_what_the_leader_has() {
     let old = nats.request(old, "".into()).await.unwrap();
     theirs.put("seats", "3").await.unwrap();
 
-    // Hands everything on, and answers reads as a copy that is behind.
+    // Forwards everything, but replies to reads like a lagging replica.
     let mut calls = nats.subscribe("fake.>").await.unwrap();
     let service = tokio::spawn(async move {
         while let Some(call) = calls.next().await {

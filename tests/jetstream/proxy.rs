@@ -1,5 +1,5 @@
-//! A TCP connection that can be cut and mended, while the server lives on, or fall silent; and that can
-//! lose the answers to flow control.
+//! A TCP proxy that can cut connections and restore service while the server keeps running, fall
+//! silent, or drop replies to flow control.
 
 use std::{
     io,
@@ -22,15 +22,15 @@ pub(crate) struct Proxy {
 
 struct Shared {
     open: watch::Sender<bool>,
-    /// How often the connections that there were fell silent.
+    /// How often the open connections have fallen silent.
     silences: watch::Sender<u32>,
-    /// How many more answers to flow control are to be lost, and how many were.
+    /// How many more replies to flow control to drop, and how many were dropped.
     to_lose: AtomicUsize,
     lost: AtomicUsize,
 }
 
 impl Proxy {
-    /// Listens for clients, and connects them with the server at the address.
+    /// Listens for clients, and connects them to the server at this address.
     pub(crate) async fn start(server: &str) -> Self {
         let server = server.trim_start_matches("nats://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -51,7 +51,7 @@ impl Proxy {
                 }
                 let (server, shared) = (server.clone(), Arc::clone(&theirs));
                 tokio::spawn(async move {
-                    // Without a server the client finds a connection that ends at once.
+                    // If there is no server, the client's connection closes immediately.
                     let Ok(server) = TcpStream::connect(server).await else {
                         return;
                     };
@@ -64,7 +64,7 @@ impl Proxy {
                         _ = silences.changed() => true,
                     };
                     if silent {
-                        // Neither end hears of it.
+                        // Neither end is told.
                         std::future::pending::<()>().await;
                     }
                 });
@@ -73,12 +73,12 @@ impl Proxy {
         Self { url, shared }
     }
 
-    /// Ends all connections, and lets no new one in.
+    /// Closes all connections, and accepts no new ones.
     pub(crate) fn cut(&self) {
         self.shared.open.send_replace(false);
     }
 
-    /// Passes nothing on any more over the connections that there are, and does not end them.
+    /// Stops forwarding on the open connections without closing them.
     pub(crate) fn silence(&self) {
         self.shared.silences.send_modify(|silences| *silences += 1);
     }
@@ -87,20 +87,20 @@ impl Proxy {
         self.shared.open.send_replace(true);
     }
 
-    /// Loses the next answers to flow control.
+    /// Drops the next replies to flow control.
     pub(crate) fn lose_answers(&self, many: usize) {
         self.shared.to_lose.store(many, Ordering::Relaxed);
     }
 
-    /// How many were lost.
+    /// How many were dropped.
     pub(crate) fn lost(&self) -> usize {
         self.shared.lost.load(Ordering::Relaxed)
     }
 }
 
 impl Shared {
-    /// Passes on what a client says, line by line. What it says in these tests has no line breaks
-    /// but those of the protocol.
+    /// Forwards what a client sends, line by line. In these tests, only the protocol's own line
+    /// breaks occur.
     async fn pass(
         &self,
         from: &mut (impl AsyncRead + Unpin),
@@ -110,7 +110,7 @@ impl Shared {
         let mut line = Vec::new();
         while from.read_until(b'\n', &mut line).await? > 0 {
             if line.starts_with(b"PUB $JS.FC.") && self.loses_one() {
-                // The empty body, too.
+                // An empty body, too.
                 from.read_until(b'\n', &mut line).await?;
             } else {
                 to.write_all(&line).await?;

@@ -1,5 +1,5 @@
-//! Lost connections and servers that come back: nothing acknowledged is lost, nothing is told twice,
-//! and what vanished is said.
+//! Lost connections and restarted servers: nothing acknowledged is lost, nothing is delivered
+//! twice, and vanished keys are reported.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -42,7 +42,7 @@ async fn a_killed_server_loses_nothing_that_it_acknowledged() {
                     let outcome = store.put(&key, key.clone()).await;
                     after += usize::from(outcome.is_ok() && outcomes.values().any(Result::is_err));
                     outcomes.insert(key, outcome);
-                    // Until it has gone on for a while after the server was back.
+                    // Continues for a while after the server is back.
                     if after > 200 {
                         break;
                     }
@@ -83,7 +83,7 @@ async fn a_killed_server_loses_nothing_that_it_acknowledged() {
                 Err(error) => assert!(!seen.contains_key(key), "{version} {key} {error}"),
             }
         }
-        // One write at most was under way at each kill.
+        // At most one write was in flight at each kill.
         assert!(unknown <= 2, "{unknown}");
         let status = store.status().await.unwrap();
         assert_eq!(status.values, seen.len() as u64 + 1, "{version}");
@@ -121,7 +121,7 @@ async fn a_watch_says_what_vanished_during_a_break() {
     let purge = RemoveOptions::purge().marker_ttl(Duration::from_secs(1));
     written.remove_with("purged", purge).await.unwrap();
     written.put_with("short", "1", ttl).await.unwrap(); // comes and goes unseen
-    // Until all the markers are gone as well.
+    // Until all markers are gone, too.
     until("the markers are gone", || async {
         let status = written.status().await.unwrap();
         status.keys == 3
@@ -160,7 +160,7 @@ async fn a_watch_says_what_vanished_during_a_break() {
             "{key} {revision} {last}"
         );
     }
-    // And it goes on, with a key that comes back.
+    // The watch continues, even with a key that comes back.
     let put = written.put("expires", "2").await.unwrap();
     assert_eq!(entry(&watch).await.revision, put);
     drop(watch);
@@ -171,7 +171,7 @@ async fn a_watch_says_what_vanished_during_a_break() {
     .await;
 }
 
-/// To come back, a watch may need no second consumer.
+/// Resuming a watch must not require a second consumer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_comes_back_where_there_may_be_no_other_consumer() {
     let server = server(LATEST).await;
@@ -212,7 +212,7 @@ async fn updates_only_never_replays_what_was_before() {
     let proxy = Proxy::start(&server.url()).await;
     let writer = shizuku::connect(server.url()).await.unwrap();
     for first in [false, true] {
-        // With history and without any revision in the bucket.
+        // Once with an existing revision in the bucket, once with none.
         let name = format!("b{first}");
         let written = writer.create_bucket(&*name).await.unwrap();
         if first {
@@ -356,7 +356,7 @@ async fn live_values_outlive_a_break() {
     assert_eq!(*live.changed().await.unwrap().unwrap(), "3");
 }
 
-/// As where a network forgets a connection, or a machine loses its power.
+/// As when a network drops a connection silently, or a machine loses power.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_falls_silent_is_replaced() {
     let server = server(LATEST).await;
@@ -373,7 +373,7 @@ async fn a_connection_that_falls_silent_is_replaced() {
     store.put("a", "2").await.unwrap();
 }
 
-/// Nothing comes of a request on a connection that is gone, and nobody waits for it.
+/// A request on a dead connection gets no reply, and must not wait for one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_of_many_keys_end_with_their_connection() {
     let server = server(LATEST).await;
@@ -398,7 +398,7 @@ async fn read_while_cut(server: &NatsServer, proxy: &Proxy, url: &str) {
         KvReadError::Service(ServiceError::Disconnected { .. })
     );
     server.resume().unwrap();
-    // What is asked for without a connection waits for one.
+    // A request without a connection waits for one.
     let mut connection = client.connection();
     let cut = connection.wait_for(|now| now.state == ConnectionState::Disconnected);
     let cut = tokio::time::timeout(Duration::from_secs(3), cut).await;

@@ -1,4 +1,4 @@
-//! Servers that cannot or will not: JetStream off, no permission, values too large.
+//! Servers that cannot or will not serve: no JetStream, no permission, values too large.
 
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ async fn a_value_above_a_limit_is_too_large() {
     config.max_value_size = Some(1000);
     let store = client.create_bucket(config).await.unwrap();
     store.put("a", vec![0; 900]).await.unwrap();
-    // By the bucket's limit, then by the server's.
+    // By the bucket's limit, and by the server's.
     for (size, says) in [
         (2000, "more than the bucket accepts"),
         (100_000, "and 65536 are accepted"),
@@ -181,7 +181,7 @@ async fn a_server_that_hangs_leaves_the_outcome_of_a_write_unknown() {
         KvReadError::Service(ServiceError::Timeout { .. })
     );
     server.resume().unwrap();
-    // It happened after all, once.
+    // The write was stored after all, once.
     crate::until("the write shows", || async {
         store.get("a").await.ok().flatten().is_some()
     })

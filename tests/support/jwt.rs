@@ -1,11 +1,11 @@
-//! A server that knows its users by their JWTs.
+//! A server with JWT authentication.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nkeys::KeyPair;
 use serde_json::{Map, Value, json};
 
-/// A user, and the server's configuration that lets it in.
+/// A user, and a server configuration that admits it.
 pub(crate) struct User {
     pub(crate) config: String,
     pub(crate) jwt: String,
@@ -54,14 +54,14 @@ impl User {
         }
     }
 
-    /// A JWT that runs out.
+    /// A JWT that expires.
     pub(crate) fn lasting(&self, life: Duration) -> String {
         let end = SystemTime::now() + life;
         let end = end.duration_since(UNIX_EPOCH).unwrap().as_secs();
         sign(&self.account, &self.pair, &self.claims, Some(end))
     }
 
-    /// The text of its `.creds` file.
+    /// The contents of its `.creds` file.
     pub(crate) fn creds(&self) -> String {
         let Self { jwt, seed, .. } = self;
         format!(
@@ -77,7 +77,7 @@ fn no_limits(names: &[&str]) -> Map<String, Value> {
     limits.collect()
 }
 
-/// A JWT that an issuer has signed.
+/// A JWT signed by an issuer.
 fn sign(issuer: &KeyPair, subject: &KeyPair, claims: &Value, end: Option<u64>) -> String {
     let encode = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
     let body = json!({

@@ -1,4 +1,4 @@
-//! A case of the conformance suite on a real server, in buckets of its own.
+//! Runs a case of the conformance suite on a real server, in its own buckets.
 
 use std::{
     cell::Cell,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::conformance::{Capabilities, Env, Outcome};
 
-/// A client for one case, at the address of a server of this version.
+/// The environment of one case: a client of the server of this version at this URL.
 pub(crate) async fn env(case: &str, version: &str, url: String) -> Env {
     let client = shizuku::connect(&url).await.unwrap();
     Env {
@@ -27,13 +27,13 @@ pub(crate) async fn env(case: &str, version: &str, url: String) -> Env {
     }
 }
 
-/// Something that the last run on the same server did not have.
+/// A number that the last run on the same server has not used.
 fn unique() -> u128 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     now.as_micros() % 1_000_000_000
 }
 
-/// Runs a case, in time.
+/// Runs a case, within a time limit.
 pub(crate) async fn run<F: Future<Output = Outcome>>(
     env: impl Future<Output = Env>,
     case: impl FnOnce(Env) -> F,

@@ -1,6 +1,6 @@
-//! How something fails.
+//! Assertions about errors.
 
-/// Asserts that something was refused in a certain way.
+/// Asserts that a result is an error of this form.
 #[macro_export]
 macro_rules! assert_refused {
     ($result:expr, $pattern:pat $(if $guard:expr)? $(,)?) => {

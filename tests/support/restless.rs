@@ -1,6 +1,6 @@
-//! A service in memory answers at once, so tasks in one thread never get in between two of its
-//! answers, and a race that is lost on a server is never run. This wrapper lets others go first,
-//! before and after each call, now more often and now less.
+//! An in-memory service completes immediately, so tasks on one thread never interleave between two
+//! of its replies, and races that occur on a server never do. This wrapper yields a varying number
+//! of times before and after each call.
 
 use std::sync::{
     Arc,
@@ -17,11 +17,11 @@ use shizuku::{
     },
 };
 
-/// Lets others go first, up to three times.
+/// Yields up to three times.
 async fn pause() {
     static CALLS: AtomicU64 = AtomicU64::new(1);
-    // SplitMix64. Less mixing would spread a counter as well, but in an order: a test whose rounds all make
-    // as many calls could see the same pauses again and again.
+    // SplitMix64. With less mixing the pauses would be regular: a test whose rounds all make the
+    // same number of calls could see the same pauses every time.
     let mut mixed = CALLS
         .fetch_add(1, Ordering::Relaxed)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
