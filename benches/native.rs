@@ -1,7 +1,8 @@
-//! `cargo xtask bench native`: compares shizuku with async-nats' own `kv::Store`, alternately on one server.
+//! `cargo xtask bench native`: compares shizuku with async-nats' own `kv::Store`, alternately on
+//! one server.
 //!
-//! Each side has its own connection; both use the same bucket, so both meet the same data. A word
-//! after `--` selects the cases whose names begin with it.
+//! Each side has its own connection; both use the same bucket, and so the same data. A word after
+//! `--` selects the cases whose names begin with it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::{
@@ -22,7 +23,8 @@ use shizuku::{
 
 const KEYS: usize = 50_000;
 const ROUNDS: usize = 21;
-/// For single calls: many short rounds, as the machine's speed drifts more than the two sides differ.
+/// For single calls: many short rounds, as the machine's speed varies more than the two sides
+/// differ.
 const CALL_ROUNDS: usize = 81;
 const ONE_BY_ONE: usize = 100;
 const IN_FLIGHT: usize = 64;
@@ -35,7 +37,7 @@ struct Both {
     report: Report,
     ours: Store,
     peer: Peer,
-    /// The connection that both use.
+    /// The connection of both sides.
     connection: async_nats::Client,
 }
 
@@ -68,7 +70,7 @@ fn value() -> Bytes {
     Bytes::from_static(&[b'v'; 128])
 }
 
-/// The time per call, in microseconds, of calls that run `width` at a time.
+/// The time per call, in microseconds, with `width` calls in flight.
 async fn per_call<F: Future<Output = ()>>(
     calls: usize,
     width: usize,
@@ -81,7 +83,7 @@ async fn per_call<F: Future<Output = ()>>(
     seconds(all).await * 1e6 / calls as f64
 }
 
-/// Measures the same call on both sides, one by one and with 64 in flight.
+/// Measures the same call on both sides, with 1 and with 64 in flight.
 macro_rules! call {
     ($both:ident, $name:literal, |$i:ident| $ours:expr, $peer:expr) => {
         for (how, calls, width) in [
@@ -114,7 +116,7 @@ macro_rules! call {
 impl Both {
     async fn writes_and_reads(&mut self) {
         let (ours, peer) = (&self.ours.clone(), &self.peer.clone());
-        // Each round writes the same keys again: the bucket keeps one revision per key.
+        // Each round overwrites the same keys: the bucket keeps one revision per key.
         call!(
             self,
             "put",
@@ -130,7 +132,7 @@ impl Both {
         self.updates().await;
     }
 
-    /// An update needs the revision of the one before, so each of the 64 updates its own key.
+    /// An update needs the previous revision, so each of the 64 updates its own key.
     async fn updates(&mut self) {
         if !wanted("update") {
             return;
@@ -278,7 +280,7 @@ impl Both {
         .await;
         self.add_seconds("get_many of 1000", &a, &b);
 
-        // The lower bound: async-nats sends the same request, and its answers are only counted.
+        // The lower bound: async-nats sends the same request, and its replies are only counted.
         let connection = &self.connection.clone();
         let subjects: Vec<String> = names.iter().map(|key| format!("$KV.bench.{key}")).collect();
         let request = &Bytes::from(serde_json::json!({ "multi_last": subjects }).to_string());
@@ -298,7 +300,7 @@ impl Both {
         self.add_seconds("get_many of 1000, limit of async-nats", &a, &b);
     }
 
-    /// The peer has no live value: with it, a program asks the server each time.
+    /// The peer has no live values: a program that uses it must ask the server each time.
     async fn live_read(&mut self) {
         if !wanted("live read") {
             return;
@@ -351,7 +353,7 @@ fn nanos(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }
 
-/// Removes the keys of an earlier case, markers too.
+/// Purges the keys of an earlier case, including markers.
 async fn purge(store: &Store, name: &str) {
     let keys: Vec<Key> = store
         .keys_matching(format!("{name}.>"))

@@ -1,4 +1,4 @@
-//! The same messages without a lock: a lower bound for every lock that is made of them.
+//! The same messages without a lock: a lower bound for every lock built on them.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -12,13 +12,13 @@ use async_nats::{
 use futures::StreamExt;
 use harness::NatsServer;
 
-/// A connection with a consumer that sends echoes.
+/// A connection with a consumer that delivers echoes.
 pub(crate) struct ByHand {
     nats: async_nats::Client,
     peer: jetstream::Context,
     lock: String,
     echoes: Subscriber,
-    /// As long as a participant's, and unique.
+    /// Unique, and as long as a participant's.
     session: String,
     next: u32,
 }
@@ -40,7 +40,7 @@ impl ByHand {
         }
     }
 
-    /// A key that is as long as a lock's.
+    /// A key as long as a lock's.
     fn key(&mut self) -> String {
         let lock = self.lock.clone();
         self.key_of(&lock)
@@ -79,7 +79,7 @@ impl ByHand {
         sent.await.unwrap()
     }
 
-    /// Enters and leaves a lock that is not watched: how long each took.
+    /// Acquires and releases without a watch; returns the duration of each.
     pub(crate) async fn turn(&mut self) -> (Duration, Duration) {
         let key = self.key_of("alone");
         let start = Instant::now();
@@ -91,7 +91,7 @@ impl ByHand {
         (acquired, start.elapsed())
     }
 
-    /// What a first acquire sends: the entry, and then a read of all entries.
+    /// The requests of a first acquire: the entry, and then a read of all entries.
     pub(crate) async fn cold(&mut self, lock: &str) -> Duration {
         let entry = self.key_of(lock);
         let start = Instant::now();
@@ -109,8 +109,8 @@ impl ByHand {
         acquired
     }
 
-    /// Two connections that queue alternately, and tell each other alternately that they leave: the time
-    /// of all turns, until the last is acknowledged.
+    /// Two connections queue alternately, and signal each other alternately that they leave.
+    /// Returns the time of all turns, until the last is acknowledged.
     pub(crate) async fn hand_off(one: &mut Self, other: &mut Self, turns: u32) -> Duration {
         let mut ends = [one, other];
         let mut queue = Vec::new();
@@ -138,7 +138,7 @@ impl ByHand {
     }
 }
 
-/// A consumer as ours are, which exists once the second has ended.
+/// The subscription of a consumer like ours, and a future that creates the consumer.
 async fn watch(
     nats: &async_nats::Client,
     peer: &jetstream::Context,

@@ -1,6 +1,7 @@
-//! `cargo xtask bench locks`: compares locks with one JetStream publish-and-ack, with 64 compare-and-set
-//! loops on one key, and with the bare messages that a lock consists of, alternately on one server. A word
-//! after `--` selects the cases whose names begin with it. etcd and others are in `benches/peers`.
+//! `cargo xtask bench locks`: compares locks with one JetStream publish-and-ack, with 64
+//! compare-and-set loops on one key, and with the bare messages that a lock consists of,
+//! alternately on one server. A word after `--` selects the cases whose names begin with it. etcd
+//! and others are in `benches/peers`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod by_hand;
@@ -29,7 +30,7 @@ use crate::by_hand::ByHand;
 const ROUNDS: usize = 21;
 const CALLS: u32 = 100;
 const COLD: u32 = 20;
-/// As many as one handle has wait in the log.
+/// The number of claims that one handle may have waiting in the log.
 const QUEUE: u32 = 64;
 const READERS: usize = 64;
 
@@ -54,8 +55,8 @@ fn wanted(case: &str) -> bool {
 
 #[tokio::main]
 async fn main() {
-    // In a task, as in a service: a program's main task has its own thread, which would have to be woken
-    // for every answer.
+    // In a task, as in a service: a program's main task has its own thread, which would have to be
+    // woken for every reply.
     tokio::spawn(all()).await.unwrap();
 }
 
@@ -89,7 +90,7 @@ async fn all() {
         .floor(&server, &["acquire", "release", "hand-off"])
         .await;
     bench.readers().await;
-    // Last: each cold lock leaves a consumer for a while, and a purge takes time for every consumer.
+    // Last: each cold lock leaves a consumer for a while, and each consumer slows purges down.
     bench.cold().await;
     bench.floor(&server, &["cold acquire"]).await;
     let path = bench.report.finish().unwrap();
@@ -100,7 +101,7 @@ fn micros(time: Duration, calls: u32) -> f64 {
     time.as_secs_f64() * 1e6 / f64::from(calls)
 }
 
-/// The time of one publish-and-ack of a value of an entry's size.
+/// The time of one publish-and-ack of a value the size of an entry.
 async fn publish(peer: &async_nats::jetstream::Context, calls: u32) -> f64 {
     let start = Instant::now();
     for _ in 0..calls {
@@ -113,14 +114,14 @@ async fn publish(peer: &async_nats::jetstream::Context, calls: u32) -> f64 {
     micros(start.elapsed(), calls)
 }
 
-/// A name that no lock had before.
+/// A lock name that was never used before.
 fn new_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("cold-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Bench {
-    /// What one publish-and-ack costs through this library, for comparison.
+    /// The cost of one publish-and-ack through this library, for comparison.
     async fn put(&mut self) {
         let (store, peer) = (&self.store, &self.peer);
         let (ours, theirs) = interleave(
@@ -171,7 +172,7 @@ impl Bench {
         }
     }
 
-    /// The same messages by hand.
+    /// The bare messages.
     async fn floor(&mut self, server: &NatsServer, cases: &[&str]) {
         let peer = &self.peer;
         let hand = &Mutex::new(ByHand::new(server, "hand").await);
@@ -237,7 +238,7 @@ impl Bench {
             .add("cold acquire", "us", Better::Lower, &ours, &theirs);
     }
 
-    /// The part of a first acquire in which the server makes a consumer.
+    /// The part of a first acquire in which the server creates a consumer.
     async fn opening(&mut self) {
         let (store, peer) = (&self.store, &self.peer);
         let (ours, theirs) = interleave(
@@ -263,8 +264,8 @@ impl Bench {
             .add("opening a watch", "us", Better::Lower, &ours, &theirs);
     }
 
-    /// A queue of writers, in turn on one store and another, each of which releases as soon as it is
-    /// granted: the time from one grant to the next.
+    /// A queue of writers, alternately on one store and the other, each of which releases
+    /// immediately after its grant: the time from one grant to the next.
     async fn hand_off(&mut self, case: &str, other: &Store) {
         let mine = DistroRwLock::new(&self.store, "hand").unwrap();
         let theirs = DistroRwLock::new(other, "hand").unwrap();
@@ -279,7 +280,7 @@ impl Bench {
                     waiting.push(tokio::spawn(async move {
                         lock.write().await.unwrap().release().await.unwrap();
                     }));
-                    // Settled: it is in the queue.
+                    // It is settled once it is in the queue.
                     while mine.holders().await.unwrap().len() < number as usize + 2 {
                         sleep(SETTLE).await;
                     }
@@ -322,7 +323,7 @@ impl Bench {
         };
         let lock = &DistroRwLock::new(store, "readers").unwrap();
         let enter = async |locks: &[DistroRwLock]| {
-            // Warm, as a lock in use is.
+            // Warm, like a lock in use.
             for lock in locks {
                 lock.read().await.unwrap().release().await.unwrap();
             }

@@ -1,4 +1,5 @@
-//! A client that hears and is asked anything answers every request once, and comes to its end.
+//! Whatever a client receives and is asked to do, it completes every request exactly once, and
+//! terminates.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

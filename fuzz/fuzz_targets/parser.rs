@@ -1,4 +1,4 @@
-//! Any bytes, split anyhow, parse alike, and fill no buffer without bound.
+//! Any bytes, however they are split, parse to the same result, and no buffer grows without bound.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

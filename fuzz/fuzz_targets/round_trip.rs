@@ -1,4 +1,4 @@
-//! What is encoded and parsed is the same, or was refused.
+//! Encoding and then parsing returns the same value, or encoding was refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -13,7 +13,7 @@ struct Slot<T> {
     waker: Option<Waker>,
 }
 
-/// A job on a thread of its own; resolves to what the job returned, and panics as it panicked.
+/// A job on its own thread; resolves to the job's result, and panics if the job panicked.
 pub(crate) struct Background<T>(Arc<Mutex<Slot<T>>>);
 
 impl<T> Debug for Background<T> {
@@ -22,7 +22,8 @@ impl<T> Debug for Background<T> {
     }
 }
 
-/// Starts `job` at once. When the future is dropped the job goes on and its result is dropped.
+/// Starts `job` immediately. If the future is dropped, the job continues and its result is
+/// discarded.
 pub(crate) fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Background<T> {
     let slot = Arc::new(Mutex::new(Slot {
         outcome: None,

@@ -1,7 +1,7 @@
-//! Comparing two programs on a machine that does other things too.
+//! Comparing two programs on a machine that is also busy with other things.
 //!
-//! Samples of ours and the peer's are taken alternately, so that a slow period affects both, and the
-//! medians are compared, so that a single slow sample affects neither.
+//! Samples of ours and the peer's are taken alternately, so that a slow period affects both, and
+//! the medians are compared, so that a single slow sample affects neither.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -12,32 +12,32 @@ use serde_json::{Value, json};
 
 use crate::{Error, Result, workspace};
 
-/// Which way is good.
+/// Whether lower or higher numbers are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
-    /// As for times and sizes.
+    /// For times and sizes.
     Lower,
-    /// As for rates.
+    /// For rates.
     Higher,
 }
 
 /// One measured case.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What was done.
+    /// The case's name.
     pub case: String,
-    /// The median of ours.
+    /// Our median.
     pub ours: f64,
-    /// The median of the peer's.
+    /// The peer's median.
     pub peer: f64,
-    /// What the numbers count.
+    /// The unit of the numbers.
     pub unit: String,
-    /// Which way is good.
+    /// Whether lower or higher is better.
     pub better: Better,
 }
 
 impl Case {
-    /// How many times better ours is; below 1 it is worse.
+    /// How many times better ours is; worse if below 1.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         match self.better {
@@ -47,15 +47,15 @@ impl Case {
     }
 }
 
-/// The cases of one `cargo xtask bench <name>`.
+/// The results of one `cargo xtask bench <name>`.
 #[derive(Clone, Debug)]
 pub struct Report {
     name: String,
     cases: Vec<Case>,
 }
 
-/// Takes `rounds` samples of each, alternately, and reverses the order each round. The first round is a
-/// warm-up and does not count.
+/// Takes `rounds` samples of each, alternately, reversing the order each round. An extra first
+/// round is a warm-up and is not counted.
 pub async fn interleave<O, P>(
     rounds: usize,
     mut ours: impl FnMut() -> O,
@@ -82,14 +82,14 @@ where
     (all_ours, all_peers)
 }
 
-/// How long `work` takes, in seconds: a sample for [`interleave`].
+/// The duration of `work` in seconds: a sample for [`interleave`].
 pub async fn seconds(work: impl Future<Output = ()>) -> f64 {
     let start = Instant::now();
     work.await;
     start.elapsed().as_secs_f64()
 }
 
-/// The middle of the samples; NaN if there are none.
+/// The median of the samples; NaN if there are none.
 #[must_use]
 pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
@@ -112,10 +112,10 @@ impl Report {
         }
     }
 
-    /// The report that another program has begun and finished, to be added to.
+    /// The report that another program has finished, for adding cases.
     ///
     /// # Errors
-    /// If there is no report, or it has another format.
+    /// If there is no report, or its format is different.
     pub fn resume(name: &str) -> Result<Self> {
         let path = workspace::target_dir().join(format!("bench/{name}.json"));
         let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
@@ -201,7 +201,7 @@ impl Report {
         text
     }
 
-    /// The cases in the format of the file.
+    /// The cases in the file's format.
     #[must_use]
     pub fn json(&self) -> Value {
         self.cases

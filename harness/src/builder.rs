@@ -7,7 +7,8 @@ use crate::port::Port;
 use crate::server::Wait;
 use crate::{LATEST, NatsServer, Result, background};
 
-/// The settings of a server. By default: the newest version with JetStream, no WebSocket, no authentication.
+/// The settings of a server. Defaults: the newest version with JetStream, no WebSocket, no
+/// authentication.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
@@ -47,42 +48,42 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The server's version, usually one of [`VERSIONS`](crate::VERSIONS).
+    /// Sets the server's version, usually one of [`VERSIONS`](crate::VERSIONS).
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
     }
 
-    /// The server's name; a made-up one otherwise.
+    /// Sets the server's name; generated otherwise.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// With JetStream (the default) or without.
+    /// Enables JetStream (the default) or disables it.
     pub fn jetstream(mut self, on: bool) -> Self {
         self.jetstream = on;
         self
     }
 
-    /// The JetStream domain.
+    /// Sets the JetStream domain.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Listens for WebSocket clients too.
+    /// Enables WebSocket, too.
     pub fn websocket(mut self, on: bool) -> Self {
         self.websocket = on;
         self
     }
 
-    /// Turns WebSocket on, with or without permessage-deflate.
+    /// Enables WebSocket, with or without permessage-deflate.
     pub fn websocket_compression(self, on: bool) -> Self {
         self.websocket_config(format!("compression: {on}"))
     }
 
-    /// Turns WebSocket on for pages of these origins only (`http://host:port`).
+    /// Enables WebSocket for pages of these origins only (`http://host:port`).
     pub fn websocket_origins<O: AsRef<str>>(self, origins: impl IntoIterator<Item = O>) -> Self {
         let origins: Vec<String> = origins
             .into_iter()
@@ -91,14 +92,14 @@ impl Builder {
         self.websocket_config(format!("allowed_origins: [{}]", origins.join(", ")))
     }
 
-    /// Turns WebSocket on, with these further lines in its block of the configuration.
+    /// Enables WebSocket, with these additional lines in its block of the configuration.
     pub fn websocket_config(mut self, lines: impl Display) -> Self {
         self.websocket = true;
         self.websocket_lines += &format!("  {lines}\n");
         self
     }
 
-    /// Clients must send this user and password.
+    /// Requires this user and password.
     pub fn auth(mut self, user: &str, password: &str) -> Self {
         self.authorization = format!(
             "authorization {{ user: {}, password: {} }}\n",
@@ -108,28 +109,28 @@ impl Builder {
         self
     }
 
-    /// Clients must send this token.
+    /// Requires this token.
     pub fn token(mut self, token: &str) -> Self {
         self.authorization = format!("authorization {{ token: {} }}\n", quoted(token));
         self
     }
 
-    /// The largest message in bytes (the server's default is 1 MiB).
+    /// Sets the maximum size of a message in bytes (the server's default is 1 MiB).
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = Some(bytes);
         self
     }
 
-    /// Adds text to the configuration, at its top level.
+    /// Adds text to the top level of the configuration.
     pub fn config(mut self, text: impl Display) -> Self {
         self.extra += &format!("{text}\n");
         self
     }
 
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it replies.
     ///
     /// # Errors
-    /// If it cannot be installed or started or is not ready in time; the text ends with its log.
+    /// If it cannot be installed or started, or is not ready in time; the error ends with its log.
     pub async fn start(self) -> Result<NatsServer> {
         background::run(|| self.start_blocking()).await
     }
@@ -160,7 +161,7 @@ impl Builder {
         self.name.as_deref()
     }
 
-    /// The configuration file's text.
+    /// The text of the configuration file.
     pub(crate) fn render(&self, name: &str, ports: &Ports, store: &Path) -> String {
         let mut text = format!(
             "server_name: {}\nhost: 127.0.0.1\nport: {}\nhttp: \"127.0.0.1:{}\"\n",
@@ -168,7 +169,7 @@ impl Builder {
             ports.client.number,
             ports.monitor.number
         );
-        // The shortest that the server allows: a test of lame duck mode waits for it.
+        // The shortest that the server allows: a test of lame duck mode waits that long.
         text += "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"1s\"\n";
         if self.jetstream {
             let domain = self
@@ -197,7 +198,7 @@ impl Builder {
     }
 }
 
-/// A string of the configuration language; for what tests use it quotes as JSON does.
+/// A string in the configuration language; for what tests need, it quotes like JSON.
 pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }

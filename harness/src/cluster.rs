@@ -8,12 +8,12 @@ use crate::{Builder, Error, NatsServer, Result, background};
 #[derive(Clone, Debug)]
 pub struct Cluster {
     nodes: Vec<NatsServer>,
-    /// The nodes talk to each other here.
+    /// The ports for connections between nodes.
     _routes: std::sync::Arc<Vec<Port>>,
 }
 
 impl Cluster {
-    /// `size` nodes of one version, with WebSocket, ready for use.
+    /// Starts `size` nodes of one version, with WebSocket, and waits until the cluster is ready.
     ///
     /// # Errors
     /// If a node cannot be started or the cluster does not form in time.
@@ -21,7 +21,7 @@ impl Cluster {
         Self::start_with(size, NatsServer::builder().version(version).websocket(true)).await
     }
 
-    /// `size` nodes with these settings.
+    /// Starts `size` nodes with these settings.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -52,7 +52,7 @@ impl Cluster {
                     port.number
                 ));
             let ports = builder.reserve()?;
-            // Health takes a quorum, so a single node can only be expected to listen.
+            // Health needs a quorum, so a single node can only be expected to listen.
             nodes.push(NatsServer::start(builder, ports, Wait::Listening)?);
         }
         let cluster = Self {
@@ -63,7 +63,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The nodes. Each can be killed and restarted; a restart waits for its ports only, see [`healthy`](Self::healthy).
+    /// The nodes. Each can be killed and restarted; a restart waits only for its ports, see
+    /// [`healthy`](Self::healthy).
     #[must_use]
     pub fn nodes(&self) -> &[NatsServer] {
         &self.nodes
@@ -78,13 +79,13 @@ impl Cluster {
         &self.nodes[index]
     }
 
-    /// The URLs of all nodes.
+    /// The client URLs of all nodes.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(NatsServer::url).collect()
     }
 
-    /// The URLs of all nodes, joined with commas.
+    /// The client URLs of all nodes, joined with commas.
     #[must_use]
     pub fn url(&self) -> String {
         self.urls().join(",")
@@ -99,10 +100,10 @@ impl Cluster {
             .collect()
     }
 
-    /// Waits until every node that runs is healthy.
+    /// Waits until every running node is healthy.
     ///
     /// # Errors
-    /// If that takes too long, for example without a quorum.
+    /// If it takes too long, for example without a quorum.
     pub async fn healthy(&self) -> Result<()> {
         let cluster = self.clone();
         background::run(move || cluster.healthy_blocking()).await
@@ -117,7 +118,7 @@ impl Cluster {
         running.clone().try_for_each(NatsServer::healthy_blocking)
     }
 
-    /// The node that leads a stream (`KV_<bucket>`), to be killed in a test of failover.
+    /// The leader of a stream (`KV_<bucket>`), for a failover test to kill.
     ///
     /// # Errors
     /// If there is no such stream, or it has no leader.
@@ -140,7 +141,7 @@ impl Cluster {
                 let leader = streams
                     .find(|detail| detail["name"] == stream)
                     .map(|detail| &detail["cluster"]["leader"]);
-                // A node that is gone can be named until the others notice.
+                // A dead node may be reported as the leader until the others notice.
                 let found = self
                     .nodes
                     .iter()

@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use crate::proxy::Proxy;
 use crate::{Builder, Cluster, Error, LATEST, NatsServer, Result, shared_blocking};
 
-/// The HTTP server; its nats-servers end when it is dropped.
+/// The HTTP server; its nats-servers stop when it is dropped.
 #[derive(Debug)]
 pub struct Control {
     address: SocketAddr,
@@ -72,7 +72,7 @@ impl Control {
                     return;
                 }
                 let state = Arc::clone(&theirs);
-                // It does not matter if a client went away.
+                // A client that went away does not matter.
                 thread::spawn(move || stream.and_then(|stream| state.serve(stream)));
             }
         });
@@ -114,7 +114,7 @@ impl State {
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         let request = lines.next().transpose()?.unwrap_or_default();
-        // Closing a socket with unread bytes resets it and loses the answer.
+        // Closing a socket with unread bytes resets it and loses the response.
         for line in lines {
             if line?.is_empty() {
                 break;
@@ -123,7 +123,7 @@ impl State {
         let mut words = request.split(' ');
         let answer = match (words.next(), words.next()) {
             (Some("GET"), Some(target)) => self.answer(target),
-            // A browser's question whether it may ask.
+            // A browser's CORS preflight.
             (Some("OPTIONS"), _) => Ok(json!({})),
             _ => Err(Error::new(format!("not a GET: {request:?}"))),
         };
@@ -286,7 +286,7 @@ fn parse(query: &str) -> Query {
         .collect()
 }
 
-/// Undoes percent-encoding, and `+` for a space as `URLSearchParams` writes it.
+/// Decodes percent-encoding, and `+` for a space as `URLSearchParams` writes it.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

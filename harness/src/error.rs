@@ -1,22 +1,22 @@
 use std::fmt::{self, Debug, Display, Formatter};
 
-/// What the harness returns.
+/// The result type of the harness.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a server could not be started or controlled.
 ///
-/// It is text for the person who reads a failed test, so `Debug` prints it as it is: `unwrap` in a
-/// test then shows the log tail on lines of its own.
+/// It is text for a person reading a failed test, so `Debug` prints it verbatim: `unwrap` in a test
+/// then shows the end of the log on separate lines.
 #[derive(Clone)]
 pub struct Error(String);
 
 impl Error {
-    /// An error with this text.
+    /// Creates an error with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// An error of the operating system, with what was being done.
+    /// Creates an error of the operating system; `doing` says what failed.
     pub(crate) fn io(doing: impl Display, source: impl Display) -> Self {
         Self(format!("{doing}: {source}"))
     }

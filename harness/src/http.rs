@@ -1,4 +1,4 @@
-//! Just enough HTTP to ask a nats-server's monitoring port.
+//! Just enough HTTP to query a nats-server's monitoring port.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
 
 pub(crate) fn get(port: u16, path: &str) -> io::Result<Answer> {
     let mut stream = connect(port)?;
-    // 1.0, so that the body is not chunked and ends with the connection.
+    // HTTP 1.0, so that the body is not chunked and ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

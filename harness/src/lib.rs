@@ -1,7 +1,7 @@
 //! Real nats-servers for tests and benchmarks.
 //!
-//! A test asks for a server and gets one of its own, on loopback, with its own folder and ports; when
-//! it is dropped, or the process ends in any way, the server ends too.
+//! A test asks for a server and gets a private one, on loopback, with its own folder and ports.
+//! When it is dropped, or the process ends in any way, the server stops, too.
 //!
 //! ```no_run
 //! # async fn example() -> harness::Result<()> {
@@ -15,8 +15,8 @@
 //! # }
 //! ```
 //!
-//! The work is done with blocking calls on threads, so that the futures run under any executor and
-//! `xtask` can use the crate without one: each async method has a `_blocking` twin.
+//! Blocking calls on threads do the work, so that the futures run under any executor and `xtask`
+//! can use the crate without one: each async method has a `_blocking` twin.
 
 mod background;
 pub mod bench;

@@ -1,4 +1,4 @@
-//! Ports that stay ours, even while no server listens on them.
+//! Ports that stay reserved, even while no server listens on them.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -8,12 +8,12 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::{Error, Result};
 
-/// A loopback port of our own.
+/// A reserved loopback port.
 ///
-/// A server that is killed and started again must get its old port, but the kernel might meanwhile
-/// give it to another test's server, or to the very client that tries to reconnect, which then
-/// connects to itself. So a socket stays bound to it without listening. With `SO_REUSEADDR` on both
-/// sides Linux lets the server listen beside it, gives the port to no other socket, and refuses
+/// A server that is killed and restarted must get its old port, but the kernel might meanwhile give
+/// it to another test's server, or to the very client that tries to reconnect, which would then
+/// connect to itself. So a socket stays bound to it without listening. With `SO_REUSEADDR` on both
+/// sides, Linux lets the server listen alongside, gives the port to no other socket, and refuses
 /// connections while the server is down. On other systems the port is only likely to be free.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -33,7 +33,7 @@ impl Port {
 }
 
 fn bind() -> std::result::Result<(u16, OwnedFd), Errno> {
-    // Close-on-exec, or every server would inherit the ports of all the others.
+    // Close-on-exec, or every server would inherit the ports of all others.
     let socket = net::socket_with(
         AddressFamily::INET,
         SocketType::STREAM,

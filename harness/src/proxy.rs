@@ -1,5 +1,5 @@
-//! A proxy between a client and a server's WebSocket: passes everything on, and cuts the connection in
-//! the middle of a frame when told to.
+//! A proxy between a client and a server's WebSocket: forwards everything, and cuts the connection
+//! in the middle of a frame when told to.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::{Error, Result};
 
-/// A proxy before one server.
+/// A proxy in front of one server.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -19,9 +19,9 @@ pub(crate) struct Proxy {
 /// A connection that was cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// How long the frame was, as its header said.
+    /// The length of the frame, from its header.
     pub(crate) announced: u64,
-    /// How many bytes of it, after the header, were passed on.
+    /// How many bytes after the header were forwarded.
     pub(crate) passed: u64,
 }
 
@@ -34,7 +34,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The next frame that begins after so many bytes of its connection is cut. Once.
+    /// Cuts the next frame that begins after this many bytes of its connection, once.
     after: Option<u64>,
     cuts: Vec<Cut>,
 }
@@ -59,7 +59,7 @@ impl Proxy {
                 // If the server is gone, the client notices as it would without the proxy.
                 let server = TcpStream::connect(&theirs.server);
                 if let (Ok(client), Ok(server)) = (client, server) {
-                    // If one end goes away, both end.
+                    // If one end closes, so does the other.
                     _ = relay(&theirs, &client, &server);
                 }
             }
@@ -67,17 +67,17 @@ impl Proxy {
         Ok(Self { address, shared })
     }
 
-    /// Where clients connect.
+    /// The URL for clients.
     pub(crate) fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
-    /// Cuts the next frame that begins after so many bytes of frames on its connection.
+    /// Cuts the next frame that begins after this many bytes of frames on its connection.
     pub(crate) fn cut_after(&self, bytes: u64) {
         self.shared.state().after = Some(bytes);
     }
 
-    /// What was cut.
+    /// The connections cut so far.
     pub(crate) fn cuts(&self) -> Vec<Cut> {
         self.shared.state().cuts.clone()
     }
@@ -96,7 +96,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How much of a frame is to be passed on, if it is to be cut.
+    /// How much of a frame to forward, if it is to be cut.
     fn cut(&self, before: u64, announced: u64) -> Option<u64> {
         let mut state = self.state();
         if announced < 2 || state.after.is_none_or(|after| before < after) {
@@ -108,7 +108,7 @@ impl Shared {
         Some(passed)
     }
 
-    /// Passes on the answer to the handshake, and then frame by frame, until one is cut.
+    /// Forwards the handshake's response and then frames, until one is cut.
     fn frames(&self, from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
         let mut from = BufReader::with_capacity(64 * 1024, from);
         let mut line = Vec::new();
@@ -138,7 +138,7 @@ fn relay(shared: &Arc<Shared>, client: &TcpStream, server: &TcpStream) -> io::Re
         stream.set_nodelay(true)?;
     }
     let end = |one: &TcpStream, other: &TcpStream| {
-        // The other direction may have done it first.
+        // The other direction may have closed it already.
         _ = one.shutdown(Shutdown::Both);
         _ = other.shutdown(Shutdown::Both);
     };
@@ -146,7 +146,7 @@ fn relay(shared: &Arc<Shared>, client: &TcpStream, server: &TcpStream) -> io::Re
     let (to, from) = (client.try_clone()?, server.try_clone()?);
     let theirs = Arc::clone(shared);
     thread::spawn(move || {
-        // An error is an end, too.
+        // An error ends it, too.
         _ = theirs.frames(&from, &to);
         end(&from, &to);
     });
@@ -157,7 +157,7 @@ fn relay(shared: &Arc<Shared>, client: &TcpStream, server: &TcpStream) -> io::Re
     Ok(())
 }
 
-/// The header of a server's frame, which is never masked, and the length in it.
+/// The header of a server's frame, which is never masked, and the length that it contains.
 fn frame_header(from: &mut impl Read) -> io::Result<(Vec<u8>, u64)> {
     let mut header = vec![0; 2];
     from.read_exact(&mut header)?;

@@ -15,22 +15,23 @@ use serde_json::Value;
 use crate::builder::{Builder, Ports};
 use crate::{Error, Result, background, http, install, watchdog};
 
-/// How long a server may take to get ready or to stop, on a machine that is busy compiling.
+/// How long a server may take to become ready or to stop, on a machine that is busy compiling.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a start waits for.
+/// What starting a server waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// The ports answer.
+    /// The ports accept connections.
     Listening,
-    /// JetStream is ready too. In a cluster that takes a quorum.
+    /// JetStream is ready, too. In a cluster that needs a quorum.
     Healthy,
 }
 
 /// A private nats-server: loopback ports, its own folder, and methods to stop, pause and restart it.
 ///
-/// Clones are handles to the same server; when the last is dropped it is killed and its folder removed.
+/// Clones are handles to the same server; when the last is dropped, it is killed and its folder
+/// removed.
 #[derive(Clone, Debug)]
 pub struct NatsServer(Arc<Inner>);
 
@@ -45,7 +46,7 @@ struct Inner {
 }
 
 impl NatsServer {
-    /// A server with the default settings.
+    /// Starts a server with the default settings.
     ///
     /// # Errors
     /// As [`Builder::start`].
@@ -64,7 +65,7 @@ impl NatsServer {
             .server_name()
             .map_or_else(|| format!("test-{}-{number}", process::id()), str::to_owned);
         let builder = Mutex::new(builder);
-        // From here on an early return drops it, which cleans up.
+        // From here on, an early return drops it, which cleans up.
         let server = Self(Arc::new(Inner {
             name,
             folder,
@@ -86,7 +87,7 @@ impl NatsServer {
     /// `ws://127.0.0.1:<port>`.
     ///
     /// # Panics
-    /// If the server was built without WebSocket: the test is wrong then.
+    /// If the server was built without WebSocket: then the test is wrong.
     #[must_use]
     #[allow(clippy::panic, reason = "a mistake in a test, best seen at its line")]
     #[track_caller]
@@ -119,13 +120,13 @@ impl NatsServer {
         &self.0.name
     }
 
-    /// The version that runs, or that ran last.
+    /// The version that is running, or ran last.
     #[must_use]
     pub fn version(&self) -> String {
         self.0.builder().version.clone()
     }
 
-    /// The process id, or `None` if it does not run.
+    /// The process id, or `None` if it is not running.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.0
@@ -135,7 +136,7 @@ impl NatsServer {
             .map(Child::id)
     }
 
-    /// Everything that the server has logged, over all restarts.
+    /// The server's log, across all restarts.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.0.folder.join("log"))
@@ -149,10 +150,10 @@ impl NatsServer {
         &self.0.folder
     }
 
-    /// The monitoring port's answer to `path` (`/jsz?consumers=true`).
+    /// The monitoring port's response to `path` (`/jsz?consumers=true`).
     ///
     /// # Errors
-    /// If the server does not answer, or not with JSON.
+    /// If the server does not respond, or not with JSON.
     pub async fn monitor(&self, path: &str) -> Result<Value> {
         let (server, path) = (self.clone(), path.to_owned());
         background::run(move || server.monitor_blocking(&path)).await
@@ -169,7 +170,7 @@ impl NatsServer {
             .map_err(|e| Error::io(format!("{path} is not JSON: {}", answer.body), e))
     }
 
-    /// Kills it at once, as a crash or a power cut would. No error if it does not run.
+    /// Kills it immediately, as a crash or a power cut would. No error if it is not running.
     ///
     /// # Errors
     /// If the system refuses the signal.
@@ -177,7 +178,7 @@ impl NatsServer {
         self.0.end(Signal::KILL)
     }
 
-    /// Asks it to stop and waits until it has. A paused server is resumed for that.
+    /// Asks it to stop and waits until it has. A paused server is resumed first.
     ///
     /// # Errors
     /// If it does not stop in time.
@@ -194,32 +195,33 @@ impl NatsServer {
         self.0.end(Signal::TERM)
     }
 
-    /// Freezes it: connections stay open and nothing answers, from when this returns.
+    /// Freezes it: from when this returns, connections stay open and nothing replies.
     ///
     /// # Errors
-    /// If it does not run.
+    /// If it is not running.
     pub fn pause(&self) -> Result<()> {
         self.0.signal(Signal::STOP)?;
         self.0.stopped()
     }
 
-    /// Goes on after [`pause`](Self::pause).
+    /// Resumes after [`pause`](Self::pause).
     ///
     /// # Errors
-    /// If it does not run.
+    /// If it is not running.
     pub fn resume(&self) -> Result<()> {
         self.0.signal(Signal::CONT)
     }
 
-    /// Enters lame duck mode: tells its clients to go elsewhere, throws them out after a second, ends.
+    /// Enters lame duck mode: tells its clients to reconnect elsewhere, disconnects them after a
+    /// second, and stops.
     ///
     /// # Errors
-    /// If it does not run.
+    /// If it is not running.
     pub fn lame_duck(&self) -> Result<()> {
         self.0.signal(Signal::USR2)
     }
 
-    /// Starts it again with the same ports and data, after stopping it if it runs.
+    /// Restarts it with the same ports and data, stopping it first if it is running.
     ///
     /// # Errors
     /// As [`Builder::start`].
@@ -237,26 +239,27 @@ impl NatsServer {
         self.0.launch()
     }
 
-    /// Changes the settings, for the next [`restart`](Self::restart) (a newer version, other credentials) or
-    /// [`reload`](Self::reload). Ports stay, so WebSocket can't be added.
+    /// Changes the settings for the next [`restart`](Self::restart) (a newer version, other
+    /// credentials) or [`reload`](Self::reload). The ports are kept, so WebSocket can't be added.
     pub fn reconfigure(&self, change: impl FnOnce(Builder) -> Builder) {
         let mut builder = self.0.builder();
         *builder = change(builder.clone());
     }
 
-    /// Makes the running server read its settings again; not all of them can change in flight.
+    /// Makes the running server reload its settings; not all of them can change at run time.
     ///
     /// # Errors
-    /// If it does not run.
+    /// If it is not running.
     pub fn reload(&self) -> Result<()> {
         self.0.write_config()?;
         self.0.signal(Signal::HUP)
     }
 
-    /// Waits until `/healthz` is good. In a cluster: until JetStream has a leader and this node has caught up.
+    /// Waits until `/healthz` is OK. In a cluster: until JetStream has a leader and this node has
+    /// caught up.
     ///
     /// # Errors
-    /// If that does not come in time.
+    /// If it takes too long.
     pub async fn healthy(&self) -> Result<()> {
         let server = self.clone();
         background::run(move || server.healthy_blocking()).await
@@ -303,13 +306,13 @@ impl Inner {
             .map_err(failed)?;
         {
             let mut slot = self.child();
-            // The shell waits for a word before it turns into the server: if we die before the
-            // watchdog knows the process, the pipe closes and no server comes to be.
+            // The shell waits for a line before it becomes the server: if we die before the
+            // watchdog knows the process, the pipe closes and no server is started.
             let child = Command::new("sh")
                 .args(["-c", r#"read -r go && exec "$0" --config "$1" </dev/null"#])
                 .args([&program, &config])
                 .stdin(Stdio::piped())
-                // Files, never our own pipes: a reader of those would wait for the server's end.
+                // Files, never our own pipes: whoever reads those would wait until the server ends.
                 .stdout(log.try_clone().map_err(failed)?)
                 .stderr(log)
                 .process_group(0)
@@ -327,7 +330,7 @@ impl Inner {
         self.ready(self.wait)
     }
 
-    /// Waits for the ports, and for health if asked.
+    /// Waits for the ports, and for health if requested.
     fn ready(&self, wait: Wait) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -400,7 +403,8 @@ impl Inner {
         }
     }
 
-    /// Waits until no thread of it runs: one that is at work on another processor may go on for a moment.
+    /// Waits until none of its threads is running: one on another processor may continue for a
+    /// moment.
     fn stopped(&self) -> Result<()> {
         let Some(pid) = self.child().as_ref().map(Pid::from_child) else {
             return Ok(());
@@ -412,7 +416,7 @@ impl Inner {
         }
     }
 
-    /// Ends the process with `signal` and waits for its end.
+    /// Ends the process with `signal` and waits for it.
     fn end(&self, signal: Signal) -> Result<()> {
         let mut slot = self.child();
         let Some(child) = &mut *slot else {
@@ -431,7 +435,7 @@ impl Inner {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        // Only reaping frees the number for others, so the watchdog forgets it before.
+        // Reaping frees the number for reuse, so the watchdog must forget it first.
         watchdog::forget(child.id());
         child
             .wait()
@@ -443,14 +447,14 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Destructors can't report, and what stays behind is on the watchdog's list.
+        // Destructors can't report errors, and what is left behind is on the watchdog's list.
         if self.end(Signal::KILL).is_ok() && fs::remove_dir_all(&self.folder).is_ok() {
             watchdog::forget(self.folder.display());
         }
     }
 }
 
-/// Looks without reaping.
+/// Checks without reaping.
 fn has_exited(child: &Child) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     waitid(WaitId::Pid(Pid::from_child(child)), options).map_or(true, |status| status.is_some())
@@ -461,7 +465,8 @@ fn send(child: &Child, signal: Signal) -> Result<()> {
         .map_err(|e| Error::io("cannot signal nats-server", e))
 }
 
-/// A folder for one server, readable by us alone, and its number in this process.
+/// Creates a folder for one server, readable by us alone; returns it and its number in this
+/// process.
 fn make_folder() -> Result<(PathBuf, u64)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -7,13 +7,13 @@ type Slot = Arc<OnceLock<Result<&'static NatsServer>>>;
 
 static SERVERS: Mutex<Option<HashMap<String, Slot>>> = Mutex::new(None);
 
-/// The server of this version that all tests of this process share, started at the first call.
+/// The server of this version that all tests of this process share, started by the first call.
 ///
-/// It has JetStream and WebSocket. Tests keep apart by their bucket names, and must not kill it.
-/// It ends with the process.
+/// It has JetStream and WebSocket. Tests use different bucket names, and must not kill it. It stops
+/// with the process.
 ///
 /// # Errors
-/// As [`Builder::start`](crate::Builder::start), and the same error at every call.
+/// As [`Builder::start`](crate::Builder::start), and the same error for every call.
 pub async fn shared(version: &str) -> Result<&'static NatsServer> {
     let version = version.to_owned();
     background::run(move || shared_blocking(&version)).await

@@ -1,9 +1,10 @@
 //! Nothing outlives this process, however it ends.
 //!
-//! Rust runs no destructors of statics, nor any at all when a test process is killed. A shell, started once,
-//! is told of every server and folder that we make; it reads from a pipe which the kernel closes when
-//! we die, and then kills and removes what is left on its list. `PR_SET_PDEATHSIG` would be
-//! shorter, but it follows the *thread* that started the child, and test threads end early.
+//! Rust does not run the destructors of statics, nor any at all when a test process is killed. A
+//! shell, started once, is told of every server and folder that we create; it reads from a pipe
+//! which the kernel closes when we die, and then kills and removes what is left on its list.
+//! `PR_SET_PDEATHSIG` would be shorter, but it follows the *thread* that started the child, and
+//! test threads end early.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -39,14 +40,14 @@ done
 
 static PIPE: Mutex<Option<(Child, ChildStdin)>> = Mutex::new(None);
 
-/// From now on `item` ends with this process.
+/// Registers `item` to end with this process.
 pub(crate) fn keep(item: impl Display) -> Result<()> {
     tell("keep", item).map_err(|e| Error::io("cannot reach the watchdog", e))
 }
 
-/// `item` is gone, and its number or name may come to mean something else.
+/// Unregisters `item`: it is gone, and its number or name may be reused.
 pub(crate) fn forget(item: impl Display) {
-    // If the watchdog is gone, nothing can act on the item.
+    // If the watchdog is gone, nothing can act on the item anyway.
     let _ = tell("forget", item);
 }
 
@@ -65,7 +66,7 @@ fn start() -> io::Result<(Child, ChildStdin)> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Out of the terminal's reach: Ctrl-C ends us, and the watchdog must see that.
+        // Detached from the terminal: Ctrl-C ends us, and the watchdog must survive to see that.
         .process_group(0)
         .spawn()?;
     let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;

@@ -1,4 +1,4 @@
-//! Where things are in this workspace.
+//! Paths in this workspace.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -7,8 +7,9 @@ use crate::{Error, Result};
 
 /// The folder of the workspace's `Cargo.toml`.
 ///
-/// Cargo says at run time where the package is. If clones share a target folder, Cargo takes a program that
-/// was built in another clone, or before this one was moved, for fresh, but that one remembers the old place.
+/// Cargo passes the package's path at run time. A path from compile time may be wrong: if clones
+/// share a target folder, Cargo treats a program built in another clone, or before this one was
+/// moved, as fresh.
 #[must_use]
 pub fn root() -> PathBuf {
     let built_in = env!("CARGO_MANIFEST_DIR");
@@ -21,10 +22,10 @@ pub fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// The target folder of the build that this process belongs to.
+/// The target folder of this process's build.
 ///
-/// Cargo marks it with `CACHEDIR.TAG`, so walking up from the running program finds it wherever a
-/// setting has moved it. A program that lives elsewhere (a doc test) uses the usual place.
+/// Cargo marks it with `CACHEDIR.TAG`, so walking up from the running program finds it wherever the
+/// configuration has moved it. A program elsewhere (a doc test) uses the default location.
 #[must_use]
 pub fn target_dir() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
@@ -35,10 +36,10 @@ pub fn target_dir() -> PathBuf {
         .map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
-/// `<target>/tools`, where everything that is installed for tests goes.
+/// `<target>/tools`, the folder for everything installed for tests.
 ///
 /// # Errors
-/// If the folder cannot be made.
+/// If the folder cannot be created.
 pub fn tools_dir() -> Result<PathBuf> {
     let tools = target_dir().join("tools");
     fs::create_dir_all(&tools)

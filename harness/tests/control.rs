@@ -1,4 +1,4 @@
-//! Servers are to be had over HTTP, and nothing is left behind when a process is killed.
+//! Servers are available over HTTP, and nothing is left behind when a process is killed.
 
 #![allow(
     clippy::unwrap_used,
@@ -84,7 +84,7 @@ fn mistakes_are_answered_with_an_error() {
     }
 }
 
-/// The test runs itself as a second process, which it then kills.
+/// The test runs itself as a second process, and then kills that.
 #[test]
 fn a_killed_process_leaves_nothing_behind() {
     const ROLE: &str = "HARNESS_TO_BE_KILLED";

@@ -1,4 +1,4 @@
-//! The harness keeps its promises, on the newest and the oldest server.
+//! The harness does what it promises, on the newest and the oldest server.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ async fn bucket(url: &str, replicas: usize) -> kv::Store {
         .unwrap()
 }
 
-/// Reads until it works: a client takes a moment to reconnect.
+/// Retries until a read works: a client takes a moment to reconnect.
 async fn eventually(store: &kv::Store, key: &str) -> Option<Vec<u8>> {
     let start = Instant::now();
     loop {

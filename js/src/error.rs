@@ -1,7 +1,8 @@
-//! Errors, as the TypeScript takes them: `[code, message, fields]`.
+//! Errors, in the form that the TypeScript expects: `[code, message, fields]`.
 //!
-//! A message of Rust leaves its cause to `source`, and JavaScript gets all in one. Not by `WithCauses`:
-//! what every error takes to be a `dyn Error` would be downloaded for the few that have a cause.
+//! A Rust message leaves its cause to `source`; in JavaScript one message contains both.
+//! `WithCauses` is not used for that: it would make pages download the `dyn Error` code of every
+//! error for the few that have a cause.
 
 use std::fmt::Display;
 
@@ -13,13 +14,13 @@ use shizuku::kv::{
 };
 use wasm_bindgen::JsValue;
 
-/// What a function of the bindings answers.
+/// The result of the bindings' functions.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
 /// An error on its way to JavaScript. The codes are part of the public API.
 ///
-/// It is made there at once: every function of the bindings hands it on, and a handle is less to
-/// hand on than what is in it.
+/// It is a JavaScript value from the start: every function of the bindings passes it on, and a
+/// handle takes less code to pass on than its contents.
 #[derive(Debug)]
 pub(crate) struct Fault(Array);
 
@@ -33,7 +34,7 @@ impl Fault {
         ))
     }
 
-    /// An option that is not what it must be.
+    /// An option with an invalid value.
     pub(crate) fn option(option: &str, wanted: &str) -> Self {
         let message = format_args!("invalid {option}: expected {wanted}");
         Self::new("invalid_option", &message).with("option", option)
@@ -51,7 +52,7 @@ impl From<Fault> for JsValue {
     }
 }
 
-/// A message with what caused it.
+/// A message followed by its cause.
 #[inline(never)]
 pub(crate) fn because(message: &dyn Display, cause: &dyn Display) -> String {
     format!("{message}: {cause}")
@@ -71,7 +72,7 @@ pub(crate) fn object(fields: impl IntoIterator<Item = (&'static str, JsValue)>) 
     object.into()
 }
 
-/// A number as JavaScript has them. Revisions stay far below 2^53.
+/// A number as JavaScript represents it. Revisions stay far below 2^53.
 #[allow(clippy::cast_precision_loss)]
 pub(crate) fn number(value: u64) -> f64 {
     value as f64
@@ -90,7 +91,7 @@ impl From<InvalidOption> for Fault {
     }
 }
 
-/// An option or setting by its name in TypeScript.
+/// The TypeScript name of an option or setting.
 fn named(option: &'static str) -> &'static str {
     match option {
         "api_prefix" => "apiPrefix",
@@ -185,7 +186,7 @@ impl From<ServiceError> for Fault {
 }
 
 impl Fault {
-    /// What the service said, in words that may say more.
+    /// A service error, with a message that may be more specific.
     pub(crate) fn of_service(error: &ServiceError, message: &dyn Display) -> Self {
         match error {
             ServiceError::BucketNotFound { bucket } => {

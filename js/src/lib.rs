@@ -1,7 +1,7 @@
-//! The bindings under the npm package.
+//! The bindings beneath the npm package.
 //!
 //! Only simple types cross the boundary: strings, numbers, bytes. Public names, defaults, JSON and
-//! everything else that JavaScript can do as well is in `ts/`.
+//! everything else that JavaScript can do as well are in `ts/`.
 
 mod client;
 mod error;
@@ -12,6 +12,6 @@ mod pack;
 mod store;
 mod watch;
 
-// A third of the code size of the default allocator, with bounded time.
+// A third of the default allocator's code size, with bounded time.
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

@@ -28,8 +28,8 @@ type Holders = std::result::Result<Vec<Holder>, LockError>;
 
 #[wasm_bindgen]
 impl RawStore {
-    /// A promise of a [`RawGuard`]; of `undefined` if `only_try` and the lock is taken, or if
-    /// `cancelled` resolves first.
+    /// A promise of a [`RawGuard`]; of `undefined` if `only_try` is set and the lock is taken, or
+    /// if `cancelled` resolves first.
     pub fn acquire(
         &self,
         name: String,
@@ -64,7 +64,7 @@ impl RawStore {
         })
     }
 
-    /// The holders of a lock and its waiters, as they change.
+    /// A lock's holders and waiters, as they change.
     pub fn holders(&self, name: &str) -> std::result::Result<RawHolders, JsValue> {
         let open = || -> Result<BoxStream<'static, Holders>> {
             let lock = DistroRwLock::new(&self.store, name)?;
@@ -158,13 +158,13 @@ impl RawGuard {
         number(self.token)
     }
 
-    /// Whether it is held, as far as this client can know.
+    /// Whether it is held, as far as this client knows.
     #[wasm_bindgen(js_name = isHeld)]
     pub fn is_held(&self) -> bool {
         self.guard.borrow().as_ref().is_some_and(Guard::is_held)
     }
 
-    /// A promise of the error that says how it was lost; of `undefined` once it is released.
+    /// A promise of the error that says how it was lost; of `undefined` once it has been released.
     pub fn lost(&self) -> Promise {
         let (lock, token) = (self.lock.clone(), self.token);
         let lost = self.guard.borrow().as_ref().map(Guard::lost);
@@ -187,7 +187,7 @@ impl RawGuard {
         })
     }
 
-    /// A promise of true; of false if it was already released.
+    /// A promise of true; of false if it had already been released.
     pub fn release(&self) -> Promise {
         let guard = self.guard.take();
         promise(async move {

@@ -1,4 +1,4 @@
-//! Packages of Debian and its derivatives.
+//! Packages on Debian and its derivatives.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::run::{Result, find, run};
 
-/// Whether this system has such packages.
+/// Whether this system uses such packages.
 pub(crate) fn is_there() -> bool {
     find("apt-get").is_some()
 }
@@ -28,7 +28,7 @@ pub(crate) fn install(packages: &[&str]) -> Result {
     apt(&[&options, packages].concat())
 }
 
-/// Unpacks a package into a folder: nothing is installed, and so no service is started.
+/// Unpacks a package into a folder: nothing is installed, so no service is started.
 pub(crate) fn unpack(package: &str, folder: &Path) -> Result {
     let download = folder.join("download");
     fs::create_dir_all(&download)?;
@@ -44,7 +44,7 @@ pub(crate) fn unpack(package: &str, folder: &Path) -> Result {
     Ok(fs::remove_dir_all(download)?)
 }
 
-/// Whether we run as root.
+/// Whether we are running as root.
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }

@@ -8,8 +8,8 @@ use crate::npm;
 use crate::peers;
 use crate::run::{Result, cargo, run};
 
-/// The benchmarks: each a `[[bench]]` with `harness = false` that ends with `harness::bench::Report::finish`,
-/// except `browser`, which `js/bench` measures.
+/// The benchmarks: each is a `[[bench]]` with `harness = false` that ends with
+/// `harness::bench::Report::finish`, except `browser`, which `js/bench` measures.
 const NAMES: &[&str] = &["native", "locks", "browser"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
@@ -21,7 +21,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result {
     }
     install::nats_server(LATEST)?;
     let result = workspace::target_dir().join(format!("bench/{name}.json"));
-    // So that an old result is never taken for this run's.
+    // An old result must not be mistaken for this run's.
     if result.exists() {
         fs::remove_file(&result)?;
     }
@@ -38,7 +38,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result {
                 name,
             ])
             .args(extra))?;
-        // A word after the name selects cases of the first half.
+        // A word after the name selects cases of the first half only.
         if name == "locks" && extra.is_empty() {
             peers::bench()?;
         }

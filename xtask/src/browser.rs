@@ -1,4 +1,4 @@
-//! Chromium, and how tests drive it.
+//! Chromium, and the settings for tests that drive it.
 
 use std::path::PathBuf;
 use std::process::{self, Command};
@@ -10,10 +10,11 @@ use serde_json::json;
 use crate::apt;
 use crate::run::{Result, find};
 
-/// Headless, and without requests to the internet, which no test needs and not every machine reaches.
+/// Headless, and without requests to the internet, which no test needs and not every machine can
+/// reach.
 const ARGUMENTS: &[&str] = &[
     "--headless",
-    // Chromium's sandbox refuses to run as root, as it must in containers; it loads our own pages only.
+    // Chromium refuses to run sandboxed as root, as in containers; it only loads our own pages.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -25,7 +26,7 @@ const ARGUMENTS: &[&str] = &[
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ];
 
-/// An installed browser with its driver, and a private folder for their files.
+/// A browser, its driver, and a private folder for their files.
 pub(crate) struct Browser {
     browser: PathBuf,
     driver: PathBuf,
@@ -33,7 +34,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// From `CHROME` and `CHROMEDRIVER`, else from `PATH`, else from the system's packages.
+    /// Finds it through `CHROME` and `CHROMEDRIVER`, else in `PATH`, else in the system's packages.
     pub(crate) fn find_or_install() -> Result<Self> {
         let found = || {
             let browser = env::var_os("CHROME").map(PathBuf::from);
@@ -60,7 +61,8 @@ impl Browser {
         })
     }
 
-    /// Makes a command that runs wasm-bindgen's test runner, or tests of its own, use this browser.
+    /// Makes a command use this browser: wasm-bindgen's test runner, or tests with their own
+    /// driver.
     pub(crate) fn drive(&self, command: &mut Command) -> Result {
         let settings = self.folder.join("webdriver.json");
         let options =
@@ -73,7 +75,7 @@ impl Browser {
             // For the whole binary; the default is 20 seconds.
             .env("WASM_BINDGEN_TEST_TIMEOUT", "600")
             .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "30")
-            // ChromeDriver leaves a profile behind at every run.
+            // ChromeDriver leaves a profile behind in every run.
             .env("TMPDIR", &self.folder);
         Ok(())
     }
@@ -81,7 +83,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // In the target folder anyway, so nothing is lost if Chromium still writes there.
+        // It is in the target folder anyway, so it does not matter if Chromium is still writing
+        // there.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what CI checks besides the tests.
+//! `cargo xtask ci`: the checks in CI other than tests.
 
 use std::process::Command;
 
@@ -24,14 +24,14 @@ pub(crate) fn ci() -> Result {
     lean::dependencies()?;
     lean::messages()?;
     msrv::dependencies()?;
-    // In a workspace of their own, so nothing else builds them.
+    // They have their own workspaces, so nothing else builds them.
     run(cargo()
         .args(["check", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
         .arg("--target-dir")
         .arg(workspace::target_dir().join("fuzz")))
 }
 
-/// Every file by name: `cargo fmt` does not find modules inside a macro.
+/// Checks the format of every file by name: `cargo fmt` does not find modules inside a macro.
 fn format() -> Result {
     let root = workspace::root();
     let files = run_for_output(

@@ -1,4 +1,4 @@
-//! `cargo xtask dashboard`: the dashboard, with a server and a service to look at.
+//! `cargo xtask dashboard`: the dashboard, with a server and a service to watch.
 
 #![allow(clippy::print_stdout, reason = "the address is this task's result")]
 
@@ -24,7 +24,7 @@ const HELP: &str =
 struct Options {
     port: u16,
     bucket: Option<String>,
-    /// A server of the developer's own, as pages reach it.
+    /// The developer's own server, as pages reach it.
     server: Option<String>,
     /// The same server, as the example service reaches it.
     service: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) fn dashboard(arguments: &[String]) -> Result {
     let config = json!({ "server": ws, "bucket": bucket });
     let address = serve(folder, config.to_string(), options.port)?;
     println!("http://{address}");
-    // Ctrl-C ends us and the service, and the harness's watchdog ends the server.
+    // Ctrl-C ends us and the service, and the harness's watchdog stops the server.
     match service {
         Some(mut service) => Err(format!("the service ended: {}", service.0.wait()?).into()),
         None => loop {
@@ -86,12 +86,12 @@ fn page() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the example service, and returns its path.
+/// Builds the example service; returns its path.
 pub(crate) fn service() -> Result<PathBuf> {
     example("dashboard_service")
 }
 
-/// The example service; it ends with us.
+/// The example service; it stops with us.
 struct Service(Child);
 
 impl Service {
@@ -115,7 +115,7 @@ fn serve(folder: PathBuf, config: String, port: u16) -> Result<SocketAddr> {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let shared = Arc::clone(&shared);
-            // It does not matter if a browser went away.
+            // A browser that went away does not matter.
             thread::spawn(move || answer(stream, &shared.0, &shared.1));
         }
     });
@@ -133,7 +133,7 @@ fn answer(mut stream: TcpStream, folder: &Path, config: &str) -> std::io::Result
     }
     let path = request.split(' ').nth(1).unwrap_or("/");
     let path = path.split('?').next().unwrap_or("/");
-    // Only known files are served, so a request cannot reach others.
+    // Only these files are served, so a request cannot reach others.
     let (name, kind) = match path {
         "/" => ("index.html", "text/html; charset=utf-8"),
         "/main.js" => ("main.js", "text/javascript"),

@@ -1,4 +1,4 @@
-//! `cargo xtask hack`: every combination of features compiles, everywhere.
+//! `cargo xtask hack`: every combination of features compiles on every target.
 
 use std::process::Command;
 
@@ -8,7 +8,8 @@ use crate::lean;
 use crate::run::{Result, cargo, run};
 use crate::wasm;
 
-/// Nothing depends on these but what they switch on. Each doubles the number of combinations.
+/// Only the code that these features enable depends on them. Each would double the number of
+/// combinations.
 const EXCLUDED: &str = "default,fuzzing,simulation,async-nats-interop";
 
 pub(crate) fn hack() -> Result {
@@ -33,10 +34,10 @@ pub(crate) fn hack() -> Result {
                 .args(["hack", "check", "--package", "shizuku-kv", "--lib"])
                 .args(features)
                 .arg("--target-dir")
-                // Other flags would make all other builds start anew.
+                // Different flags would invalidate all other builds.
                 .arg(workspace::target_dir().join("hack"))
                 .args(target);
-            // A warning in only one combination (an unused import) is an error too.
+            // A warning in just one combination (an unused import) is an error, too.
             run(command.env("RUSTFLAGS", "-D warnings"))?;
         }
     }

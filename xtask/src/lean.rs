@@ -1,11 +1,11 @@
-//! Checks what the browser's build must not contain.
+//! Checks that the browser build does not contain certain things.
 
 use std::{fs, process::Command};
 
 use crate::run::{Result, cargo, run_for_output};
 use crate::wasm;
 
-/// Crates that have no place in a page.
+/// Crates that do not belong in a page.
 const BANNED: &[&str] = &[
     "async-nats",
     "mio",
@@ -14,7 +14,7 @@ const BANNED: &[&str] = &[
     "socket2",
     "tokio-rustls",
 ];
-/// The runtime of tokio, and what needs it; its channels are fine.
+/// Features of tokio that are or need its runtime; its channels are fine.
 const TOKIO: &[&str] = &[
     "fs",
     "io-util",
@@ -26,7 +26,7 @@ const TOKIO: &[&str] = &[
     "time",
 ];
 
-/// Checks everything that the crate depends on in a browser, with any features.
+/// Checks all dependencies of the crate in a browser, with any features.
 pub(crate) fn dependencies() -> Result {
     let tree = run_for_output(cargo().args([
         "tree",
@@ -54,7 +54,7 @@ fn judge(tree: &str) -> Result {
             Some((package.split(' ').next()?, features))
         })
         .collect();
-    // If these are not found, the search does not work.
+    // If these are missing, the search does not work.
     for expected in ["gloo-net", "tokio"] {
         if !crates.iter().any(|(name, _)| *name == expected) {
             return Err(format!("cargo tree shows no {expected}: is it still read right?").into());
@@ -73,7 +73,8 @@ fn judge(tree: &str) -> Result {
     Ok(())
 }
 
-/// Looks for messages that print with `Debug`: the npm package has no such code, and would print nothing.
+/// Looks for messages that print with `Debug`: the npm package omits that code, and would print
+/// nothing.
 pub(crate) fn messages() -> Result {
     let sources = ["src/*.rs", "js/src/*.rs", ":!*tests*"];
     let files = run_for_output(Command::new("git").arg("ls-files").args(sources))?;

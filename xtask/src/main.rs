@@ -1,4 +1,4 @@
-//! Tasks of a developer: `cargo xtask <task>`.
+//! Development tasks: `cargo xtask <task>`.
 
 mod apt;
 mod bench;

@@ -1,8 +1,8 @@
 //! The oldest supported Rust (`rust-version` in Cargo.toml).
 //!
-//! Clippy refuses what the standard library got later (`incompatible_msrv`), and this refuses crates that
-//! declare a newer Rust. A build with that very toolchain would check more than both, but CI has only one
-//! toolchain today.
+//! Clippy refuses newer parts of the standard library (`incompatible_msrv`), and this check refuses
+//! crates that declare a newer Rust. A build with that exact toolchain would check more than both,
+//! but CI has only one toolchain today.
 
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ struct Package {
     rust_version: Option<String>,
 }
 
-/// Checks everything that the workspace builds, tests included.
+/// Checks everything that the workspace builds, including tests.
 pub(crate) fn dependencies() -> Result {
     let metadata = ["metadata", "--format-version", "1", "--all-features"];
     judge(&run_for_output(cargo().args(metadata))?)

@@ -1,4 +1,4 @@
-//! `cargo xtask npm`: the npm package, out of the bindings and their TypeScript.
+//! `cargo xtask npm`: builds the npm package from the bindings and their TypeScript.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::browser::Browser;
 use crate::run::{Result, find, path_with, run};
 use crate::wasm;
 
-/// `wasm-pack.toml`.
+/// The contents of `wasm-pack.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -41,13 +41,14 @@ pub(crate) fn npm(arguments: &[String]) -> Result {
     build()
 }
 
-/// `js/`, with the packages of its lockfile in `node_modules`.
+/// Installs the packages of the lockfile into `js/node_modules`; returns the path of `js/`.
 pub(crate) fn install() -> Result<PathBuf> {
     let folder = workspace::root().join("js");
     if find("npm").is_none() {
         return Err("the npm package needs Node.js 20 or newer with npm".into());
     }
-    // npm keeps a copy of the lockfile that it installed; nothing to do if that is as new.
+    // npm keeps a copy of the lockfile that it installed; if that is as new, there is nothing to
+    // do.
     let age = |file: &str| fs::metadata(folder.join(file)).and_then(|meta| meta.modified());
     let is_fresh = match (
         age("node_modules/.package-lock.json"),
@@ -102,11 +103,11 @@ pub(crate) fn build() -> Result {
         .current_dir(root.join("js")))
 }
 
-/// The Rust client and the package against @nats-io/kv, in one page of one browser.
+/// Benchmarks the Rust client and the package against @nats-io/kv, in one page of one browser.
 pub(crate) fn bench(cases: &[String], report: &Path) -> Result {
     let folder = install()?;
     build()?;
-    // For speed, and without wasm-opt: what a plain `--release` gives.
+    // Optimised for speed, and without wasm-opt: the result of a plain `--release`.
     let rust = wasm::Build {
         package: "shizuku-web-bench",
         profile: "web-bench",
@@ -144,7 +145,7 @@ pub(crate) fn size() -> Result {
         .current_dir(folder))
 }
 
-/// A page must not need more than the files that wasm-bindgen wrote for it.
+/// Checks that a page needs only the files that wasm-bindgen wrote for it.
 fn check_imports(code: impl IntoIterator<Item = PathBuf>) -> Result {
     run(Command::new("node")
         .arg("scripts/imports.mjs")
@@ -157,7 +158,7 @@ fn zip(folder: &Path) -> Result {
     let code = fs::read(folder.join("shizuku.folded"))?;
     let file = fs::File::create(folder.join("shizuku.folded.gz"))?;
     let options = zopfli::Options {
-        // There are some forty streams in it, and each needs its own code.
+        // It contains about forty streams, and each needs its own Huffman code.
         maximum_block_splits: 60,
         ..zopfli::Options::default()
     };
@@ -193,8 +194,8 @@ fn flags(root: &Path) -> String {
         let home = env::var_os("HOME")?;
         Some(Path::new(&home).join(".cargo"))
     });
-    // Messages name their source files: short, and without the folders of the builder. Of two matching
-    // prefixes the later one counts.
+    // Messages contain the names of source files: shortened, and without the builder's folders. If
+    // two prefixes match, the later one counts.
     let mut flags = Vec::new();
     let sources = home.map(|home| home.join("registry/src"));
     let registries = sources.and_then(|sources| fs::read_dir(sources).ok());

@@ -1,4 +1,4 @@
-//! The libraries that `cargo xtask bench locks` compares with ours, and what they need.
+//! The locks that `cargo xtask bench locks` compares with ours, and their prerequisites.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use harness::workspace;
 use crate::apt;
 use crate::run::{Result, cargo, find, run};
 
-/// Builds and runs the second half of the benchmark, which adds to the report of the first.
+/// Builds and runs the second half of the benchmark, which adds to the first half's report.
 pub(crate) fn bench() -> Result {
     let protoc = find("protoc").is_some();
     let redis = redis();
@@ -43,7 +43,7 @@ fn need() -> Result {
     }
 }
 
-/// etcd: from `ETCD`, from `PATH`, or unpacked among our tools.
+/// etcd: from `ETCD`, from `PATH`, or unpacked into our tools folder.
 fn etcd() -> Result<PathBuf> {
     let found = env::var_os("ETCD").map(PathBuf::from);
     if let Some(etcd) = found.or_else(|| find("etcd")) {
@@ -59,8 +59,8 @@ fn etcd() -> Result<PathBuf> {
     Ok(etcd)
 }
 
-/// Redis: from `REDIS_SERVER`, from `PATH`, or from redis-tools. All Redis programs are one binary, whose
-/// name decides what it does.
+/// Redis: from `REDIS_SERVER`, from `PATH`, or from redis-tools. All Redis programs are one binary
+/// that acts according to its name.
 fn redis() -> Option<PathBuf> {
     let found = env::var_os("REDIS_SERVER").map(PathBuf::from);
     if let Some(redis) = found.or_else(|| find("redis-server")) {

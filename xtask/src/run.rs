@@ -8,17 +8,17 @@ use std::process::{Command, Stdio};
 
 use harness::workspace;
 
-/// A task's outcome; the error is for the developer to read.
+/// A task's result; the error is for the developer to read.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// The cargo that runs us, at the root of the workspace.
+/// The cargo that started us, at the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace::root());
     command
 }
 
-/// Shows the command, runs it with our own output, and fails if it fails.
+/// Prints the command, runs it with inherited output, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result {
     let shown = show(command);
     eprintln!("+ {shown}");
@@ -32,7 +32,7 @@ pub(crate) fn run(command: &mut Command) -> Result {
     }
 }
 
-/// The same, and returns what it printed.
+/// The same, but returns its standard output.
 pub(crate) fn run_for_output(command: &mut Command) -> Result<String> {
     let shown = show(command);
     eprintln!("+ {shown}");
@@ -58,7 +58,7 @@ fn show(command: &Command) -> String {
         .join(" ")
 }
 
-/// Builds an example of the library, and returns its path.
+/// Builds an example of the library; returns its path.
 pub(crate) fn example(name: &str) -> Result<PathBuf> {
     run(cargo().args([
         "build",

@@ -32,14 +32,14 @@ pub(crate) fn server(arguments: &[String]) -> Result {
         println!("{url}");
     }
     println!("{}", server.monitor_url());
-    // Ctrl-C ends us, and the harness's watchdog ends the server.
+    // Ctrl-C ends us, and the harness's watchdog stops the server.
     while server.pid().is_some() {
         thread::sleep(Duration::from_millis(200));
     }
     Err(format!("the server ended:\n{}", server.log()).into())
 }
 
-/// The control server that `cargo xtask test` runs for tests that cannot start a process.
+/// The control server that `cargo xtask test` runs for tests that cannot start processes.
 pub(crate) fn control() -> Result {
     let control = harness::control::Control::start()?;
     println!("{}", control.url());

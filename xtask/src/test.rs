@@ -1,4 +1,4 @@
-//! `cargo xtask test`: from a fresh clone to tests that ran, in one command.
+//! `cargo xtask test`: runs the tests in a fresh clone with one command.
 
 use harness::control::Control;
 use harness::{VERSIONS, install};
@@ -18,8 +18,8 @@ enum Part {
     Js,
 }
 
-/// What `all` runs, in this order. A part joins the list together with its first test; a part on the list
-/// that has no tests fails.
+/// The parts that `all` runs, in this order. A part is added with its first test; a listed part
+/// without tests fails.
 const ALL: &[Part] = &[Part::Native, Part::Browser, Part::Js];
 
 pub(crate) fn test(arguments: &[String]) -> Result {
@@ -66,7 +66,7 @@ fn native(extra: &[String]) -> Result {
     if !extra.is_empty() {
         return Ok(());
     }
-    // The errors of a build without the feature that is asked for.
+    // For the errors of a build that lacks the requested feature.
     ["", "native"].iter().try_for_each(|features| {
         run(cargo()
             .args(["test", "--package", "shizuku-kv", "--lib"])
@@ -74,7 +74,7 @@ fn native(extra: &[String]) -> Result {
     })
 }
 
-/// The locks alone, for work on them; `native` includes them.
+/// Only the locks, for work on them; `native` includes them.
 fn locks(extra: &[String]) -> Result {
     servers()?;
     run(cargo()
@@ -94,7 +94,7 @@ fn locks(extra: &[String]) -> Result {
         .args(extra))
 }
 
-/// `tests/web.rs` in Chromium.
+/// Runs `tests/web.rs` in Chromium.
 fn browser(extra: &[String]) -> Result {
     servers()?;
     let tools = wasm::tools()?;
@@ -109,20 +109,20 @@ fn browser(extra: &[String]) -> Result {
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
             tools.join("wasm-bindgen-test-runner"),
         )
-        // The test reads it with `option_env!`: a page has no environment.
+        // The test reads this with `option_env!`: a page has no environment variables.
         .env("SHIZUKU_CONTROL", control.url())
-        // Debug information triples the time that the runner takes.
+        // Debug information triples the runner's time.
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
     browser.drive(&mut command)?;
     run(&mut command)
 }
 
-/// The npm package, built and then tested in Node.js and Chromium.
+/// Builds the npm package, and tests it in Node.js and Chromium.
 fn js(extra: &[String]) -> Result {
     servers()?;
     let folder = npm::install()?;
     npm::build()?;
-    // Building the reference fails if a link leads nowhere.
+    // Building the reference fails on a broken link.
     for script in ["types", "docs"] {
         run(Command::new("npm")
             .args(["run", "--silent", script])

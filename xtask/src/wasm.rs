@@ -1,4 +1,4 @@
-//! What building and testing for browsers needs.
+//! Building and testing for browsers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,12 +7,12 @@ use harness::workspace;
 
 use crate::run::{Result, cargo, run};
 
-/// The target of browsers.
+/// The browser target.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Makes the target available, builds the tools, and returns their folder.
+/// Makes the target available and builds the tools; returns their folder.
 ///
-/// Cargo itself knows whether they are up to date, so there is no other mark of that.
+/// Cargo knows whether they are up to date, so nothing else records that.
 pub(crate) fn tools() -> Result<PathBuf> {
     target()?;
     let folder = workspace::tools_dir()?.join("wasm");
@@ -25,7 +25,7 @@ pub(crate) fn tools() -> Result<PathBuf> {
     Ok(folder.join("debug"))
 }
 
-/// Adds the target's standard library, if the toolchain lacks it.
+/// Installs the target's standard library if the toolchain lacks it.
 pub(crate) fn target() -> Result {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
@@ -36,14 +36,15 @@ pub(crate) fn target() -> Result {
     run(Command::new("rustup").args(["target", "add", TARGET]))
 }
 
-/// A crate of the workspace as a page loads it.
+/// A build of one of the workspace's crates for a page.
 pub(crate) struct Build {
     pub(crate) package: &'static str,
     pub(crate) profile: &'static str,
 }
 
 impl Build {
-    /// Builds it, and writes `<name>.js` and `<name>_bg.wasm` into the folder, for pages without a bundler.
+    /// Builds it, and writes `<name>.js` and `<name>_bg.wasm` into the folder, for pages without a
+    /// bundler.
     pub(crate) fn bindings(&self, folder: &Path, name: &str) -> Result {
         let tools = tools()?;
         run(cargo().args(["build", "--package", self.package]).args([

@@ -1,4 +1,4 @@
-//! etcd's own lock, by its Rust client.
+//! etcd's own lock, through its Rust client.
 
 use std::{path::Path, process::Command, sync::Arc};
 
@@ -11,11 +11,11 @@ use crate::{
     server::{Server, answer, port, program},
 };
 
-/// A participant that waits has a lease of its own: with the same one it would be the same owner.
+/// Each waiting participant has its own lease: with a shared one, etcd would see a single owner.
 #[derive(Clone)]
 pub(crate) struct Etcd {
     clients: [Client; 2],
-    /// Those that are not in use now.
+    /// Unused leases.
     leases: Arc<Mutex<Vec<i64>>>,
     _server: Arc<Server>,
 }

@@ -1,8 +1,9 @@
-//! The second half of `cargo xtask bench locks`: compares ours with etcd's lock, Redis with rslock, and the
-//! crate that this one began as, alternately. It adds to the report that the first half wrote.
+//! The second half of `cargo xtask bench locks`: compares this crate's lock with etcd's, with Redis
+//! through rslock, and with the crate that this one began as, alternately. It adds to the report
+//! that the first half wrote.
 //!
-//! The same is measured for all: one writer that acquires and releases a lock without contention, and a
-//! queue of writers that have all come before the first of them acquires.
+//! All are measured alike: one writer that acquires and releases without contention, and a queue of
+//! writers that are all waiting before the first of them acquires.
 #![allow(clippy::unwrap_used)]
 
 mod etcd;
@@ -29,10 +30,10 @@ const ROUNDS: usize = 11;
 const CALLS: u32 = 50;
 const WRITERS: u32 = 10;
 
-/// How long the original may take to acquire a lock that was used before: it never does.
+/// The time limit for the original to acquire a lock that was used before: it never does.
 const BOUND: Duration = Duration::from_millis(500);
 
-/// A queue has formed after this long: nothing else is under way.
+/// The time for a queue to form: nothing else is going on.
 const SETTLE: Duration = Duration::from_millis(60);
 
 /// A kind of lock, with two participants.
@@ -42,7 +43,7 @@ trait Lock: Clone + Send + Sync + 'static {
     fn release(&self, participant: usize, held: Self::Held) -> impl Future<Output = ()> + Send;
 }
 
-/// Ours, on two connections.
+/// This crate's lock, on two connections.
 #[derive(Clone)]
 struct Ours([DistroRwLock; 2]);
 
@@ -70,8 +71,8 @@ async fn alone(lock: impl Lock) -> f64 {
     micros(start.elapsed(), CALLS)
 }
 
-/// The time from one grant to the next, in microseconds, in a queue of writers that belong alternately to
-/// the two participants, and release as soon as they are granted.
+/// The time from one grant to the next, in microseconds, in a queue of writers that belong
+/// alternately to the two participants, and release immediately after their grant.
 async fn queue(lock: impl Lock) -> f64 {
     let first = lock.acquire(0).await;
     let began = Arc::new(Barrier::new(WRITERS as usize + 1));
@@ -99,7 +100,7 @@ fn micros(time: Duration, calls: u32) -> f64 {
     time.as_secs_f64() * 1e6 / f64::from(calls)
 }
 
-/// In a task, as services do their work: a program's main task has a thread of its own.
+/// Runs in a task, as services do: a program's main task has its own thread.
 async fn in_task(measure: impl Future<Output = f64> + Send + 'static) -> f64 {
     tokio::spawn(measure).await.unwrap()
 }
@@ -147,7 +148,7 @@ async fn main() {
     report.finish().unwrap();
 }
 
-/// The original can be measured only in the cases that work: as a reader, and as the first writer ever.
+/// The original can be measured only where it works: as a reader, and as the very first writer.
 async fn original(report: &mut Report, nats: &NatsServer, store: &Store) {
     let client = async_nats::connect(nats.url()).await.unwrap();
     let peer = async_nats::jetstream::new(client);
@@ -176,8 +177,8 @@ async fn original(report: &mut Report, nats: &NatsServer, store: &Store) {
     let case = "warm acquire + release vs shizuku 0.1.3, readers";
     report.add(case, "us", Better::Lower, &mine, &theirs);
 
-    // The second writer of a key waits for a flag that is never set. The report has the time-out, and
-    // would have no number if the writer had acquired.
+    // The second writer of a key waits for a flag that is never set. The report has the timeout, or
+    // no number if the writer acquires after all.
     let lock = &DistroRwLock::new(store, "write").unwrap();
     let (mine, theirs) = interleave(
         3,

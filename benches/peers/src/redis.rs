@@ -38,7 +38,7 @@ impl Redis {
         let url = format!("redis://127.0.0.1:{port}/");
         let manager = || LockManager::new(vec![url.clone()]);
         let managers = [manager(), manager()];
-        // A free lock is refused only while no server answers.
+        // A free lock is refused only while the server is not ready.
         let guard = answer(async || managers[0].lock("ready", LEASE).await).await;
         managers[0].unlock(&guard).await;
         Self {

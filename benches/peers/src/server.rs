@@ -1,4 +1,4 @@
-//! The servers of the peers: on loopback, with a folder that goes away with them.
+//! The servers of the peers: on loopback, with a folder that is removed with them.
 
 use std::{
     env, fs,
@@ -18,7 +18,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program whose output is not needed.
+    /// Starts a program, discarding its output.
     pub(crate) fn start(command: &mut Command, folder: &Path) -> Self {
         let child = command
             .stdin(Stdio::null())
@@ -41,32 +41,32 @@ impl Drop for Server {
     }
 }
 
-/// A new folder on disk, beside that of nats-server.
+/// A new folder on disk, next to that of nats-server.
 pub(crate) fn disk(name: &str) -> PathBuf {
     let folder = workspace::target_dir().join(format!("tmp/{name}-{}", id()));
     fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// A new folder in memory, if the system has a place for it.
+/// A new folder in memory, if the system supports it.
 pub(crate) fn memory(name: &str) -> Option<PathBuf> {
     let folder = Path::new("/dev/shm").join(format!("{name}-{}", id()));
     fs::create_dir(&folder).ok()?;
     Some(folder)
 }
 
-/// A program: from the environment variable, or from `PATH`.
+/// The path of a program: from the environment variable, or from `PATH`.
 pub(crate) fn program(variable: &str, name: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| name.into(), PathBuf::from)
 }
 
-/// A free port. These servers cannot pick one themselves and say which.
+/// A free port. These servers cannot pick one themselves and report it.
 pub(crate) fn port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// Tries until a server answers.
+/// Retries until a server replies.
 pub(crate) async fn answer<T, E: std::fmt::Debug>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
     let end = Instant::now() + Duration::from_secs(20);
     loop {

@@ -1,4 +1,4 @@
-//! The Rust client in a page: the cases of `js/bench/page.ts`, step for step, in Rust.
+//! The Rust client in a page: the cases of `js/bench/page.ts`, step by step, in Rust.
 
 use futures::future::try_join_all;
 use js_sys::Reflect;
@@ -42,7 +42,7 @@ async fn close(client: Client) -> Result<()> {
     Ok(client.close().await?)
 }
 
-/// Microseconds each.
+/// Microseconds per put.
 async fn put(store: &Store, count: u32, value: &str) -> Result<f64> {
     store.put("bench", value.to_owned()).await?;
     let start = now()?;
@@ -61,7 +61,7 @@ async fn get(store: &Store, count: u32, value: &str) -> Result<f64> {
     Ok((now()? - start) * 1000.0 / f64::from(count))
 }
 
-/// Writes a second, with 64 under way.
+/// Writes per second, with 64 in flight.
 async fn in_flight(store: &Store, count: u32, value: &str) -> Result<f64> {
     store.put("bench", value.to_owned()).await?;
     let left = std::cell::Cell::new(count);
@@ -82,7 +82,7 @@ async fn in_flight(store: &Store, count: u32, value: &str) -> Result<f64> {
     Ok(f64::from(count) * 1000.0 / (now()? - start))
 }
 
-/// Microseconds from the call of put to the change in a watch of the same connection.
+/// Microseconds from the call of put until a watch on the same connection delivers the change.
 async fn live_update(store: &Store, count: u32, value: &str) -> Result<f64> {
     let watch = store.watch("live").await?;
     while !matches!(
@@ -93,7 +93,7 @@ async fn live_update(store: &Store, count: u32, value: &str) -> Result<f64> {
     for _ in 0..count {
         let (store, value) = (store.clone(), value.to_owned());
         wasm_bindgen_futures::spawn_local(async move {
-            // If it fails, the change does not come.
+            // If this fails, the change never arrives.
             _ = store.put("live", value).await;
         });
         watch.next().await.transpose()?;
@@ -101,7 +101,7 @@ async fn live_update(store: &Store, count: u32, value: &str) -> Result<f64> {
     Ok((now()? - start) * 1000.0 / f64::from(count))
 }
 
-/// Seconds until every key and value was handed out.
+/// Seconds until every key and value was delivered.
 async fn first_load(store: &Store, count: u32) -> Result<f64> {
     let (mut seen, mut bytes) = (0, 0);
     let start = now()?;
@@ -120,7 +120,7 @@ async fn first_load(store: &Store, count: u32) -> Result<f64> {
     Ok(took / 1000.0)
 }
 
-/// Milliseconds, as the page counts them.
+/// Milliseconds, from the page's clock.
 fn now() -> Result<f64> {
     let performance = Reflect::get(&js_sys::global(), &"performance".into());
     let performance = performance.map_err(|_| JsError::new("there is no clock"))?;

@@ -1,4 +1,4 @@
-//! `wasm-bindgen`: makes the JavaScript that goes with a `.wasm`.
+//! `wasm-bindgen`: generates the JavaScript that accompanies a `.wasm`.
 
 fn main() -> anyhow::Result<()> {
     wasm_bindgen_cli::wasm_bindgen::run_cli_with_args(std::env::args_os())

@@ -1,6 +1,6 @@
-//! `wasm-pack`: makes an npm package of a crate.
+//! `wasm-pack`: builds an npm package from a crate.
 //!
-//! Without upstream's look-up of newer releases: the version is pinned on purpose.
+//! Without upstream's check for newer releases: the version is pinned on purpose.
 
 use clap::Parser;
 use wasm_pack::{Cli, PBAR, command::run_wasm_pack};
