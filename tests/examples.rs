@@ -60,7 +60,7 @@ async fn live_config_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_fencing_token_keeps_a_late_write_out() {
+async fn a_fencing_token_rejects_a_late_write() {
     for printed in printed("fencing").await {
         let token = |who: &str| -> u64 {
             let held = lines(&printed, &format!("{who} holds, token "));

@@ -65,7 +65,7 @@ macro_rules! on_memory {
 conformance_cases!(on_memory);
 
 #[tokio::test]
-async fn keys_of_locks_stay_out_of_sight() {
+async fn listings_and_watches_omit_lock_keys() {
     let buckets = MemoryBuckets::new();
     let config = BucketConfig::new("b");
     let backend = buckets.create(&config, CreateMode::Create).await.unwrap();
@@ -81,7 +81,7 @@ async fn keys_of_locks_stay_out_of_sight() {
 
 /// The background task ends without notice.
 #[test]
-fn a_live_value_outlives_its_runtime_and_says_so() {
+fn a_live_value_ends_with_an_error_when_its_runtime_ends() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = runtime.block_on(async {
         let client = Client::new(Arc::new(MemoryBuckets::new()));

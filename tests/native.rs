@@ -79,7 +79,7 @@ mod server {
     }
 
     #[tokio::test]
-    async fn what_was_watched_and_listed_leaves_no_consumer() {
+    async fn watches_and_listings_leave_no_consumer() {
         for version in VERSIONS {
             let env = env("server-consumers", version).await;
             let store = env.bucket().await.unwrap();
@@ -106,7 +106,7 @@ mod server {
     }
 
     #[tokio::test]
-    async fn keys_of_locks_stay_out_of_sight() {
+    async fn listings_and_watches_omit_lock_keys() {
         for version in VERSIONS {
             let env = env("server-reserved", version).await;
             let store = env.bucket().await.unwrap();
@@ -122,7 +122,7 @@ mod server {
     }
 
     #[tokio::test]
-    async fn a_bucket_of_another_client_is_a_bucket() {
+    async fn a_bucket_created_by_another_client_works() {
         for version in VERSIONS {
             let env = env("server-other", version).await;
             let name = env.fresh_name();

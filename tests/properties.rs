@@ -106,7 +106,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 proptest! {
     #[test]
-    fn a_key_is_what_the_rules_say(text in near_key()) {
+    fn keys_are_validated_by_the_rules(text in near_key()) {
         let key = Key::new(text.as_str());
         prop_assert_eq!(key.is_ok(), is_key(&text));
         match key {
@@ -129,25 +129,25 @@ proptest! {
     }
 
     #[test]
-    fn a_filter_is_what_the_rules_say(text in prop_oneof![near_key(), filter(), "[ab*>.]{0,8}"]) {
+    fn filters_are_validated_by_the_rules(text in prop_oneof![near_key(), filter(), "[ab*>.]{0,8}"]) {
         prop_assert_eq!(KeyFilter::new(text.as_str()).is_ok(), is_filter(&text));
     }
 
     #[test]
-    fn a_bucket_name_is_what_the_rules_say(text in prop_oneof![near_key(), "[a-zA-Z0-9_-]{1,300}"]) {
+    fn bucket_names_are_validated_by_the_rules(text in prop_oneof![near_key(), "[a-zA-Z0-9_-]{1,300}"]) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_name = (1..=252).contains(&text.len()) && text.chars().all(allowed);
         prop_assert_eq!(BucketName::new(text.as_str()).is_ok(), is_name);
     }
 
     #[test]
-    fn long_names_are_measured(len in 2000usize..2100) {
+    fn overlong_names_are_refused(len in 2000usize..2100) {
         prop_assert_eq!(Key::new("k".repeat(len)).is_ok(), len <= 2048);
         prop_assert_eq!(KeyFilter::new("k".repeat(len)).is_ok(), len <= 2048);
     }
 
     #[test]
-    fn a_filter_matches_what_it_means(filter in filter(), key in key()) {
+    fn filters_match_like_the_reference(filter in filter(), key in key()) {
         let tokens: Vec<_> = filter.split('.').collect();
         let of_key: Vec<_> = key.split('.').collect();
         let matches = KeyFilter::new(filter.as_str()).unwrap().matches(&key);
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn listings_are_what_the_filters_mean(
+    fn listings_match_like_the_reference(
         keys in proptest::collection::btree_set(key(), 0..20),
         filters in proptest::collection::vec(filter(), 1..4),
     ) {
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_or_say_why(bytes in any::<Vec<u8>>()) {
+    fn arbitrary_bytes_decode_or_are_an_error(bytes in any::<Vec<u8>>()) {
         let text = String::parse_from_bytes(&bytes);
         prop_assert_eq!(text.is_ok(), std::str::from_utf8(&bytes).is_ok());
         if let Err(error) = Json::<Sample>::parse_from_bytes(&bytes) {
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn headers_are_refused_or_come_back(
+    fn headers_are_refused_or_round_trip(
         name in prop_oneof!["[!-~]{1,6}", any::<String>(), "(?i)(nats|kv)-[a-z]{0,4}"],
         value in prop_oneof!["[ -~]{0,8}", any::<String>()],
     ) {
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn a_time_to_live_is_whole_seconds(ttl in prop_oneof![
+    fn a_ttl_must_be_whole_seconds(ttl in prop_oneof![
         (0..5u64, prop_oneof![Just(0), 0..1_000_000_000u32]).prop_map(|(s, n)| Duration::new(s, n)),
         any::<Duration>(),
     ]) {

@@ -275,7 +275,7 @@ mod tests {
     use super::{Better, Report, median};
 
     #[test]
-    fn ratios_are_above_one_where_ours_is_better() {
+    fn a_ratio_above_one_means_ours_is_better() {
         let mut report = Report::new("example");
         report.add("get", "µs", Better::Lower, &[9.0, 1.0, 2.0], &[4.0]);
         report.add("put", "ops/s", Better::Higher, &[1000.0, 3000.0], &[1000.0]);

@@ -70,7 +70,7 @@ fn a_page_can_start_and_disturb_servers() {
 }
 
 #[test]
-fn mistakes_are_answered_with_an_error() {
+fn invalid_requests_get_an_error_response() {
     let control = Control::start().unwrap();
     for path in [
         "/",

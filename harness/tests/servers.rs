@@ -59,7 +59,7 @@ async fn every_supported_version_starts() {
 }
 
 #[tokio::test]
-async fn killed_or_stopped_and_restarted_it_has_its_ports_and_data() {
+async fn a_restarted_server_keeps_its_ports_and_data() {
     for version in [LATEST, V2_10] {
         let server = NatsServer::builder()
             .version(version)
@@ -163,7 +163,7 @@ async fn websocket_clients_connect() {
 }
 
 #[tokio::test]
-async fn a_lame_duck_ends_by_itself() {
+async fn a_lame_duck_server_stops_by_itself() {
     let server = NatsServer::builder()
         .jetstream(false)
         .start()
@@ -178,7 +178,7 @@ async fn a_lame_duck_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_start_says_why() {
+async fn a_failed_start_reports_the_reason() {
     let error = NatsServer::builder()
         .config("nonsense: {")
         .start()
@@ -199,7 +199,7 @@ async fn a_server_that_cannot_start_says_why() {
 }
 
 #[tokio::test]
-async fn dropping_it_ends_the_process_and_removes_its_folder() {
+async fn dropping_a_server_ends_its_process_and_removes_its_folder() {
     let server = NatsServer::start_default().await.unwrap();
     let (folder, url) = (server.folder().to_path_buf(), server.url());
     assert!(folder.join("store").is_dir());
@@ -237,7 +237,7 @@ async fn a_cluster_survives_its_leader() {
 }
 
 #[test]
-fn processes_that_install_at_once_do_not_disturb_each_other() {
+fn concurrent_installations_do_not_interfere() {
     let paths: HashSet<_> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| install::nats_server(V2_10).unwrap()))

@@ -44,7 +44,7 @@ async fn connected(client: &Client, epoch: u64) {
 }
 
 #[wasm_bindgen_test]
-async fn values_of_a_megabyte() {
+async fn values_of_a_megabyte_round_trip() {
     let server = control::shared("").await;
     let store = client(&server.ws)
         .await
@@ -75,7 +75,7 @@ async fn values_of_a_megabyte() {
 }
 
 #[wasm_bindgen_test]
-async fn fifty_thousand_keys() {
+async fn fifty_thousand_keys_are_listed() {
     const KEYS: usize = 50_000;
     let server = control::start("").await;
     let client = client(&server.ws).await;
@@ -127,7 +127,7 @@ async fn a_watch_survives_a_killed_server() {
 }
 
 #[wasm_bindgen_test]
-async fn what_was_in_flight_is_unknown() {
+async fn a_write_in_flight_at_a_crash_has_an_unknown_outcome() {
     let server = control::start("").await;
     let client = client(&server.ws).await;
     let store = client.create_bucket("b").await.unwrap();
@@ -205,17 +205,17 @@ async fn cut_in_the_middle_of_a_frame(compression: bool) {
 }
 
 #[wasm_bindgen_test]
-async fn a_socket_cut_in_the_middle_of_a_small_frame() {
+async fn a_watch_survives_a_cut_in_the_middle_of_a_small_frame() {
     cut_in_the_middle_of_a_frame(false).await;
 }
 
 #[wasm_bindgen_test]
-async fn a_socket_cut_in_the_middle_of_a_compressed_frame() {
+async fn a_watch_survives_a_cut_in_the_middle_of_a_compressed_frame() {
     cut_in_the_middle_of_a_frame(true).await;
 }
 
 #[wasm_bindgen_test]
-async fn a_server_that_hangs_and_thaws() {
+async fn a_frozen_server_is_disconnected_and_reconnected() {
     let server = control::start("").await;
     let options = ConnectOptions::new().request_timeout(Duration::from_secs(1));
     let client = options.connect(&server.ws).await.unwrap();
@@ -245,7 +245,7 @@ fn wake_up() {
 }
 
 #[wasm_bindgen_test]
-async fn waking_up_does_no_harm() {
+async fn wake_ups_do_not_break_a_live_connection() {
     let server = control::start("").await;
     let client = client(&server.ws).await;
     for _ in 0..20 {
@@ -282,7 +282,7 @@ async fn wrong_credentials_are_refused() {
 }
 
 #[wasm_bindgen_test]
-async fn a_server_without_jetstream_says_so() {
+async fn a_server_without_jetstream_is_reported() {
     let server = control::start("jetstream=false").await;
     let client = client(&server.ws).await;
     let made = client.create_bucket("b").await;
@@ -297,7 +297,7 @@ async fn a_server_without_jetstream_says_so() {
 }
 
 #[wasm_bindgen_test]
-async fn a_refused_origin_is_no_connection() {
+async fn a_refused_origin_fails_to_connect() {
     let server = control::start("origins=https://example.com").await;
     let refused = within(PATIENCE, shizuku::connect(&server.ws)).await;
     let Err(error @ ConnectError::Unreachable { .. }) = refused else {
@@ -309,7 +309,7 @@ async fn a_refused_origin_is_no_connection() {
 }
 
 #[wasm_bindgen_test]
-async fn what_is_not_there_cannot_be_reached() {
+async fn unreachable_servers_are_reported_or_retried() {
     let refused = within(PATIENCE, shizuku::connect("ws://127.0.0.1:1")).await;
     assert!(
         matches!(refused, Err(ConnectError::Unreachable { .. })),
@@ -327,7 +327,7 @@ async fn what_is_not_there_cannot_be_reached() {
 }
 
 #[wasm_bindgen_test]
-async fn to_another_server_before_this_one_goes() {
+async fn a_client_moves_when_its_server_enters_lame_duck_mode() {
     let server = control::start("").await;
     let other = control::start("").await;
     // Whichever comes first: the client moves to the other server, and does not come back.
@@ -341,7 +341,7 @@ async fn to_another_server_before_this_one_goes() {
 }
 
 #[wasm_bindgen_test]
-async fn dropped_watches_and_clients_leave_nothing() {
+async fn dropped_watches_and_clients_leave_no_consumer_or_connection() {
     let server = control::start("").await;
     let client = client(&server.ws).await;
     let store = client.create_bucket("b").await.unwrap();
@@ -360,7 +360,7 @@ async fn dropped_watches_and_clients_leave_nothing() {
 }
 
 #[wasm_bindgen_test]
-async fn many_clients_of_a_page_keep_apart() {
+async fn many_clients_in_one_page_do_not_interfere() {
     let server = control::shared("").await;
     let name = format!("shared-{}", unique());
     let first = client(&server.ws).await;

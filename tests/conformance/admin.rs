@@ -21,7 +21,7 @@ async fn names(env: &Env) -> Result<Vec<BucketName>, BoxError> {
     Ok(env.client.bucket_names().try_collect().await?)
 }
 
-pub(crate) async fn create_is_repeatable(env: Env) -> Outcome {
+pub(crate) async fn create_is_idempotent(env: Env) -> Outcome {
     let config = env.fresh_config(|config| {
         config.history = 3;
         config.description = "again".into();
@@ -37,7 +37,7 @@ pub(crate) async fn create_is_repeatable(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn create_says_which_settings_differ(env: Env) -> Outcome {
+pub(crate) async fn create_reports_which_settings_differ(env: Env) -> Outcome {
     let mut config = env.fresh_config(|config| config.history = 3);
     env.client.create_bucket(config.clone()).await?;
     config.history = 5;
@@ -66,7 +66,7 @@ pub(crate) async fn create_says_which_settings_differ(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn create_or_update_gives_new_settings(env: Env) -> Outcome {
+pub(crate) async fn create_or_update_applies_new_settings(env: Env) -> Outcome {
     let mut config = env.fresh_config(|_| {});
     let store = env.client.create_or_update_bucket(config.clone()).await?;
     store.put("a", "1").await?;
@@ -88,7 +88,7 @@ pub(crate) async fn create_or_update_gives_new_settings(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_shorter_history_drops_the_oldest(env: Env) -> Outcome {
+pub(crate) async fn a_shorter_history_drops_the_oldest_revisions(env: Env) -> Outcome {
     let mut config = env.fresh_config(|config| config.history = 5);
     let store = env.client.create_bucket(config.clone()).await?;
     for value in ["1", "2", "3"] {
@@ -114,7 +114,7 @@ pub(crate) async fn storage_cannot_change(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn two_who_create_at_once_both_get_the_bucket(env: Env) -> Outcome {
+pub(crate) async fn concurrent_creates_both_get_the_bucket(env: Env) -> Outcome {
     let other = (env.connect)().await;
     for _ in 0..20 {
         let config = env.fresh_config(|config| config.history = 3);
@@ -129,7 +129,7 @@ pub(crate) async fn two_who_create_at_once_both_get_the_bucket(env: Env) -> Outc
     Ok(())
 }
 
-pub(crate) async fn two_who_create_or_update_at_once_both_succeed(env: Env) -> Outcome {
+pub(crate) async fn concurrent_create_or_updates_both_succeed(env: Env) -> Outcome {
     let other = (env.connect)().await;
     for _ in 0..20 {
         let config = env.fresh_config(|config| config.history = 3);
@@ -146,7 +146,7 @@ pub(crate) async fn two_who_create_or_update_at_once_both_succeed(env: Env) -> O
     Ok(())
 }
 
-pub(crate) async fn open_finds_what_was_made(env: Env) -> Outcome {
+pub(crate) async fn open_finds_a_created_bucket(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 3).await?;
     store.put("a", "1").await?;
     let opened = env.client.open_bucket(store.bucket()).await?;
@@ -156,7 +156,7 @@ pub(crate) async fn open_finds_what_was_made(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn what_is_missing_is_not_found(env: Env) -> Outcome {
+pub(crate) async fn a_missing_bucket_is_not_found(env: Env) -> Outcome {
     let name = env.fresh_name();
     for error in [
         env.client.open_bucket(&name).await.err().unwrap(),
@@ -172,7 +172,7 @@ pub(crate) async fn what_is_missing_is_not_found(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn names_are_listed(env: Env) -> Outcome {
+pub(crate) async fn bucket_names_are_listed_once(env: Env) -> Outcome {
     let mut made = Vec::new();
     for _ in 0..5 {
         made.push(env.bucket().await?.bucket().clone());
@@ -215,7 +215,7 @@ pub(crate) async fn a_deleted_bucket_is_not_found_by_its_stores(env: Env) -> Out
     Ok(())
 }
 
-pub(crate) async fn a_store_means_the_bucket_of_its_name(env: Env) -> Outcome {
+pub(crate) async fn a_store_works_on_a_recreated_bucket_of_the_same_name(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     env.client.delete_bucket(store.bucket()).await?;
@@ -225,7 +225,7 @@ pub(crate) async fn a_store_means_the_bucket_of_its_name(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn two_clients_see_each_other(env: Env) -> Outcome {
+pub(crate) async fn two_clients_see_each_others_writes(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let other = (env.connect)().await;
     let other = other.open_bucket(store.bucket()).await?;
@@ -240,7 +240,7 @@ pub(crate) async fn two_clients_see_each_other(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_closed_client_says_so(env: Env) -> Outcome {
+pub(crate) async fn calls_on_a_closed_client_fail_with_closed(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let watch = store.watch_all().await?;
     assert!(env.initial(&watch).await.is_empty());
@@ -263,7 +263,7 @@ pub(crate) async fn a_closed_client_says_so(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn closing_again_changes_nothing(env: Env) -> Outcome {
+pub(crate) async fn closing_is_idempotent(env: Env) -> Outcome {
     env.bucket().await?;
     for _ in 0..3 {
         env.soon("close", env.client.close()).await?;
@@ -272,7 +272,7 @@ pub(crate) async fn closing_again_changes_nothing(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn who_closes_at_once_waits_for_the_same_end(env: Env) -> Outcome {
+pub(crate) async fn concurrent_closes_all_wait_until_closed(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let writes = join_all((0..20).map(async |i| store.put(format!("a.{i}"), "1").await));
     let closing = try_join_all((0..3).map(async |_| {
@@ -288,7 +288,7 @@ pub(crate) async fn who_closes_at_once_waits_for_the_same_end(env: Env) -> Outco
     Ok(())
 }
 
-pub(crate) async fn a_close_that_was_dropped_can_be_called_again(env: Env) -> Outcome {
+pub(crate) async fn a_cancelled_close_can_be_repeated(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let watch = store.watch_all().await?;
     assert!(env.initial(&watch).await.is_empty());

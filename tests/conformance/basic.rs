@@ -8,7 +8,7 @@ use shizuku::{
 
 use super::{Env, Outcome, history};
 
-pub(crate) async fn what_was_put_is_read(env: Env) -> Outcome {
+pub(crate) async fn a_put_value_is_read_back(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("color", "blue").await?;
     assert_eq!(store.get("color").await?.unwrap(), "blue");
@@ -17,7 +17,7 @@ pub(crate) async fn what_was_put_is_read(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn nothing_reads_as_none(env: Env) -> Outcome {
+pub(crate) async fn a_missing_key_reads_as_none(env: Env) -> Outcome {
     let store = env.bucket().await?;
     assert_eq!(store.get("color").await?, None);
     assert_eq!(store.entry("color").await?, None);
@@ -27,7 +27,7 @@ pub(crate) async fn nothing_reads_as_none(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn revisions_grow_bucket_wide(env: Env) -> Outcome {
+pub(crate) async fn revisions_increase_across_the_bucket(env: Env) -> Outcome {
     let store = env.bucket().await?;
     assert_eq!(store.put("a", "1").await?, 1);
     assert_eq!(store.put("b", "1").await?, 2);
@@ -37,7 +37,7 @@ pub(crate) async fn revisions_grow_bucket_wide(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn an_empty_value_is_a_value(env: Env) -> Outcome {
+pub(crate) async fn an_empty_value_is_not_a_missing_one(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "").await?;
     assert_eq!(store.get("a").await?, Some(Bytes::new()));
@@ -51,7 +51,7 @@ pub(crate) async fn an_empty_value_is_a_value(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn any_bytes_round_trip(env: Env) -> Outcome {
+pub(crate) async fn arbitrary_bytes_round_trip(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let all: Vec<u8> = (0..=255).chain(*b"\r\n+OK\r\nMSG a 1 0\r\n").collect();
     store.put("a", all.clone()).await?;
@@ -111,7 +111,7 @@ pub(crate) async fn a_purged_key_reads_as_none(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn deleting_nothing_leaves_a_marker(env: Env) -> Outcome {
+pub(crate) async fn deleting_a_missing_key_leaves_a_marker(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let revision = store.delete("a").await?;
     let entry = store.entry("a").await?.unwrap();
@@ -119,7 +119,7 @@ pub(crate) async fn deleting_nothing_leaves_a_marker(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn delete_keeps_history_and_purge_takes_it(env: Env) -> Outcome {
+pub(crate) async fn delete_keeps_history_and_purge_removes_it(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     let first = store.put("a", "1").await?;
     store.put("a", "2").await?;
@@ -141,7 +141,7 @@ pub(crate) async fn delete_keeps_history_and_purge_takes_it(env: Env) -> Outcome
     Ok(())
 }
 
-pub(crate) async fn an_entry_says_what_it_is(env: Env) -> Outcome {
+pub(crate) async fn an_entry_has_all_its_metadata(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let before = store.status().await?.created;
     store.put("first", "1").await?;
@@ -209,7 +209,7 @@ pub(crate) async fn headers_round_trip(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn the_leader_sees_the_last_write(env: Env) -> Outcome {
+pub(crate) async fn a_leader_read_sees_the_last_write(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for value in 0..20 {
         let value = value.to_string();
@@ -221,7 +221,7 @@ pub(crate) async fn the_leader_sees_the_last_write(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn history_is_whole_and_in_order(env: Env) -> Outcome {
+pub(crate) async fn history_is_complete_and_in_order(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 64).await?;
     store.put("a.b", "not this").await?;
     store.put("a", "1").await?;
@@ -252,13 +252,13 @@ pub(crate) async fn history_is_bounded(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn history_of_nothing_is_empty(env: Env) -> Outcome {
+pub(crate) async fn history_of_a_missing_key_is_empty(env: Env) -> Outcome {
     let store = env.bucket().await?;
     assert!(env.soon("history", store.history("a")).await?.is_empty());
     Ok(())
 }
 
-pub(crate) async fn every_allowed_character_works(env: Env) -> Outcome {
+pub(crate) async fn every_allowed_character_works_in_keys(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let keys = [
         "a-b/c_d=e.F9",
@@ -303,7 +303,7 @@ pub(crate) async fn the_longest_names_work(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn many_writes_at_once_all_arrive(env: Env) -> Outcome {
+pub(crate) async fn many_concurrent_writes_all_succeed(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let puts = (0..200).map(|n| store.put(format!("k.{n}"), n.to_string()));
     let mut revisions = env.soon("200 puts", try_join_all(puts)).await?;

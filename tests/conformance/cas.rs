@@ -30,7 +30,7 @@ async fn increment(store: &Store, times: u32) -> Result<(), KvWriteError> {
     Ok(())
 }
 
-pub(crate) async fn create_wins_once(env: Env) -> Outcome {
+pub(crate) async fn create_succeeds_only_once(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let revision = store.create("a", "1").await?;
     let lost = conflict(store.create("a", "2").await);
@@ -41,7 +41,7 @@ pub(crate) async fn create_wins_once(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn create_goes_over_removals(env: Env) -> Outcome {
+pub(crate) async fn create_succeeds_over_removed_keys(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     store.create("a", "1").await?;
     store.delete("a").await?;
@@ -53,7 +53,7 @@ pub(crate) async fn create_goes_over_removals(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn update_needs_the_last_revision(env: Env) -> Outcome {
+pub(crate) async fn update_requires_the_latest_revision(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let first = store.put("a", "1").await?;
     store.put("b", "in between").await?;
@@ -65,7 +65,7 @@ pub(crate) async fn update_needs_the_last_revision(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_conflict_says_what_is_there(env: Env) -> Outcome {
+pub(crate) async fn a_conflict_reports_the_actual_revision(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let lost = conflict(store.update("a", "1", 7).await);
     assert_eq!((lost.expected, lost.actual), (Expect::Revision(7), Some(0)));
@@ -80,7 +80,7 @@ pub(crate) async fn a_conflict_says_what_is_there(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn revision_zero_means_no_revision_at_all(env: Env) -> Outcome {
+pub(crate) async fn revision_zero_expects_no_revision_not_even_a_marker(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let first = store.update("a", "1", 0).await?;
     let lost = conflict(store.update("a", "2", 0).await);
@@ -124,7 +124,7 @@ pub(crate) async fn a_refused_write_changes_nothing(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn of_many_creates_one_wins(env: Env) -> Outcome {
+pub(crate) async fn one_of_many_concurrent_creates_wins(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for removed in [false, true] {
         if removed {
@@ -145,7 +145,7 @@ pub(crate) async fn of_many_creates_one_wins(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn of_many_updates_one_wins(env: Env) -> Outcome {
+pub(crate) async fn one_of_many_concurrent_updates_wins(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let mut revision = store.put("a", "start").await?;
     for round in 0..5 {
@@ -175,7 +175,7 @@ pub(crate) async fn update_with_loses_no_update(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn update_with_can_leave_things_as_they_are(env: Env) -> Outcome {
+pub(crate) async fn update_with_can_decide_to_write_nothing(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let revision = store.put("a", "1").await?;
     let answer = store.update_with("a", |_| None::<String>).await?;
@@ -214,7 +214,7 @@ pub(crate) async fn update_with_stops_at_an_error(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn update_with_gives_up_after_its_attempts(env: Env) -> Outcome {
+pub(crate) async fn update_with_gives_up_after_the_maximum_attempts(env: Env) -> Outcome {
     let store = env.bucket().await?;
     // One attempt means exactly one.
     for most in [1, 2] {

@@ -7,7 +7,7 @@ use shizuku::kv::KvWriteError;
 
 use super::{Env, Outcome, history, keys};
 
-pub(crate) async fn markers_are_cleared(env: Env) -> Outcome {
+pub(crate) async fn purge_deletes_clears_markers(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for key in ["a", "b", "c"] {
         store.put(key, "1").await?;
@@ -28,7 +28,7 @@ pub(crate) async fn markers_are_cleared(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn young_markers_stay(env: Env) -> Outcome {
+pub(crate) async fn purge_deletes_keeps_young_markers(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     store.delete("a").await?;
@@ -39,7 +39,7 @@ pub(crate) async fn young_markers_stay(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn live_values_and_their_history_stay(env: Env) -> Outcome {
+pub(crate) async fn purge_deletes_keeps_live_values_and_their_history(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for value in ["1", "2"] {
         store.put("a", value).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn live_values_and_their_history_stay(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_key_put_anew_keeps_its_value(env: Env) -> Outcome {
+pub(crate) async fn a_put_concurrent_with_purge_deletes_is_kept(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for round in 0..10 {
         store.delete("a").await?;
@@ -73,7 +73,7 @@ pub(crate) async fn a_key_put_anew_keeps_its_value(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn racing_puts_are_never_lost(env: Env) -> Outcome {
+pub(crate) async fn puts_racing_purge_deletes_are_never_lost(env: Env) -> Outcome {
     for history in [1, 5] {
         let store = env.bucket_with(|config| config.history = history).await?;
         let writing = async {

@@ -37,7 +37,7 @@ pub(crate) async fn async_nats_drops_the_ttl_of_a_create_over_a_tombstone(env: E
 }
 
 /// A server has two codes for a conflict; it sends the second while another write is in flight.
-pub(crate) async fn async_nats_types_one_of_two_conflict_codes(env: Env) -> Outcome {
+pub(crate) async fn async_nats_recognises_only_one_of_two_conflict_codes(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let mut revision = store.put("a", "0").await?;
     for _ in 0..10 {
@@ -122,7 +122,7 @@ pub(crate) async fn nats_go_purge_deletes_loses_a_racing_put(env: Env) -> Outcom
 }
 
 /// Its helper for atomic writes treats a conflict as success, and the update is lost.
-pub(crate) async fn shizuku_0_1_counts_a_lost_race_as_success(env: Env) -> Outcome {
+pub(crate) async fn shizuku_0_1_treats_a_conflict_as_success(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let revision = store.put("a", "1").await?;
     store.put("a", "2").await?;
@@ -152,7 +152,7 @@ pub(crate) async fn shizuku_0_1_decodes_tombstones(env: Env) -> Outcome {
 }
 
 /// They never report the end of the initial values.
-pub(crate) async fn clients_give_no_end_of_data_on_an_empty_set(env: Env) -> Outcome {
+pub(crate) async fn clients_never_report_the_end_of_an_empty_initial_set(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("other", "1").await?;
     let watch = store.watch("none.*").await?;

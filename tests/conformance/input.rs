@@ -121,7 +121,7 @@ pub(crate) async fn bad_filters_are_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn no_filter_at_all_is_refused(env: Env) -> Outcome {
+pub(crate) async fn an_empty_list_of_filters_is_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     // Neither everything nor nothing forever would be a good guess at the program's intent.
@@ -300,7 +300,7 @@ pub(crate) async fn bad_settings_are_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn contradictions_are_refused(env: Env) -> Outcome {
+pub(crate) async fn contradictory_options_are_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let delete = RemoveOptions::delete().marker_ttl(SECOND);
     assert_refused!(
@@ -334,7 +334,7 @@ pub(crate) async fn contradictions_are_refused(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn keys_of_locks_are_refused(env: Env) -> Outcome {
+pub(crate) async fn writes_to_lock_keys_are_refused(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for key in ["_lock.a", "_lock.a.b"] {
         let results = [

@@ -29,7 +29,7 @@ fn sorted(entries: &[Entry]) -> Vec<String> {
     texts
 }
 
-pub(crate) async fn keys_come_once(env: Env) -> Outcome {
+pub(crate) async fn keys_are_listed_once(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for key in ["b", "a", "a.x", "b", "a"] {
         store.put(key, "1").await?;
@@ -41,7 +41,7 @@ pub(crate) async fn keys_come_once(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn keys_of_nothing_are_none(env: Env) -> Outcome {
+pub(crate) async fn keys_of_an_empty_bucket_are_empty(env: Env) -> Outcome {
     let store = env.bucket().await?;
     assert!(env.soon("keys", keys(&store, ">")).await?.is_empty());
     store.put("a", "1").await?;
@@ -49,7 +49,7 @@ pub(crate) async fn keys_of_nothing_are_none(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn keys_leave_removed_ones_out(env: Env) -> Outcome {
+pub(crate) async fn keys_omits_removed_keys(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for key in ["a", "b", "c", "d"] {
         store.put(key, "1").await?;
@@ -63,7 +63,7 @@ pub(crate) async fn keys_leave_removed_ones_out(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn keys_that_are_overwritten_meanwhile_are_there(env: Env) -> Outcome {
+pub(crate) async fn keys_overwritten_during_a_listing_are_listed(env: Env) -> Outcome {
     let store = env.bucket().await?;
     fill(&store, 10).await?;
     let is_over = Cell::new(false);
@@ -101,7 +101,7 @@ pub(crate) async fn keys_that_are_overwritten_meanwhile_are_there(env: Env) -> O
     Ok(())
 }
 
-pub(crate) async fn keys_pass_filters(env: Env) -> Outcome {
+pub(crate) async fn keys_are_filtered(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for key in ["a", "a.b", "a.b.c", "a.x", "b", "b.b"] {
         store.put(key, "1").await?;
@@ -141,7 +141,7 @@ pub(crate) async fn many_keys_are_listed(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn get_many_gives_what_there_is(env: Env) -> Outcome {
+pub(crate) async fn get_many_returns_existing_values(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for key in ["a", "b", "c", "d"] {
         store.put(key, format!("{key}!")).await?;
@@ -166,7 +166,7 @@ pub(crate) async fn get_many_takes_filters(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn get_many_gives_the_last_revision(env: Env) -> Outcome {
+pub(crate) async fn get_many_returns_the_latest_revision(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     store.put("a", "1").await?;
     store.put("b", "1").await?;
@@ -176,7 +176,7 @@ pub(crate) async fn get_many_gives_the_last_revision(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn get_many_of_nothing_is_empty(env: Env) -> Outcome {
+pub(crate) async fn get_many_without_matches_is_empty(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let none: [&str; 0] = [];
     assert!(env.soon("answer", store.get_many(none)).await?.is_empty());
@@ -192,7 +192,7 @@ pub(crate) async fn get_many_of_nothing_is_empty(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn get_many_pages(env: Env) -> Outcome {
+pub(crate) async fn get_many_reads_thousands_of_keys(env: Env) -> Outcome {
     let store = env.bucket().await?;
     fill(&store, 2500).await?;
     let wanted: Vec<_> = {
@@ -214,7 +214,7 @@ pub(crate) async fn get_many_pages(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn get_many_gives_metadata(env: Env) -> Outcome {
+pub(crate) async fn get_many_returns_metadata(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let options = PutOptions::new().header("Tag", "x");
     let revision = store.put_with("a.b", "1", options).await?;

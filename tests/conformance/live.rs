@@ -22,7 +22,7 @@ impl ByteDeserialize for Number {
     }
 }
 
-pub(crate) async fn a_live_value_follows(env: Env) -> Outcome {
+pub(crate) async fn a_live_value_follows_changes(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let mut live = Number::live(&store, "a").await?;
     assert_eq!(live.get(), None);
@@ -42,7 +42,7 @@ pub(crate) async fn a_live_value_follows(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_live_value_begins_with_what_is_there(env: Env) -> Outcome {
+pub(crate) async fn a_live_value_starts_with_the_current_value(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "7").await?;
     let live = Number::live(&store, "a").await?;
@@ -51,7 +51,7 @@ pub(crate) async fn a_live_value_begins_with_what_is_there(env: Env) -> Outcome 
     Ok(())
 }
 
-pub(crate) async fn a_live_value_keeps_the_last_good_one(env: Env) -> Outcome {
+pub(crate) async fn a_live_value_keeps_the_last_value_that_decoded(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     let mut live = Number::live(&store, "a").await?;
@@ -108,7 +108,7 @@ pub(crate) async fn a_live_value_ends_with_its_bucket(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_live_map_follows(env: Env) -> Outcome {
+pub(crate) async fn a_live_map_follows_changes(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("n.a", "1").await?;
     store.put("n.b", "2").await?;
@@ -130,7 +130,7 @@ pub(crate) async fn a_live_map_follows(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_live_map_keeps_what_decodes(env: Env) -> Outcome {
+pub(crate) async fn a_live_map_keeps_the_values_that_decoded(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     store.put("b", "two").await?;
@@ -146,7 +146,7 @@ pub(crate) async fn a_live_map_keeps_what_decodes(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn locks_are_not_among_the_values(env: Env) -> Outcome {
+pub(crate) async fn lock_entries_are_not_shown_as_values(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let lock = DistroRwLock::new(&store, "a")?;
     if !env.capabilities.limit_markers {

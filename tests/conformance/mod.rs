@@ -41,179 +41,179 @@ macro_rules! conformance_cases {
         $runner! {
             [$($($argument)*)?]
             admin {
-                create_is_repeatable
-                create_says_which_settings_differ
-                create_or_update_gives_new_settings
-                two_who_create_at_once_both_get_the_bucket
-                two_who_create_or_update_at_once_both_succeed
-                a_shorter_history_drops_the_oldest
+                create_is_idempotent
+                create_reports_which_settings_differ
+                create_or_update_applies_new_settings
+                concurrent_creates_both_get_the_bucket
+                concurrent_create_or_updates_both_succeed
+                a_shorter_history_drops_the_oldest_revisions
                 storage_cannot_change
-                open_finds_what_was_made
-                what_is_missing_is_not_found
-                names_are_listed
+                open_finds_a_created_bucket
+                a_missing_bucket_is_not_found
+                bucket_names_are_listed_once
                 a_deleted_bucket_is_not_found_by_its_stores
-                a_store_means_the_bucket_of_its_name
-                two_clients_see_each_other
-                a_closed_client_says_so
-                closing_again_changes_nothing
-                who_closes_at_once_waits_for_the_same_end
-                a_close_that_was_dropped_can_be_called_again
+                a_store_works_on_a_recreated_bucket_of_the_same_name
+                two_clients_see_each_others_writes
+                calls_on_a_closed_client_fail_with_closed
+                closing_is_idempotent
+                concurrent_closes_all_wait_until_closed
+                a_cancelled_close_can_be_repeated
             }
             basic {
-                what_was_put_is_read
-                nothing_reads_as_none
-                revisions_grow_bucket_wide
-                an_empty_value_is_a_value
-                any_bytes_round_trip
+                a_put_value_is_read_back
+                a_missing_key_reads_as_none
+                revisions_increase_across_the_bucket
+                an_empty_value_is_not_a_missing_one
+                arbitrary_bytes_round_trip
                 a_large_value_round_trips
                 a_deleted_key_reads_as_none
                 a_purged_key_reads_as_none
-                deleting_nothing_leaves_a_marker
-                delete_keeps_history_and_purge_takes_it
-                an_entry_says_what_it_is
+                deleting_a_missing_key_leaves_a_marker
+                delete_keeps_history_and_purge_removes_it
+                an_entry_has_all_its_metadata
                 revisions_are_read_by_number
                 headers_round_trip
-                the_leader_sees_the_last_write
-                history_is_whole_and_in_order
+                a_leader_read_sees_the_last_write
+                history_is_complete_and_in_order
                 history_is_bounded
-                history_of_nothing_is_empty
-                every_allowed_character_works
+                history_of_a_missing_key_is_empty
+                every_allowed_character_works_in_keys
                 the_longest_names_work
-                many_writes_at_once_all_arrive
+                many_concurrent_writes_all_succeed
             }
             cas {
-                create_wins_once
-                create_goes_over_removals
-                update_needs_the_last_revision
-                a_conflict_says_what_is_there
-                revision_zero_means_no_revision_at_all
+                create_succeeds_only_once
+                create_succeeds_over_removed_keys
+                update_requires_the_latest_revision
+                a_conflict_reports_the_actual_revision
+                revision_zero_expects_no_revision_not_even_a_marker
                 removals_can_be_conditional
                 a_refused_write_changes_nothing
-                of_many_creates_one_wins
-                of_many_updates_one_wins
+                one_of_many_concurrent_creates_wins
+                one_of_many_concurrent_updates_wins
                 update_with_loses_no_update
-                update_with_can_leave_things_as_they_are
+                update_with_can_decide_to_write_nothing
                 update_with_sees_removed_keys_as_none
                 update_with_stops_at_an_error
-                update_with_gives_up_after_its_attempts
+                update_with_gives_up_after_the_maximum_attempts
             }
             compaction {
-                markers_are_cleared
-                young_markers_stay
-                live_values_and_their_history_stay
-                a_key_put_anew_keeps_its_value
-                racing_puts_are_never_lost
+                purge_deletes_clears_markers
+                purge_deletes_keeps_young_markers
+                purge_deletes_keeps_live_values_and_their_history
+                a_put_concurrent_with_purge_deletes_is_kept
+                puts_racing_purge_deletes_are_never_lost
             }
             defects {
                 async_nats_drops_the_ttl_of_a_create_over_a_tombstone
-                async_nats_types_one_of_two_conflict_codes
+                async_nats_recognises_only_one_of_two_conflict_codes
                 async_nats_sends_a_ttl_below_a_second_as_zero
                 nats_js_purge_deletes_erases_live_values
                 nats_js_lists_expired_keys
                 nats_go_purge_deletes_loses_a_racing_put
-                shizuku_0_1_counts_a_lost_race_as_success
+                shizuku_0_1_treats_a_conflict_as_success
                 shizuku_0_1_decodes_tombstones
-                clients_give_no_end_of_data_on_an_empty_set
+                clients_never_report_the_end_of_an_empty_initial_set
             }
             input {
                 bad_keys_are_refused
                 bad_filters_are_refused
-                no_filter_at_all_is_refused
+                an_empty_list_of_filters_is_refused
                 bad_bucket_names_are_refused
                 bad_times_to_live_are_refused
                 bad_headers_are_refused
                 updates_with_bad_options_are_refused
                 bad_settings_are_refused
-                contradictions_are_refused
-                keys_of_locks_are_refused
+                contradictory_options_are_refused
+                writes_to_lock_keys_are_refused
             }
             listing {
-                keys_come_once
-                keys_of_nothing_are_none
-                keys_leave_removed_ones_out
-                keys_that_are_overwritten_meanwhile_are_there
-                keys_pass_filters
+                keys_are_listed_once
+                keys_of_an_empty_bucket_are_empty
+                keys_omits_removed_keys
+                keys_overwritten_during_a_listing_are_listed
+                keys_are_filtered
                 filters_match_whole_tokens
                 many_keys_are_listed
-                get_many_gives_what_there_is
+                get_many_returns_existing_values
                 get_many_takes_filters
-                get_many_gives_the_last_revision
-                get_many_of_nothing_is_empty
-                get_many_pages
-                get_many_gives_metadata
+                get_many_returns_the_latest_revision
+                get_many_without_matches_is_empty
+                get_many_reads_thousands_of_keys
+                get_many_returns_metadata
             }
             live {
-                a_live_value_follows
-                a_live_value_begins_with_what_is_there
-                a_live_value_keeps_the_last_good_one
+                a_live_value_follows_changes
+                a_live_value_starts_with_the_current_value
+                a_live_value_keeps_the_last_value_that_decoded
                 live_values_share_a_watch
                 a_live_value_ends_with_its_bucket
-                a_live_map_follows
-                a_live_map_keeps_what_decodes
-                locks_are_not_among_the_values
+                a_live_map_follows_changes
+                a_live_map_keeps_the_values_that_decoded
+                lock_entries_are_not_shown_as_values
             }
             settings {
-                settings_come_back
-                status_counts
-                sizes_are_counted_alike
-                an_emptied_bucket_has_no_first_revision
-                a_value_beyond_the_bucket_is_too_large
-                a_value_beyond_the_server_is_too_large
-                a_full_bucket_refuses
+                settings_round_trip
+                status_counts_keys_values_and_bytes
+                every_backend_counts_sizes_identically
+                an_emptied_bucket_has_first_revision_zero
+                a_value_above_the_bucket_limit_is_too_large
+                a_value_above_the_server_limit_is_too_large
+                a_full_bucket_refuses_writes
                 too_many_replicas_are_refused
-                other_buckets_are_taken_in
-                mirrors_copy
+                sources_are_copied_and_writes_republished
+                a_mirror_copies_its_origin
             }
             ttl {
                 a_value_expires
                 expiry_is_seen_by_a_watch
-                a_marker_goes_by_itself
-                every_write_can_have_one
-                a_later_write_without_one_stays
-                a_later_write_with_one_lives_longer
-                history_raises_short_ones
-                a_purge_marker_goes_by_itself
+                an_expiry_marker_expires
+                every_kind_of_write_can_have_a_ttl
+                a_later_write_without_a_ttl_does_not_expire
+                a_later_write_with_a_longer_ttl_lives_longer
+                history_raises_short_ttls
+                a_purge_marker_expires
                 expired_keys_are_not_listed
-                create_goes_over_expiry
+                create_succeeds_over_expired_keys
                 a_live_value_expires
-                it_needs_markers
-                markers_can_be_turned_off
-                markers_need_a_server
-                age_expires
+                a_ttl_requires_limit_markers
+                limit_markers_can_be_turned_off
+                limit_markers_require_a_new_server
+                values_expire_at_the_maximum_age
             }
             typed {
-                values_are_written_and_read
-                atomic_writes_lose_openly
-                removed_values_are_none
-                what_does_not_decode_says_so
-                a_watch_goes_on_after_it
-                many_are_read_with_errors_in_place
+                typed_values_are_written_and_read
+                atomic_writes_report_conflicts
+                removed_values_read_as_none
+                a_value_that_does_not_decode_is_an_error
+                a_typed_watch_continues_after_a_decoding_error
+                read_many_returns_decoding_errors_in_place
                 history_is_typed
                 typed_calls_take_options
                 update_in_loses_no_update
-                what_does_not_encode_is_not_written
+                a_value_that_does_not_encode_is_not_written
                 derived_json_works
             }
             watch {
-                values_first_then_changes
-                every_start_ends_on_an_empty_set
-                current_comes_once
+                a_watch_delivers_values_then_changes
+                every_start_reports_current_on_an_empty_set
+                current_is_delivered_once
                 updates_only_replays_nothing
-                history_gives_every_revision
-                from_a_revision_on
-                from_a_revision_to_come
-                removals_come_as_removals
-                removals_can_be_left_out
-                values_can_be_left_out
-                one_key_many_and_wildcards
+                history_delivers_every_revision
+                a_watch_can_start_at_a_revision
+                a_watch_can_start_at_a_future_revision
+                removals_are_delivered_as_removals
+                removals_can_be_ignored
+                a_metadata_only_watch_omits_values
+                a_watch_matches_keys_and_wildcards
                 overlapping_filters_deliver_once
-                entries_count_down
-                a_slow_reader_sees_how_it_ends
-                nothing_is_missed_between_initial_and_new
-                many_watches_agree
+                initial_entries_have_decreasing_deltas
+                a_slow_reader_sees_the_latest_values_in_order
+                nothing_is_missed_between_initial_values_and_changes
+                many_watches_deliver_the_same_entries
                 a_watch_is_a_stream
-                a_dropped_watch_hurts_nobody
-                a_deleted_bucket_ends_it
+                a_dropped_watch_does_not_affect_others
+                a_deleted_bucket_ends_a_watch
                 a_missing_bucket_cannot_be_watched
             }
         }

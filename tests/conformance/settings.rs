@@ -13,7 +13,7 @@ use shizuku::{
 use super::{Env, Outcome, keys};
 use crate::assert_refused;
 
-pub(crate) async fn settings_come_back(env: Env) -> Outcome {
+pub(crate) async fn settings_round_trip(env: Env) -> Outcome {
     let defaults = env.fresh_config(|_| {});
     let mut all = env.fresh_config(|config| {
         config.description = "everything, with \"quotes\" and ünïcode".into();
@@ -51,7 +51,7 @@ pub(crate) async fn settings_come_back(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn status_counts(env: Env) -> Outcome {
+pub(crate) async fn status_counts_keys_values_and_bytes(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 2).await?;
     let status = store.status().await?;
     assert_eq!((status.values, status.keys, status.bytes), (0, 0, 0));
@@ -68,7 +68,7 @@ pub(crate) async fn status_counts(env: Env) -> Outcome {
 }
 
 /// To the byte, so that a bucket in memory is full exactly when one on a server is.
-pub(crate) async fn sizes_are_counted_alike(env: Env) -> Outcome {
+pub(crate) async fn every_backend_counts_sizes_identically(env: Env) -> Outcome {
     for (storage, plain, with_headers) in [(Storage::File, 30, 34), (Storage::Memory, 16, 16)] {
         let store = env.bucket_with(|config| config.storage = storage).await?;
         let subject = "$KV.".len() + store.bucket().len() + ".k".len();
@@ -104,7 +104,7 @@ pub(crate) async fn sizes_are_counted_alike(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn an_emptied_bucket_has_no_first_revision(env: Env) -> Outcome {
+pub(crate) async fn an_emptied_bucket_has_first_revision_zero(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     store.delete("a").await?;
@@ -118,7 +118,7 @@ pub(crate) async fn an_emptied_bucket_has_no_first_revision(env: Env) -> Outcome
     Ok(())
 }
 
-pub(crate) async fn a_value_beyond_the_bucket_is_too_large(env: Env) -> Outcome {
+pub(crate) async fn a_value_above_the_bucket_limit_is_too_large(env: Env) -> Outcome {
     let store = env
         .bucket_with(|config| config.max_value_size = Some(100))
         .await?;
@@ -142,7 +142,7 @@ pub(crate) async fn a_value_beyond_the_bucket_is_too_large(env: Env) -> Outcome 
     Ok(())
 }
 
-pub(crate) async fn a_value_beyond_the_server_is_too_large(env: Env) -> Outcome {
+pub(crate) async fn a_value_above_the_server_limit_is_too_large(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let limit = 1024 * 1024;
     store.put("a", vec![b'x'; limit]).await?;
@@ -158,7 +158,7 @@ pub(crate) async fn a_value_beyond_the_server_is_too_large(env: Env) -> Outcome 
     Ok(())
 }
 
-pub(crate) async fn a_full_bucket_refuses(env: Env) -> Outcome {
+pub(crate) async fn a_full_bucket_refuses_writes(env: Env) -> Outcome {
     let store = env
         .bucket_with(|config| config.max_bytes = Some(1000))
         .await?;
@@ -212,7 +212,7 @@ async fn with_others(env: &Env, config: &BucketConfig) -> Result<Option<Store>, 
     Ok(None)
 }
 
-pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
+pub(crate) async fn sources_are_copied_and_writes_republished(env: Env) -> Outcome {
     let origins = [env.bucket().await?, env.bucket().await?];
     let mut sources: Vec<_> = origins
         .iter()
@@ -241,7 +241,7 @@ pub(crate) async fn other_buckets_are_taken_in(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn mirrors_copy(env: Env) -> Outcome {
+pub(crate) async fn a_mirror_copies_its_origin(env: Env) -> Outcome {
     let origin = env.bucket().await?;
     let config = env.fresh_config(|config| {
         config.mirror = Some(Source::new(origin.bucket().clone()));

@@ -109,7 +109,7 @@ pub(crate) async fn expiry_is_seen_by_a_watch(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_marker_goes_by_itself(env: Env) -> Outcome {
+pub(crate) async fn an_expiry_marker_expires(env: Env) -> Outcome {
     let Some(store) = bucket(&env, |_| {}).await? else {
         return Ok(());
     };
@@ -126,7 +126,7 @@ pub(crate) async fn a_marker_goes_by_itself(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn every_write_can_have_one(env: Env) -> Outcome {
+pub(crate) async fn every_kind_of_write_can_have_a_ttl(env: Env) -> Outcome {
     let Some(store) = bucket(&env, |_| {}).await? else {
         return Ok(());
     };
@@ -145,7 +145,7 @@ pub(crate) async fn every_write_can_have_one(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_later_write_without_one_stays(env: Env) -> Outcome {
+pub(crate) async fn a_later_write_without_a_ttl_does_not_expire(env: Env) -> Outcome {
     let Some(store) = bucket(&env, |_| {}).await? else {
         return Ok(());
     };
@@ -159,7 +159,7 @@ pub(crate) async fn a_later_write_without_one_stays(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_later_write_with_one_lives_longer(env: Env) -> Outcome {
+pub(crate) async fn a_later_write_with_a_longer_ttl_lives_longer(env: Env) -> Outcome {
     let Some(store) = bucket(&env, |_| {}).await? else {
         return Ok(());
     };
@@ -172,7 +172,7 @@ pub(crate) async fn a_later_write_with_one_lives_longer(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn history_raises_short_ones(env: Env) -> Outcome {
+pub(crate) async fn history_raises_short_ttls(env: Env) -> Outcome {
     let change = |config: &mut BucketConfig| {
         config.history = 2;
         config.limit_markers = LimitMarkers::For(Duration::from_secs(600));
@@ -189,7 +189,7 @@ pub(crate) async fn history_raises_short_ones(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_purge_marker_goes_by_itself(env: Env) -> Outcome {
+pub(crate) async fn a_purge_marker_expires(env: Env) -> Outcome {
     let Some(store) = bucket(&env, |_| {}).await? else {
         return Ok(());
     };
@@ -229,7 +229,7 @@ pub(crate) async fn expired_keys_are_not_listed(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn create_goes_over_expiry(env: Env) -> Outcome {
+pub(crate) async fn create_succeeds_over_expired_keys(env: Env) -> Outcome {
     let change = |config: &mut BucketConfig| {
         config.limit_markers = LimitMarkers::For(Duration::from_secs(600));
     };
@@ -263,7 +263,7 @@ pub(crate) async fn a_live_value_expires(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn it_needs_markers(env: Env) -> Outcome {
+pub(crate) async fn a_ttl_requires_limit_markers(env: Env) -> Outcome {
     let store = env
         .bucket_with(|config| config.limit_markers = LimitMarkers::Off)
         .await?;
@@ -272,7 +272,7 @@ pub(crate) async fn it_needs_markers(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn markers_can_be_turned_off(env: Env) -> Outcome {
+pub(crate) async fn limit_markers_can_be_turned_off(env: Env) -> Outcome {
     let mut config = env.fresh_config(|_| {});
     env.client.create_bucket(config.clone()).await?;
     config.limit_markers = LimitMarkers::Off;
@@ -297,7 +297,7 @@ pub(crate) async fn markers_can_be_turned_off(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn markers_need_a_server(env: Env) -> Outcome {
+pub(crate) async fn limit_markers_require_a_new_server(env: Env) -> Outcome {
     let change = |config: &mut BucketConfig| {
         config.limit_markers = LimitMarkers::For(Duration::from_secs(7));
     };
@@ -309,7 +309,7 @@ pub(crate) async fn markers_need_a_server(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn age_expires(env: Env) -> Outcome {
+pub(crate) async fn values_expire_at_the_maximum_age(env: Env) -> Outcome {
     for markers in [LimitMarkers::Off, LimitMarkers::Auto] {
         let store = env
             .bucket_with(|config| {

@@ -45,7 +45,7 @@ fn check(error: &KvReadError, key: &str, at: u64) {
     }
 }
 
-pub(crate) async fn values_are_written_and_read(env: Env) -> Outcome {
+pub(crate) async fn typed_values_are_written_and_read(env: Env) -> Outcome {
     let store = env.bucket().await?;
     assert_eq!(Limits::read_from(&store, Limits::key()).await?, None);
     let revision = limits(4).write_to_anyway(&store).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn values_are_written_and_read(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn atomic_writes_lose_openly(env: Env) -> Outcome {
+pub(crate) async fn atomic_writes_report_conflicts(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let first = limits(1).create_in(&store).await?;
     assert_refused!(limits(2).create_in(&store).await, KvWriteError::Conflict(_));
@@ -77,7 +77,7 @@ pub(crate) async fn atomic_writes_lose_openly(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn removed_values_are_none(env: Env) -> Outcome {
+pub(crate) async fn removed_values_read_as_none(env: Env) -> Outcome {
     let store = env.bucket().await?;
     limits(1).write_to_anyway(&store).await?;
     for purge in [false, true] {
@@ -96,7 +96,7 @@ pub(crate) async fn removed_values_are_none(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn what_does_not_decode_says_so(env: Env) -> Outcome {
+pub(crate) async fn a_value_that_does_not_decode_is_an_error(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("first", "1").await?;
     for text in ["", "nonsense", "{\"cpu\": -1}", "{\"cpu\": 1}"] {
@@ -109,7 +109,7 @@ pub(crate) async fn what_does_not_decode_says_so(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_watch_goes_on_after_it(env: Env) -> Outcome {
+pub(crate) async fn a_typed_watch_continues_after_a_decoding_error(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let bad = store.put("a", "nonsense").await?;
     store.put("b", limits(1).to_bytes()?).await?;
@@ -126,7 +126,7 @@ pub(crate) async fn a_watch_goes_on_after_it(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn many_are_read_with_errors_in_place(env: Env) -> Outcome {
+pub(crate) async fn read_many_returns_decoding_errors_in_place(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", limits(1).to_bytes()?).await?;
     let bad = store.put("b", "nonsense").await?;
@@ -228,7 +228,7 @@ impl ByteSerialize for Unspeakable {
     }
 }
 
-pub(crate) async fn what_does_not_encode_is_not_written(env: Env) -> Outcome {
+pub(crate) async fn a_value_that_does_not_encode_is_not_written(env: Env) -> Outcome {
     let store = env.bucket().await?;
     match Unspeakable.write_to_anyway(&store).await {
         Err(error @ KvWriteError::Encode { .. }) => {

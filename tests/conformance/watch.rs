@@ -21,7 +21,7 @@ fn deliver(deliver: Deliver) -> WatchOptions {
     WatchOptions::new().deliver(deliver)
 }
 
-pub(crate) async fn values_first_then_changes(env: Env) -> Outcome {
+pub(crate) async fn a_watch_delivers_values_then_changes(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for (key, value) in [("a", "1"), ("b", "1"), ("a", "2")] {
         store.put(key, value).await?;
@@ -35,7 +35,7 @@ pub(crate) async fn values_first_then_changes(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn every_start_ends_on_an_empty_set(env: Env) -> Outcome {
+pub(crate) async fn every_start_reports_current_on_an_empty_set(env: Env) -> Outcome {
     let empty = env.bucket().await?;
     let other = env.bucket().await?;
     other.put("other", "1").await?;
@@ -50,7 +50,7 @@ pub(crate) async fn every_start_ends_on_an_empty_set(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn current_comes_once(env: Env) -> Outcome {
+pub(crate) async fn current_is_delivered_once(env: Env) -> Outcome {
     for start in STARTS {
         for full in [false, true] {
             let store = env.bucket().await?;
@@ -86,7 +86,7 @@ pub(crate) async fn updates_only_replays_nothing(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn history_gives_every_revision(env: Env) -> Outcome {
+pub(crate) async fn history_delivers_every_revision(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for (key, value) in [("a", "1"), ("b", "1"), ("a", "2")] {
         store.put(key, value).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn history_gives_every_revision(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn from_a_revision_on(env: Env) -> Outcome {
+pub(crate) async fn a_watch_can_start_at_a_revision(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 5).await?;
     for value in ["1", "2", "3", "4"] {
         store.put("a", value).await?;
@@ -111,7 +111,7 @@ pub(crate) async fn from_a_revision_on(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn from_a_revision_to_come(env: Env) -> Outcome {
+pub(crate) async fn a_watch_can_start_at_a_future_revision(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     let watch = store.watch_with(">", deliver(Deliver::From(3))).await?;
@@ -122,7 +122,7 @@ pub(crate) async fn from_a_revision_to_come(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn removals_come_as_removals(env: Env) -> Outcome {
+pub(crate) async fn removals_are_delivered_as_removals(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let watch = store.watch_all().await?;
     assert!(env.initial(&watch).await.is_empty());
@@ -143,7 +143,7 @@ pub(crate) async fn removals_come_as_removals(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn removals_can_be_left_out(env: Env) -> Outcome {
+pub(crate) async fn removals_can_be_ignored(env: Env) -> Outcome {
     let store = env.bucket().await?;
     store.put("a", "1").await?;
     store.put("b", "1").await?;
@@ -160,7 +160,7 @@ pub(crate) async fn removals_can_be_left_out(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn values_can_be_left_out(env: Env) -> Outcome {
+pub(crate) async fn a_metadata_only_watch_omits_values(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let options = PutOptions::new().header("Tag", "x");
     store.put_with("a", "1", options.clone()).await?;
@@ -177,7 +177,7 @@ pub(crate) async fn values_can_be_left_out(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn one_key_many_and_wildcards(env: Env) -> Outcome {
+pub(crate) async fn a_watch_matches_keys_and_wildcards(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 3).await?;
     let keys = ["a", "a.b", "a.b.c", "a.x", "b", "b.b", "ab"];
     let cases: [(&[&str], &[&str]); 10] = [
@@ -242,7 +242,7 @@ pub(crate) async fn overlapping_filters_deliver_once(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn entries_count_down(env: Env) -> Outcome {
+pub(crate) async fn initial_entries_have_decreasing_deltas(env: Env) -> Outcome {
     let store = env.bucket().await?;
     for n in 0..10 {
         store.put(format!("k.{n}"), "1").await?;
@@ -258,7 +258,7 @@ pub(crate) async fn entries_count_down(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_slow_reader_sees_how_it_ends(env: Env) -> Outcome {
+pub(crate) async fn a_slow_reader_sees_the_latest_values_in_order(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let watch = store.watch_all().await?;
     for round in 0..20 {
@@ -282,7 +282,7 @@ pub(crate) async fn a_slow_reader_sees_how_it_ends(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn nothing_is_missed_between_initial_and_new(env: Env) -> Outcome {
+pub(crate) async fn nothing_is_missed_between_initial_values_and_changes(env: Env) -> Outcome {
     let store = env.bucket_with(|config| config.history = 64).await?;
     for n in 0..300 {
         store.put(format!("k.{}", n % 20), n.to_string()).await?;
@@ -319,7 +319,7 @@ pub(crate) async fn nothing_is_missed_between_initial_and_new(env: Env) -> Outco
     Ok(())
 }
 
-pub(crate) async fn many_watches_agree(env: Env) -> Outcome {
+pub(crate) async fn many_watches_deliver_the_same_entries(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let watches = try_join_all((0..30).map(|_| store.watch("a.*"))).await?;
     for watch in &watches {
@@ -345,7 +345,7 @@ pub(crate) async fn a_watch_is_a_stream(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_dropped_watch_hurts_nobody(env: Env) -> Outcome {
+pub(crate) async fn a_dropped_watch_does_not_affect_others(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let stays = store.watch_all().await?;
     for n in 0..50 {
@@ -358,7 +358,7 @@ pub(crate) async fn a_dropped_watch_hurts_nobody(env: Env) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn a_deleted_bucket_ends_it(env: Env) -> Outcome {
+pub(crate) async fn a_deleted_bucket_ends_a_watch(env: Env) -> Outcome {
     let store = env.bucket().await?;
     let watch = store.watch_all().await?;
     assert!(env.initial(&watch).await.is_empty());

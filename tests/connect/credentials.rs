@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::{PATIENCE, assert_refused, jwt, tempdir, ways, works};
 
 #[tokio::test]
-async fn users_tokens_and_nkeys_get_in_and_wrong_ones_do_not() {
+async fn right_users_tokens_and_nkeys_are_accepted_and_wrong_ones_refused() {
     let pair = nkeys::KeyPair::new_user();
     let seed = pair.seed().unwrap();
     let stranger = nkeys::KeyPair::new_user().seed().unwrap();
@@ -64,7 +64,7 @@ async fn users_tokens_and_nkeys_get_in_and_wrong_ones_do_not() {
 }
 
 #[tokio::test]
-async fn credentials_are_asked_for_at_every_connect() {
+async fn the_credentials_provider_is_called_for_every_connect() {
     let server = NatsServer::builder().token("t").start().await.unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -93,7 +93,7 @@ async fn credentials_are_asked_for_at_every_connect() {
 /// The provider of credentials may be unavailable for as long as the server is, or slower than the
 /// server's authentication timeout.
 #[tokio::test]
-async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
+async fn a_failing_or_slow_credentials_provider_is_called_again() {
     let impatient = "authorization { token: t, timeout: 0.3 }";
     let server = NatsServer::builder().config(impatient);
     let server = server.start().await.unwrap();
@@ -152,7 +152,7 @@ async fn credentials_that_cannot_be_had_for_a_while_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
+async fn right_jwts_and_creds_files_are_accepted_and_wrong_ones_refused() {
     let user = jwt::User::new();
     let stranger = nkeys::KeyPair::new_user().seed().unwrap();
     let server = NatsServer::builder().config(&user.config);
@@ -199,7 +199,7 @@ async fn jwts_and_creds_files_get_in_and_wrong_ones_do_not() {
 
 /// They may be renewed slightly after they expire.
 #[tokio::test]
-async fn credentials_that_run_out_are_told_and_renewed() {
+async fn expired_credentials_are_reported_and_renewed() {
     let user = Arc::new(jwt::User::new());
     let server = NatsServer::builder().config(&user.config);
     let server = server.start().await.unwrap();
@@ -257,7 +257,7 @@ async fn credentials_that_run_out_are_told_and_renewed() {
 /// Reading a file may be slow, and must not block the runtime.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_creds_file_that_is_slow_to_read_holds_up_nobody_else() {
+async fn a_slow_creds_file_does_not_block_the_runtime() {
     let server = NatsServer::start_default().await.unwrap();
     let folder = tempdir("slow-creds");
     // Opening a FIFO blocks until there is a writer.

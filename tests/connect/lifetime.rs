@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::{assert_refused, ways, works};
 
 #[tokio::test]
-async fn closing_lets_through_what_is_under_way_and_nothing_after() {
+async fn closing_completes_writes_in_flight_and_refuses_later_ones() {
     let server = NatsServer::builder().version(LATEST).start().await.unwrap();
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = works(&client).await;
@@ -85,7 +85,7 @@ async fn the_last_handle_closes_the_connection() {
 
 /// Calls from a thread without a runtime return an error instead of panicking.
 #[tokio::test]
-async fn without_a_runtime_calls_are_refused() {
+async fn calls_without_a_runtime_are_refused() {
     let server = NatsServer::start_default().await.unwrap();
     let mut urls = ways(&server.url());
     urls.push("memory:".to_owned());
@@ -140,7 +140,7 @@ async fn in_another_runtime(url: String) -> (Runtime, Store) {
 
 /// A connection runs in the runtime that created it, as in tests.
 #[tokio::test]
-async fn a_client_whose_runtime_is_gone_is_closed() {
+async fn a_client_is_closed_when_its_runtime_ends() {
     let server = NatsServer::start_default().await.unwrap();
     for url in ways(&server.url()) {
         let (other, store) = in_another_runtime(url).await;
@@ -165,7 +165,7 @@ async fn a_client_whose_runtime_is_gone_is_closed() {
 
 /// A write in flight at that time may have arrived.
 #[tokio::test]
-async fn a_runtime_that_goes_leaves_writes_unknown() {
+async fn writes_in_flight_are_unknown_when_their_runtime_ends() {
     let server = NatsServer::start_default().await.unwrap();
     for url in ways(&server.url()) {
         let (other, store) = in_another_runtime(url).await;

@@ -88,7 +88,7 @@ async fn bad_options_fail_before_anything_is_sent() {
 
 #[cfg(feature = "web")]
 #[tokio::test]
-async fn certificates_are_not_passed_over() {
+async fn certificate_options_are_refused_by_the_web_transport() {
     for (name, options) in [
         (
             "root_certificates",
@@ -107,7 +107,7 @@ async fn certificates_are_not_passed_over() {
 }
 
 #[tokio::test]
-async fn a_timeout_may_be_a_year_long() {
+async fn timeouts_may_be_a_year_long() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
     let server = NatsServer::start_default().await.unwrap();
     for url in ways(&server.url()) {
@@ -121,7 +121,7 @@ async fn a_timeout_may_be_a_year_long() {
 }
 
 #[test]
-fn without_a_runtime_there_is_an_error_and_no_panic() {
+fn connecting_without_a_runtime_is_an_error_not_a_panic() {
     let connected = futures::executor::block_on(shizuku::connect("nats://127.0.0.1:1"));
     assert!(matches!(
         connected,
@@ -177,7 +177,7 @@ async fn one_of_several_servers_is_enough() {
 }
 
 #[tokio::test]
-async fn the_server_is_told_the_name() {
+async fn the_server_lists_the_clients_name() {
     let server = NatsServer::start_default().await.unwrap();
     let billing = ConnectOptions::new().name("billing");
     let _client = billing.connect(server.url()).await.unwrap();
@@ -186,7 +186,7 @@ async fn the_server_is_told_the_name() {
 }
 
 #[tokio::test]
-async fn answers_come_under_the_prefix_of_ones_own() {
+async fn replies_use_the_inbox_prefix() {
     let config = r#"authorization { users = [{
         user: ann, password: ann, permissions: { subscribe: { allow: ["ann.>"] } }
     }] }"#;

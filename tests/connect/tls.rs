@@ -22,7 +22,7 @@ fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 #[tokio::test]
-async fn tls_with_a_root_of_ones_own() {
+async fn tls_works_with_a_private_root_certificate() {
     let folder = tempdir("tls");
     let (cert, key) = certificate(&folder, "server");
     let tls = format!("tls {{ cert_file: {cert:?}, key_file: {key:?} }}");
@@ -51,7 +51,7 @@ async fn tls_with_a_root_of_ones_own() {
 }
 
 #[tokio::test]
-async fn a_server_can_ask_for_a_certificate() {
+async fn a_server_can_require_a_client_certificate() {
     let folder = tempdir("mutual-tls");
     let (cert, key) = certificate(&folder, "server");
     let (known, known_key) = certificate(&folder, "known");
@@ -76,7 +76,7 @@ async fn a_server_can_ask_for_a_certificate() {
 }
 
 #[tokio::test]
-async fn tls_that_is_required_and_not_there_is_no_connection() {
+async fn required_tls_that_the_server_lacks_fails_to_connect() {
     let server = NatsServer::start_default().await.unwrap();
     assert_refused!(
         ConnectOptions::new()

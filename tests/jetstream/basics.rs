@@ -197,7 +197,7 @@ async fn basics(client: &Client, modern: bool) {
 
 /// Concurrent updates of one key back off, or most attempts would be wasted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_update_one_key() {
+async fn concurrent_updates_of_one_key_back_off() {
     let client = client(harness::LATEST).await;
     let store = client.create_bucket("crowd").await.unwrap();
     let calls = AtomicUsize::new(0);

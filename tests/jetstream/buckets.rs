@@ -19,7 +19,7 @@ fn source(bucket: &str, domain: Option<&str>) -> Source {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_are_kept_compared_and_changed() {
+async fn settings_are_stored_compared_and_updated() {
     for version in VERSIONS {
         let modern = *version != V2_10;
         let client = client(version).await;
@@ -91,7 +91,7 @@ async fn settings_are_kept_compared_and_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn direct_reads_are_turned_off_and_on_under_a_handle() {
+async fn a_store_follows_allow_direct_being_turned_off_and_on() {
     for version in VERSIONS {
         let server = server(version).await;
         let admin = admin(&server.url()).await;
@@ -116,7 +116,7 @@ async fn direct_reads_are_turned_off_and_on_under_a_handle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_written_is_published_once_more() {
+async fn writes_are_republished() {
     for version in VERSIONS {
         let server = server(version).await;
         let nats = async_nats::connect(server.url()).await.unwrap();
@@ -154,7 +154,7 @@ async fn what_is_written_is_published_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mirrors_and_sources_follow_their_origin() {
+async fn mirrors_and_sources_copy_their_origin() {
     for version in VERSIONS {
         let server = server(version).await;
         let client = shizuku::connect(server.url()).await.unwrap();
@@ -212,7 +212,7 @@ async fn mirrors_and_sources_follow_their_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_others_set_stays_as_it_is() {
+async fn a_foreign_source_is_left_unchanged() {
     for version in VERSIONS {
         let server = server(version).await;
         let admin = admin(&server.url()).await;
@@ -263,7 +263,7 @@ async fn a_source_that_others_set_stays_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_without_a_limit_that_others_set_stays_as_it_is() {
+async fn a_foreign_unlimited_history_is_left_unchanged() {
     for version in VERSIONS {
         let server = server(version).await;
         let admin = admin(&server.url()).await;
@@ -296,7 +296,7 @@ async fn a_history_without_a_limit_that_others_set_stays_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_published_once_more_into_a_bucket_is_read() {
+async fn messages_republished_into_a_bucket_are_read() {
     for version in VERSIONS {
         let server = server(version).await;
         let admin = admin(&server.url()).await;
@@ -344,7 +344,7 @@ async fn what_was_published_once_more_into_a_bucket_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mirrors_and_sources_reach_into_other_domains() {
+async fn mirrors_and_sources_work_across_domains() {
     let hub = NatsServer::builder().version(LATEST).domain("hub");
     let hub = hub.config("leafnodes { host: 127.0.0.1, port: -1 }");
     let hub = hub.start().await.unwrap();

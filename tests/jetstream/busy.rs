@@ -49,7 +49,7 @@ async fn shown(watch: &Watch) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_written_meanwhile_is_not_missing() {
+async fn keys_overwritten_while_a_watch_starts_are_not_missing() {
     for version in VERSIONS {
         let store = client(version)
             .await
@@ -73,7 +73,7 @@ async fn what_is_written_meanwhile_is_not_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_written_during_an_interruption_does_not_vanish() {
+async fn keys_overwritten_during_an_interruption_do_not_vanish() {
     let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();

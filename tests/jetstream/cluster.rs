@@ -13,7 +13,7 @@ use crate::{PATIENCE, admin, assert_refused, keys, log::Log};
 
 // On one thread, because the log's subscriber is per thread.
 #[tokio::test]
-async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
+async fn both_conflict_codes_of_a_cluster_are_conflicts() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
     let client = shizuku::connect(cluster.url()).await.unwrap();
     let mut config = BucketConfig::new("b");
@@ -46,7 +46,7 @@ async fn a_race_with_a_write_that_is_still_under_way_is_a_lost_race() {
 }
 
 #[tokio::test]
-async fn replicas_and_placement_are_kept_and_compared() {
+async fn replicas_and_placement_are_stored_and_compared() {
     let builder = NatsServer::builder().version(LATEST);
     let builder = builder.config("server_tags: [ssd]");
     let cluster = Cluster::start_with(3, builder).await.unwrap();
@@ -105,7 +105,7 @@ async fn replicas_and_placement_are_kept_and_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_who_make_a_bucket_at_once_both_get_it() {
+async fn concurrent_creates_in_a_cluster_both_get_the_bucket() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
     // On a busy machine, electing the leader of a new stream takes seconds.
     let patient = ConnectOptions::new().request_timeout(PATIENCE);
@@ -134,7 +134,7 @@ async fn two_who_make_a_bucket_at_once_both_get_it() {
 
 /// Any replica may host a consumer, and one that was offline may lack messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_is_not_complete_is_not_believed() {
+async fn an_incomplete_replica_is_not_trusted() {
     let cluster = Cluster::start(3, LATEST).await.unwrap();
     let client = shizuku::connect(cluster.url()).await.unwrap();
     let config = BucketConfig::new("b").replicas(3);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_consumer_that_is_deleted_under_a_watch_is_made_again() {
+async fn a_watch_recreates_its_deleted_consumer() {
     let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();
@@ -63,7 +63,7 @@ async fn a_busy_lock_in_a_busy_bucket_needs_no_consumer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_dropped_or_done_leaves_no_consumer() {
+async fn finished_and_dropped_reads_leave_no_consumer() {
     for version in VERSIONS {
         let client = client(version).await;
         let store = client.create_bucket("left").await.unwrap();
@@ -89,7 +89,7 @@ async fn what_is_dropped_or_done_leaves_no_consumer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_is_given_up_leaves_no_consumer() {
+async fn a_cancelled_start_of_a_watch_leaves_no_consumer() {
     for version in VERSIONS {
         let client = client(version).await;
         let store = client.create_bucket("given-up").await.unwrap();
@@ -118,7 +118,7 @@ async fn a_start_that_is_given_up_leaves_no_consumer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_gets_everything() {
+async fn a_slow_reader_receives_everything() {
     for version in [LATEST, V2_10] {
         let client = client(version).await;
         let mut config = BucketConfig::new("slow");
@@ -147,7 +147,7 @@ async fn a_slow_reader_gets_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_to_flow_control_stalls_nothing() {
+async fn a_lost_flow_control_reply_does_not_stall_a_watch() {
     for version in [LATEST, V2_10] {
         let server = server(version).await;
         let direct = shizuku::connect(server.url()).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_lost_answer_to_flow_control_stalls_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_start_delivers_what_it_says() {
+async fn each_start_delivers_the_documented_entries() {
     for version in VERSIONS {
         let client = client(version).await;
         let mut config = BucketConfig::new("starts");
@@ -225,7 +225,7 @@ async fn each_start_delivers_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_keys_are_read_by_pages_on_every_version() {
+async fn many_keys_are_read_in_pages_on_every_version() {
     for version in VERSIONS {
         let client = client(version).await;
         let mut config = BucketConfig::new("many");

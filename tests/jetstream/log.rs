@@ -61,7 +61,7 @@ impl Subscriber for Log {
 }
 
 #[tokio::test]
-async fn reconnects_restarts_of_watches_and_lost_races_are_told() {
+async fn reconnects_watch_restarts_and_conflicts_are_logged() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     let server = server(LATEST).await;

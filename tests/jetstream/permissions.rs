@@ -34,7 +34,7 @@ async fn fill(store: &Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_answer_to_flow_control_ends_a_watch() {
+async fn a_denied_flow_control_reply_ends_a_watch() {
     for (version, protocol) in [(LATEST, ""), (V2_10, ""), (LATEST, "web+")] {
         if !protocol.is_empty() && cfg!(not(feature = "web")) {
             continue;
@@ -71,7 +71,7 @@ async fn a_refused_answer_to_flow_control_ends_a_watch() {
 
 /// The subscription to replies is denied while a client is connected.
 #[tokio::test]
-async fn what_is_denied_was_not_written() {
+async fn a_write_reported_as_denied_was_not_stored() {
     let users = |less: &str| {
         NatsServer::builder().config(format!(
             "authorization {{ users = [
@@ -117,7 +117,7 @@ async fn what_is_denied_was_not_written() {
 
 /// Each user can do what the text says, and needs every line of its permissions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_need_just_what_is_written() {
+async fn documented_permissions_are_sufficient_and_minimal() {
     let users = users();
     let configs: Vec<_> = users.iter().flat_map(User::configs).collect();
     let server = NatsServer::builder()

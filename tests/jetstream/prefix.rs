@@ -92,7 +92,7 @@ fn guest() -> ConnectOptions {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_works_in_the_buckets_of_another() {
+async fn an_account_works_in_another_accounts_buckets() {
     let server = NatsServer::builder()
         .version(LATEST)
         .config(ACCOUNTS)
@@ -117,7 +117,7 @@ async fn an_account_works_in_the_buckets_of_another() {
 
 /// By default an export allows one reply per request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_keys_are_read_where_one_answer_is_let_through() {
+async fn many_keys_are_read_when_only_one_reply_per_request_is_allowed() {
     let server = NatsServer::builder().version(LATEST);
     let server = server.config(ACCOUNTS.replace(", response_type: stream", ""));
     let server = server.start().await.unwrap();
@@ -141,7 +141,7 @@ async fn many_keys_are_read_where_one_answer_is_let_through() {
 /// A client that does not import the inboxes of a watch creates consumers whose messages it never
 /// receives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_that_hears_nothing_at_all_ends() {
+async fn a_watch_that_receives_nothing_ends() {
     let server = NatsServer::builder().version(LATEST).config(ACCOUNTS);
     let server = server.start().await.unwrap();
     let host = sign_in(&server, "host").await;
@@ -165,7 +165,7 @@ async fn a_watch_that_hears_nothing_at_all_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_none_are_malformed() {
+async fn nonsense_replies_are_malformed() {
     let server = server(LATEST).await;
     shizuku::connect(server.url())
         .await
@@ -235,7 +235,7 @@ async fn answers_that_are_none_are_malformed() {
 
 /// A lagging replica must not make an update fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_update_is_refused_by_what_the_leader_has() {
+async fn updates_are_decided_by_the_leaders_value() {
     let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let theirs = client.create_bucket("b").await.unwrap();

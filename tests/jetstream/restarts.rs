@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_loses_nothing_that_it_acknowledged() {
+async fn a_killed_server_loses_no_acknowledged_write() {
     for version in [LATEST, V2_10] {
         let server = server(version).await;
         let client = ConnectOptions::new()
@@ -91,7 +91,7 @@ async fn a_killed_server_loses_nothing_that_it_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_says_what_vanished_during_a_break() {
+async fn a_watch_reports_keys_that_vanished_while_disconnected() {
     let server = server(V2_11).await;
     let proxy = Proxy::start(&server.url()).await;
     let writer = shizuku::connect(server.url()).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_watch_says_what_vanished_during_a_break() {
 
 /// Resuming a watch must not require a second consumer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_comes_back_where_there_may_be_no_other_consumer() {
+async fn a_watch_resumes_with_a_limit_of_one_consumer() {
     let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     let written = shizuku::connect(server.url()).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_watch_comes_back_where_there_may_be_no_other_consumer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn updates_only_never_replays_what_was_before() {
+async fn updates_only_never_replays_earlier_values() {
     let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     let writer = shizuku::connect(server.url()).await.unwrap();
@@ -234,7 +234,7 @@ async fn updates_only_never_replays_what_was_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_that_is_made_anew_during_a_break_is_told_from_the_beginning() {
+async fn a_watch_restarts_on_a_bucket_recreated_while_disconnected() {
     let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     let writer = shizuku::connect(server.url()).await.unwrap();
@@ -279,7 +279,7 @@ async fn a_bucket_that_is_made_anew_during_a_break_is_told_from_the_beginning() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_that_is_deleted_ends_its_watches() {
+async fn deleting_a_bucket_ends_its_watches() {
     let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();
@@ -296,7 +296,7 @@ async fn a_bucket_that_is_deleted_ends_its_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_client_ends_its_watches() {
+async fn closing_a_client_ends_its_watches() {
     let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();
@@ -314,7 +314,7 @@ async fn a_closed_client_ends_its_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn live_values_outlive_a_break() {
+async fn live_values_survive_a_disconnection() {
     let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     let writer = shizuku::connect(server.url()).await.unwrap();
@@ -358,7 +358,7 @@ async fn live_values_outlive_a_break() {
 
 /// As when a network drops a connection silently, or a machine loses power.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_falls_silent_is_replaced() {
+async fn a_silent_connection_is_replaced() {
     let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     let client = shizuku::connect(&proxy.url).await.unwrap();
@@ -375,7 +375,7 @@ async fn a_connection_that_falls_silent_is_replaced() {
 
 /// A request on a dead connection gets no reply, and must not wait for one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_of_many_keys_end_with_their_connection() {
+async fn reads_of_many_keys_fail_with_their_connection() {
     let server = server(LATEST).await;
     let proxy = Proxy::start(&server.url()).await;
     for url in [proxy.url.clone(), format!("web+{}", proxy.url)] {

@@ -11,7 +11,7 @@ use shizuku::{
 use crate::{assert_refused, current, next, server, sign_in};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_jetstream_says_so() {
+async fn a_server_without_jetstream_is_reported() {
     let server = server(LATEST).await;
     let client = shizuku::connect(server.url()).await.unwrap();
     let store = client.create_bucket("b").await.unwrap();
@@ -94,7 +94,7 @@ async fn a_missing_permission_names_its_subject() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_permission_that_is_taken_away_ends_a_watch() {
+async fn a_revoked_permission_ends_a_watch() {
     let server = NatsServer::builder()
         .version(LATEST)
         .config(USERS)
@@ -155,7 +155,7 @@ async fn a_value_above_a_limit_is_too_large() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_leaves_the_outcome_of_a_write_unknown() {
+async fn a_write_to_a_frozen_server_has_an_unknown_outcome() {
     let server = server(LATEST).await;
     let client = ConnectOptions::new()
         .request_timeout(Duration::from_secs(1))

@@ -92,7 +92,7 @@ fn a_reader_and_a_writer() {
 
 /// Stored entries expire, and those in flight are stored when they are of no use any more.
 #[test]
-fn leases_run_out() {
+fn exclusion_holds_when_leases_expire() {
     use Mode::{Read, Write};
     for modes in [[Write, Write], [Read, Write]] {
         for world in both(&world(&modes, OVER, 1, 6), 1) {
@@ -105,7 +105,7 @@ fn leases_run_out() {
 
 /// The participants remove it, and then enter one after the other.
 #[test]
-fn nobody_waits_for_an_entry_that_is_overdue() {
+fn an_overdue_entry_blocks_nobody() {
     use Mode::{Read, Write};
     for modes in [&[Write][..], &[Read], &[Write, Write], &[Read, Write]] {
         let mut world = world(modes, SHORT, 0, 10);
@@ -117,7 +117,7 @@ fn nobody_waits_for_an_entry_that_is_overdue() {
 }
 
 #[test]
-fn others_write_to_the_bucket() {
+fn exclusion_holds_while_others_write_to_the_bucket() {
     use Mode::Write;
     let mut world = world(&[Write, Write], LONG, 1, 5);
     world.others = 2;
@@ -125,7 +125,7 @@ fn others_write_to_the_bucket() {
 }
 
 #[test]
-fn acknowledgements_are_lost() {
+fn exclusion_holds_when_acknowledgements_are_lost() {
     use Mode::Write;
     let mut world = world(&[Write, Write], LONG, 1, 6);
     world.lose = true;
@@ -140,7 +140,7 @@ fn two_readers_and_a_writer() {
 
 /// A check that finds nothing wrong with a faulty machine would prove nothing.
 #[test]
-fn wrong_machines_are_caught() {
+fn faulty_machines_are_caught() {
     use Mode::{Read, Write};
     for (mutant, watched) in [
         (Mutant::NoTrustRule, true),

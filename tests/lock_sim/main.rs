@@ -93,7 +93,7 @@ fn run(seeds: u64, mutant: Mutant) -> Summary {
 }
 
 #[test]
-fn no_world_breaks_the_lock() {
+fn no_simulated_world_breaks_the_lock() {
     if let Some(seed) = number("SHIZUKU_SIM_SEED") {
         let verdict = World::new(seed, Mutant::None, true).run();
         assert_eq!(verdict, Ok(()), "seed {seed}");
@@ -114,7 +114,7 @@ fn no_world_breaks_the_lock() {
 }
 
 #[test]
-fn a_seed_replays_to_the_step() {
+fn a_seed_replays_step_by_step() {
     let run = |seed| {
         let mut world = World::new(seed, Mutant::None, false);
         (world.run(), world.steps, world.grants, world.rng.next())

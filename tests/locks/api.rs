@@ -19,16 +19,16 @@ use tokio::time::{sleep, timeout};
 use crate::support::{MOMENT, Result, SOON, World, everywhere, nothing_left};
 
 everywhere! {
-    readers_share_and_writers_go_first,
+    readers_share_and_a_waiting_writer_blocks_new_readers,
     writers_are_served_in_order,
-    exclusion_under_load,
+    exclusion_holds_under_load,
     a_dropped_guard_releases,
-    deadlines_and_tries,
+    acquires_time_out_and_tries_fail_while_the_lock_is_taken,
     bad_input_is_refused_before_anything_is_sent,
     a_bucket_without_limit_markers_is_refused,
 }
 
-async fn readers_share_and_writers_go_first(world: World) -> Result {
+async fn readers_share_and_a_waiting_writer_blocks_new_readers(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let (a, b) = (DistroRwLock::new(&a, "r")?, DistroRwLock::new(&b, "r")?);
     let (one, two) = (a.read().await?, b.read().await?);
@@ -85,7 +85,7 @@ async fn writers_are_served_in_order(world: World) -> Result {
     Ok(())
 }
 
-async fn exclusion_under_load(world: World) -> Result {
+async fn exclusion_holds_under_load(world: World) -> Result {
     let client = world.client().await?;
     client.create_bucket(world.bucket.as_str()).await?;
     let inside = Arc::new(AtomicUsize::new(0));
@@ -126,7 +126,7 @@ async fn a_dropped_guard_releases(world: World) -> Result {
     nothing_left(&a).await
 }
 
-async fn deadlines_and_tries(world: World) -> Result {
+async fn acquires_time_out_and_tries_fail_while_the_lock_is_taken(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let held = DistroRwLock::new(&a, "r")?.write().await?;
     let options = LockOptions::new().timeout(MOMENT);

@@ -29,10 +29,10 @@ use tokio::{
 use crate::support::{Result, SOON, World, everywhere, standing};
 
 everywhere! {
-    a_dropped_acquire_withdraws,
-    a_dropped_release_goes_on,
-    a_dropped_downgrade_releases,
-    a_dropped_proclamation_keeps_the_office,
+    a_cancelled_acquire_withdraws,
+    a_cancelled_release_continues,
+    a_cancelled_downgrade_releases,
+    a_cancelled_proclamation_keeps_the_leadership,
 }
 
 /// The numbers of scheduler turns after which a future is dropped. A message takes a few in memory,
@@ -118,7 +118,7 @@ async fn mine(eye: &Store, lock: &str) -> Result<Vec<LockEntry>> {
         .collect())
 }
 
-async fn a_dropped_acquire_withdraws(world: World) -> Result {
+async fn a_cancelled_acquire_withdraws(world: World) -> Result {
     const LOCK: &str = "r";
     // A store without pauses, to look at the log.
     let (eye, _) = world.stores().await?;
@@ -227,7 +227,7 @@ fn options() -> LockOptions {
 /// After this time an entry may be rewritten.
 const GAP: Duration = Duration::from_millis(1200);
 
-async fn a_dropped_release_goes_on(world: World) -> Result {
+async fn a_cancelled_release_continues(world: World) -> Result {
     each(world, async |it| {
         let lock = DistroRwLock::with_options(&it.a, &it.lock, options())?;
         let guard = lock.write().await?;
@@ -241,7 +241,7 @@ async fn a_dropped_release_goes_on(world: World) -> Result {
     .await
 }
 
-async fn a_dropped_downgrade_releases(world: World) -> Result {
+async fn a_cancelled_downgrade_releases(world: World) -> Result {
     each(world, async |it| {
         let lock = DistroRwLock::with_options(&it.a, &it.lock, options())?;
         let guard = lock.write().await?;
@@ -257,7 +257,7 @@ async fn a_dropped_downgrade_releases(world: World) -> Result {
     .await
 }
 
-async fn a_dropped_proclamation_keeps_the_office(world: World) -> Result {
+async fn a_cancelled_proclamation_keeps_the_leadership(world: World) -> Result {
     each(world, async |it| {
         let election = Election::with_options(&it.a, &it.lock, options())?;
         let mut office = election.campaign("old").await?;

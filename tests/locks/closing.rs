@@ -34,7 +34,7 @@ async fn programs(world: &World) -> Result<[(Client, Store); 2]> {
 }
 
 #[tokio::test]
-async fn closing_gives_everything_up() -> Result {
+async fn closing_releases_all_holds_and_waiters() -> Result {
     let [(client, store), (_other, beside)] = programs(&World::server().await?).await?;
     let held = lock(&store, "held")?.write().await?;
     DistroRwLock::acquire_write(&store, "unguarded").await?;
@@ -81,7 +81,7 @@ async fn closing_gives_everything_up() -> Result {
 
 /// Even if closing takes time or was cancelled: nothing would release the lock.
 #[tokio::test]
-async fn no_lock_is_given_once_closing_has_begun() -> Result {
+async fn no_lock_is_granted_once_closing_has_begun() -> Result {
     let [(client, store), (_other, beside)] = programs(&World::server().await?).await?;
     let untouched = client.open_bucket(store.bucket()).await?;
     let held = lock(&store, "held")?.write().await?;
@@ -101,7 +101,7 @@ async fn no_lock_is_given_once_closing_has_begun() -> Result {
 }
 
 #[test]
-fn what_is_dropped_before_is_released() -> Result {
+fn a_guard_dropped_before_closing_is_released() -> Result {
     let one = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -143,7 +143,7 @@ async fn no_task_outlives_the_client() -> Result {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_does_not_hold_closing_up() -> Result {
+async fn an_unresponsive_server_does_not_delay_closing() -> Result {
     let server = NatsServer::start_default().await?;
     let options = ConnectOptions::new().request_timeout(Duration::from_secs(1));
     let client = options.connect(server.url()).await?;

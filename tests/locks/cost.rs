@@ -26,7 +26,7 @@ use crate::support::{Result, World, everywhere, stand_there};
 
 everywhere! {
     a_held_lock_is_written_once_per_third_of_its_lease,
-    a_hand_off_wakes_nobody_but_the_next_writer,
+    a_hand_off_wakes_only_the_next_writer,
 }
 
 async fn last_revision(store: &Store) -> Result<u64> {
@@ -70,7 +70,7 @@ async fn a_held_lock_is_written_once_per_third_of_its_lease(world: World) -> Res
     Ok(())
 }
 
-async fn a_hand_off_wakes_nobody_but_the_next_writer(world: World) -> Result {
+async fn a_hand_off_wakes_only_the_next_writer(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let first = DistroRwLock::new(&store, "queue")?.write().await?;
     let lock = DistroRwLock::new(&other, "queue")?;
@@ -158,7 +158,7 @@ async fn idle_process() -> Result {
 }
 
 #[tokio::test]
-async fn a_program_with_open_locks_uses_no_processor_time() -> Result {
+async fn open_and_held_locks_use_hardly_any_processor_time() -> Result {
     let server = NatsServer::builder().version(LATEST).start().await?;
     let url = server.url();
     let child = tokio::task::spawn_blocking(move || {

@@ -26,11 +26,11 @@ use tokio::time::{sleep, timeout};
 use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere};
 
 everywhere! {
-    a_processor_releases_however_it_ends,
-    mutexes_and_read_write_locks_of_one_name_are_one,
-    a_semaphore_counts,
+    a_processor_releases_its_lock_however_it_ends,
+    a_mutex_and_a_read_write_lock_of_one_name_are_the_same_lock,
+    a_semaphore_limits_concurrent_permits,
     a_handle_sees_its_own_changes,
-    a_proclamation_that_was_dropped_answers_no_later_one,
+    a_cancelled_proclamation_does_not_complete_a_later_one,
     an_election_has_one_leader_at_a_time,
 }
 
@@ -46,7 +46,7 @@ where
     }
 }
 
-async fn a_processor_releases_however_it_ends(world: World) -> Result {
+async fn a_processor_releases_its_lock_however_it_ends(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let other = DistroRwLock::new(&b, "r")?;
 
@@ -101,7 +101,7 @@ async fn a_processor_releases_however_it_ends(world: World) -> Result {
     Ok(())
 }
 
-async fn mutexes_and_read_write_locks_of_one_name_are_one(world: World) -> Result {
+async fn a_mutex_and_a_read_write_lock_of_one_name_are_the_same_lock(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let guard = DistroMutex::new(&a, "r")?.lock().await?;
     assert!(DistroRwLock::new(&b, "r")?.try_read().await?.is_none());
@@ -112,7 +112,7 @@ async fn mutexes_and_read_write_locks_of_one_name_are_one(world: World) -> Resul
     Ok(())
 }
 
-async fn a_semaphore_counts(world: World) -> Result {
+async fn a_semaphore_limits_concurrent_permits(world: World) -> Result {
     let client = world.client().await?;
     client.create_bucket(world.bucket.as_str()).await?;
     let inside = Arc::new(AtomicUsize::new(0));
@@ -164,7 +164,7 @@ async fn a_handle_sees_its_own_changes(world: World) -> Result {
     Ok(())
 }
 
-async fn a_proclamation_that_was_dropped_answers_no_later_one(world: World) -> Result {
+async fn a_cancelled_proclamation_does_not_complete_a_later_one(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let election = Election::new(&store, "e")?;
     let mut office = election.campaign("0").await?;

@@ -42,7 +42,7 @@ async fn a_server_below_2_11_is_refused() -> Result {
 }
 
 #[tokio::test]
-async fn a_bucket_for_smaller_values_than_an_entry_is_refused() -> Result {
+async fn a_bucket_whose_value_limit_is_below_an_entry_is_refused() -> Result {
     let server = NatsServer::start_default().await?;
     for url in [server.url(), "memory:".to_owned()] {
         let mut small = BucketConfig::new("small");
@@ -56,7 +56,7 @@ async fn a_bucket_for_smaller_values_than_an_entry_is_refused() -> Result {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told_at_once() -> Result {
+async fn a_missing_permission_is_reported_immediately() -> Result {
     for denied in ["$KV.locks._lock.>", "$JS.API.CONSUMER.>"] {
         let users = format!(
             r#"authorization {{ users = [
@@ -93,7 +93,7 @@ async fn a_missing_permission_is_told_at_once() -> Result {
 
 /// A try has less patience than a waiting acquire.
 #[tokio::test]
-async fn a_try_does_not_wait_for_a_server_that_is_away() -> Result {
+async fn a_try_does_not_wait_for_an_unreachable_server() -> Result {
     let server = NatsServer::start_default().await?;
     let options = ConnectOptions::new().request_timeout(Duration::from_secs(1));
     let client = options.connect(server.url()).await?;
@@ -113,7 +113,7 @@ async fn a_try_does_not_wait_for_a_server_that_is_away() -> Result {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_takes_holds_and_waiters_with_it() -> Result {
+async fn holds_lapse_and_waiters_fail_when_the_server_dies() -> Result {
     let server = NatsServer::start_default().await?;
     let (mine, theirs) = (lock(&server, short()).await?, lock(&server, short()).await?);
     let guard = mine.write().await?;
@@ -136,7 +136,7 @@ async fn a_server_that_goes_away_takes_holds_and_waiters_with_it() -> Result {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
+async fn a_release_reports_an_unresponsive_server() -> Result {
     let server = NatsServer::start_default().await?;
     let lock = lock(&server, LockOptions::new()).await?;
     let guard = lock.write().await?;
@@ -151,7 +151,7 @@ async fn a_server_that_goes_away_while_releasing_is_told() -> Result {
 }
 
 #[tokio::test]
-async fn who_asks_for_the_holders_learns_that_the_server_is_away() -> Result {
+async fn listing_holders_reports_an_unreachable_server() -> Result {
     let server = NatsServer::start_default().await?;
     let client = shizuku::connect(server.url()).await?;
     let store = client.create_bucket("locks").await?;
@@ -184,7 +184,7 @@ async fn who_asks_for_the_holders_learns_that_the_server_is_away() -> Result {
 
 /// However long the lease: a lost write is sent again.
 #[tokio::test]
-async fn an_acquire_that_is_lost_begins_again() -> Result {
+async fn a_lost_acquire_is_sent_again() -> Result {
     let server = NatsServer::start_default().await?;
     let an_hour = LockOptions::new().lease(Duration::from_secs(3600));
     let lock = lock(&server, an_hour).await?;

@@ -18,8 +18,8 @@ use tokio::{
 use crate::support::{MOMENT, Result, SOON, World, everywhere, stand_there};
 
 everywhere! {
-    what_is_dropped_can_be_tried_at_once,
-    what_is_dropped_is_shown_no_longer,
+    a_try_succeeds_immediately_after_a_guard_is_dropped,
+    a_dropped_hold_is_no_longer_listed,
 }
 
 fn lock(store: &Store) -> Result<DistroRwLock> {
@@ -39,7 +39,7 @@ async fn waiting(lock: &DistroRwLock) -> Result<JoinHandle<Result<WriteGuard, Lo
 
 /// On the embedded backend there is no propagation delay.
 #[tokio::test]
-async fn what_another_handle_releases_can_be_tried_at_once() -> Result {
+async fn a_try_succeeds_immediately_after_another_handles_release() -> Result {
     let (store, other) = World::memory().stores().await?;
     let (lock, beside) = (lock(&store)?, lock(&other)?);
     for _ in 0..20 {
@@ -51,7 +51,7 @@ async fn what_another_handle_releases_can_be_tried_at_once() -> Result {
     Ok(())
 }
 
-async fn what_is_dropped_can_be_tried_at_once(world: World) -> Result {
+async fn a_try_succeeds_immediately_after_a_guard_is_dropped(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let (lock, beside) = (lock(&store)?, lock(&other)?);
     for _ in 0..20 {
@@ -75,7 +75,7 @@ async fn what_is_dropped_can_be_tried_at_once(world: World) -> Result {
     Ok(())
 }
 
-async fn what_is_dropped_is_shown_no_longer(world: World) -> Result {
+async fn a_dropped_hold_is_no_longer_listed(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let lock = lock(&store)?;
     let guard = lock.write().await?;
@@ -92,7 +92,7 @@ async fn what_is_dropped_is_shown_no_longer(world: World) -> Result {
 
 /// This needs no message: here the server hangs.
 #[tokio::test]
-async fn the_next_in_one_handle_waits_for_no_server() -> Result {
+async fn a_hand_off_within_one_handle_needs_no_server() -> Result {
     let server = NatsServer::start_default().await?;
     let client = shizuku::connect(server.url()).await?;
     let lock = lock(&client.create_bucket("locks").await?)?;

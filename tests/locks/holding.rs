@@ -17,14 +17,14 @@ use crate::support::{MOMENT, Result, SOON, World, entry_key, everywhere};
 
 everywhere! {
     a_removed_entry_is_a_lost_hold,
-    a_change_of_a_hold_that_is_lost_says_how,
-    who_still_waits_for_its_loss_learns_that_a_hold_was_released,
-    a_hold_is_renewed_for_as_long_as_it_lasts,
-    a_hold_is_kept_where_somebody_watches,
-    downgrading_lets_readers_in_and_no_writer_between,
-    holders_are_listed_and_followed,
-    an_entry_of_another_library_is_listed_whatever_it_says,
-    a_dead_holder_is_waited_for_as_long_as_its_lease,
+    changing_a_lost_hold_reports_the_reason,
+    a_pending_lost_future_resolves_when_the_hold_is_released,
+    a_hold_is_renewed_beyond_its_lease,
+    a_hold_is_renewed_while_the_lock_is_watched,
+    downgrading_admits_readers_but_no_writer_in_between,
+    holders_are_listed_and_watched,
+    an_entry_of_another_library_with_unusual_values_is_listed,
+    a_dead_holder_blocks_others_for_its_lease,
 }
 
 async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
@@ -46,7 +46,7 @@ async fn a_removed_entry_is_a_lost_hold(world: World) -> Result {
     Ok(())
 }
 
-async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
+async fn changing_a_lost_hold_reports_the_reason(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let guard = DistroRwLock::new(&a, "r")?.write().await?;
     let key = entry_key(&b).await?;
@@ -62,7 +62,7 @@ async fn a_change_of_a_hold_that_is_lost_says_how(world: World) -> Result {
     Ok(())
 }
 
-async fn who_still_waits_for_its_loss_learns_that_a_hold_was_released(world: World) -> Result {
+async fn a_pending_lost_future_resolves_when_the_hold_is_released(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let lock = DistroRwLock::new(&store, "r")?;
     let guard = lock.write().await?;
@@ -76,7 +76,7 @@ async fn who_still_waits_for_its_loss_learns_that_a_hold_was_released(world: Wor
     Ok(())
 }
 
-async fn a_hold_is_renewed_for_as_long_as_it_lasts(world: World) -> Result {
+async fn a_hold_is_renewed_beyond_its_lease(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let guard = DistroRwLock::with_options(&a, "r", options)?
@@ -93,7 +93,7 @@ async fn a_hold_is_renewed_for_as_long_as_it_lasts(world: World) -> Result {
     Ok(())
 }
 
-async fn downgrading_lets_readers_in_and_no_writer_between(world: World) -> Result {
+async fn downgrading_admits_readers_but_no_writer_in_between(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let writer = DistroRwLock::new(&a, "r")?.write().await?;
     let token = writer.token();
@@ -113,7 +113,7 @@ async fn downgrading_lets_readers_in_and_no_writer_between(world: World) -> Resu
     Ok(())
 }
 
-async fn holders_are_listed_and_followed(world: World) -> Result {
+async fn holders_are_listed_and_watched(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let named = |store, label: &str| {
         DistroRwLock::with_options(store, "r", LockOptions::new().label(label.to_owned()))
@@ -148,7 +148,7 @@ async fn holders_are_listed_and_followed(world: World) -> Result {
 }
 
 /// A field may have any value of its type, for example the beginning of 1970.
-async fn an_entry_of_another_library_is_listed_whatever_it_says(world: World) -> Result {
+async fn an_entry_of_another_library_with_unusual_values_is_listed(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let lock = DistroRwLock::new(&store, "r")?;
     let value = r#"{"v":1,"m":"w","l":3,"w":0,"s":0}"#;
@@ -162,7 +162,7 @@ async fn an_entry_of_another_library_is_listed_whatever_it_says(world: World) ->
 /// If the runtime ends while a lock is held, the hold is lost, and the handle still works in
 /// another runtime.
 #[test]
-fn a_stopped_runtime_loses_its_holds() {
+fn holds_are_lost_when_their_runtime_ends() {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -197,7 +197,7 @@ fn a_stopped_runtime_loses_its_holds() {
         .unwrap();
 }
 
-async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Result {
+async fn a_dead_holder_blocks_others_for_its_lease(world: World) -> Result {
     let (a, b) = world.stores().await?;
     let options = LockOptions::new().lease(Duration::from_secs(3));
     let lock = DistroRwLock::with_options(&a, "r", options)?;
@@ -224,7 +224,7 @@ async fn a_dead_holder_is_waited_for_as_long_as_its_lease(world: World) -> Resul
 }
 
 /// A watch keeps the lock's task alive while nothing is due. Later renewals must not be forgotten.
-async fn a_hold_is_kept_where_somebody_watches(world: World) -> Result {
+async fn a_hold_is_renewed_while_the_lock_is_watched(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let lease = Duration::from_secs(3);
     let lock = DistroRwLock::with_options(&store, "r", LockOptions::new().lease(lease))?;

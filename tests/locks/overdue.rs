@@ -13,10 +13,10 @@ use crate::support::{
 };
 
 everywhere! {
-    nobody_waits_for_what_is_overdue,
-    it_is_noticed_by_those_who_stand_outside,
-    what_may_still_be_held_is_left_alone,
-    everything_that_was_ever_there_may_be_overdue,
+    an_overdue_entry_blocks_no_acquire,
+    waiters_without_an_entry_notice_overdue_entries,
+    entries_that_may_still_be_valid_are_not_removed,
+    hundreds_of_overdue_entries_are_removed,
 }
 
 /// An entry with a lease of 3 s. It is overdue after 5 s.
@@ -29,7 +29,7 @@ async fn leave(world: &World, lock: &str, id: &str, value: &'static str) -> Resu
         .await
 }
 
-async fn nobody_waits_for_what_is_overdue(world: World) -> Result {
+async fn an_overdue_entry_blocks_no_acquire(world: World) -> Result {
     let (store, _) = world.stores().await?;
     for lock in ["write", "read", "try_write", "try_read"] {
         leave(&world, lock, "dead-1", DEAD).await?;
@@ -49,7 +49,7 @@ async fn nobody_waits_for_what_is_overdue(world: World) -> Result {
 }
 
 /// They have no entry in the log to compare ages with.
-async fn it_is_noticed_by_those_who_stand_outside(world: World) -> Result {
+async fn waiters_without_an_entry_notice_overdue_entries(world: World) -> Result {
     let (store, other) = world.stores().await?;
     for lock in ["read", "try"] {
         leave(&world, lock, "dead-1", DEAD).await?;
@@ -74,7 +74,7 @@ async fn it_is_noticed_by_those_who_stand_outside(world: World) -> Result {
     nothing_left(&store).await
 }
 
-async fn what_may_still_be_held_is_left_alone(world: World) -> Result {
+async fn entries_that_may_still_be_valid_are_not_removed(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let longer = r#"{"v":1,"m":"w","l":9,"w":0}"#;
     leave(&world, "longer", "alive-1", longer).await?;
@@ -92,7 +92,7 @@ async fn what_may_still_be_held_is_left_alone(world: World) -> Result {
     Ok(())
 }
 
-async fn everything_that_was_ever_there_may_be_overdue(world: World) -> Result {
+async fn hundreds_of_overdue_entries_are_removed(world: World) -> Result {
     let (store, _) = world.stores().await?;
     let ids: Vec<_> = (0..200).map(|number| format!("dead-{number}")).collect();
     try_join_all(ids.iter().map(|id| leave(&world, "r", id, DEAD))).await?;
@@ -105,7 +105,7 @@ async fn everything_that_was_ever_there_may_be_overdue(world: World) -> Result {
 /// The way nats-server actually restores messages: purged and forgotten between an orderly stop and
 /// a crash.
 #[tokio::test]
-async fn what_a_crash_brings_back_is_taken_out() -> Result {
+async fn entries_that_a_crash_restored_are_removed() -> Result {
     let server = NatsServer::start_default().await?;
     let client = shizuku::connect(server.url()).await?;
     let store = client.create_bucket("locks").await?;

@@ -33,7 +33,7 @@ async fn basic_lock_usage() -> Result {
 
 /// The bugs of the published original.
 #[tokio::test]
-async fn a_second_write_works_and_nobody_releases_what_another_holds() -> Result {
+async fn a_second_write_works_and_handles_release_only_their_own_holds() -> Result {
     use shizuku::kv::rw_lock::{DistroRwLock, DistroRwLockError};
     let client = shizuku::connect("memory:").await?;
     let mine = client.create_bucket("seed").await?;
@@ -71,7 +71,7 @@ async fn a_second_write_works_and_nobody_releases_what_another_holds() -> Result
 
 /// For longer than its lease, which is 15 s by default.
 #[tokio::test]
-async fn what_is_held_without_a_guard_is_renewed() -> Result {
+async fn a_hold_without_a_guard_is_renewed() -> Result {
     use shizuku::kv::rw_lock::DistroRwLock;
     let url = harness::shared(harness::LATEST).await?.url();
     let client = shizuku::connect(url).await?;

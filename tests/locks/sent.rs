@@ -23,7 +23,7 @@ enum Before {
 }
 
 #[tokio::test]
-async fn only_what_has_come_since_is_read_but_all_after_a_lost_connection() -> Result {
+async fn snapshots_are_incremental_but_full_after_a_reconnect() -> Result {
     use Before::{Nothing, Reconnect, Write};
     let (service, client) = noted();
     let store = client.create_bucket("locks").await?;
@@ -56,7 +56,7 @@ async fn only_what_has_come_since_is_read_but_all_after_a_lost_connection() -> R
 }
 
 #[tokio::test]
-async fn who_must_wait_asks_for_a_watch_and_a_probe() -> Result {
+async fn a_try_on_a_taken_lock_requests_a_watch_and_a_probe() -> Result {
     let (service, client) = noted();
     let store = client.create_bucket("locks").await?;
     let other = client.open_bucket("locks").await?;
@@ -80,7 +80,7 @@ async fn who_must_wait_asks_for_a_watch_and_a_probe() -> Result {
 
 /// An entry that is gone must not be recreated.
 #[tokio::test]
-async fn a_renewal_is_conditional_on_the_one_before() -> Result {
+async fn a_renewal_is_conditional_on_the_previous_revision() -> Result {
     let (service, client) = noted();
     let store = client.create_bucket("locks").await?;
     let options = LockOptions::new().lease(Duration::from_secs(3));
@@ -104,7 +104,7 @@ async fn a_renewal_is_conditional_on_the_one_before() -> Result {
 }
 
 #[tokio::test]
-async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
+async fn a_permanently_failing_write_is_reported_immediately() -> Result {
     let (service, client) = noted();
     let store = client.create_bucket("locks").await?;
     let lock = DistroRwLock::new(&store, "r")?;
@@ -141,7 +141,7 @@ async fn a_write_that_will_never_be_stored_is_told_at_once() -> Result {
 }
 
 #[tokio::test]
-async fn a_write_that_may_go_better_is_tried_again() -> Result {
+async fn a_temporarily_failing_write_is_retried() -> Result {
     let failures: [Failure; 3] = [
         |_| {
             let (operation, after) = ("a put".into(), SOON);

@@ -205,7 +205,7 @@ fn check(holds: &[Hold]) -> Result<(), String> {
 
 /// A check that accepts every history would be worthless.
 #[test]
-fn bad_histories_are_refused() {
+fn the_check_rejects_bad_histories() {
     let verdict = |lines: &[&str]| {
         let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
         check(&holds(&lines)).map_err(|what| what.split(':').next().unwrap().to_owned())
@@ -273,7 +273,7 @@ async fn bucket(url: &str, replicas: u8) -> Result<shizuku::Store> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_holder_is_waited_for_no_longer_than_its_lease_and_two_seconds() -> Result {
+async fn a_killed_holder_blocks_others_at_most_two_seconds_beyond_its_lease() -> Result {
     let server = NatsServer::start_default().await?;
     let store = bucket(&server.url(), 1).await?;
     let lock = DistroRwLock::new(&store, "r")?;
@@ -338,7 +338,7 @@ async fn run(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paused_and_killed_clients_and_restarts_of_one_server() -> Result {
+async fn exclusion_holds_with_paused_and_killed_clients_and_server_restarts() -> Result {
     let server = NatsServer::start_default().await?;
     bucket(&server.url(), 1).await?;
     let url = server.url();
@@ -365,7 +365,7 @@ async fn paused_and_killed_clients_and_restarts_of_one_server() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_nodes_and_paused_and_killed_clients_in_a_cluster() -> Result {
+async fn exclusion_holds_with_killed_nodes_and_clients_in_a_cluster() -> Result {
     let cluster = Cluster::start(3, LATEST).await?;
     let url = cluster.urls().join(",");
     let store = bucket(&url, 3).await?;

@@ -19,16 +19,16 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::support::{MOMENT, Result, SOON, World, everywhere};
 
 everywhere! {
-    tries_let_others_release,
-    looks_let_others_release,
-    who_does_not_look_keeps_nobody_out,
-    a_crowd_is_served_in_turn_and_keeps_nobody_else_out,
+    a_loop_of_tries_does_not_starve_a_release,
+    a_loop_of_listings_does_not_starve_a_release,
+    a_waiter_that_is_not_polled_does_not_block_others,
+    a_crowd_is_served_in_order_and_does_not_block_others,
 }
 
 /// Much longer than needed. A loop that starves all other tasks could not be stopped by a timer.
 const LONG: Duration = Duration::from_secs(20);
 
-async fn tries_let_others_release(world: World) -> Result {
+async fn a_loop_of_tries_does_not_starve_a_release(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let (lock, beside) = (
         DistroRwLock::new(&store, "r")?,
@@ -50,7 +50,7 @@ async fn tries_let_others_release(world: World) -> Result {
     Ok(())
 }
 
-async fn who_does_not_look_keeps_nobody_out(world: World) -> Result {
+async fn a_waiter_that_is_not_polled_does_not_block_others(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let (lock, beside) = (
         DistroRwLock::new(&store, "r")?,
@@ -70,7 +70,7 @@ async fn who_does_not_look_keeps_nobody_out(world: World) -> Result {
     Ok(())
 }
 
-async fn a_crowd_is_served_in_turn_and_keeps_nobody_else_out(world: World) -> Result {
+async fn a_crowd_is_served_in_order_and_does_not_block_others(world: World) -> Result {
     const CROWD: usize = 300;
     /// The number of claims that one store may have waiting in the log.
     const WAITING: usize = 64;
@@ -119,7 +119,7 @@ async fn a_crowd_is_served_in_turn_and_keeps_nobody_else_out(world: World) -> Re
     Ok(())
 }
 
-async fn looks_let_others_release(world: World) -> Result {
+async fn a_loop_of_listings_does_not_starve_a_release(world: World) -> Result {
     let (store, other) = world.stores().await?;
     let (lock, beside) = (
         DistroRwLock::new(&store, "r")?,
@@ -140,7 +140,7 @@ async fn looks_let_others_release(world: World) -> Result {
 }
 
 #[tokio::test]
-async fn tries_let_a_connection_come_back() -> Result {
+async fn a_loop_of_tries_does_not_starve_a_reconnect() -> Result {
     let server = NatsServer::start_default().await?;
     let client = shizuku::connect(server.url()).await?;
     let store = client.create_bucket("locks").await?;

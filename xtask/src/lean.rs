@@ -115,7 +115,7 @@ mod tests {
     const FINE: &str = "gloo-net v0.7.0|websocket\ntokio v1.54.1|sync\ntokio v1.54.1|sync (*)\n";
 
     #[test]
-    fn what_is_banned_is_found() {
+    fn banned_dependencies_are_found() {
         assert!(judge(FINE).is_ok());
         for more in [
             "mio v1.0.0|\n",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_that_is_none_is_no_proof() {
+    fn an_invalid_tree_is_an_error() {
         assert!(judge("").is_err());
         assert!(judge(&FINE.replace('|', " ")).is_err());
     }

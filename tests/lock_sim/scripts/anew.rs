@@ -69,7 +69,7 @@ fn used() -> (Machine, EntryId) {
 }
 
 #[test]
-fn a_snapshot_of_what_is_new_decides_in_the_log_that_is_known() {
+fn a_partial_snapshot_decides_if_the_rest_of_the_log_is_known() {
     let (mut machine, left) = used();
     let (id, entry, from) = enter(&mut machine, NOW, 2, 200);
     assert_eq!(from, 101);
@@ -82,7 +82,7 @@ fn a_snapshot_of_what_is_new_decides_in_the_log_that_is_known() {
 }
 
 #[test]
-fn it_decides_nothing_in_another_log() {
+fn a_partial_snapshot_of_a_recreated_log_decides_nothing() {
     let (mut machine, _) = used();
     let (id, entry, from) = enter(&mut machine, NOW, 2, 200);
     assert_eq!(from, 101);
@@ -97,7 +97,7 @@ fn it_decides_nothing_in_another_log() {
 }
 
 #[test]
-fn what_was_left_is_not_looked_for_when_its_time_is_over() {
+fn an_expired_purge_marker_is_no_longer_relied_on() {
     let (mut machine, _) = used();
     let (_, _, from) = enter(&mut machine, Duration::from_secs(6), 2, 200);
     assert_eq!(from, 0);

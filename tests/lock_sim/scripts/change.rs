@@ -47,7 +47,7 @@ fn changed_twice() -> (Machine, EntryId) {
 }
 
 #[test]
-fn the_answer_to_the_first_change_does_not_answer_the_second() {
+fn the_acknowledgement_of_one_change_does_not_complete_the_next() {
     let (mut machine, id) = changed_twice();
     assert_eq!(stored(&mut machine, &id, at(2001), 1, 2), []);
     machine.tick(at(3200));
@@ -57,7 +57,7 @@ fn the_answer_to_the_first_change_does_not_answer_the_second() {
 }
 
 #[test]
-fn the_second_change_is_sent_where_the_first_failed() {
+fn the_second_change_is_sent_after_the_first_failed() {
     let (mut machine, id) = changed_twice();
     machine.written(at(2001), &id, 1, Outcome::Failed { fatal: false });
     assert_eq!(written(&mut machine), Some((2, "b".into())));
@@ -67,7 +67,7 @@ fn the_second_change_is_sent_where_the_first_failed() {
 
 /// Both have the same condition, so one of them is refused.
 #[test]
-fn the_second_change_is_sent_again_where_the_first_was_stored_unnoticed() {
+fn the_second_change_is_resent_if_the_first_was_stored_unacknowledged() {
     let (mut machine, id) = changed_twice();
     machine.written(at(2500), &id, 1, Outcome::Unknown);
     machine.tick(at(7000));

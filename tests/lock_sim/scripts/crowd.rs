@@ -29,7 +29,7 @@ fn writes(machine: &mut Machine) -> usize {
 }
 
 #[test]
-fn the_third_comes_to_the_log_when_the_first_holds() {
+fn a_queued_claim_is_written_when_an_earlier_one_is_granted() {
     let mut machine = taken();
     let claims = [ONE, TWO, THREE];
     for claim in claims {
@@ -52,7 +52,7 @@ fn the_third_comes_to_the_log_when_the_first_holds() {
 }
 
 #[test]
-fn writers_do_not_queue_behind_readers_that_wait_for_writers() {
+fn readers_that_wait_outside_do_not_hold_writers_back() {
     let mut machine = taken();
     for claim in [ONE, TWO, THREE] {
         acquire(&mut machine, at(3), claim, Mode::Read);
@@ -63,7 +63,7 @@ fn writers_do_not_queue_behind_readers_that_wait_for_writers() {
 }
 
 #[test]
-fn a_try_does_not_queue() {
+fn a_try_fails_if_the_participants_queue_is_full() {
     let mut machine = taken();
     for claim in [ONE, TWO] {
         acquire(&mut machine, at(3), claim, Mode::Write);
@@ -76,7 +76,7 @@ fn a_try_does_not_queue() {
 }
 
 #[test]
-fn who_leaves_the_queue_is_out_at_once_and_the_next_moves_up() {
+fn a_claim_that_leaves_the_queue_makes_room_for_the_next() {
     let mut machine = taken();
     for claim in 1..=4 {
         acquire(&mut machine, at(3), ClaimId(claim), Mode::Write);
@@ -94,7 +94,7 @@ fn who_leaves_the_queue_is_out_at_once_and_the_next_moves_up() {
 }
 
 #[test]
-fn what_ends_the_waiting_ends_it_for_the_queue() {
+fn queued_claims_fail_together_with_waiting_ones() {
     let claims = [ONE, TWO, THREE];
     let mut machine = taken();
     for claim in claims {

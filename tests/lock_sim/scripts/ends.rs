@@ -31,7 +31,7 @@ fn waiting() -> (Machine, EntryId) {
 }
 
 #[test]
-fn an_entry_that_others_removed_is_lost_at_once() {
+fn a_hold_whose_entry_others_removed_is_lost_immediately() {
     let (mut machine, id, _) = holding(Mode::Write);
     machine.event(at(3), gone(&id, 12));
     assert_eq!(notices(&mut machine), [lost(LostWhy::Gone)]);
@@ -41,7 +41,7 @@ fn an_entry_that_others_removed_is_lost_at_once() {
 }
 
 #[test]
-fn who_waits_and_whose_entry_was_removed_queues_again() {
+fn a_waiter_whose_entry_was_removed_queues_again() {
     let (mut machine, id) = waiting();
     machine.event(at(5), gone(&id, 13));
     assert_eq!(notices(&mut machine), []);
@@ -57,7 +57,7 @@ fn who_waits_and_whose_entry_was_removed_queues_again() {
 }
 
 #[test]
-fn a_refused_renewal_is_a_loss_and_an_answer_that_comes_late_is_none() {
+fn a_refused_renewal_and_a_late_acknowledgement_lose_the_hold() {
     let (mut machine, id, _) = holding(Mode::Write);
     assert_eq!(machine.trusted_until(ONE), Some(at(2 + 13_500)));
     machine.tick(at(6000));
@@ -77,7 +77,7 @@ fn a_refused_renewal_is_a_loss_and_an_answer_that_comes_late_is_none() {
 }
 
 #[test]
-fn a_renewal_that_certainly_failed_ends_nothing() {
+fn a_failed_renewal_does_not_end_the_hold() {
     for fatal in [true, false] {
         let (mut machine, id, _) = holding(Mode::Write);
         machine.tick(at(6000));
@@ -90,7 +90,7 @@ fn a_renewal_that_certainly_failed_ends_nothing() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_stored_is_tried_again_under_another_name() {
+fn an_entry_that_was_not_stored_is_retried_under_another_name() {
     let mut machine = watching();
     acquire(&mut machine, at(2), ONE, Mode::Write);
     let (id, _) = write(&mut machine);
@@ -117,7 +117,7 @@ fn an_entry_that_cannot_be_stored_is_tried_again_under_another_name() {
 
 /// After 15 s of failures the claim gives up.
 #[test]
-fn failures_without_end_are_told() {
+fn an_acquire_gives_up_after_persistent_failures() {
     let mut machine = watching();
     let mut now = at(2);
     acquire(&mut machine, now, ONE, Mode::Write);
@@ -138,7 +138,7 @@ fn failures_without_end_are_told() {
 
 /// A reader that waits outside the log does not need the service: it waits for a writer.
 #[test]
-fn who_waits_for_somebody_is_not_stuck() {
+fn a_reader_that_waits_outside_does_not_give_up() {
     let mut machine = watching();
     acquire(&mut machine, at(2), ONE, Mode::Read);
     let (id, _) = write(&mut machine);
@@ -170,7 +170,7 @@ fn who_waits_for_somebody_is_not_stuck() {
 }
 
 #[test]
-fn who_is_in_the_queue_is_not_stuck() {
+fn a_waiter_in_the_queue_does_not_give_up() {
     let mut machine = watching();
     machine.event(at(2), other("other-1", Mode::Write, 11));
     acquire(&mut machine, at(2), ONE, Mode::Write);
@@ -190,7 +190,7 @@ fn who_is_in_the_queue_is_not_stuck() {
 
 /// Each attempt to watch succeeds at first.
 #[test]
-fn who_gets_no_watch_that_lasts_gives_up() {
+fn a_waiter_whose_watches_keep_ending_gives_up() {
     let (mut machine, _) = waiting();
     let began = at(1000);
     let (mut now, mut told) = (began, Vec::new());
@@ -209,7 +209,7 @@ fn who_gets_no_watch_that_lasts_gives_up() {
 }
 
 #[test]
-fn a_refused_watch_ends_all_waiting_and_no_hold_until_somebody_asks_again() {
+fn a_refused_watch_ends_waiting_but_not_holds_and_is_retried_on_demand() {
     let (mut machine, _, _) = holding(Mode::Read);
     acquire(&mut machine, at(3), TWO, Mode::Write);
     let (id, _) = write(&mut machine);
@@ -233,7 +233,7 @@ fn a_refused_watch_ends_all_waiting_and_no_hold_until_somebody_asks_again() {
 }
 
 #[test]
-fn a_watch_that_ends_is_made_anew_after_pauses_that_grow() {
+fn an_ended_watch_is_restarted_with_growing_pauses() {
     let (mut machine, _) = waiting();
     let mut now = at(10);
     for pause in [50, 100, 200, 400, 800, 1600, 3200, 3200] {

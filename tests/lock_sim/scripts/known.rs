@@ -19,7 +19,7 @@ fn is_granted_at(machine: &mut Machine, revision: u64) -> bool {
 }
 
 #[test]
-fn an_acknowledgement_decides_where_all_before_it_is_known() {
+fn an_acknowledgement_decides_if_everything_before_it_is_known() {
     assert!(is_granted_at(&mut watching(), 11));
     assert!(!is_granted_at(&mut watching(), 12));
     for next in [other("other-1", Mode::Read, 11), gone("other-1", 11)] {
@@ -32,7 +32,7 @@ fn an_acknowledgement_decides_where_all_before_it_is_known() {
 
 /// A participant's own writes, purges and probes are known by their acknowledgements.
 #[test]
-fn what_oneself_wrote_is_known() {
+fn a_participants_own_writes_are_known() {
     let (mut machine, id, _) = holding(Mode::Write);
     machine.release(at(3), ONE);
     actions(&mut machine);
@@ -62,7 +62,7 @@ fn what_oneself_wrote_is_known() {
 
 /// Messages may have been missed, or the server may have come back with another log.
 #[test]
-fn an_interruption_ends_what_is_known() {
+fn an_interruption_discards_what_is_known() {
     let mut interrupted = watching();
     interrupted.event(at(2), Event::Interrupted);
     assert!(!interrupted.is_synced());
@@ -97,7 +97,7 @@ fn a_new_watch_knows_only_what_it_shows() {
 
 /// They may come from a lagging replica.
 #[test]
-fn what_was_sent_before_the_initial_entries_were_complete_is_not_decided_by_them() {
+fn initial_entries_do_not_decide_an_entry_sent_before_they_were_complete() {
     let mut machine = Machine::new("s");
     machine.observe(at(0), true);
     machine.event(at(1), gone("other-0", 10));
@@ -109,7 +109,7 @@ fn what_was_sent_before_the_initial_entries_were_complete_is_not_decided_by_them
 
 /// A recreated bucket restarts its sequences, which a watch does not always notice.
 #[test]
-fn a_sequence_that_was_passed_long_ago_ends_what_is_known() {
+fn an_acknowledgement_with_an_old_sequence_discards_what_is_known() {
     for revision in [3, 10] {
         let mut machine = watching();
         assert!(!is_granted_at(&mut machine, revision));

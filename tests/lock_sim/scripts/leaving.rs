@@ -24,7 +24,7 @@ fn unwatched() -> (Machine, EntryId) {
 
 /// A watch would report a lost hold. Without one, the purge must detect it.
 #[test]
-fn a_purge_has_a_condition_where_no_watch_tells_what_was_lost() {
+fn a_purge_is_conditional_if_no_watch_reports_a_loss() {
     let (mut machine, id, _) = holding(Mode::Write);
     machine.release(at(3), ONE);
     assert!(purges(&mut machine, &id, None));
@@ -42,7 +42,7 @@ fn a_purge_has_a_condition_where_no_watch_tells_what_was_lost() {
 }
 
 #[test]
-fn a_release_of_what_was_lost_says_so_and_leaves_nothing() {
+fn releasing_a_lost_hold_reports_the_loss_and_cleans_up() {
     let (mut machine, id) = unwatched();
     machine.release(at(3), ONE);
     actions(&mut machine);
@@ -56,7 +56,7 @@ fn a_release_of_what_was_lost_says_so_and_leaves_nothing() {
 }
 
 #[test]
-fn a_purge_is_repeated_after_a_pause_and_without_its_condition() {
+fn a_failed_purge_is_repeated_after_a_pause_without_condition() {
     for outcome in [Outcome::Unknown, Outcome::Failed { fatal: false }] {
         let (mut machine, id) = unwatched();
         machine.release(at(3), ONE);
@@ -83,7 +83,7 @@ fn a_purge_is_repeated_after_a_pause_and_without_its_condition() {
 }
 
 #[test]
-fn who_may_not_purge_is_told_and_does_not_try_again() {
+fn a_forbidden_purge_is_reported_and_not_repeated() {
     let (mut machine, id) = unwatched();
     machine.release(at(3), ONE);
     actions(&mut machine);
@@ -115,7 +115,7 @@ fn a_release_always_ends() {
 }
 
 #[test]
-fn the_watch_may_tell_sooner_than_the_answer() {
+fn the_watch_may_report_a_purge_before_its_acknowledgement() {
     let (mut machine, id, _) = holding(Mode::Write);
     machine.release(at(3), ONE);
     actions(&mut machine);
@@ -128,7 +128,7 @@ fn the_watch_may_tell_sooner_than_the_answer() {
 
 /// A write that was in flight for long, of an entry that has been given up.
 #[test]
-fn what_is_stored_late_is_taken_out_at_once() {
+fn an_entry_stored_late_is_purged_immediately() {
     // Its purge has failed, and is due to be repeated in a second.
     let mut machine = watching();
     acquire(&mut machine, at(2), ONE, Mode::Write);

@@ -11,7 +11,7 @@ use shizuku::kv::lock::{
 use crate::request;
 
 #[test]
-fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
+fn an_acquire_gives_up_if_no_write_is_acknowledged() {
     for lease in [5, 15, 60] {
         let mut machine = Machine::new("s");
         let mut now = Duration::from_millis(1);
@@ -46,7 +46,7 @@ fn an_acquire_none_of_whose_writes_are_answered_gives_up() {
 }
 
 #[test]
-fn a_try_whose_write_is_not_answered_waits_two_seconds_more() {
+fn a_try_waits_two_seconds_after_an_unacknowledged_write() {
     for lease in [3, 15, 60] {
         let mut machine = Machine::new("s");
         let asked = Duration::from_millis(1);
@@ -83,7 +83,7 @@ fn a_try_whose_write_is_not_answered_waits_two_seconds_more() {
 
 /// Without a watch, the acknowledgement is the only sign.
 #[test]
-fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
+fn an_entry_stored_after_it_was_given_up_is_purged() {
     for purge_first in [true, false] {
         let long = Duration::from_secs(60);
         let mut machine = Machine::new("s").unwatched_for(long);
@@ -115,7 +115,7 @@ fn what_is_stored_after_it_was_given_up_is_taken_out_when_that_is_known() {
 
 /// However long the service was away before: it may come back.
 #[test]
-fn who_begins_to_wait_gives_the_service_time_from_then_on() {
+fn the_patience_of_an_acquire_begins_with_the_acquire() {
     for (try_only, patience) in [(false, 15), (true, 0)] {
         let mut machine = Machine::new("s");
         let mut now = Duration::from_millis(1);

@@ -92,7 +92,7 @@ fn removing() -> (Machine, EntryId, LockEntry) {
 }
 
 #[test]
-fn it_is_overdue_two_seconds_after_its_lease() {
+fn an_entry_is_overdue_two_seconds_after_its_lease() {
     let (_, _, sent) = stored_behind(&mut shown("other-1"), OVERDUE);
     assert_eq!(sent, []);
     let (_, _, sent) = stored_behind(&mut shown("other-1"), OVERDUE + 1);
@@ -105,7 +105,7 @@ fn it_is_overdue_two_seconds_after_its_lease() {
 }
 
 #[test]
-fn the_time_of_its_last_write_counts() {
+fn the_age_of_an_entry_counts_from_its_last_write() {
     let mut machine = shown("other-1");
     machine.event(at(2), stamped(other("other-1", Mode::Write, 12), 5000));
     let (_, _, sent) = stored_behind(&mut machine, OVERDUE + 1);
@@ -113,7 +113,7 @@ fn the_time_of_its_last_write_counts() {
 }
 
 #[test]
-fn what_stands_behind_the_own_message_or_cannot_be_read_is_not_measured() {
+fn later_and_unreadable_entries_are_never_overdue() {
     let mut machine = all_shown([("other-1", 21)]);
     let (_, _, sent) = stored_behind(&mut machine, OVERDUE + 1);
     assert_eq!(sent, []);
@@ -132,7 +132,7 @@ fn what_stands_behind_the_own_message_or_cannot_be_read_is_not_measured() {
 }
 
 #[test]
-fn who_waits_for_nobody_takes_nothing_out() {
+fn a_holder_does_not_purge_overdue_entries_behind_it() {
     let (mut machine, id, entry) = holding(Mode::Write);
     machine.event(at(3), stamped(other("other-1", Mode::Write, 12), 0));
     machine.event(at(4), put_again(&id, 11, 13, entry, OVERDUE + 1));
@@ -140,7 +140,7 @@ fn who_waits_for_nobody_takes_nothing_out() {
 }
 
 #[test]
-fn whoever_is_next_holds_when_it_is_out() {
+fn the_next_claim_is_granted_after_an_overdue_entry_is_purged() {
     let (mut machine, _, _) = removing();
     machine.purged(at(5), &EntryId::new("other-1"), Outcome::Stored(21));
     // An echo is needed for trust, as always.
@@ -173,7 +173,7 @@ fn probe_echoes(machine: &mut Machine, revision: u64) -> Option<(super::ClaimId,
 
 /// The leader has another revision. If it has none, a marker is written for all to see.
 #[test]
-fn what_only_a_copy_shows_is_marked_as_gone() {
+fn an_overdue_entry_missing_on_the_leader_gets_a_marker() {
     let id = EntryId::new("other-1");
     let (mut machine, own, entry) = removing();
     machine.purged(at(5), &id, Outcome::Conflict);
@@ -192,7 +192,7 @@ fn what_only_a_copy_shows_is_marked_as_gone() {
 }
 
 #[test]
-fn without_an_answer_it_is_tried_again_with_the_next_own_message() {
+fn an_unacknowledged_purge_is_repeated_with_the_next_own_message() {
     for (outcome, again) in [
         (Outcome::Unknown, true),
         (Outcome::Failed { fatal: false }, true),
@@ -213,7 +213,7 @@ fn without_an_answer_it_is_tried_again_with_the_next_own_message() {
 }
 
 #[test]
-fn not_all_are_taken_out_at_once() {
+fn only_so_many_overdue_entries_are_purged_at_a_time() {
     let mut machine = all_shown((0..40).map(|number| (format!("other-{number}"), 11 + number)));
     acquire(&mut machine, at(2), ONE, Mode::Write);
     let (own, entry) = write(&mut machine);
@@ -237,7 +237,7 @@ fn not_all_are_taken_out_at_once() {
 }
 
 #[test]
-fn a_try_waits_for_what_comes_of_it() {
+fn a_try_waits_for_the_purge_of_an_overdue_entry() {
     let would_block = [Notice::GaveUp {
         claim: ONE,
         why: GivenUp::WouldBlock,
@@ -282,7 +282,7 @@ fn a_try_waits_for_what_comes_of_it() {
 
 /// Known ages are discarded with the watch that provided them.
 #[test]
-fn every_watch_asks_anew() {
+fn known_ages_end_with_the_watch_that_gave_them() {
     let known = || {
         let mut machine = shown("other-1");
         acquire(&mut machine, at(2), ONE, Mode::Read);
@@ -311,7 +311,7 @@ fn every_watch_asks_anew() {
 }
 
 #[test]
-fn it_is_purged_once_at_a_time() {
+fn an_overdue_entry_has_one_purge_in_flight() {
     let (mut machine, own, entry) = removing();
     machine.event(at(4), put_again(&own, 20, 30, entry, OVERDUE + 5000));
     assert_eq!(actions(&mut machine), []);
@@ -319,7 +319,7 @@ fn it_is_purged_once_at_a_time() {
 
 /// An entry that this participant has given up can come back, too.
 #[test]
-fn an_entry_of_ones_own_is_purged_without_a_condition_and_in_nobodys_way() {
+fn an_own_leftover_entry_is_purged_unconditionally_and_blocks_nobody() {
     let mut machine = watching();
     machine.event(at(2), stamped(other("s-99", Mode::Write, 11), 0));
     assert_eq!(
@@ -340,7 +340,7 @@ fn an_entry_of_ones_own_is_purged_without_a_condition_and_in_nobodys_way() {
 
 /// Without a watch, the snapshot that shows its own entry also shows the age of the others.
 #[test]
-fn a_first_try_knows_at_once() {
+fn a_first_try_learns_ages_from_its_snapshot() {
     for mode in [Mode::Read, Mode::Write] {
         let mut machine = Machine::new("s").unwatched_for(at(100));
         attempt(&mut machine, at(1), ONE, mode);
@@ -362,7 +362,7 @@ fn a_first_try_knows_at_once() {
 
 /// A reader that waits outside the log has no entry to compare with either.
 #[test]
-fn a_reader_learns_how_old_the_writer_is() {
+fn a_reader_outside_learns_the_writers_age_from_a_probe() {
     let mut machine = shown("other-1");
     acquire(&mut machine, at(2), ONE, Mode::Read);
     let probe = probe(&mut machine);

@@ -55,7 +55,7 @@ fn a_hold_is_renewed_three_times_in_a_lease_and_never_lost() {
 }
 
 #[test]
-fn a_short_hold_needs_no_watch_and_a_long_one_does() {
+fn only_a_long_hold_needs_a_watch() {
     let unwatched = at(100);
     let mut machine = Machine::new("s").unwatched_for(unwatched);
     let (id, entry, _) = enter(&mut machine, at(1), 1, 11);
@@ -74,7 +74,7 @@ fn a_short_hold_needs_no_watch_and_a_long_one_does() {
 }
 
 #[test]
-fn the_oldest_claim_says_when_a_watch_is_due() {
+fn the_oldest_claim_determines_when_a_watch_is_due() {
     let mut machine = Machine::new("s").unwatched_for(at(100));
     acquire(&mut machine, at(1), ONE, Mode::Write);
     acquire(&mut machine, at(50), TWO, Mode::Write);
@@ -84,7 +84,7 @@ fn the_oldest_claim_says_when_a_watch_is_due() {
 }
 
 #[test]
-fn a_renewal_tells_until_when_the_hold_lasts() {
+fn a_renewal_reports_the_extended_deadline() {
     let (mut machine, id, _) = holding(Mode::Write);
     machine.tick(at(5002));
     write(&mut machine);
@@ -97,7 +97,7 @@ fn a_renewal_tells_until_when_the_hold_lasts() {
 
 /// A watch request is accompanied by a probe only if a claim waits for another entry.
 #[test]
-fn nobody_needs_no_probe() {
+fn without_competitors_no_probe_is_sent() {
     let (mut alone, _, _) = holding(Mode::Read);
     alone.event(at(3), Event::Ended { fatal: false });
     let mut waiting = alone.clone();
@@ -122,7 +122,7 @@ fn nobody_needs_no_probe() {
 
 /// The other entries must be known first, unless there are hardly any.
 #[test]
-fn an_entry_waits_for_the_watch_where_others_were_seen() {
+fn an_entry_is_written_after_current_if_others_were_seen() {
     for contended in [true, false] {
         let mut machine = watching();
         if contended {
@@ -143,7 +143,7 @@ fn an_entry_waits_for_the_watch_where_others_were_seen() {
 }
 
 #[test]
-fn a_watch_stays_for_who_looks_on() {
+fn a_watch_is_restarted_for_observers_and_waiters() {
     let mut machine = watching();
     machine.event(at(2), Event::Ended { fatal: false });
     assert_eq!(machine.wake_at(), Some(at(52)));
@@ -164,7 +164,7 @@ fn a_watch_stays_for_who_looks_on() {
 
 /// A claim's patience begins with the interruption, however long it has waited before.
 #[test]
-fn an_interruption_is_waited_out() {
+fn a_waiter_survives_a_short_interruption() {
     let mut machine = watching();
     machine.event(at(2), other("other-1", Mode::Write, 11));
     acquire(&mut machine, at(3), ONE, Mode::Read);
@@ -184,7 +184,7 @@ fn an_interruption_is_waited_out() {
 
 /// Everything due is done already: the next wake-up is in the future.
 #[test]
-fn nothing_is_due_now() {
+fn the_next_wake_up_is_in_the_future() {
     let mut machine = watching();
     machine.event(at(2), other("other-1", Mode::Write, 11));
     acquire(&mut machine, at(3), ONE, Mode::Read);

@@ -23,7 +23,7 @@ fn taken(mode: Mode) -> Machine {
 }
 
 #[test]
-fn a_writer_queues_and_gets_its_turn_when_those_before_it_are_gone() {
+fn a_queued_writer_is_granted_when_earlier_entries_are_gone() {
     for mode in [Mode::Read, Mode::Write] {
         let mut machine = taken(mode);
         machine.event(at(2), other("other-2", mode, 12));
@@ -40,7 +40,7 @@ fn a_writer_queues_and_gets_its_turn_when_those_before_it_are_gone() {
 }
 
 #[test]
-fn a_reader_waits_outside_for_writers_only() {
+fn a_reader_waits_outside_the_log_only_for_writers() {
     let mut machine = taken(Mode::Read);
     acquire(&mut machine, at(3), ONE, Mode::Read);
     let (id, _) = write(&mut machine);
@@ -74,7 +74,7 @@ fn a_try_that_must_fail_writes_nothing() {
 
 /// The new watch has not shown the earlier entry, which may or may not be gone.
 #[test]
-fn a_try_does_not_fail_because_of_somebody_who_may_be_gone() {
+fn a_try_does_not_fail_because_of_an_entry_that_may_be_gone() {
     for own in [Mode::Read, Mode::Write] {
         let mut machine = taken(Mode::Write);
         machine.event(at(3), Event::Ended { fatal: false });
@@ -98,7 +98,7 @@ fn a_try_does_not_fail_because_of_somebody_who_may_be_gone() {
 }
 
 #[test]
-fn a_try_that_came_too_late_is_taken_out() {
+fn a_try_that_lost_the_race_is_purged() {
     let mut machine = watching();
     attempt(&mut machine, at(3), ONE, Mode::Write);
     let (id, _) = write(&mut machine);
@@ -111,7 +111,7 @@ fn a_try_that_came_too_late_is_taken_out() {
 
 /// A message in the gap may be the other's release.
 #[test]
-fn a_try_is_not_decided_before_all_has_come() {
+fn a_try_is_not_decided_before_all_earlier_messages_are_known() {
     let mut machine = taken(Mode::Write);
     machine.event(at(2), gone("other-1", 12));
     attempt(&mut machine, at(3), ONE, Mode::Write);
@@ -125,7 +125,7 @@ fn a_try_is_not_decided_before_all_has_come() {
 
 /// An entry that was given up blocks nobody, even before it is removed from the log.
 #[test]
-fn who_has_released_can_try_again_at_once() {
+fn a_try_succeeds_immediately_after_ones_own_release() {
     let (mut machine, id, _) = holding(Mode::Write);
     machine.release(at(3), ONE);
     assert!(purges(&mut machine, &id, None));
@@ -137,7 +137,7 @@ fn who_has_released_can_try_again_at_once() {
 
 /// Claims of one participant queue like those of others.
 #[test]
-fn two_claims_of_one_participant_keep_each_other_out() {
+fn two_claims_of_one_participant_exclude_each_other() {
     let (mut machine, id, _) = holding(Mode::Write);
     acquire(&mut machine, at(3), TWO, Mode::Write);
     let (second, _) = write(&mut machine);

@@ -29,7 +29,7 @@ fn asked(mode: Mode) -> (Machine, Event) {
 }
 
 #[test]
-fn a_snapshot_decides_all_that_it_shows() {
+fn a_snapshot_decides_every_entry_that_it_shows() {
     let mut machine = machine();
     let (one, first) = sent(&mut machine, ONE, Mode::Read);
     let (two, second) = sent(&mut machine, TWO, Mode::Read);
@@ -67,7 +67,7 @@ fn a_snapshot_decides_all_that_it_shows() {
 
 /// Otherwise the snapshot would be requested again and again.
 #[test]
-fn a_watch_tells_what_a_snapshot_does_not() {
+fn an_inconclusive_snapshot_leads_to_a_watch() {
     let other = other("other-1", Mode::Write, 7);
     for shown in [None, Some(&[][..]), Some(&[other][..])] {
         let (mut machine, own) = asked(Mode::Write);
@@ -84,7 +84,7 @@ fn a_watch_tells_what_a_snapshot_does_not() {
 }
 
 #[test]
-fn one_that_is_older_than_an_entry_leaves_it_undecided() {
+fn a_snapshot_older_than_an_entry_leaves_it_undecided() {
     let mut machine = machine();
     let (one, first) = sent(&mut machine, ONE, Mode::Read);
     machine.written(at(2), &one, 0, Outcome::Stored(11));
@@ -99,7 +99,7 @@ fn one_that_is_older_than_an_entry_leaves_it_undecided() {
 }
 
 #[test]
-fn an_entry_that_nobody_owns_any_more_is_taken_out() {
+fn a_released_entry_found_in_a_snapshot_is_purged() {
     let mut machine = machine();
     let (lost, entry) = sent(&mut machine, ONE, Mode::Read);
     machine.release(at(2), ONE);
@@ -122,7 +122,7 @@ fn an_entry_that_nobody_owns_any_more_is_taken_out() {
 }
 
 #[test]
-fn a_hold_that_the_whole_log_does_not_show_is_lost() {
+fn a_hold_missing_from_a_full_snapshot_is_lost() {
     let (mut machine, own) = asked(Mode::Read);
     machine.read(at(3), Some(&[own]));
     assert_eq!(granted(&mut machine), Some((ONE, 11)));
@@ -139,7 +139,7 @@ fn a_hold_that_the_whole_log_does_not_show_is_lost() {
 
 /// It does not show earlier messages.
 #[test]
-fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
+fn a_partial_snapshot_does_not_affect_earlier_entries() {
     let (mut machine, own) = asked(Mode::Read);
     machine.read(at(3), Some(std::slice::from_ref(&own)));
     assert_eq!(granted(&mut machine), Some((ONE, 11)));
@@ -171,7 +171,7 @@ fn one_of_the_end_of_the_log_says_nothing_of_what_is_known() {
 
 /// It is older than the watch's state.
 #[test]
-fn one_that_comes_after_the_watch_is_not_looked_at() {
+fn a_snapshot_that_arrives_after_the_watch_is_ignored() {
     let (mut machine, own) = asked(Mode::Write);
     machine.tick(at(101));
     assert_eq!(actions(&mut machine), [Action::Watch]);

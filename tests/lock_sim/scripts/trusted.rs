@@ -34,7 +34,7 @@ fn in_silence() -> (Machine, [Event; 2]) {
 }
 
 #[test]
-fn silence_makes_a_watch_suspected_and_proofs_are_of_one_watch() {
+fn a_silent_watch_is_replaced_and_its_proofs_do_not_carry_over() {
     let (mut machine, there) = in_silence();
     machine.tick(at(17_002));
     assert_eq!(actions(&mut machine), []);
@@ -68,7 +68,7 @@ fn silence_makes_a_watch_suspected_and_proofs_are_of_one_watch() {
 
 /// The watch could be lagging: the absence of an entry proves nothing yet.
 #[test]
-fn a_first_echo_proves_and_a_second_decides() {
+fn a_first_echo_proves_the_watch_and_a_second_decides() {
     for mode in [Mode::Read, Mode::Write] {
         for try_only in [false, true] {
             let mut machine = Machine::new("s");
@@ -97,7 +97,7 @@ fn a_first_echo_proves_and_a_second_decides() {
 /// Nor does absence prove anything after an interruption, or before the initial entries are
 /// complete.
 #[test]
-fn an_interruption_ends_what_was_proved() {
+fn an_interruption_invalidates_proofs() {
     let mut machine = Machine::new("s");
     machine.observe(at(0), true);
     actions(&mut machine);
@@ -123,7 +123,7 @@ fn an_interruption_ends_what_was_proved() {
 
 /// Seeing an entry needs no proof, unlike its absence.
 #[test]
-fn who_sees_somebody_before_itself_withdraws_at_once() {
+fn a_claim_that_sees_an_earlier_entry_withdraws_immediately() {
     for try_only in [false, true] {
         let mut machine = Machine::new("s");
         machine.observe(at(0), true);
@@ -148,7 +148,7 @@ fn who_sees_somebody_before_itself_withdraws_at_once() {
 
 /// A probe that may be lost is sent again once its echo would no longer prove much.
 #[test]
-fn a_probe_is_sent_again_and_not_too_soon() {
+fn a_probe_is_repeated_but_not_too_soon() {
     let mut machine = Machine::new("s");
     machine.observe(at(0), true);
     machine.event(at(1), Event::Current);
