@@ -1,9 +1,9 @@
 //! Servers on demand over HTTP, for tests that cannot start a process: those in a browser.
 //!
-//! Every request is a `GET`, every answer JSON: what was asked for with status 200, or `{"error": …}` with
-//! 400. Pages of any origin may ask.
+//! Every request is a `GET`, every response JSON: the result with status 200, or `{"error": …}` with status 400.
+//! Pages of any origin are allowed.
 //!
-//! | request | answer |
+//! | request | response |
 //! | --- | --- |
 //! | `/start?version=…` | a new server: `{"id", "nats", "ws", "monitor", "version"}` |
 //! | `/shared?version=…` | the server that all tests share: the same fields |
@@ -12,11 +12,11 @@
 //! | `/reconfigure?id=…&…` | sets what `/start` takes, for the next `/restart` |
 //! | `/remove?id=…` | `{}`: the server is killed and its data removed |
 //! | `/log?id=…` | `{"log": …}` |
-//! | `/cut?id=…&after=BYTES` | `{"ws"}`: a proxy before the server, see below |
-//! | `/cuts?id=…` | `{"cuts": [{"announced", "passed"}, …]}`: frames that it cut, in bytes |
-//! | `/monitor?id=…&path=/jsz` | what the monitoring port answers |
+//! | `/cut?id=…&after=BYTES` | `{"ws"}`: a proxy in front of the server, see below |
+//! | `/cuts?id=…` | `{"cuts": [{"announced", "passed"}, …]}`: the frames that it cut, in bytes |
+//! | `/monitor?id=…&path=/jsz` | the monitoring port's response |
 //!
-//! The proxy passes everything on, but ends a connection, once, in the middle of the first frame from the server
+//! The proxy forwards everything, but cuts one connection, once, in the middle of the first frame from the server
 //! that begins after `after` bytes of frames.
 //!
 //! `/start` and `/cluster` take `version`, `jetstream=false`, `compression=true`, `origins=a,b`, `user` and `password`,

@@ -27,7 +27,7 @@ async fn a_killed_server_loses_no_acknowledged_write() {
             .await
             .unwrap();
         let mut config = BucketConfig::new("b");
-        config.history = 64; // a write that happened twice would show
+        config.history = 64; // a duplicated write would show
         let store = client.create_bucket(config).await.unwrap();
         let watch = store.watch_all().await.unwrap();
         current(&watch).await;
@@ -120,7 +120,7 @@ async fn a_watch_reports_keys_that_vanished_while_disconnected() {
         .unwrap();
     let purge = RemoveOptions::purge().marker_ttl(Duration::from_secs(1));
     written.remove_with("purged", purge).await.unwrap();
-    written.put_with("short", "1", ttl).await.unwrap(); // comes and goes unseen
+    written.put_with("short", "1", ttl).await.unwrap(); // created and expired unseen
     // Until all markers are gone, too.
     until("the markers are gone", || async {
         let status = written.status().await.unwrap();

@@ -129,7 +129,7 @@ async fn no_task_outlives_the_client() -> Result {
     let released = lock(&store, "released")?.write().await?;
     released.release().await?;
     let _held = lock(&store, "held")?.write().await?;
-    sleep(Duration::from_millis(200)).await; // for which it opens a watch
+    sleep(Duration::from_millis(200)).await; // after this time it opens a watch
     client.close().await?;
     let tasks = || runtime::Handle::current().metrics().num_alive_tasks();
     let end = async {

@@ -133,7 +133,7 @@ fn ticks() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_process() -> Result {
     let Ok(url) = env::var("SHIZUKU_IDLE_URL") else {
-        return Ok(()); // only what the test below starts
+        return Ok(()); // only runs as a child process of the test below
     };
     let store = shizuku::connect(url).await?.create_bucket("idle").await?;
     let lock = |name: &str, number: usize| DistroRwLock::new(&store, &format!("{name}.{number}"));

@@ -1,4 +1,4 @@
-//! What one handle releases is free immediately for others in the same process.
+//! What a handle releases is immediately available to its other users.
 
 use std::time::Duration;
 

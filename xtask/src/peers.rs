@@ -53,7 +53,7 @@ fn etcd() -> Result<PathBuf> {
     let etcd = folder.join("usr/bin/etcd");
     if !etcd.is_file() {
         need()?;
-        apt::install(&[])?; // the lists
+        apt::install(&[])?; // updates the package lists
         apt::unpack("etcd-server", &folder)?;
     }
     Ok(etcd)
