@@ -214,7 +214,10 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         #[cfg(feature = "memory")]
         "memory" => {
             if url != "memory:" {
-                return Err(ConnectError::invalid(url, "nothing may follow `memory:`"));
+                return Err(ConnectError::invalid(
+                    url,
+                    "unexpected text after `memory:`",
+                ));
             }
             let buckets = crate::backend::memory::MemoryBuckets::new();
             Ok(Client::new(Arc::new(buckets)))
@@ -223,7 +226,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         "memory" => Err(ConnectError::no_feature(url, "memory")),
         "nats" | "tls" if IN_BROWSER => Err(ConnectError::invalid(
             url,
-            "a browser speaks ws and wss only",
+            "browsers support only ws and wss",
         )),
         // async-nats would report an invalid scheme, but the scheme is valid.
         "web+nats" | "web+ws" if cfg!(not(feature = "web")) => {
@@ -239,13 +242,10 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
             _ = options;
             Err(ConnectError::no_feature(url, "native or web"))
         }
-        _ if IN_BROWSER => Err(ConnectError::invalid(
-            url,
-            "its scheme is neither ws nor wss",
-        )),
+        _ if IN_BROWSER => Err(ConnectError::invalid(url, "the scheme must be ws or wss")),
         _ => Err(ConnectError::invalid(
             url,
-            "its scheme is none of memory, nats, tls, ws, wss",
+            "the scheme must be memory, nats, tls, ws or wss",
         )),
     }
 }
@@ -277,7 +277,7 @@ pub enum ConnectError {
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
     /// This build does not support the address.
-    #[error("{} needs the cargo feature {feature} on this platform", Quoted(.url))]
+    #[error("{} requires the cargo feature {feature} on this platform", Quoted(.url))]
     MissingFeature {
         /// The address, without user and password.
         url: String,
@@ -285,7 +285,7 @@ pub enum ConnectError {
         feature: &'static str,
     },
     /// The server rejected the credentials, or they could not be obtained.
-    #[error("not signed in")]
+    #[error("authentication failed")]
     Authentication {
         /// The error of the server or the credentials provider.
         source: BoxError,

@@ -131,7 +131,7 @@ impl InvalidOption {
 #[non_exhaustive]
 pub enum ServiceError {
     /// The bucket does not exist.
-    #[error("there is no bucket {bucket}")]
+    #[error("bucket {bucket} does not exist")]
     BucketNotFound {
         /// The bucket.
         bucket: BucketName,
@@ -143,7 +143,7 @@ pub enum ServiceError {
         detail: String,
     },
     /// This user may not publish or subscribe to a subject.
-    #[error("no permission for {subject}")]
+    #[error("permission denied for {subject}")]
     PermissionDenied {
         /// The subject, or a description of it.
         subject: String,
@@ -157,7 +157,7 @@ pub enum ServiceError {
         remedy: String,
     },
     /// No reply within the timeout.
-    #[error("no answer to {operation} within {}", Lasting(*.after))]
+    #[error("{operation} timed out after {}", Lasting(*.after))]
     Timeout {
         /// The operation.
         operation: String,
@@ -184,7 +184,7 @@ pub enum ServiceError {
         description: String,
     },
     /// A reply that violates the protocol.
-    #[error("cannot understand the answer to {operation}: {detail}")]
+    #[error("malformed response to {operation}: {detail}")]
     Malformed {
         /// The operation.
         operation: String,
@@ -237,8 +237,11 @@ fn refused(
     match code {
         Some(code) => write!(
             f,
-            "the server refused ({status}, code {code}): {description}"
+            "the server refused the request ({status}, code {code}): {description}"
         ),
-        None => write!(f, "the server refused ({status}): {description}"),
+        None => write!(
+            f,
+            "the server refused the request ({status}): {description}"
+        ),
     }
 }

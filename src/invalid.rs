@@ -99,7 +99,7 @@ pub enum InvalidReason {
     #[error("it is empty")]
     Empty,
     /// The name is too long.
-    #[error("it is {len} bytes long, and {max} are allowed")]
+    #[error("it is {len} bytes long, more than the maximum of {max}")]
     TooLong {
         /// Its length, in bytes.
         len: usize,
@@ -120,10 +120,10 @@ pub enum InvalidReason {
     #[error("it has an empty token: a dot may not be first, last or next to another dot")]
     EmptyToken,
     /// `*` next to other characters in a token, or `>` anywhere but as the last token.
-    #[error("`*` must be a whole token, and `>` the whole last token")]
+    #[error("`*` must be a token of its own, and `>` the last token")]
     Wildcard,
     /// The key is reserved for the library's locks.
-    #[error("keys under `_lock.` belong to locks")]
+    #[error("keys under `_lock.` are reserved for locks")]
     Reserved,
 }
 

@@ -64,22 +64,22 @@ pub(crate) enum TransportError {
     #[error("no answer within {}", Lasting(*.0))]
     Timeout(Duration),
     /// The subject has no subscribers.
-    #[error("nobody listens")]
+    #[error("no responders")]
     NoResponders,
     /// Sent, but the connection was lost before the reply.
-    #[error("the connection was lost before the answer")]
+    #[error("the connection was lost before the response")]
     Lost,
     /// Not sent: there is no connection.
     #[error("not connected: {0}")]
     NotConnected(String),
     /// Sent, but the reply cannot be received: the user no longer has permission for this subject.
-    #[error("no permission for the answer: {0}")]
+    #[error("no permission to receive the response: {0}")]
     Unheard(String),
     /// Not done: the user has no permission for this subject.
     #[error("no permission: {0}")]
     PermissionDenied(String),
     /// Not sent: larger than the server accepts.
-    #[error("{size} bytes are more than the {limit} that the server takes")]
+    #[error("{size} bytes exceed the server's limit of {limit}")]
     TooLarge { size: usize, limit: usize },
     /// Not sent: it cannot be encoded as it is.
     #[error("cannot be sent: {0}")]

@@ -295,7 +295,10 @@ impl ConnectOptions {
             if prefix.split('.').any(str::is_empty) || prefix.contains(bad) {
                 return Err(InvalidOption::new(
                     option,
-                    format!("{} is not a plain subject", Quoted(prefix)),
+                    format!(
+                        "{} is not a valid subject without wildcards",
+                        Quoted(prefix)
+                    ),
                 ));
             }
         }

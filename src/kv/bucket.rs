@@ -332,7 +332,10 @@ impl BucketConfig {
         if self.description.len() > 4096 {
             return Err(InvalidOption::new(
                 "description",
-                format!("{} bytes are more than 4096", self.description.len()),
+                format!(
+                    "{} bytes exceed the maximum of 4096",
+                    self.description.len()
+                ),
             ));
         }
         if let Some(age) = self.max_age
@@ -351,7 +354,7 @@ impl BucketConfig {
             ("max_bytes", self.max_bytes == Some(0)),
         ];
         if let Some((option, _)) = none.into_iter().find(|(_, is_zero)| *is_zero) {
-            return Err(InvalidOption::new(option, "0 would let nothing in"));
+            return Err(InvalidOption::new(option, "it must be at least 1"));
         }
         if self
             .max_value_size
@@ -359,7 +362,7 @@ impl BucketConfig {
         {
             return Err(InvalidOption::new(
                 "max_value_size",
-                "a server counts it in 31 bits: 2 GiB are too much",
+                "it must be less than 2 GiB",
             ));
         }
         if self
@@ -368,7 +371,7 @@ impl BucketConfig {
         {
             return Err(InvalidOption::new(
                 "max_bytes",
-                "a server counts it in 63 bits",
+                "it must be less than 2^63 bytes",
             ));
         }
         if let Some(name) = self.metadata.keys().find(|name| name.starts_with("_nats.")) {

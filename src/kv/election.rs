@@ -234,7 +234,7 @@ fn check(value: String) -> Result<Arc<str>, InvalidOption> {
     if value.len() > MAX_VALUE {
         return Err(InvalidOption::new(
             "value",
-            format!("{} bytes are more than {MAX_VALUE}", value.len()),
+            format!("{} bytes exceed the maximum of {MAX_VALUE}", value.len()),
         ));
     }
     Ok(value.into())

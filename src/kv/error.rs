@@ -84,7 +84,7 @@ pub enum KvWriteError {
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The message exceeds the limit of the server or the bucket.
-    #[error("the write to key {key} makes a message of {size} bytes, {}", accepted(*.limit))]
+    #[error("the write to key {key} is too large: {size} bytes, {}", accepted(*.limit))]
     TooLarge {
         /// The key of the write.
         key: Key,
@@ -95,7 +95,7 @@ pub enum KvWriteError {
     },
     /// The write was sent, but no reply arrived: it may or may not have happened, and may still happen.
     /// The library never resends it. Read the key to find out.
-    #[error("it is unknown whether the write to key {key} happened")]
+    #[error("the outcome of the write to key {key} is unknown")]
     OutcomeUnknown {
         /// The key.
         key: Key,
@@ -170,11 +170,11 @@ impl KvWriteError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("key {key} {}", match (.expected, .actual) {
-    (Expect::Absent, Some(actual)) => format!("has a value already, at revision {actual}"),
-    (Expect::Absent, None) => "has a value already".to_owned(),
+    (Expect::Absent, Some(actual)) => format!("already has a value, at revision {actual}"),
+    (Expect::Absent, None) => "already has a value".to_owned(),
     (Expect::Revision(wanted), Some(actual)) => format!("is at revision {actual}, not {wanted}"),
     (Expect::Revision(wanted), None) => format!("is not at revision {wanted}"),
-    (Expect::Any, _) => "was written to at the same time".to_owned(),
+    (Expect::Any, _) => "was written to concurrently".to_owned(),
 })]
 #[non_exhaustive]
 pub struct Conflict {
@@ -302,7 +302,7 @@ pub struct Difference {
 fn accepted(limit: Option<usize>) -> String {
     match limit {
         None => "more than the bucket accepts".to_owned(),
-        Some(limit) => format!("and {limit} are accepted"),
+        Some(limit) => format!("and the limit is {limit}"),
     }
 }
 

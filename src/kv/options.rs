@@ -238,14 +238,14 @@ impl RemoveOptions {
         if self.expect == Expect::Absent {
             return Err(InvalidOption::new(
                 "expect",
-                "a removal cannot expect that there is nothing to remove",
+                "a removal cannot be conditional on the key being absent",
             ));
         }
         if let Some(ttl) = self.marker_ttl {
             if self.removal == Removal::Delete {
                 return Err(InvalidOption::new(
                     "marker_ttl",
-                    "only a purge can have one: when the marker of a delete went away, the older revisions would show again",
+                    "only a purge can have one: older revisions would reappear when the marker of a delete expires",
                 ));
             }
             check_ttl("marker_ttl", ttl)?;
@@ -411,7 +411,7 @@ pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), Inval
         return Err(InvalidOption::new(
             option,
             format!(
-                "{} is not a whole number of seconds, at least 1",
+                "{} is not a whole number of seconds of at least 1",
                 Lasting(ttl)
             ),
         ));
@@ -420,10 +420,7 @@ pub(crate) fn check_ttl(option: &'static str, ttl: Duration) -> Result<(), Inval
     if ttl.as_secs() > i64::MAX as u64 / 1_000_000_000 {
         return Err(InvalidOption::new(
             option,
-            format!(
-                "{} is longer than the 292 years that a server can count",
-                Lasting(ttl)
-            ),
+            format!("{} exceeds the maximum of 292 years", Lasting(ttl)),
         ));
     }
     Ok(())

@@ -165,7 +165,7 @@ async fn documented_permissions_are_sufficient_and_minimal() {
 }
 
 fn is_refusal(error: &dyn Error) -> bool {
-    error.to_string().contains("no permission for $") || error.source().is_some_and(is_refusal)
+    error.to_string().contains("permission denied for $") || error.source().is_some_and(is_refusal)
 }
 
 /// A user in the text: the name, and the definition after it.

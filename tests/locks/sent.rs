@@ -114,7 +114,7 @@ async fn a_permanently_failing_write_is_reported_immediately() -> Result {
                 let subject = "$KV.locks.x".into();
                 KvWriteError::Service(ServiceError::PermissionDenied { subject })
             },
-            "no permission",
+            "permission denied",
         ),
         (
             |key| KvWriteError::TooLarge {

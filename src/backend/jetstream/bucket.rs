@@ -236,7 +236,7 @@ impl Bucket {
         ServiceError::Refused {
             status: 503,
             code: None,
-            description: format!("nobody answers for bucket {} now", self.name),
+            description: format!("no server responds for bucket {}", self.name),
         }
     }
 }

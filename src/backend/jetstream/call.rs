@@ -96,7 +96,7 @@ impl Api {
             Ok(answer) => answer,
             Err(TransportError::NoResponders) => {
                 return Err(Failure::Service(ServiceError::JetStreamUnavailable {
-                    detail: format!("nobody answers on {}.>", self.prefix),
+                    detail: format!("no responders on {}.>", self.prefix),
                 }));
             }
             Err(error) => return Err(Failure::Service(not_answered(error, &subject))),
@@ -158,10 +158,10 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
         TransportError::NoResponders => ServiceError::Refused {
             status: 503,
             code: None,
-            description: format!("nobody listens on {subject}"),
+            description: format!("no responders on {subject}"),
         },
         TransportError::Lost => ServiceError::Disconnected {
-            detail: "the connection was lost before the answer".to_owned(),
+            detail: "the connection was lost before the response".to_owned(),
         },
         TransportError::NotConnected(detail) => ServiceError::Disconnected { detail },
         TransportError::PermissionDenied(subject) | TransportError::Unheard(subject) => {
@@ -170,7 +170,7 @@ pub(super) fn not_answered(error: TransportError, subject: &str) -> ServiceError
         TransportError::TooLarge { size, limit } => ServiceError::Refused {
             status: 413,
             code: None,
-            description: format!("{size} bytes are more than the {limit} that the server takes"),
+            description: format!("{size} bytes exceed the server's limit of {limit}"),
         },
         TransportError::Invalid(description) => ServiceError::Refused {
             status: 400,
@@ -195,7 +195,7 @@ pub(super) fn refused(error: ApiError, bucket: Option<&BucketName>) -> ServiceEr
         }
         (code::API_LEVEL, _) => ServiceError::Unsupported {
             feature: "a setting",
-            remedy: format!("the server must be newer: {}", error.description),
+            remedy: format!("a newer server is required: {}", error.description),
         },
         _ => ServiceError::Refused {
             status: error.code,

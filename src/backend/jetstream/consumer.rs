@@ -63,12 +63,12 @@ impl Why {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Gap => "a message is missing",
-            Self::StaleHeartbeat => "a heartbeat tells of messages that did not come",
+            Self::StaleHeartbeat => "a heartbeat reports messages that did not arrive",
             Self::Silence => "heartbeats are missing",
             Self::Gone => "the consumer is gone",
             Self::Connection => "the connection was lost",
-            Self::Behind => "its reader is too far behind",
-            Self::OldCopy => "the copy that it reads is not complete",
+            Self::Behind => "the reader is too slow",
+            Self::OldCopy => "the replica that it reads is incomplete",
         }
     }
 }

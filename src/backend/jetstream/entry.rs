@@ -72,7 +72,7 @@ pub(super) fn from_nanos(nanos: u64) -> SystemTime {
 
 pub(super) fn parse_time(text: &str) -> Result<SystemTime, ServiceError> {
     // A malformed time is an error; it is never replaced by the current time.
-    humantime::parse_rfc3339(text).map_err(|error| malformed("a time stamp", error))
+    humantime::parse_rfc3339(text).map_err(|error| malformed("a timestamp", error))
 }
 
 impl Bucket {

@@ -325,7 +325,7 @@ impl Page {
                     Either::Left((message, _)) => message,
                     Either::Right((Either::Left(_), _)) => {
                         return Err(ServiceError::Disconnected {
-                            detail: "the connection was lost before all answers had come"
+                            detail: "the connection was lost before all responses had arrived"
                                 .to_owned(),
                         });
                     }
@@ -387,7 +387,7 @@ impl Page {
     fn follows(&self, message: &Message) -> Result<(), ServiceError> {
         match number(message, header::LAST_SEQUENCE) {
             Some(before) if before != self.last => Err(ServiceError::Disconnected {
-                detail: "an answer to a read was lost on the way".to_owned(),
+                detail: "a response to a read was lost".to_owned(),
             }),
             _ => Ok(()),
         }

@@ -214,7 +214,7 @@ impl Plan {
             path.push('.');
             path.push_str(subject);
         }
-        tracing::trace!(bucket = %self.bucket.name, consumer = name, deliver_policy, opt_start_seq, ?timeout, "a consumer is made");
+        tracing::trace!(bucket = %self.bucket.name, consumer = name, deliver_policy, opt_start_seq, ?timeout, "creating a consumer");
         let operation = "CONSUMER.CREATE";
         let answer = self.bucket.api.call(operation, &path, request.to_json());
         let info = answer.await.and_then(|answer| parse(operation, &answer));
@@ -285,7 +285,7 @@ impl Plan {
         let now = self.bucket.state().await?;
         let last = progress.last.unwrap_or(0);
         if now.created != progress.created || now.last < last {
-            tracing::warn!(bucket = %self.bucket.name, "the bucket was made anew under a watch");
+            tracing::warn!(bucket = %self.bucket.name, "the bucket was recreated during a watch");
             *progress = Progress {
                 last: None,
                 created: now.created,

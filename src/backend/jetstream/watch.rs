@@ -272,7 +272,7 @@ impl Watch {
             }
             Err(error) if is_final(&error) => Some(self.end(error)),
             Err(error) => {
-                tracing::warn!(bucket = %self.plan.bucket.name, error = %WithCauses(&error), "a watch cannot look for keys that are gone");
+                tracing::warn!(bucket = %self.plan.bucket.name, error = %WithCauses(&error), "a watch cannot check for removed keys");
                 self.reset(Why::Connection)
             }
         }

@@ -180,7 +180,7 @@ impl Bucket {
         match json::read(&answer.payload) {
             Ok(Ack { error: None, seq }) if seq > 0 => Ok(seq),
             Ok(Ack { error: None, .. }) => {
-                let source = malformed("a write", "the answer has no sequence");
+                let source = malformed("a write", "the acknowledgement has no sequence");
                 Err(unknown(source))
             }
             Ok(Ack {

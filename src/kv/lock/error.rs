@@ -41,7 +41,7 @@ pub enum LockError {
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),
     /// The bucket or its server does not support locks.
-    #[error("bucket {bucket} cannot keep locks: {remedy}")]
+    #[error("bucket {bucket} does not support locks: {remedy}")]
     NotSupported {
         /// The bucket.
         bucket: BucketName,
@@ -73,7 +73,7 @@ pub enum LockError {
         after: Duration,
     },
     /// The service refused, or was unreachable for about the length of the lease.
-    #[error("the bucket of lock {lock} cannot be used")]
+    #[error("cannot use the bucket of lock {lock}")]
     Service {
         /// The lock.
         lock: String,
@@ -109,7 +109,7 @@ pub enum LostReason {
     #[error("its entry is gone")]
     Gone,
     /// The server refused to renew it, because another client had changed its entry.
-    #[error("renewing it was refused")]
+    #[error("its renewal was refused")]
     Refused,
     /// No renewal was acknowledged in time: the server or the network is down, or this process was
     /// paused.

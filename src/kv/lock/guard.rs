@@ -92,7 +92,7 @@ macro_rules! guard {
         /// Dropping it releases the lock in the background; a program that ends right afterwards should
         /// [close its client](crate::Client::close) so that the release is still sent.
         /// [`release`](Self::release) also reports whether the lock was still held.
-        #[must_use = "dropping the guard releases it at once"]
+        #[must_use = "dropping the guard releases the lock at once"]
         pub struct $name {
             hold: $crate::kv::lock::Hold,
         }

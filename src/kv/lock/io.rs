@@ -195,7 +195,7 @@ impl Turn<'_> {
             Ok(revision) => return Outcome::Stored(revision),
             Err(error) => error,
         };
-        tracing::debug!(lock = %self.participant.lock, error = %WithCauses(&error), "a write of a lock failed");
+        tracing::debug!(lock = %self.participant.lock, error = %WithCauses(&error), "a write of a lock entry failed");
         match error {
             KvWriteError::Conflict(_) => Outcome::Conflict,
             KvWriteError::OutcomeUnknown { source, .. } => {

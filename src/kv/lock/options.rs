@@ -86,7 +86,7 @@ impl LockOptions {
         {
             return Err(InvalidOption::new(
                 "label",
-                format!("{} bytes are more than {MAX_LABEL}", label.len()),
+                format!("{} bytes exceed the maximum of {MAX_LABEL}", label.len()),
             ));
         }
         Ok(())

@@ -408,7 +408,7 @@ impl Participant {
     fn service_error(&self, error: Option<&Arc<ServiceError>>) -> LockError {
         let source = error.cloned().unwrap_or_else(|| {
             Arc::new(ServiceError::Disconnected {
-                detail: "the watch of the lock does not come back".into(),
+                detail: "the watch of the lock could not be restored".into(),
             })
         });
         LockError::Service {

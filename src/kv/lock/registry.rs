@@ -260,7 +260,7 @@ impl Registry {
                 return Err(LockError::NotSupported {
                     bucket: backend.bucket().clone(),
                     remedy: match status.config.mirror {
-                        Some(_) => "it is a mirror, so take them in its origin",
+                        Some(_) => "it is a mirror; use its origin instead",
                         None => {
                             "it has no limit markers, so the server would not remove the entries \
                              of holders that died; on a server 2.11 or newer, give it \

@@ -120,7 +120,7 @@ macro_rules! locked_processor {
             {
                 let report = self.process_and_report(input).await?;
                 if let Err(error) = &report.release {
-                    tracing::warn!(lock = %self.lock, error = %WithCauses(error), "the work is done, but its lock was not released as it should be");
+                    tracing::warn!(lock = %self.lock, error = %WithCauses(error), "the work is done, but its lock was lost or could not be released");
                 }
                 report.output.map_err(WithLockProcessError::Process)
             }

@@ -173,7 +173,7 @@ fn answers_find_their_requests() {
     talk.hear("HMSG _INBOX.x.1 1 16 16\r\nNATS/1.0 503\r\n\r\n");
     let expected = [
         (two, "b\"2\"".to_owned()),
-        (one, "nobody listens".to_owned()),
+        (one, "no responders".to_owned()),
     ];
     assert_eq!(talk.answers(), expected);
 }
@@ -199,7 +199,10 @@ fn what_was_sent_is_lost_with_the_connection_and_never_sent_again() {
     let waiting = talk.request("b");
     assert_eq!(
         talk.answers(),
-        [(sent, "the connection was lost before the answer".to_owned())]
+        [(
+            sent,
+            "the connection was lost before the response".to_owned()
+        )]
     );
     talk.pass_to_deadline();
     talk.handshake();
@@ -265,8 +268,8 @@ fn without_permission_to_hear_answers_requests_fail() {
     let before = talk.request("a");
     talk.hear("-ERR 'Permissions Violation for Subscription to \"_INBOX.x.*\"'");
     let after = talk.request("a");
-    let [unknown, denied] =
-        ["no permission for the answer", "no permission"].map(|why| format!("{why}: _INBOX.x.*"));
+    let [unknown, denied] = ["no permission to receive the response", "no permission"]
+        .map(|why| format!("{why}: _INBOX.x.*"));
     assert_eq!(talk.answers(), [(before, unknown), (after, denied)]);
     assert!(!talk.sent().contains("_INBOX.x.2"));
     // The next connection may be one with permission.

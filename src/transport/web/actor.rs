@@ -331,7 +331,7 @@ impl Actor {
             return;
         };
         if producer.push(message).is_err() {
-            tracing::warn!("subscription ended: its reader is too far behind");
+            tracing::warn!("subscription ended: the reader is too slow");
             self.subscriptions.remove(&sid);
             self.connection.unsubscribe(sid, Instant::now());
         }

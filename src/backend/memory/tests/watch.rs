@@ -156,7 +156,7 @@ fn a_watch_is_told_what_ended_it_first() {
     now(fixture.buckets.delete(fixture.bucket.bucket())).unwrap();
     now(fixture.buckets.close()).unwrap();
     drop(fixture);
-    assert_eq!(drain(&mut watch), ["there is no bucket b", "end"]);
+    assert_eq!(drain(&mut watch), ["bucket b does not exist", "end"]);
 
     let fixture = plain();
     let mut watch = fixture.watch(&[">"], Deliver::Updates, false);
@@ -172,7 +172,7 @@ fn deleting_closing_and_abandoning_end_watches() {
     let mut watch = fixture.watch(&[">"], Deliver::Latest, false);
     assert_eq!(drain(&mut watch), ["|"]);
     now(fixture.buckets.delete(fixture.bucket.bucket())).unwrap();
-    assert_eq!(drain(&mut watch), ["there is no bucket b", "end"]);
+    assert_eq!(drain(&mut watch), ["bucket b does not exist", "end"]);
     let error = now(fixture.bucket.get(&key("a"), None, Read::Any)).unwrap_err();
     assert!(matches!(
         error,
