@@ -215,7 +215,7 @@ impl Machine {
     pub fn acquire(&mut self, now: Duration, claim: ClaimId, request: Request) {
         self.begin(now);
         self.ask_again();
-        self.queue(now, claim, request);
+        self.enqueue(now, claim, request);
         self.settle(now);
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::*;
 
 /// How many claims of one kind may wait in the log at a time.
-pub(super) const CROWD: usize = 64;
+const CROWD: usize = 64;
 
 /// See the [module documentation](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +51,7 @@ impl Queue {
 
 impl Machine {
     /// Adds a new claim to the end of the queue. A try skips the queue.
-    pub(super) fn queue(&mut self, now: Duration, claim: ClaimId, request: Request) {
+    pub(super) fn enqueue(&mut self, now: Duration, claim: ClaimId, request: Request) {
         let line = match request.try_only {
             true => &mut self.claims,
             false => self.queue.line(request.mode == Mode::Read),
