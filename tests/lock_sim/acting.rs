@@ -2,7 +2,7 @@
 
 use shizuku::kv::lock::{
     entry::{EntryId, Mode},
-    machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome, Request},
+    machine::{Action, ClaimId, Event, GivenUp, Notice, Outcome, Request},
 };
 
 use crate::{
@@ -169,12 +169,9 @@ impl World {
     /// The participant has ended, being out of use, and a new one replaces it.
     fn come_back(&mut self, who: usize) {
         self.sessions += 1;
-        let session = format!("p{who}s{}", self.sessions);
+        let machine = self.machine(&format!("p{who}s{}", self.sessions));
         let participant = &mut self.participants[who];
-        participant.machine = Machine::new(&session)
-            .mutant(self.mutant)
-            .unwatched_for(self.unwatched)
-            .crowd_of(self.crowd);
+        participant.machine = machine;
         participant.link += 1;
         participant.feed = None;
         participant.open.clear();

@@ -163,6 +163,13 @@ pub struct World {
 
 const CALM: Time = 400 * SECOND;
 
+fn machine(session: &str, mutant: Mutant, unwatched: Duration, crowd: usize) -> Machine {
+    Machine::new(session)
+        .mutant(mutant)
+        .unwatched_for(unwatched)
+        .crowd_of(crowd)
+}
+
 impl World {
     pub fn new(seed: u64, mutant: Mutant, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
@@ -182,10 +189,7 @@ impl World {
         let crowd = rng.range(1, 4) as usize;
         let participants = (0..count)
             .map(|number| Participant {
-                machine: Machine::new(&format!("p{number}"))
-                    .mutant(mutant)
-                    .unwatched_for(unwatched)
-                    .crowd_of(crowd),
+                machine: machine(&format!("p{number}"), mutant, unwatched, crowd),
                 alive: true,
                 stalled_until: 0,
                 rate: if faults.drift {
@@ -243,6 +247,11 @@ impl World {
             world.at(0, 0, What::Other);
         }
         world
+    }
+
+    /// A machine like those that the world began with.
+    pub fn machine(&self, session: &str) -> Machine {
+        machine(session, self.mutant, self.unwatched, self.crowd)
     }
 
     pub fn at(&mut self, at: Time, who: usize, what: What) {

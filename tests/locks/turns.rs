@@ -93,9 +93,8 @@ async fn a_crowd_is_served_in_order_and_does_not_block_others(world: World) -> R
         })
     }));
     let behind = async {
-        while beside.holders().await?.len() < 1 + WAITING {
-            sleep(MOMENT / 10).await;
-        }
+        let mut seen = pin!(beside.watch_holders()?);
+        while seen.next().await.ok_or("it goes on")??.len() < 1 + WAITING {}
         let waiting = join(beside.write(), held.release());
         let (guard, released) = timeout(LONG, waiting).await?;
         released?;

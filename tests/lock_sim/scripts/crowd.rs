@@ -5,15 +5,13 @@ use shizuku::kv::lock::{
     machine::{Action, ClaimId, Event, GivenUp, Machine, Notice, Outcome},
 };
 
-use super::{ONE, TWO, acquire, actions, at, attempt, gone, granted, notices, other, watching};
+use super::{ONE, TWO, acquire, actions, at, attempt, gone, granted, notices, taken};
 
 const THREE: ClaimId = ClaimId(3);
 
 /// Another participant holds, and two claims may wait in the log.
-fn taken() -> Machine {
-    let mut machine = watching().crowd_of(2);
-    machine.event(at(2), other("other-1", Mode::Write, 11));
-    machine
+fn crowded() -> Machine {
+    taken(Mode::Write).crowd_of(2)
 }
 
 /// The number of entries written.
@@ -30,7 +28,7 @@ fn writes(machine: &mut Machine) -> usize {
 
 #[test]
 fn a_queued_claim_is_written_when_an_earlier_one_is_granted() {
-    let mut machine = taken();
+    let mut machine = crowded();
     let claims = [ONE, TWO, THREE];
     for claim in claims {
         acquire(&mut machine, at(3), claim, Mode::Write);
@@ -53,7 +51,7 @@ fn a_queued_claim_is_written_when_an_earlier_one_is_granted() {
 
 #[test]
 fn readers_that_wait_outside_do_not_hold_writers_back() {
-    let mut machine = taken();
+    let mut machine = crowded();
     for claim in [ONE, TWO, THREE] {
         acquire(&mut machine, at(3), claim, Mode::Read);
     }
@@ -64,7 +62,7 @@ fn readers_that_wait_outside_do_not_hold_writers_back() {
 
 #[test]
 fn a_try_fails_if_the_participants_queue_is_full() {
-    let mut machine = taken();
+    let mut machine = crowded();
     for claim in [ONE, TWO] {
         acquire(&mut machine, at(3), claim, Mode::Write);
     }
@@ -77,7 +75,7 @@ fn a_try_fails_if_the_participants_queue_is_full() {
 
 #[test]
 fn a_claim_that_leaves_the_queue_makes_room_for_the_next() {
-    let mut machine = taken();
+    let mut machine = crowded();
     for claim in 1..=4 {
         acquire(&mut machine, at(3), ClaimId(claim), Mode::Write);
     }
@@ -96,7 +94,7 @@ fn a_claim_that_leaves_the_queue_makes_room_for_the_next() {
 #[test]
 fn queued_claims_fail_together_with_waiting_ones() {
     let claims = [ONE, TWO, THREE];
-    let mut machine = taken();
+    let mut machine = crowded();
     for claim in claims {
         acquire(&mut machine, at(3), claim, Mode::Write);
     }
@@ -108,7 +106,7 @@ fn queued_claims_fail_together_with_waiting_ones() {
     );
 
     // During an interruption, all claims whose patience has ended are told together.
-    let mut machine = taken();
+    let mut machine = crowded();
     machine.event(at(3), Event::Interrupted);
     for (claim, began) in claims.into_iter().zip([4, 5, 6]) {
         acquire(&mut machine, at(began), claim, Mode::Write);

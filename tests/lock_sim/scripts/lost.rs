@@ -10,6 +10,21 @@ use shizuku::kv::lock::{
 
 use crate::request;
 
+/// Lets time pass, with nothing acknowledged, until a caller is told something: what, and when.
+fn until_notice(machine: &mut Machine, mut now: Duration) -> (Notice, Duration) {
+    loop {
+        if let Some(notice) = machine.next_notice() {
+            return (notice, now);
+        }
+        while machine.next_action().is_some() {}
+        let Some(due) = machine.wake_at() else {
+            panic!("nothing is due");
+        };
+        now = due;
+        machine.tick(now);
+    }
+}
+
 #[test]
 fn an_acquire_gives_up_if_no_write_is_acknowledged() {
     for lease in [5, 15, 60] {
@@ -65,14 +80,7 @@ fn a_try_waits_two_seconds_after_an_unacknowledged_write() {
                 _ => {}
             }
         }
-        let mut now = unanswered;
-        let told = loop {
-            if let Some(told) = machine.next_notice() {
-                break told;
-            }
-            now = machine.wake_at().expect("something is due");
-            machine.tick(now);
-        };
+        let (told, now) = until_notice(&mut machine, unanswered);
         let gave_up = Notice::GaveUp {
             claim: ClaimId(1),
             why: GivenUp::Unreachable,
@@ -131,19 +139,13 @@ fn the_patience_of_an_acquire_begins_with_the_acquire() {
                 ..request(Mode::Read, 15)
             },
         );
-        let (asked, mut given) = (now, machine.next_notice());
-        while given.is_none() {
-            // No write is acknowledged.
-            while machine.next_action().is_some() {}
-            now = machine.wake_at().expect("something is due");
-            machine.tick(now);
-            given = machine.next_notice();
-        }
+        let (told, gave_up_at) = until_notice(&mut machine, now);
         let gave_up = Notice::GaveUp {
             claim: ClaimId(1),
             why: GivenUp::Unreachable,
         };
-        assert_eq!(given, Some(gave_up));
-        assert_eq!(now - asked, Duration::from_secs(patience), "{try_only}");
+        assert_eq!(told, gave_up);
+        let waited = gave_up_at - now;
+        assert_eq!(waited, Duration::from_secs(patience), "{try_only}");
     }
 }

@@ -121,6 +121,13 @@ pub fn watching() -> Machine {
     machine
 }
 
+/// Another participant holds.
+pub fn taken(mode: Mode) -> Machine {
+    let mut machine = watching();
+    machine.event(at(2), other("other-1", mode, 11));
+    machine
+}
+
 /// A machine with a watch that has held with ticket 11 since 2 ms.
 pub fn holding(mode: Mode) -> (Machine, EntryId, LockEntry) {
     let mut machine = watching();

@@ -2,25 +2,18 @@
 
 use shizuku::kv::lock::{
     entry::Mode,
-    machine::{Action, Event, GivenUp, Machine, Notice, Outcome},
+    machine::{Action, Event, GivenUp, Notice, Outcome},
 };
 
 use super::{
     LEASE, ONE, TWO, acquire, actions, at, attempt, echo_of_probe, gone, granted, holding, notices,
-    other, purges, watching, write,
+    other, purges, taken, watching, write,
 };
 
 const WOULD_BLOCK: Notice = Notice::GaveUp {
     claim: ONE,
     why: GivenUp::WouldBlock,
 };
-
-/// Another participant holds.
-fn taken(mode: Mode) -> Machine {
-    let mut machine = watching();
-    machine.event(at(2), other("other-1", mode, 11));
-    machine
-}
 
 #[test]
 fn a_queued_writer_is_granted_when_earlier_entries_are_gone() {
