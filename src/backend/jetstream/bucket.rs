@@ -8,6 +8,7 @@ use std::{
 use super::{
     call::Api,
     entry::parse_time,
+    mailbox::Spare,
     stream::{StreamConfig, StreamInfo, StreamState},
 };
 use crate::{
@@ -53,6 +54,8 @@ pub(super) struct Bucket {
     average_size: AtomicU64,
     /// Whether batches of direct gets are supported, which server 2.11 introduced.
     pub(super) batches: Works,
+    /// For the replies to a batch.
+    pub(super) spare: Spare,
     /// Whether the leader may be asked if a replica is complete.
     pub(super) proofs: Works,
 }
@@ -122,6 +125,7 @@ impl Bucket {
             created: AtomicU64::new(epoch_nanos(created)),
             average_size: AtomicU64::new(u64::MAX),
             batches: Works::default(),
+            spare: Spare::default(),
             proofs: Works::default(),
         };
         bucket.learn(config);

@@ -1,8 +1,7 @@
 //! Reads many keys with few requests: batches of direct gets, one page at a time.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc, task::Poll};
+use std::{collections::VecDeque, mem, pin::pin, sync::Arc, task::Poll};
 
-use bytestring::ByteString;
 use futures::{
     StreamExt, TryStreamExt,
     future::{Either, select},
@@ -15,6 +14,7 @@ use super::{
     call::{malformed, not_answered},
     entry::header,
     filters::Filters,
+    mailbox::Mailbox,
     read::refusal,
     start::Plan,
     tracker::Shown,
@@ -29,7 +29,6 @@ use crate::{
     message::{Message, Outbound},
     platform,
     status::{ConnectionState, ConnectionStatus},
-    transport::Subscription,
 };
 
 /// How many keys one request may match: the server's limit is 1024.
@@ -90,7 +89,10 @@ impl Bucket {
             }
             match page.read(self, message).await? {
                 Answer::Entry(entry) => entries.push(entry),
-                Answer::End(None) => return Ok(Some(entries)),
+                Answer::End(None) => {
+                    self.spare.keep(page.mailbox);
+                    return Ok(Some(entries));
+                }
                 Answer::End(Some(_)) | Answer::NotSo => return Ok(None),
             }
         }
@@ -108,7 +110,7 @@ fn jobs(bucket: &Bucket, filters: &[KeyFilter]) -> VecDeque<Vec<KeyFilter>> {
     for key in keys {
         let size = bucket.subjects.len() + key.len() + 3;
         if page.len() == PAGE || (bytes + size > most && !page.is_empty()) {
-            jobs.push_back(std::mem::take(&mut page));
+            jobs.push_back(mem::take(&mut page));
             bytes = 0;
         }
         bytes += size;
@@ -145,8 +147,7 @@ enum Work {
 struct Page {
     keys: Vec<KeyFilter>,
     subjects: Vec<String>,
-    inbox: ByteString,
-    answers: Subscription,
+    mailbox: Mailbox,
     /// The revision of the last response; each response names the previous one, so that a lost one is
     /// noticed.
     last: u64,
@@ -197,10 +198,14 @@ impl Many {
                                 return Ok(Some(entry));
                             }
                         }
-                        Answer::End(None) => self.at_work = Work::Next,
+                        Answer::End(None) => {
+                            if let Work::Page(page) = mem::replace(&mut self.at_work, Work::Next) {
+                                self.bucket.spare.keep(page.mailbox);
+                            }
+                        }
                         Answer::End(Some(seq)) => page.ask(&self.bucket, Some(seq)).await?,
                         Answer::NotSo => {
-                            let keys = std::mem::take(&mut page.keys);
+                            let keys = mem::take(&mut page.keys);
                             self.at_work = begin_slow(&self.bucket, keys).await?;
                         }
                     }
@@ -252,17 +257,11 @@ pub(super) fn get_each(
 impl Page {
     /// Prepares a page without sending a request.
     async fn open(bucket: &Bucket, keys: Vec<KeyFilter>) -> Result<Self, ServiceError> {
-        let transport = &bucket.api.transport;
-        let inbox = transport.new_inbox();
-        let answers = transport
-            .subscribe(inbox.clone())
-            .await
-            .map_err(|error| not_answered(error, &inbox))?;
+        let mailbox = bucket.spare.take(&*bucket.api.transport).await?;
         Ok(Self {
             subjects: keys.iter().map(|key| bucket.subject(key)).collect(),
             keys,
-            inbox,
-            answers,
+            mailbox,
             last: 0,
             came: 0,
             epoch: None,
@@ -294,7 +293,7 @@ impl Page {
         self.came = 0;
         let subject = bucket.api.subject("DIRECT.GET", &bucket.stream);
         let message = Outbound {
-            reply: Some(self.inbox.clone()),
+            reply: Some(self.mailbox.address()),
             ..Outbound::new(subject, batch.finish())
         };
         let sent = bucket.api.transport.publish(message).await;
@@ -306,7 +305,7 @@ impl Page {
     }
 
     async fn next(&mut self, bucket: &Bucket) -> Result<Message, ServiceError> {
-        let next = self.answers.next();
+        let next = self.mailbox.next();
         // Most responses are already there: set a timer only if one has to be waited for.
         let message = match poll!(next) {
             Poll::Ready(message) => message,
@@ -321,7 +320,7 @@ impl Page {
                 };
                 let lost = pin!(status.wait_for(is_lost));
                 let patience = platform::sleep(bucket.api.timeout);
-                match select(self.answers.next(), select(lost, patience)).await {
+                match select(self.mailbox.next(), select(lost, patience)).await {
                     Either::Left((message, _)) => message,
                     Either::Right((Either::Left(_), _)) => {
                         return Err(ServiceError::Disconnected {

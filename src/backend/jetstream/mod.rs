@@ -16,6 +16,7 @@ mod entry;
 mod filters;
 mod get_many;
 mod loading;
+mod mailbox;
 mod proof;
 mod read;
 mod start;

@@ -1,0 +1,139 @@
+//! Subscriptions for requests that have several replies.
+//!
+//! A subscription costs the server and the client about as much as a small request does, so one whose
+//! replies have all arrived is kept for the next request.
+
+use std::{
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytestring::ByteString;
+use futures::{Stream, StreamExt};
+
+use super::call::not_answered;
+use crate::{
+    error::ServiceError,
+    message::Message,
+    transport::{Subscription, Transport},
+};
+
+/// The replies to one request at a time.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    /// All its reply subjects begin with this.
+    inbox: ByteString,
+    messages: Subscription,
+    requests: u64,
+    /// The reply subject of the latest request.
+    reply: ByteString,
+}
+
+impl Mailbox {
+    async fn open(transport: &dyn Transport) -> Result<Self, ServiceError> {
+        let inbox = transport.new_inbox();
+        let messages = transport
+            .subscribe(format!("{inbox}.*").into())
+            .await
+            .map_err(|error| not_answered(error, &inbox))?;
+        Ok(Self {
+            reply: inbox.clone(),
+            inbox,
+            messages,
+            requests: 0,
+        })
+    }
+
+    /// Returns the reply subject for the next request. Replies to earlier ones are ignored from now on.
+    pub(super) fn address(&mut self) -> ByteString {
+        self.requests += 1;
+        self.reply = format!("{}.{}", self.inbox, self.requests).into();
+        self.reply.clone()
+    }
+}
+
+impl Stream for Mailbox {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            match ready!(self.messages.poll_next_unpin(context)) {
+                Some(message) if message.subject != self.reply => {}
+                message => return Poll::Ready(message),
+            }
+        }
+    }
+}
+
+/// Keeps a mailbox that is not in use.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Mutex<Option<Mailbox>>);
+
+impl Spare {
+    fn mailbox(&self) -> MutexGuard<'_, Option<Mailbox>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the spare mailbox, or opens one.
+    pub(super) async fn take(&self, transport: &dyn Transport) -> Result<Mailbox, ServiceError> {
+        let spare = self.mailbox().take();
+        match spare {
+            Some(mailbox) => Ok(mailbox),
+            None => Mailbox::open(transport).await,
+        }
+    }
+
+    /// Keeps a mailbox whose replies have all arrived.
+    pub(super) fn keep(&self, mailbox: Mailbox) {
+        let replaced = self.mailbox().replace(mailbox);
+        drop(replaced); // unsubscribes, which the mutex need not wait for
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+    use crate::backend::jetstream::testing::Says;
+
+    fn mailbox(inbox: &'static str, messages: &'static [&'static str]) -> Mailbox {
+        let messages = messages.iter().map(|&subject| Message {
+            subject: subject.into(),
+            ..Message::default()
+        });
+        Mailbox {
+            inbox: inbox.into(),
+            messages: Subscription::new(stream::iter(messages)),
+            requests: 0,
+            reply: inbox.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn late_replies_to_an_earlier_request_are_ignored() {
+        let mut mailbox = mailbox("in", &["in.1", "in.1", "in.2", "in.1", "in.2"]);
+        for (reply, count) in [("in.1", 1), ("in.2", 2)] {
+            assert_eq!(mailbox.address(), reply);
+            for _ in 0..count {
+                let message = mailbox.next().await;
+                assert!(message.is_some_and(|message| message.subject == reply));
+            }
+        }
+        assert!(mailbox.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_kept_mailbox_is_used_by_one_request_at_a_time() {
+        let (spare, transport) = (Spare::default(), Says(None));
+        spare.keep(mailbox("kept", &[]));
+        for reply in ["kept.1", "_INBOX.silent.1"] {
+            let taken = spare
+                .take(&transport)
+                .await
+                .map(|mut taken| taken.address());
+            assert!(taken.is_ok_and(|address| address == reply));
+        }
+    }
+}
