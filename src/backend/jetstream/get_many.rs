@@ -257,7 +257,18 @@ pub(super) fn get_each(
 impl Page {
     /// Prepares a page without sending a request.
     async fn open(bucket: &Bucket, keys: Vec<KeyFilter>) -> Result<Self, ServiceError> {
-        let mailbox = bucket.spare.take(&*bucket.api.transport).await?;
+        let mailbox = match bucket.spare.take() {
+            Some(mailbox) => mailbox,
+            None => {
+                let transport = &bucket.api.transport;
+                let inbox = transport.new_inbox();
+                let messages = transport
+                    .subscribe(Mailbox::subject(&inbox))
+                    .await
+                    .map_err(|error| not_answered(error, &inbox))?;
+                Mailbox::new(inbox, messages)
+            }
+        };
         Ok(Self {
             subjects: keys.iter().map(|key| bucket.subject(key)).collect(),
             keys,
@@ -305,9 +316,9 @@ impl Page {
     }
 
     async fn next(&mut self, bucket: &Bucket) -> Result<Message, ServiceError> {
-        let next = self.mailbox.next();
+        let mut next = self.mailbox.next();
         // Most responses are already there: set a timer only if one has to be waited for.
-        let message = match poll!(next) {
+        let message = match poll!(&mut next) {
             Poll::Ready(message) => message,
             Poll::Pending => {
                 let mut status = bucket.api.transport.status();
@@ -320,7 +331,7 @@ impl Page {
                 };
                 let lost = pin!(status.wait_for(is_lost));
                 let patience = platform::sleep(bucket.api.timeout);
-                match select(self.mailbox.next(), select(lost, patience)).await {
+                match select(next, select(lost, patience)).await {
                     Either::Left((message, _)) => message,
                     Either::Right((Either::Left(_), _)) => {
                         return Err(ServiceError::Disconnected {

@@ -12,12 +12,7 @@ use std::{
 use bytestring::ByteString;
 use futures::{Stream, StreamExt};
 
-use super::call::not_answered;
-use crate::{
-    error::ServiceError,
-    message::Message,
-    transport::{Subscription, Transport},
-};
+use crate::{message::Message, transport::Subscription};
 
 /// The replies to one request at a time.
 #[derive(Debug)]
@@ -25,24 +20,25 @@ pub(super) struct Mailbox {
     /// All its reply subjects begin with this.
     inbox: ByteString,
     messages: Subscription,
-    requests: u64,
+    requests: u32,
     /// The reply subject of the latest request.
     reply: ByteString,
 }
 
 impl Mailbox {
-    async fn open(transport: &dyn Transport) -> Result<Self, ServiceError> {
-        let inbox = transport.new_inbox();
-        let messages = transport
-            .subscribe(format!("{inbox}.*").into())
-            .await
-            .map_err(|error| not_answered(error, &inbox))?;
-        Ok(Self {
+    /// The subject that a mailbox below this inbox subscribes to.
+    pub(super) fn subject(inbox: &str) -> ByteString {
+        format!("{inbox}.*").into()
+    }
+
+    /// Creates a mailbox from that subscription.
+    pub(super) fn new(inbox: ByteString, messages: Subscription) -> Self {
+        Self {
             reply: inbox.clone(),
             inbox,
             messages,
             requests: 0,
-        })
+        }
     }
 
     /// Returns the reply subject for the next request. Replies to earlier ones are ignored from now on.
@@ -75,13 +71,9 @@ impl Spare {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the spare mailbox, or opens one.
-    pub(super) async fn take(&self, transport: &dyn Transport) -> Result<Mailbox, ServiceError> {
-        let spare = self.mailbox().take();
-        match spare {
-            Some(mailbox) => Ok(mailbox),
-            None => Mailbox::open(transport).await,
-        }
+    /// Takes the spare mailbox, if there is one.
+    pub(super) fn take(&self) -> Option<Mailbox> {
+        self.mailbox().take()
     }
 
     /// Keeps a mailbox whose replies have all arrived.
@@ -96,24 +88,18 @@ mod tests {
     use futures::stream;
 
     use super::*;
-    use crate::backend::jetstream::testing::Says;
 
-    fn mailbox(inbox: &'static str, messages: &'static [&'static str]) -> Mailbox {
+    fn mailbox(messages: &'static [&'static str]) -> Mailbox {
         let messages = messages.iter().map(|&subject| Message {
             subject: subject.into(),
             ..Message::default()
         });
-        Mailbox {
-            inbox: inbox.into(),
-            messages: Subscription::new(stream::iter(messages)),
-            requests: 0,
-            reply: inbox.into(),
-        }
+        Mailbox::new("in".into(), Subscription::new(stream::iter(messages)))
     }
 
     #[tokio::test]
     async fn late_replies_to_an_earlier_request_are_ignored() {
-        let mut mailbox = mailbox("in", &["in.1", "in.1", "in.2", "in.1", "in.2"]);
+        let mut mailbox = mailbox(&["in.1", "in.1", "in.2", "in.1", "in.2"]);
         for (reply, count) in [("in.1", 1), ("in.2", 2)] {
             assert_eq!(mailbox.address(), reply);
             for _ in 0..count {
@@ -124,16 +110,12 @@ mod tests {
         assert!(mailbox.next().await.is_none());
     }
 
-    #[tokio::test]
-    async fn a_kept_mailbox_is_used_by_one_request_at_a_time() {
-        let (spare, transport) = (Spare::default(), Says(None));
-        spare.keep(mailbox("kept", &[]));
-        for reply in ["kept.1", "_INBOX.silent.1"] {
-            let taken = spare
-                .take(&transport)
-                .await
-                .map(|mut taken| taken.address());
-            assert!(taken.is_ok_and(|address| address == reply));
-        }
+    #[test]
+    fn a_kept_mailbox_is_used_by_one_request_at_a_time() {
+        let spare = Spare::default();
+        assert!(spare.take().is_none());
+        spare.keep(mailbox(&[]));
+        assert!(spare.take().is_some());
+        assert!(spare.take().is_none());
     }
 }
