@@ -20,7 +20,7 @@ pub(super) struct Mailbox {
     /// All its reply subjects begin with this.
     inbox: ByteString,
     messages: Subscription,
-    requests: u32,
+    requests: u64,
     /// The reply subject of the latest request.
     reply: ByteString,
 }
