@@ -165,7 +165,7 @@ impl NatsServer {
     /// As `monitor`.
     pub fn monitor_blocking(&self, path: &str) -> Result<Value> {
         let answer = http::get(self.0.ports.monitor.number, path)
-            .map_err(|e| Error::io(format!("{} does not answer {path}", self.name()), e))?;
+            .map_err(|e| Error::io(format!("{} does not respond to {path}", self.name()), e))?;
         serde_json::from_str(&answer.body)
             .map_err(|e| Error::io(format!("{path} is not JSON: {}", answer.body), e))
     }

@@ -14,7 +14,7 @@ const NAMES: &[&str] = &["native", "locks", "browser"];
 
 pub(crate) fn bench(arguments: &[String]) -> Result {
     let [name, extra @ ..] = arguments else {
-        return Err(format!("which benchmark? {}", NAMES.join(", ")).into());
+        return Err(format!("no benchmark given ({})", NAMES.join(", ")).into());
     };
     if !NAMES.contains(&name.as_str()) {
         return Err(format!("no such benchmark: {name} ({})", NAMES.join(", ")).into());

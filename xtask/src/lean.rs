@@ -57,17 +57,20 @@ fn judge(tree: &str) -> Result {
     // If these are missing, the search does not work.
     for expected in ["gloo-net", "tokio"] {
         if !crates.iter().any(|(name, _)| *name == expected) {
-            return Err(format!("cargo tree shows no {expected}: is it still read right?").into());
+            return Err(format!(
+                "{expected} is not in the output of cargo tree; its format may have changed"
+            )
+            .into());
         }
     }
     for (name, features) in &crates {
         if BANNED.contains(name) {
-            return Err(format!("the browser's build has {name} in it").into());
+            return Err(format!("the browser build depends on {name}").into());
         }
         if let Some(feature) = features.iter().find(|feature| TOKIO.contains(feature))
             && *name == "tokio"
         {
-            return Err(format!("the browser's build has tokio's {feature} in it").into());
+            return Err(format!("the browser build enables tokio's feature {feature}").into());
         }
     }
     Ok(())
@@ -83,7 +86,7 @@ pub(crate) fn messages() -> Result {
     }
     for file in files.lines() {
         if let Some(line) = debug_in(&fs::read_to_string(file)?) {
-            return Err(format!("{file}: what a page prints does without Debug: {line}").into());
+            return Err(format!("{file}: no Debug formatting in messages, because it makes the download larger: {line}").into());
         }
     }
     Ok(())

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[String]) -> run::Result {
     let Some((task, rest)) = arguments.split_first() else {
-        return Err(format!("which task?\n\n{HELP}").into());
+        return Err(format!("no task given\n\n{HELP}").into());
     };
     match task.as_str() {
         "test" => test::test(rest),

@@ -39,7 +39,11 @@ fn judge(metadata: &str) -> Result {
     if newer.is_empty() {
         return Ok(());
     }
-    Err(format!("need a newer Rust than we state: {}", newer.join(", ")).into())
+    Err(format!(
+        "these dependencies need a newer Rust than our rust-version: {}",
+        newer.join(", ")
+    )
+    .into())
 }
 
 fn version(package: &Package) -> Option<(u32, u32)> {

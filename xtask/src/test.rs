@@ -39,7 +39,7 @@ pub(crate) fn test(arguments: &[String]) -> Result {
         None => rest,
         Some((first, extra)) if first == "--" => extra,
         Some((first, _)) => {
-            return Err(format!("unexpected {first}: what is for cargo test goes after --").into());
+            return Err(format!("unexpected {first}; arguments for cargo test go after --").into());
         }
     };
     parts.iter().try_for_each(|part| match part {
