@@ -329,7 +329,7 @@ impl ConnectError {
 mod tests {
     #[cfg(not(all(feature = "memory", feature = "web")))]
     #[tokio::test]
-    async fn a_build_without_a_feature_names_it() {
+    async fn an_error_names_the_missing_feature() {
         for (url, needs) in [
             #[cfg(not(feature = "memory"))]
             ("memory:", "memory"),

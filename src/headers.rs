@@ -163,7 +163,7 @@ mod tests {
     use super::Headers;
 
     #[test]
-    fn equal_is_what_has_the_same_values_of_each_name_in_the_same_order() {
+    fn headers_are_equal_if_each_name_has_the_same_values_in_order() {
         let headers = |fields: &[(&str, &str)]| -> Headers { fields.iter().copied().collect() };
         let two = headers(&[("A", "1"), ("B", "2")]);
         let mut three = headers(&[("C", "3"), ("A", "1"), ("B", "2")]);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_is_not_kept() {
+    fn inserting_replaces_all_values_of_a_name() {
         let mut headers = Headers::new();
         headers.append("A", "1");
         for _ in 0..1000 {

@@ -356,7 +356,7 @@ mod tests {
     use super::{BoxError, parse_creds};
 
     #[test]
-    fn credentials_text_has_a_jwt_and_a_seed() -> Result<(), BoxError> {
+    fn a_credentials_file_requires_a_jwt_and_a_seed() -> Result<(), BoxError> {
         let text = "-----BEGIN NATS USER JWT-----\neyJ0.e.s\n------END NATS USER JWT------\n\n\
                     ****** IMPORTANT ******\n\n\
                     -----BEGIN USER NKEY SEED-----\nSUAB\n------END USER NKEY SEED------\n";

@@ -139,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_a_tree_does(steps in vec((0u8..7, 0u8..16, any::<u8>()), 0..64)) {
+        fn it_behaves_like_a_btree_map(steps in vec((0u8..7, 0u8..16, any::<u8>()), 0..64)) {
             let (mut map, mut tree) = (SortedMap::new(), BTreeMap::new());
             for (step, key, value) in steps {
                 match step {

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watch_tells_each_state_once_and_ends_with_the_last() {
+    fn a_watch_reports_each_state_once_and_ends_with_the_last() {
         let status = |state| ConnectionStatus::new(state, 1);
         let reporter = ConnectionReporter::new(status(ConnectionState::Connected));
         let mut watch = reporter.watch();

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_show_what_is_in_them() {
+    fn quotes_show_their_content() {
         assert_eq!(Quoted("a b").to_string(), r#""a b""#);
         assert_eq!(Quoted(r#"say "a\b""#).to_string(), r#""say \"a\\b\"""#);
         assert_eq!(
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_an_error_has_no_password() {
+    fn addresses_in_errors_contain_no_password() {
         for (url, shown) in [
             ("nats://u:p@h:4222,tls://u:p@i", "nats://…@h:4222,tls://…@i"),
             ("u:p@h", "…@h"),

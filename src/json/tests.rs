@@ -20,7 +20,7 @@ fn fields(json: &str) -> Fields<'_> {
 }
 
 #[test]
-fn reads_what_there_is() {
+fn reads_values_of_all_types() {
     let json = r#" {"a": 1, "b":["x",null], "c":"x\"\u00e9\ud83d\ude00\n", "a":2, "d":{"k":"v"}, "l":[{}], "s":"t", "o":{"a":3}} "#;
     let mut read = fields(json);
     assert_eq!(read.number("a"), 2);
@@ -54,7 +54,7 @@ fn numbers_keep_all_their_digits_and_their_ranges() {
 }
 
 #[test]
-fn what_must_be_there_is_missed() {
+fn a_missing_required_field_is_an_error() {
     for ask in [
         |read: &mut Fields<'_>| _ = read.text("none"),
         |read: &mut Fields<'_>| _ = read.need::<Asked<'_>>("none"),
@@ -73,11 +73,11 @@ fn what_must_be_there_is_missed() {
 }
 
 #[test]
-fn what_is_not_json_is_an_error_that_says_where() {
+fn invalid_json_is_an_error_with_a_position() {
     let error = parse(br#"{"a":1,}"#).unwrap_err().to_string();
     assert_eq!(error, "invalid JSON: a name expected at byte 7");
     assert!(parse(b"\xff").is_err());
-    // Cases that random input rarely hits in `takes_what_serde_json_takes`.
+    // Cases that random input rarely hits in `accepts_what_serde_json_accepts`.
     for text in [
         r#"{"a" 1}"#,
         r#"{"a",1}"#,
@@ -104,7 +104,7 @@ fn what_is_not_json_is_an_error_that_says_where() {
 
 /// Writes the same as `serde_json` for the same fields.
 #[test]
-fn writes_what_is_said() {
+fn writes_fields_of_all_types() {
     let mut json = Writer::new();
     json.text("a\n", "\u{1f}\0\u{7f}é\"\\");
     json.number("n", u64::MAX);
@@ -190,7 +190,7 @@ crate::platform::native_only! {
 
         /// On almost valid JSON, both accept the same texts.
         #[test]
-        fn takes_what_serde_json_takes(
+        fn accepts_what_serde_json_accepts(
             text in proptest::collection::vec(
                 proptest::sample::select(vec![
                     "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\\", "\\u", "\"\\u00e9\"", "\"\\ud83d\\ude00\"",

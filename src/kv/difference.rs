@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_that_differs_is_named() {
+    fn every_difference_is_named() {
         let wanted = BucketConfig::new("b");
         let mut actual = BucketConfig::new("b");
         assert_eq!(names(&wanted, &actual), [""; 0]);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn automatic_markers_are_content_with_any() {
+    fn automatic_markers_match_any_duration() {
         let mut wanted = BucketConfig::new("b");
         let mut actual = BucketConfig::new("b");
         for markers in [LimitMarkers::Off, LimitMarkers::For(Duration::from_secs(9))] {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_said_in_two_ways_is_no_difference() {
+    fn equivalent_settings_are_no_difference() {
         let source = |name: &str| Source::new(BucketName::new(name).unwrap());
         let mut wanted = BucketConfig::new("b");
         let mut actual = BucketConfig::new("b");

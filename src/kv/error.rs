@@ -325,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_succeed_by_itself_is_retryable() {
+    fn only_transient_errors_are_retryable() {
         let refused = |status, code| ServiceError::Refused {
             status,
             code,

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changes_something_is_told() {
+    fn only_changes_are_reported() {
         let mut state = State {
             view: Blank,
             status: LiveStatus::Interrupted,

@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn shows_only_what_there_is() {
+    fn only_configured_credentials_are_sent() {
         let token = Credentials::Token("t".into());
         assert_eq!(shown(Some(token), "ws://h"), json!({"auth_token": "t"}));
         assert_eq!(shown(None, "ws://h"), json!({}));
     }
 
     #[test]
-    fn credentials_in_the_address_come_last() {
+    fn credentials_in_the_address_are_a_fallback() {
         let expected = json!({"user": "ann", "pass": "p@ss"});
         assert_eq!(shown(None, "ws://ann:p%40ss@h"), expected);
         assert_eq!(
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_asked_every_time() {
+    fn a_provider_is_called_for_every_connection() {
         let asked = Arc::new(AtomicU32::new(0));
         let counter = asked.clone();
         let provider: CredentialsProvider = Arc::new(move || {
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "nkeys")]
-    fn a_credentials_file_is_a_jwt_and_a_signature() {
+    fn a_credentials_file_yields_a_jwt_and_a_signature() {
         let file = "-----BEGIN NATS USER JWT-----\r\neyJ0\r\n------END NATS USER JWT------\r\n\
             -----BEGIN USER NKEY SEED-----\n\
             SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n";
@@ -204,7 +204,7 @@ mod tests {
     /// As in a file: with a line break.
     #[test]
     #[cfg(feature = "nkeys")]
-    fn a_seed_may_have_white_space_around_it() {
+    fn whitespace_around_a_seed_is_ignored() {
         let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n".to_owned();
         let jwt = "eyJ0".to_owned();
         let nkey = shown(Some(Credentials::NKey { seed: seed.clone() }), "ws://h");

@@ -38,7 +38,7 @@ fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Parsed {
 
 /// Any stream gives the same operations and the same error however it is split; `splits` are the sizes of
 /// the pieces, repeated.
-pub fn any_split_parses_alike(stream: &[u8], splits: &[u8]) {
+pub fn any_split_parses_the_same(stream: &[u8], splits: &[u8]) {
     let whole = parse([stream]);
     let mut sizes = splits.iter().map(|&size| usize::from(size).max(1)).cycle();
     let mut rest = stream;
@@ -94,7 +94,7 @@ pub fn encode_then_parse(subject: &str, reply: &str, headers: &[(String, String)
     };
     let (ops, error) = parse([stream.as_slice()]);
     assert_eq!((ops, error), (vec![expected], None));
-    any_split_parses_alike(&stream, &[1, 3, 64]);
+    any_split_parses_the_same(&stream, &[1, 3, 64]);
 }
 
 /// A client that receives any bytes at any time does not panic, buffers only bounded data, and completes

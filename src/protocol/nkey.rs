@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base32_of_the_rfc() {
+    fn base32_matches_the_rfc() {
         assert_eq!(base32(b"foobar"), "MZXW6YTBOI");
         assert_eq!(base32_decode("MZXW6YTBOI").unwrap(), b"foobar");
         assert_eq!(base32_decode("1"), None);
@@ -102,7 +102,7 @@ mod tests {
     const SEED_TEXT: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 
     #[test]
-    fn the_public_key_of_a_seed() {
+    fn a_seed_yields_its_public_key() {
         let key = UserKey::from_seed(SEED_TEXT).unwrap();
         assert_eq!(
             key.public(),
@@ -123,7 +123,7 @@ mod tests {
 
     crate::platform::native_only! {
         #[test]
-        fn the_seed_of_an_account_is_none_of_a_user() {
+        fn an_account_seed_is_refused() {
             let account = nkeys::KeyPair::new_account().seed().unwrap();
             let error = UserKey::from_seed(&account).err().unwrap().to_string();
             assert!(error.ends_with("it is a key of another kind"), "{error}");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_of_xmodem() {
+    fn crc16_matches_xmodem() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
     }
 }

@@ -55,7 +55,7 @@ fn reads_headers_with_status_and_repeated_names() {
 }
 
 #[test]
-fn refuses_what_is_not_the_protocol() {
+fn refuses_invalid_input() {
     use ParseError::{BadArguments, BadEnd, UnknownOperation};
     for (text, error) in [
         ("HTTP/1.1 400\r\n", UnknownOperation),
@@ -77,7 +77,7 @@ fn refuses_what_is_not_the_protocol() {
 }
 
 #[test]
-fn does_not_wait_forever_for_the_end_of_a_line() {
+fn refuses_an_endless_line() {
     let mut parser = Parser::new();
     let mut result = Ok(None);
     for _ in 0..100 {
@@ -102,7 +102,7 @@ fn a_whole_message_is_not_copied() {
 }
 
 #[test]
-fn an_announced_size_is_not_set_aside_before_it_arrives() {
+fn an_announced_size_is_not_allocated_in_advance() {
     let mut parser = Parser::new();
     let mut input = Bytes::from_static(b"MSG a 1 2000000\r\nx");
     assert_eq!(parser.next(&mut input), Ok(None));
@@ -141,19 +141,19 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_split_parses_alike(
+    fn any_split_parses_the_same(
         stream in stream(),
         splits in proptest::collection::vec(any::<u8>(), 1..6),
     ) {
-        fuzzing::any_split_parses_alike(&stream, &splits);
+        fuzzing::any_split_parses_the_same(&stream, &splits);
     }
 
     #[test]
-    fn noise_is_harmless(
+    fn random_input_is_harmless(
         stream in proptest::collection::vec(any::<u8>(), 0..300),
         splits in proptest::collection::vec(any::<u8>(), 1..4),
     ) {
-        fuzzing::any_split_parses_alike(&stream, &splits);
+        fuzzing::any_split_parses_the_same(&stream, &splits);
     }
 
     #[test]
@@ -213,7 +213,7 @@ fn urls(texts: &[&str]) -> Vec<ServerUrl> {
 }
 
 #[test]
-fn gossip_joins_and_goes_and_what_was_given_stays() {
+fn discovered_servers_come_and_go_and_configured_ones_stay() {
     let mut random = Random::new(1);
     let mut pool = Pool::new(urls(&["wss://a/nats", "wss://b"]), &mut random);
     while pool.advance().unwrap().bare_host() != "a" {}
@@ -247,7 +247,7 @@ fn gossip_joins_and_goes_and_what_was_given_stays() {
 }
 
 #[test]
-fn delays_grow_are_bounded_and_differ() {
+fn delays_grow_are_bounded_and_have_jitter() {
     let policy = &super::Config::new(Vec::new(), String::new()).reconnect;
     let policy: &Reconnect = policy;
     let mut random = Random::new(2);

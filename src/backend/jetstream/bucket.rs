@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_without_a_leader_is_no_lost_answer() {
+    async fn a_write_without_a_leader_is_retryable() {
         // A write that no server accepted did not happen, even if the API does not respond either.
         let why = bucket("$JS.API", None).why_nobody().await;
         assert!(why.is_retryable());
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_is_a_copy_also_where_its_origin_has_its_name() {
+    fn a_mirror_is_a_copy_even_if_its_origin_has_the_same_name() {
         let mirror = StreamSource {
             name: "KV_b".to_owned(),
             external: Some(External {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_go_where_the_stream_listens() {
+    fn writes_use_the_subject_of_the_stream() {
         let Ok(key) = Key::new("k") else {
             unreachable!()
         };

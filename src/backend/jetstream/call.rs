@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_ordered_is_done_only_where_the_server_says_so() {
+    async fn deletes_and_purges_require_a_success_flag() {
         let call = async |verb, answer| {
             let api = Api {
                 transport: Arc::new(Says(Some(answer))),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_mean_what_the_table_says() {
+    fn error_codes_are_mapped_to_errors() {
         let bucket = BucketName::new("b").ok();
         let refused = |code| refused(error(code), bucket.as_ref());
         assert!(matches!(

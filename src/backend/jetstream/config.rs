@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_survive_the_way_there_and_back() {
+    fn settings_survive_a_round_trip() {
         let mut config = BucketConfig::new("b");
         config.description = "text".into();
         config.history = 7;

@@ -187,7 +187,7 @@ fn both_kinds_of_reply_subjects_are_read() {
 }
 
 #[test]
-fn silence_is_two_heartbeats_long() {
+fn a_watch_is_silent_after_two_heartbeats() {
     let start = Instant::now();
     let mut consumer = Consumer::new(BEAT, start);
     assert_eq!(consumer.patience_left(start), Some(BEAT * 2));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_tombstone_is_known() {
+    fn every_kind_of_removal_is_recognized() {
         for (fields, wanted) in [
             (&[][..], Operation::Put),
             (&[("Trace", "1")][..], Operation::Put),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn protocol_headers_are_the_protocols_own() {
+    fn users_cannot_set_protocol_headers() {
         for name in [
             "Nats-TTL",
             "nats-msg-size",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_and_header_blocks_are_read() {
+    fn base64_and_header_blocks_are_decoded() {
         for (text, bytes) in [
             ("", &b""[..]),
             ("dg==", b"v"),

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_to_the_server_never_overlaps() {
+    fn filters_sent_to_the_server_never_overlap() {
         for (given, wire) in [
             (&["a"][..], &["a"][..]),
             (&["b", "a", "b"], &["a", "b"]),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_is_left_out() {
+    fn keys_outside_the_filters_are_skipped() {
         let found = filters(&["a.*", "*.b", "x.y.z"]);
         for key in ["a.q", "q.b", "x.y.z"] {
             assert!(wants(&found, key), "{key}");

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_zero_that_comes_too_early_is_not_believed() {
+    async fn a_premature_zero_pending_is_not_trusted() {
         let mut early = loading(3, 3, &[1, 2]);
         let noted = |keys: &[&str], loading: &mut Loading| {
             is_complete(loading, Counted::Noted(&tracker(keys)))
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_zero_that_is_doubted_waits_for_an_answer() {
+    async fn a_doubtful_zero_pending_waits_for_confirmation() {
         let mut context = Context::from_waker(Waker::noop());
         let mut loading = Loading::new(1, 0, true);
         assert!(loading.poll_answer(&mut context).is_pending());
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_missing_is_not_waited_for_for_ever() {
+    async fn missing_messages_are_not_awaited_forever() {
         let mut loading = loading(2, 2, &[1]);
         let mut context = Context::from_waker(Waker::noop());
         assert!(!loading.is_enough(&mut context));

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_that_is_behind_is_waited_for_for_a_while() {
+    fn a_lagging_replica_is_awaited_for_a_while() {
         let mut proof = Proof {
             known: 9,
             missed: 0,

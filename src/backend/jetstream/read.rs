@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_missing_message_is_no_entry() {
+    fn only_message_not_found_means_no_entry() {
         let get = |answer| {
             let bucket = testing::bucket(Some(answer));
             let key = Key::new("a").unwrap();

@@ -371,7 +371,7 @@ mod tests {
     use crate::key::KeyFilter;
 
     #[test]
-    fn a_listing_starts_over_and_a_watch_goes_on() {
+    fn a_listing_restarts_and_a_watch_resumes() {
         let policy = |request, last| {
             let bucket = testing::bucket(None);
             let mut progress = Progress::new(&bucket);
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_server_without_a_leader_drops_is_asked_once_more() {
+    async fn a_request_dropped_for_lack_of_a_leader_is_repeated() {
         let answer = concat!(
             r#"{"num_pending":7,"delivered":{"stream_seq":0},"config":{},"state":{},"#,
             r#""created":"2026-01-01T00:00:00Z"}"#
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_limit_and_differ() {
+    fn backoff_grows_to_a_limit_with_jitter() {
         let (mut a, mut b) = (Pauses::new("_INBOX.a"), Pauses::new("_INBOX.b"));
         let mut longest = FIRST_PAUSE;
         let mut same = 0;

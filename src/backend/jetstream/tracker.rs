@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_a_sweep_does_not_find_are_gone_once() {
+    fn keys_missing_from_a_sweep_vanish_once() {
         let mut tracker = Tracker::default();
         assert!(!tracker.begin_sweep());
         for key in ["a", "b", "c", "d"] {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_sorted_in_bit_by_bit() {
+    fn the_log_is_sorted_incrementally() {
         let mut tracker = Tracker::default();
         for n in 0..1000 {
             tracker.note(&format!("key.{n}"), true, true);

@@ -238,7 +238,7 @@ mod tests {
     use super::actual_revision;
 
     #[test]
-    fn the_actual_revision_stands_in_the_text() {
+    fn the_actual_revision_is_parsed_from_the_text() {
         assert_eq!(actual_revision("wrong last sequence: 7"), Some(7));
         assert_eq!(actual_revision("wrong last sequence"), None);
         assert_eq!(actual_revision("wrong last sequence: constraint"), None);

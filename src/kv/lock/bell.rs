@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_is_woken_whom_the_news_is_most_likely_for() {
+    fn the_most_likely_affected_caller_is_woken() {
         use Waits::{Answer, Entry, Turn};
         let (bell, _) = bell();
         // In the order in which they are woken, each once the previous ones have gone.
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_background_task_is_woken_where_no_caller_comes() {
+    fn the_background_task_is_woken_if_no_caller_responds() {
         let (bell, background) = bell();
         bell.ring();
         assert_eq!(background.count(), 1);
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_checks_that_a_caller_comes_if_nobody_else_would_miss_it() {
+    fn the_background_task_sleeps_if_only_one_caller_is_affected() {
         let (bell, background) = bell();
         let (place, first) = caller(&bell, Waits::Turn);
         bell.rest(None, true);
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_does_not_come_is_passed_over_until_it_does() {
+    fn an_unresponsive_caller_is_skipped_until_it_is_polled() {
         let (bell, background) = bell();
         let (mut first, absent) = caller(&bell, Waits::Turn);
         let (_second, present) = caller(&bell, Waits::Turn);
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn the_background_task_is_woken_where_its_timer_is_set_too_late() {
+    fn the_background_task_is_woken_if_its_timer_is_too_late() {
         let ms = Duration::from_millis;
         for (alarm, wake, woken) in [
             (None, None, 0),
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rings_while_somebody_is_at_work_makes_them_look_again_and_wakes_nobody() {
+    fn a_ring_during_work_requests_another_round_and_wakes_nobody() {
         let (bell, background) = bell();
         let (_place, caller) = caller(&bell, Waits::Entry);
         let waker = Waker::from(bell.clone());
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn others_get_their_turn_where_it_never_ends_or_fails() {
+    fn endless_or_panicking_work_does_not_block_others() {
         let (bell, background) = bell();
         let mut looks = 0;
         bell.work(|| {

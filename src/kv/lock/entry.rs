@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_what_the_table_says() {
+    fn the_format_matches_its_documentation() {
         let first = Record::Entry(LockEntry::first(Mode::Write)).encode();
         assert_eq!(first, br#"{"v":1,"m":"w","l":15,"w":0}"#);
         let later = Record::Entry(LockEntry {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_live_writer() {
+    fn an_unreadable_entry_counts_as_a_live_writer() {
         for value in [
             &b""[..],
             b"garbage",

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn permits_are_counted_and_the_smallest_number_counts() {
+    fn permits_are_counted_and_the_smallest_limit_applies() {
         use Mode::{Permit, Read, Write};
         let two = fold(&[Permit(4), Permit(3)]);
         assert!(admits(&two, Permit(3)));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_write_keeps_the_place_and_an_older_one_changes_nothing() {
+    fn a_later_write_keeps_the_ticket_and_an_older_one_is_ignored() {
         let mut fold = fold(&[Mode::Write]);
         let later = LockEntry {
             ticket: Some(1),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn when_an_entry_was_first_stored_is_what_it_says_or_what_was_told_first() {
+    fn the_age_of_an_entry_is_its_own_or_the_first_known() {
         let mut fold = Fold::default();
         let since = |fold: &Fold| fold.get(&id(1)).and_then(|live| live.since);
         let mut entry = LockEntry::first(Mode::Write);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_stands_before_all_others() {
+    fn an_unreadable_entry_precedes_all_others() {
         let mut fold = fold(&[Mode::Read]);
         fold.put(&id(2), 2, None, &Record::Unknown, at(2));
         fold.put(
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_what_each_entry_finds_before_it() {
+    fn an_entry_waits_for_what_precedes_it() {
         let modes = [
             Mode::Read,
             Mode::Write,
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_doubted_stays_until_nothing_shows_it() {
+    fn a_doubted_entry_stays_until_a_snapshot_lacks_it() {
         let mut fold = fold(&[Mode::Read, Mode::Read]);
         assert!(fold.is_confirmed());
         assert!(fold.drop_doubted().is_empty());
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_tells_nothing_of_what_was_written_after_it() {
+    fn a_snapshot_does_not_affect_later_entries() {
         let mut fold = fold(&[Mode::Read, Mode::Read, Mode::Read]);
         let seen = [(id(2), ())].into_iter().collect();
         assert_eq!(fold.drop_unseen(2, &seen), [id(1)]);
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_given_up_stands_before_nobody() {
+    fn an_entry_that_was_given_up_blocks_nobody() {
         let mut fold = fold(&[Mode::Write]);
         assert!(!admits(&fold, Mode::Read));
         fold.leave(&id(1));
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_taken_out_stands_there_until_it_is_gone() {
+    fn an_entry_being_removed_is_listed_until_it_is_gone() {
         let mut fold = fold(&[Mode::Write]);
         let removal = |under_way| Removal {
             expect: 1,

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_before_something_was_passed_over_is_not_decided() {
+    fn an_entry_sent_before_a_gap_is_not_decided() {
         let mut log = known();
         assert!(log.decides(5, sent(3)));
         assert!(!log.decides(5, sent(2)));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_known_twice_closes_no_other_gap() {
+    fn a_revision_known_twice_closes_no_other_gap() {
         for (acknowledged, delivered) in [(&[5][..], &[][..]), (&[7], &[7]), (&[7, 6], &[])] {
             let mut log = known();
             acknowledged.iter().for_each(|seq| log.acknowledged(*seq));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_that_was_passed_does_not_stop_later_ones() {
+    fn a_late_acknowledgement_does_not_block_later_ones() {
         let mut log = known();
         log.acknowledged(7);
         log.delivered(8, 4);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgements_say_nothing_where_nothing_is_known_and_are_not_kept_without_end() {
+    fn acknowledgements_without_a_known_start_prove_nothing_and_are_bounded() {
         let mut log = Log::default();
         log.acknowledged(1);
         assert_eq!(log, Log::default());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_tells_all_up_to_its_last_message() {
+    fn a_snapshot_covers_the_log_up_to_its_last_message() {
         let mut log = known();
         log.snapshot(4);
         assert_eq!(log.through(), 5);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_an_anchor_where_it_stands_in_the_log_that_is_known() {
+    fn a_removal_within_the_known_log_is_an_anchor() {
         let id = EntryId::new("s-1");
         let now = Duration::from_secs(100);
         let from = |log: &Log, now| log.unknown_from(now).map(|(from, _)| from);

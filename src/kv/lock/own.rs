@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_counts_from_when_a_write_was_sent_and_does_not_come_back() {
+    fn a_lease_starts_when_a_write_is_sent_and_never_revives() {
         let mut own = first_stored();
         assert_eq!(own.trusted_until(LEASE), at(9000));
         write(&mut own, 5000);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_heard_of_is_given_up_with_its_lease_or_soon_after_no_answer_came() {
+    fn a_write_without_an_outcome_is_given_up_after_its_lease_or_soon_after_its_timeout() {
         let mut own = new();
         assert_eq!(own.trusted_until(LEASE), at(9000));
         own.unanswered(at(3000));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn its_ticket_is_the_first_revision_and_its_condition_the_last() {
+    fn the_ticket_is_the_first_revision_and_the_condition_the_last() {
         let mut own = first_stored();
         assert_eq!(own.settled_revision(), Some(7));
         assert!(!own.is_pending());
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_a_third_of_the_lease_apart_and_sooner_with_a_change() {
+    fn it_is_renewed_every_third_of_the_lease_or_earlier_with_a_change() {
         let mut own = first_stored();
         let third = LEASE / 3;
         assert_eq!(own.due(LEASE), Some(third));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_stored_with_the_write_that_has_it() {
+    fn a_change_is_stored_once_its_write_is_acknowledged() {
         let mut own = first_stored();
         assert!(!own.take_change());
         own.changed = true;
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_lost_when_nothing_can_have_been_stored() {
+    fn an_entry_is_lost_if_no_write_can_have_been_stored() {
         let mut own = first_stored();
         write(&mut own, 3000);
         let mut twice = own.clone();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_writes_are_known_when_they_come_back() {
+    fn echoes_of_the_latest_writes_are_recognized() {
         let mut own = first_stored();
         for number in 1..=4 {
             write(&mut own, number * 3000);
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn later_writes_say_when_the_first_was_stored() {
+    fn later_writes_contain_the_time_of_the_first() {
         let mut own = first_stored();
         own.set_since(0, 1234);
         own.set_since(1, 5678);

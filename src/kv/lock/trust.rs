@@ -109,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_before_the_proof_arrived_does_not_decide() {
+    fn an_entry_sent_before_the_proof_arrived_does_not_decide() {
         let mut trust = Trust::default();
         trust.echo(sent(0, 1), ms(10), 3);
         assert!(!trust.echo(sent(10, 2), ms(20), 4));
     }
 
     #[test]
-    fn entries_sent_side_by_side_are_all_decided() {
+    fn entries_sent_concurrently_are_all_decided() {
         let mut trust = Trust::default();
         trust.echo(sent(0, 1), ms(10), 2);
         for step in 5..10 {
@@ -126,7 +126,7 @@ mod tests {
 
     /// An older message may arrive late, after a newer one.
     #[test]
-    fn an_older_proof_does_not_take_the_place_of_a_newer_one() {
+    fn an_older_proof_does_not_replace_a_newer_one() {
         let mut trust = Trust::default();
         trust.echo(sent(500, 2), ms(510), 3);
         trust.echo(sent(0, 1), ms(520), 4);

@@ -164,7 +164,7 @@ fn one_deadline_for_the_whole_handshake() {
 }
 
 #[test]
-fn answers_find_their_requests() {
+fn replies_are_matched_to_requests() {
     let mut talk = Talk::connected();
     let (one, two) = (talk.request("a"), talk.request("b"));
     let expected = "PUB a _INBOX.x.1 1\r\n?\r\nPUB b _INBOX.x.2 1\r\n?\r\n";
@@ -180,7 +180,7 @@ fn answers_find_their_requests() {
 }
 
 #[test]
-fn requests_have_deadlines_of_their_own() {
+fn each_request_has_its_own_deadline() {
     let mut talk = Talk::connected();
     let one = talk.request("a");
     talk.pass(Duration::from_secs(3));
@@ -192,7 +192,7 @@ fn requests_have_deadlines_of_their_own() {
 }
 
 #[test]
-fn what_was_sent_is_lost_with_the_connection_and_never_sent_again() {
+fn requests_are_lost_with_the_connection_and_never_resent() {
     let mut talk = Talk::connected();
     let sent = talk.request("a");
     talk.sent();
@@ -216,7 +216,7 @@ fn what_was_sent_is_lost_with_the_connection_and_never_sent_again() {
 }
 
 #[test]
-fn a_request_that_found_no_connection_says_so() {
+fn a_request_without_a_connection_is_reported_as_unsent() {
     let mut talk = Talk::connected();
     talk.client.lost("gone", talk.now);
     let id = talk.request("a");
@@ -264,7 +264,7 @@ fn a_refused_subject_fails_its_requests_at_once() {
 }
 
 #[test]
-fn without_permission_to_hear_answers_requests_fail() {
+fn requests_fail_without_permission_for_the_inbox() {
     let mut talk = Talk::connected();
     let before = talk.request("a");
     talk.hear("-ERR 'Permissions Violation for Subscription to \"_INBOX.x.*\"'");
@@ -304,7 +304,7 @@ fn a_message_that_is_too_large_or_malformed_is_not_sent() {
 }
 
 #[test]
-fn silence_is_asked_about_and_then_the_end() {
+fn a_silent_server_is_pinged_and_then_dropped() {
     let mut talk = Talk::connected();
     talk.pass_to_deadline();
     assert_eq!(talk.sent(), "PING\r\n");
@@ -315,7 +315,7 @@ fn silence_is_asked_about_and_then_the_end() {
 }
 
 #[test]
-fn answers_to_pings_keep_it_alive() {
+fn pongs_keep_the_connection_alive() {
     let mut talk = Talk::connected();
     for _ in 0..20 {
         talk.pass_to_deadline();
@@ -328,7 +328,7 @@ fn answers_to_pings_keep_it_alive() {
 }
 
 #[test]
-fn after_sleep_it_asks_before_it_gives_up() {
+fn after_a_suspend_the_server_is_pinged_first() {
     let mut talk = Talk::connected();
     // However often it sleeps.
     for _ in 0..3 {
@@ -347,7 +347,7 @@ fn after_sleep_it_asks_before_it_gives_up() {
 }
 
 #[test]
-fn who_sleeps_without_an_answer_gives_up_the_second_time() {
+fn a_second_suspend_without_a_pong_ends_the_connection() {
     let mut talk = Talk::connected();
     talk.pass_to_deadline();
     talk.pass(Duration::from_secs(3600));
@@ -357,7 +357,7 @@ fn who_sleeps_without_an_answer_gives_up_the_second_time() {
 }
 
 #[test]
-fn what_a_server_says_before_it_hangs_up_ends_the_connection() {
+fn an_error_before_the_socket_closes_is_the_reason() {
     for (says, ends) in [
         ("Stale Connection", true),
         ("Maximum Payload Violation", true),
@@ -379,14 +379,13 @@ fn what_a_server_says_before_it_hangs_up_ends_the_connection() {
 }
 
 #[test]
-fn waking_up_does_not_wait_for_the_next_attempt() {
+fn waking_up_reconnects_at_once() {
     let mut talk = Talk::connected();
     talk.client.lost("gone", talk.now);
     talk.client.wake(talk.now);
     talk.collect();
     assert!(talk.has(|o| matches!(o, Output::Dial(_))));
 }
-
 
 #[test]
 fn the_first_connect_tries_every_server_once() {
@@ -403,7 +402,7 @@ fn the_first_connect_tries_every_server_once() {
 }
 
 #[test]
-fn a_lame_duck_is_left_once_it_has_answered() {
+fn a_lame_duck_server_is_left_after_its_last_reply() {
     let mut talk = Talk::connected();
     let id = talk.request("a");
     talk.sent();
@@ -421,7 +420,7 @@ fn a_lame_duck_is_left_once_it_has_answered() {
 }
 
 #[test]
-fn noise_ends_the_connection_but_not_the_client() {
+fn invalid_input_ends_the_connection_but_not_the_client() {
     let mut talk = Talk::connected();
     talk.hear("HTTP/1.1 400 Bad Request");
     assert!(talk.has(|o| matches!(o, Output::Hangup)));

@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn permission_errors_of_others_do_not_hide_ones_own() {
+    fn permission_errors_of_other_subjects_do_not_hide_ours() {
         let monitor = Monitor::new("_INBOX");
         monitor.0.set(ConnectionState::Connected, Some(1), None);
         let refuse = |subject: &str| {

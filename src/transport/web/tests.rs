@@ -84,7 +84,7 @@ async fn asks_and_answers() {
 }
 
 #[tokio::test]
-async fn many_in_flight_find_their_answers() {
+async fn concurrent_requests_get_their_replies() {
     let server = server().await;
     for url in urls(&server) {
         let client = client(url).await;
@@ -105,7 +105,7 @@ async fn many_in_flight_find_their_answers() {
 }
 
 #[tokio::test]
-async fn closing_comes_behind_what_was_asked_before() {
+async fn closing_waits_for_earlier_requests() {
     let server = server().await;
     for url in urls(&server) {
         let (client, other) = (client(url.clone()).await, client(url).await);
@@ -142,7 +142,7 @@ async fn a_fast_writer_waits_and_nothing_is_lost() {
 
 /// The window is full, and nothing gets through.
 #[tokio::test]
-async fn a_network_that_falls_silent_holds_nobody_up() {
+async fn a_silent_network_blocks_nobody() {
     let server = server().await;
     for url in urls(&server) {
         let options = ConnectOptions::new().request_timeout(2 * SECOND);
@@ -230,7 +230,7 @@ async fn notices_a_server_that_hangs() {
 }
 
 #[tokio::test]
-async fn credentials_are_asked_for_and_wrong_ones_are_the_end() {
+async fn wrong_credentials_end_the_client() {
     let server = NatsServer::builder()
         .websocket(true)
         .auth("ann", "secret")
@@ -314,7 +314,7 @@ async fn refused_subjects_are_noticed() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_so() {
+async fn missing_servers_are_reported() {
     let gone = {
         let server = server().await;
         urls(&server)
@@ -344,7 +344,7 @@ async fn what_is_not_there_is_said_so() {
 }
 
 #[tokio::test]
-async fn an_origin_that_is_refused() {
+async fn a_refused_origin_is_reported() {
     let server = NatsServer::builder()
         .websocket(true)
         .websocket_origins(["https://example.com"])

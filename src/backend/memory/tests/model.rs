@@ -137,7 +137,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_bucket_does_as_the_model_does(
+    fn a_bucket_behaves_like_the_model(
         ops in proptest::collection::vec(op(), 1..60),
         history in prop_oneof![Just(1), 1..4u8],
         steady: bool,

@@ -19,7 +19,7 @@ fn revisions_grow_bucket_wide_and_history_drops_the_oldest() {
 }
 
 #[test]
-fn a_conflict_says_the_last_revision() {
+fn a_conflict_reports_the_last_revision() {
     let fixture = plain();
     let conflict = |name: &str, expect| {
         let error = fixture
@@ -41,7 +41,7 @@ fn a_conflict_says_the_last_revision() {
 }
 
 #[test]
-fn a_key_can_be_made_anew_over_any_removal_and_keeps_its_time_to_live() {
+fn create_replaces_any_removal_and_keeps_its_ttl() {
     let fixture = plain();
     let create = || fixture.put_with("a", "new", ttl(5).expect(Expect::Absent));
     create().unwrap();
@@ -57,7 +57,7 @@ fn a_key_can_be_made_anew_over_any_removal_and_keeps_its_time_to_live() {
 }
 
 #[test]
-fn delete_keeps_history_and_purge_takes_it() {
+fn delete_keeps_history_and_purge_removes_it() {
     let fixture = with(|config| config.history = 5);
     fixture.put("a", "1");
     fixture.remove("a", RemoveOptions::delete()).unwrap();
@@ -70,7 +70,7 @@ fn delete_keeps_history_and_purge_takes_it() {
 }
 
 #[test]
-fn expiry_leaves_a_marker_which_leaves_nothing() {
+fn an_expiry_marker_expires_without_a_trace() {
     let fixture = with(|config| config.limit_markers = LimitMarkers::For(SECOND * 3));
     fixture.put_with("a", "1", ttl(10)).unwrap();
     fixture.clock.advance(SECOND * 10 - Duration::from_nanos(1));
@@ -86,7 +86,7 @@ fn expiry_leaves_a_marker_which_leaves_nothing() {
 }
 
 #[test]
-fn a_later_write_without_a_time_to_live_stays() {
+fn a_later_write_without_a_ttl_does_not_expire() {
     let fixture = plain();
     fixture.put_with("a", "1", ttl(1)).unwrap();
     fixture.put("a", "2");
@@ -95,7 +95,7 @@ fn a_later_write_without_a_time_to_live_stays() {
 }
 
 #[test]
-fn a_short_time_to_live_is_raised_where_there_is_history() {
+fn a_short_ttl_is_raised_if_there_is_history() {
     for (history, lives) in [(1, 1), (2, 5)] {
         let fixture = with(|config| {
             config.history = history;
@@ -112,7 +112,7 @@ fn a_short_time_to_live_is_raised_where_there_is_history() {
 }
 
 #[test]
-fn what_expires_above_an_older_revision_uncovers_it() {
+fn expiry_of_the_last_revision_uncovers_the_previous_one() {
     let fixture = with(|config| config.history = 2);
     fixture.put("a", "old");
     fixture.put_with("a", "new", ttl(1)).unwrap();
@@ -140,7 +140,7 @@ fn age_expires_with_or_without_a_marker() {
 }
 
 #[test]
-fn a_purge_marker_goes_by_itself_and_leaves_no_other() {
+fn a_purge_marker_expires_without_another_marker() {
     let fixture = plain();
     fixture.put("a", "1");
     let purge = RemoveOptions::purge().marker_ttl(SECOND * 2);
@@ -151,7 +151,7 @@ fn a_purge_marker_goes_by_itself_and_leaves_no_other() {
 }
 
 #[test]
-fn time_to_live_needs_markers() {
+fn a_ttl_requires_limit_markers() {
     let fixture = with(|config| config.limit_markers = LimitMarkers::Off);
     let purge = RemoveOptions::purge().marker_ttl(SECOND);
     for result in [
@@ -168,7 +168,7 @@ fn time_to_live_needs_markers() {
 }
 
 #[test]
-fn limits_on_size_refuse() {
+fn values_over_a_size_limit_are_refused() {
     let fixture = with(|config| config.max_value_size = Some(3));
     fixture.put("a", "123");
     let error = fixture
@@ -199,7 +199,7 @@ fn limits_on_size_refuse() {
 }
 
 #[test]
-fn a_full_bucket_refuses_all_but_what_makes_its_own_room() {
+fn a_full_bucket_accepts_only_writes_that_free_enough_space() {
     // Two messages of 30 + 7 + 3 bytes fit.
     let fixture = with(|config| config.max_bytes = Some(80));
     fixture.put("a", "123");
@@ -229,7 +229,7 @@ fn a_full_bucket_refuses_all_but_what_makes_its_own_room() {
 }
 
 #[test]
-fn compaction_spares_what_is_not_older() {
+fn compaction_keeps_later_revisions() {
     let fixture = with(|config| config.history = 9);
     for value in ["1", "2", "3"] {
         fixture.put("a", value);
@@ -241,7 +241,7 @@ fn compaction_spares_what_is_not_older() {
 }
 
 #[test]
-fn a_snapshot_shows_the_last_of_every_key_removals_too() {
+fn a_snapshot_contains_the_last_revision_of_every_key_even_removals() {
     let fixture = plain();
     for key in ["l.a", "l.b", "l.a", "m.a"] {
         fixture.put(key, "x");
@@ -260,7 +260,7 @@ fn a_snapshot_shows_the_last_of_every_key_removals_too() {
 }
 
 #[test]
-fn get_many_answers_each_key_once() {
+fn get_many_returns_each_key_once() {
     let fixture = plain();
     for name in ["a.x", "a.y", "b.x"] {
         fixture.put(name, "1");
@@ -345,7 +345,7 @@ fn buckets_are_compared_changed_listed_and_refused() {
 }
 
 #[test]
-fn a_client_does_not_print_what_is_stored() {
+fn debug_output_contains_no_stored_values() {
     let fixture = plain();
     fixture.put("a", "hunter2");
     for printed in [
@@ -357,13 +357,13 @@ fn a_client_does_not_print_what_is_stored() {
 }
 
 #[tokio::test]
-async fn who_asks_again_and_again_lets_others_write() {
+async fn a_polling_reader_lets_others_write() {
     let store = crate::Store::new(plain().bucket);
     let writer = store.clone();
     tokio::spawn(async move { writer.put("a", "1").await });
     let mut asked = 0;
     while store.get("a").await.unwrap().is_none() {
         asked += 1;
-        assert!(asked < 1_000_000, "nobody else gets a turn");
+        assert!(asked < 1_000_000, "the writer never ran");
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_watch_tells_values_then_current_then_changes() {
+fn a_watch_delivers_values_then_current_then_changes() {
     let fixture = with(|config| config.history = 3);
     fixture.put("a", "1");
     fixture.put("b", "2");
@@ -56,7 +56,7 @@ fn overlapping_filters_deliver_once() {
 }
 
 #[test]
-fn a_slow_watcher_skips_what_was_superseded() {
+fn a_slow_watch_skips_superseded_revisions() {
     let fixture = plain();
     let mut all = fixture.watch(&[">"], Deliver::Latest, false);
     let mut one = fixture.watch(&["a"], Deliver::Latest, false);
@@ -69,7 +69,7 @@ fn a_slow_watcher_skips_what_was_superseded() {
 }
 
 #[test]
-fn what_is_superseded_while_a_watch_reads_is_no_longer_counted() {
+fn revisions_superseded_during_a_read_are_not_counted() {
     let fixture = plain();
     for key in ["a", "b", "c"] {
         fixture.put(key, "1");
@@ -82,7 +82,7 @@ fn what_is_superseded_while_a_watch_reads_is_no_longer_counted() {
 }
 
 #[test]
-fn a_look_ends_and_goes_on_where_much_is_passed_over() {
+fn a_long_scan_is_split_into_several_polls() {
     let fixture = plain();
     let pass_over = || {
         for number in 0..5000 {
@@ -100,7 +100,7 @@ fn a_look_ends_and_goes_on_where_much_is_passed_over() {
 }
 
 #[test]
-fn expiry_reaches_a_watch_that_waits() {
+fn expiry_wakes_a_waiting_watch() {
     let fixture = plain();
     fixture.put_with("a", "1", ttl(2)).unwrap();
     fixture.put_with("later", "1", ttl(60)).unwrap();
@@ -136,7 +136,7 @@ async fn a_sleeping_watch_is_woken_by_a_write_and_by_the_clock() {
 }
 
 #[test]
-fn a_watch_that_waits_learns_of_a_nearer_deadline() {
+fn a_waiting_watch_learns_of_an_earlier_deadline() {
     let fixture = plain();
     fixture.put("a", "1");
     let mut watch = fixture.watch(&["a"], Deliver::Latest, false);
@@ -150,7 +150,7 @@ fn a_watch_that_waits_learns_of_a_nearer_deadline() {
 }
 
 #[test]
-fn a_watch_is_told_what_ended_it_first() {
+fn a_watch_reports_the_first_reason_for_its_end() {
     let fixture = plain();
     let mut watch = fixture.watch(&[">"], Deliver::Updates, false);
     now(fixture.buckets.delete(fixture.bucket.bucket())).unwrap();
@@ -206,7 +206,7 @@ fn deleting_closing_and_abandoning_end_watches() {
 }
 
 #[test]
-fn a_watch_that_was_not_polled_still_learns_what_expired() {
+fn an_unpolled_watch_still_delivers_expiries() {
     let fixture = plain();
     fixture.put_with("a", "1", ttl(1)).unwrap();
     fixture.put_with("b", "1", ttl(1)).unwrap();
@@ -225,7 +225,7 @@ fn a_watch_that_was_not_polled_still_learns_what_expired() {
 }
 
 #[test]
-fn a_watch_that_is_not_read_keeps_only_what_it_was_shown() {
+fn an_unread_watch_holds_only_what_it_has_delivered() {
     let fixture = plain();
     let kept = || {
         let bucket = fixture.buckets.registry.find(fixture.bucket.bucket());

@@ -24,7 +24,7 @@ fn closing_waits_until_the_server_has_everything() {
 }
 
 #[test]
-fn closing_waits_for_answers_that_come_behind_the_pong() {
+fn closing_waits_for_replies_that_follow_the_pong() {
     let mut talk = Talk::connected();
     let ids = ["a", "b"].map(|subject| talk.request(subject));
     talk.client.close(talk.now);
@@ -38,7 +38,7 @@ fn closing_waits_for_answers_that_come_behind_the_pong() {
 }
 
 #[test]
-fn closing_does_not_wait_for_what_is_refused_or_too_late() {
+fn closing_does_not_wait_for_refused_or_expired_requests() {
     let mut talk = Talk::connected();
     let refused = talk.request("a");
     talk.client.close(talk.now);
@@ -57,7 +57,7 @@ fn closing_does_not_wait_for_what_is_refused_or_too_late() {
 }
 
 #[test]
-fn closing_does_not_wait_for_ever() {
+fn closing_does_not_wait_forever() {
     let mut talk = Talk::connected();
     talk.client.close(talk.now);
     let late = talk.request("a");
@@ -70,7 +70,7 @@ fn closing_does_not_wait_for_ever() {
 }
 
 #[test]
-fn who_closes_does_not_mind_that_the_connection_is_lost() {
+fn losing_the_connection_while_closing_is_no_error() {
     let mut talk = Talk::connected();
     talk.client.close(talk.now);
     talk.client.lost("gone", talk.now);
@@ -79,7 +79,7 @@ fn who_closes_does_not_mind_that_the_connection_is_lost() {
 }
 
 #[test]
-fn closing_lets_out_what_waits_for_room() {
+fn closing_sends_what_waits_for_room() {
     let (mut talk, sent) = Talk::full();
     let waiting = talk.request("b");
     talk.client.close(talk.now);

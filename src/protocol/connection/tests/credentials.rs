@@ -28,7 +28,7 @@ fn two_refusals_in_a_row_are_the_end() {
 }
 
 #[test]
-fn credentials_that_cannot_be_had_are_no_refusal() {
+fn a_failing_provider_is_not_a_refusal() {
     let mut talk = Talk::connected();
     talk.client.lost("gone", talk.now);
     for _ in 0..9 {
@@ -50,7 +50,7 @@ fn credentials_that_cannot_be_had_are_no_refusal() {
 
 /// Servers wait two seconds for credentials, and a provider may take longer.
 #[test]
-fn credentials_that_come_too_late_are_no_refusal() {
+fn late_credentials_are_not_a_refusal() {
     let too_late = |talk: &mut Talk| {
         talk.client.opened();
         talk.hear(INFO);
@@ -75,7 +75,7 @@ fn credentials_that_come_too_late_are_no_refusal() {
 }
 
 #[test]
-fn the_first_connect_ends_without_credentials() {
+fn the_first_connect_fails_without_credentials() {
     let mut talk = Talk::new(&["ws://a", "ws://b"]);
     for is_last in [false, true] {
         talk.pass_to_deadline();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_finds_no_room_waits_until_there_is_some() {
+fn messages_wait_for_room() {
     let (mut talk, sent) = Talk::full();
     assert_eq!(sent, 7);
     let waiting = talk.request("b");
@@ -22,7 +22,7 @@ fn what_finds_no_room_waits_until_there_is_some() {
 }
 
 #[test]
-fn what_finds_no_room_in_time_was_not_sent() {
+fn a_message_without_room_in_time_was_not_sent() {
     let (mut talk, sent) = Talk::full();
     let waiting = talk.request("b");
     talk.pass(Duration::from_secs(5));
@@ -37,7 +37,7 @@ fn what_finds_no_room_in_time_was_not_sent() {
 }
 
 #[test]
-fn after_a_reconnect_no_more_goes_out_than_there_is_room_for() {
+fn the_window_is_respected_after_a_reconnect() {
     let (mut talk, sent) = Talk::full();
     talk.client.lost("gone", talk.now);
     for _ in 0..2 * sent {
