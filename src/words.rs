@@ -71,6 +71,28 @@ impl Display for Lasting {
     }
 }
 
+/// Decodes `%40` and the like.
+#[cfg(any(feature = "native", feature = "web"))]
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        match (bytes[at], hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 /// Returns the address without the text between `//` and `@`: errors end up in logs.
 pub(crate) fn without_secrets(url: &str) -> String {
     let slashes = |server: &str| server.as_bytes().windows(2).position(|two| two == b"//");

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::words::{Quoted, without_secrets};
+use crate::words::{Quoted, percent_decoded, without_secrets};
 
 /// The URL of a server; its credentials are kept separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,10 @@ impl ServerUrl {
             None => (None, authority),
         };
         let (user, password) = match login.map(|login| login.split_once(':').ok_or(login)) {
-            Some(Ok((user, password))) => (Some(decode(user)), Some(decode(password))),
-            Some(Err(user)) => (Some(decode(user)), None),
+            Some(Ok((user, password))) => {
+                (Some(percent_decoded(user)), Some(percent_decoded(password)))
+            }
+            Some(Err(user)) => (Some(percent_decoded(user)), None),
             None => (None, None),
         };
         let (host, port) = split_port(address)
@@ -170,24 +172,4 @@ fn split_port(address: &str) -> Option<(&str, Option<u16>)> {
         }
         None => Some((address, None)),
     }
-}
-
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
-        match (bytes[at], hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -64,6 +64,36 @@ async fn right_users_tokens_and_nkeys_are_accepted_and_wrong_ones_refused() {
 }
 
 #[tokio::test]
+async fn credentials_in_the_address_are_used() {
+    for (server, right, wrong) in [
+        (
+            NatsServer::builder().auth("ann", "p@ss:w/rd"),
+            "ann:p%40ss:w%2frd@",
+            "ann:pass@",
+        ),
+        (NatsServer::builder().token("t0k3n"), "t0k3n@", "token@"),
+    ] {
+        let server = server.websocket(true).start().await.unwrap();
+        for way in [ways(&server.url()), ways(&server.ws_url())].concat() {
+            let with = |login: &str| way.replacen("://", &format!("://{login}"), 1);
+            works(&shizuku::connect(with(right)).await.unwrap()).await;
+            assert_refused!(
+                shizuku::connect(with(wrong)).await,
+                ConnectError::Authentication { .. }
+            );
+            // Explicit credentials take precedence.
+            assert_refused!(
+                ConnectOptions::new()
+                    .token("other")
+                    .connect(with(right))
+                    .await,
+                ConnectError::Authentication { .. }
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_credentials_provider_is_called_for_every_connect() {
     let server = NatsServer::builder().token("t").start().await.unwrap();
     let asked = Arc::new(AtomicUsize::new(0));

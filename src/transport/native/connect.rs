@@ -16,7 +16,7 @@ use crate::{
     options::{ConnectOptions, Credentials, CredentialsProvider},
     platform,
     transport::Transport,
-    words::without_secrets,
+    words::{percent_decoded, without_secrets},
 };
 
 /// How long a server may be silent before it is pinged. async-nats gives up the connection when the third ping is
@@ -44,7 +44,7 @@ pub(crate) async fn connect(
     let monitor = Monitor::new(&options.inbox_prefix);
     let on_event = monitor.on_events();
     let mut nats = match &options.credentials {
-        None => async_nats::ConnectOptions::new(),
+        None => with_login_of(&servers),
         Some(provider) => {
             let provider = provider.clone();
             async_nats::ConnectOptions::with_auth_callback(move |nonce| {
@@ -83,6 +83,21 @@ pub(crate) async fn connect(
         .map_err(|error| explain(url, error))?;
     monitor.follow(&client, OWN)?;
     Ok(Arc::new(Native::new(client, monitor, options)))
+}
+
+/// Uses the user and password, or the token, of the first address that contains them: async-nats ignores them.
+fn with_login_of(servers: &[ServerAddr]) -> async_nats::ConnectOptions {
+    let login = |server: &ServerAddr| {
+        let user = percent_decoded(server.username()?);
+        Some((user, server.password().map(percent_decoded)))
+    };
+    match servers.iter().find_map(login) {
+        Some((user, Some(password))) => {
+            async_nats::ConnectOptions::with_user_and_password(user, password)
+        }
+        Some((token, None)) => async_nats::ConnectOptions::with_token(token),
+        None => async_nats::ConnectOptions::new(),
+    }
 }
 
 /// Adopts an existing connection.
