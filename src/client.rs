@@ -75,7 +75,8 @@ impl Client {
 
     /// Creates a bucket, or opens an existing one with the same settings.
     ///
-    /// Accepts a [`BucketConfig`] or just a name.
+    /// Accepts a [`BucketConfig`] or just a name, which stands for the default settings; to take a bucket as it
+    /// is, use [`open_bucket`](Self::open_bucket).
     ///
     /// # Errors
     /// [`BucketError::Mismatch`] with the settings in which an existing bucket differs.
@@ -88,6 +89,10 @@ impl Client {
 
     /// Creates a bucket, or applies these settings to an existing one.
     ///
+    /// **All** settings are applied, also those left at their defaults: a bare name reduces the history of
+    /// an existing bucket to 1, which deletes older revisions. To change single settings, use
+    /// [`update_bucket`](Self::update_bucket).
+    ///
     /// # Errors
     /// [`ServiceError::Refused`] if the server cannot change a setting of an existing bucket, such
     /// as its storage.
@@ -96,6 +101,39 @@ impl Client {
         config: impl Into<BucketConfig>,
     ) -> Result<Store, BucketError> {
         self.create(config.into(), CreateMode::CreateOrUpdate).await
+    }
+
+    /// Changes settings of an existing bucket; the others keep their values.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use shizuku::kv::BucketConfig;
+    /// # let client = shizuku::connect("memory:").await?;
+    /// # client.create_bucket(BucketConfig::new("settings").history(5)).await?;
+    /// let store = client
+    ///     .update_bucket("settings", |config| config.description = "of the shop".into())
+    ///     .await?;
+    /// assert_eq!(store.status().await?.config.history, 5);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Reads the settings, lets `change` modify them (its changes to the name are ignored), and applies the
+    /// result. This is not atomic: a concurrent update of another client may be undone.
+    ///
+    /// # Errors
+    /// [`ServiceError::BucketNotFound`] if it does not exist; [`ServiceError::Refused`] if the server cannot
+    /// change a setting of an existing bucket, such as its storage.
+    pub async fn update_bucket(
+        &self,
+        name: impl AsRef<str>,
+        change: impl FnOnce(&mut BucketConfig) + Send,
+    ) -> Result<Store, BucketError> {
+        let bucket = BucketName::new(name.as_ref())?;
+        let backend = self.buckets.open(&bucket).await?;
+        let mut config = backend.status().await?.config;
+        change(&mut config);
+        config.name = bucket.as_str().into();
+        self.create_or_update_bucket(config).await
     }
 
     async fn create(&self, config: BucketConfig, mode: CreateMode) -> Result<Store, BucketError> {
@@ -183,7 +221,9 @@ impl Client {
 /// | `tls://host:4222` | the same over TLS |
 /// | `ws://host:80`, `wss://host:443` | the same over WebSocket (feature `native`; in browsers `web`, and nothing else works there) |
 ///
-/// Separate multiple servers of a cluster by commas. The address may contain a user and password.
+/// Separate multiple servers of a cluster by commas. An address may contain credentials, percent-encoded:
+/// `nats://user:password@host` or `nats://token@host`. Those in [`ConnectOptions`] take precedence. Over
+/// `nats` and `tls`, the first ones in the list are used for all servers.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {

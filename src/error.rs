@@ -202,8 +202,8 @@ impl ServiceError {
         Self::Unsupported {
             feature: "a time to live per key",
             remedy: format!(
-                "bucket {bucket} has no limit markers: set `limit_markers` with \
-                 `create_or_update_bucket`, on server 2.11 or newer"
+                "bucket {bucket} has no limit markers: set `limit_markers` with `update_bucket`, \
+                 on server 2.11 or newer"
             ),
         }
     }

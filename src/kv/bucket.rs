@@ -229,7 +229,7 @@ pub struct BucketConfig {
 pub enum LimitMarkers {
     /// A new bucket gets one second if the server supports it (2.11 and newer), otherwise off. An
     /// existing bucket keeps its setting, even if that is off, as is common for buckets of other
-    /// programs; [`create_or_update_bucket`](crate::Client::create_or_update_bucket) turns markers on.
+    /// programs; [`update_bucket`](crate::Client::update_bucket) can turn markers on.
     #[default]
     Auto,
     /// Off.

@@ -30,7 +30,7 @@
 //! | async-nats | here |
 //! | --- | --- |
 //! | `create_key_value`, `get_key_value`, `delete_key_value` | [`create_bucket`](crate::Client::create_bucket), [`open_bucket`](crate::Client::open_bucket), [`delete_bucket`](crate::Client::delete_bucket) |
-//! | `update_key_value`, `create_or_update_key_value` | [`create_or_update_bucket`](crate::Client::create_or_update_bucket) |
+//! | `update_key_value`, `create_or_update_key_value` | [`create_or_update_bucket`](crate::Client::create_or_update_bucket), or [`update_bucket`](crate::Client::update_bucket) to keep all other settings |
 //! | `entry_for_revision` | [`entry_at`](Store::entry_at) |
 //! | `create_with_ttl(key, value, ttl)` | `put_with(key, value, PutOptions::new().if_absent().ttl(ttl))` |
 //! | `delete_expect_revision(key, Some(revision))` | `remove_with(key, RemoveOptions::delete().if_revision(revision))` |

@@ -88,6 +88,33 @@ pub(crate) async fn create_or_update_applies_new_settings(env: Env) -> Outcome {
     Ok(())
 }
 
+pub(crate) async fn update_bucket_keeps_all_other_settings(env: Env) -> Outcome {
+    let mut config = env.fresh_config(|config| {
+        config.history = 5;
+        config.max_age = Some(Duration::from_secs(3600));
+        config.max_value_size = Some(1000);
+    });
+    let name = config.name.clone();
+    assert_refused!(
+        env.client.update_bucket(&name, |_| ()).await,
+        BucketError::Service(ServiceError::BucketNotFound { .. })
+    );
+    let store = env.client.create_bucket(config.clone()).await?;
+    for value in ["1", "2", "3"] {
+        store.put("a", value).await?;
+    }
+    let update = env.client.update_bucket(&name, |config| {
+        config.description = "changed".into();
+        config.name = "other".into();
+    });
+    let changed = update.await?;
+    assert_eq!(changed.bucket(), name.as_str());
+    assert_eq!(history(&store, "a").await?.len(), 3);
+    config.description = "changed".into();
+    env.client.create_bucket(config).await?;
+    Ok(())
+}
+
 pub(crate) async fn a_shorter_history_drops_the_oldest_revisions(env: Env) -> Outcome {
     let mut config = env.fresh_config(|config| config.history = 5);
     let store = env.client.create_bucket(config.clone()).await?;

@@ -44,6 +44,7 @@ macro_rules! conformance_cases {
                 create_is_idempotent
                 create_reports_which_settings_differ
                 create_or_update_applies_new_settings
+                update_bucket_keeps_all_other_settings
                 concurrent_creates_both_get_the_bucket
                 concurrent_create_or_updates_both_succeed
                 a_shorter_history_drops_the_oldest_revisions

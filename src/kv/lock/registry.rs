@@ -263,8 +263,8 @@ impl Registry {
                         Some(_) => "it is a mirror; use its origin instead",
                         None => {
                             "it has no limit markers, so the server would not remove the entries \
-                             of holders that died; on a server 2.11 or newer, give it \
-                             `limit_markers` with `create_or_update_bucket`"
+                             of holders that died; on a server 2.11 or newer, set \
+                             `limit_markers` with `update_bucket`"
                         }
                     }
                     .into(),
