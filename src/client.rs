@@ -266,7 +266,7 @@ pub(crate) async fn open(url: &str, options: &ConnectOptions) -> Result<Client, 
         "memory" => Err(ConnectError::no_feature(url, "memory")),
         "nats" | "tls" if IN_BROWSER => Err(ConnectError::invalid(
             url,
-            "browsers support only ws and wss",
+            "this client connects over WebSocket: use ws:// or wss://",
         )),
         // async-nats would report an invalid scheme, but the scheme is valid.
         "web+nats" | "web+ws" if cfg!(not(feature = "web")) => {

@@ -45,6 +45,8 @@ await build({
   platform: "browser",
   external: ["react"],
   minify: true,
+  // Node prints the line that an uncaught error comes from; it must not contain the code.
+  lineLimit: 2000,
   plugins: [generated],
   logLevel: "warning",
 });

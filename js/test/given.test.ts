@@ -13,6 +13,18 @@ async function refused(option: string, given: unknown, work: () => Promise<unkno
   await assert.rejects(work, { name: "InvalidOptionError", code: "invalid_option", option }, `${option}: ${typeof given}`);
 }
 
+test("a runtime without WebSocket is not supported", async () => {
+  const socket = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
+  assert.ok(socket);
+  Reflect.deleteProperty(globalThis, "WebSocket");
+  try {
+    const error = { name: "UnsupportedError", code: "unsupported", feature: "WebSocket", retryable: false };
+    await assert.rejects(shizuku.connect(nats.ws, { waitOnFirstConnect: true }), error);
+  } finally {
+    Object.defineProperty(globalThis, "WebSocket", socket);
+  }
+});
+
 test("a flag must be a boolean", async () => {
   // wasm-bindgen would coerce them.
   for (const given of ["true", "false", "", 0, 1, {}, 2n, Symbol("true")] as unknown[] as boolean[]) {

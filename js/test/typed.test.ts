@@ -62,6 +62,16 @@ test("a codec encodes any type", async () => {
   });
 });
 
+test("text is stored as it is", async () => {
+  const colors = store.typed(shizuku.text);
+  await colors.put("text", "\"blue\"");
+  assert.equal((await store.get("text"))?.string(), '"blue"');
+  assert.equal((await colors.get("text"))?.value, '"blue"');
+  await assert.rejects(colors.put("text", 5 as unknown as string), shizuku.ShizukuError);
+  await store.put("text", new Uint8Array([0xff]));
+  await assert.rejects(colors.get("text"), shizuku.DecodeError);
+});
+
 test("a typed watch with onInvalid continues after a bad value", async () => {
   const limits = store.typed(valibotLimits);
   await store.put("w.1", '{"max":1}');

@@ -4,7 +4,7 @@
  * @module
  */
 export { Client, type ConnectionEvent, type ConnectOptions, type Credentials, type StoreOptions } from "./client.js";
-export type { Codec, StandardResult, StandardSchema } from "./codec.js";
+export { type Codec, type StandardResult, type StandardSchema, text } from "./codec.js";
 export type { Duration } from "./duration.js";
 export { Entry, type Operation } from "./entry.js";
 export {

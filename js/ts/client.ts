@@ -28,7 +28,10 @@ export interface Credentials {
 
 /** Connection options. */
 export interface ConnectOptions extends Credentials {
-  /** `wss://host` or `ws://host:port`, or a list of servers of one cluster. */
+  /**
+   * `wss://host` or `ws://host:port`, or a list of servers of one cluster. The port is that of the server's
+   * `websocket` block, also in Node.
+   */
   readonly servers?: string | readonly string[] | undefined;
   /** The client's name in the server's monitoring. */
   readonly name?: string | undefined;
@@ -286,6 +289,12 @@ export async function connectWith(
     requestTimeout: millis("requestTimeout", options.requestTimeout),
   };
   const url = [servers].flat().join(",");
+  if (!("WebSocket" in globalThis)) {
+    throw new UnsupportedError(
+      "there is no WebSocket here: use Node 22 or newer, or start Node with --experimental-websocket",
+      { feature: "WebSocket" },
+    );
+  }
   // Only the message of what it throws survives the passage through WebAssembly.
   let cause: unknown;
   const ask = async (): Promise<Credentials | undefined> => {

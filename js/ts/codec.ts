@@ -55,6 +55,20 @@ export function json<T>(): Codec<T> {
   return { encode: stringify, decode: (bytes) => JSON.parse(decoder.decode(bytes)) as T };
 }
 
+/**
+ * Text, for {@link Store.typed}, whose values are JSON otherwise.
+ *
+ * ```ts
+ * import { text } from "shizuku-kv";
+ *
+ * await store.put("color", "blue");
+ * using color = store.typed(text).live("color");
+ * await color.ready;
+ * console.log(color.value); // blue
+ * ```
+ */
+export const text: Codec<string> = { encode: (value) => value, decode: (bytes) => decoder.decode(bytes) };
+
 /** Thrown by {@link validated}; {@link decode} and {@link encode} add the key. */
 class Refused extends Error {
   readonly issues: readonly Issue[];

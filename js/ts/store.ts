@@ -331,7 +331,7 @@ export class Store {
 
   /**
    * The live value of a key, parsed as JSON and read without a request. It updates until it is closed. All live
-   * values of a key share one watch.
+   * values of a key share one watch. For values other than JSON use {@link Store.typed}: `store.typed(text).live(key)`.
    */
   live<T = unknown>(key: string): Live<T> {
     return new Live(this.feedOf(key), key, json<T>());

@@ -65,7 +65,7 @@ export function toError(thrown: unknown): ShizukuError {
     case "unsupported":
       // The advice in the message uses Rust names.
       return new UnsupportedError(
-        message.replace("limit_markers", "markerTTL").replace("create_or_update_bucket", "create` and `update: true"),
+        message.replace("limit_markers", "markerTTL").replace("update_bucket", "create` and `update: true"),
         fields,
       );
     default:

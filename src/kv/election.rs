@@ -19,7 +19,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use futures::{Stream, StreamExt, future};
+use futures::{StreamExt, future, stream::BoxStream};
 
 use super::{
     lock::{Ask, Holder, LockError, LockOptions, Mode, Name, guard, named},
@@ -175,10 +175,7 @@ impl Election {
     /// [`LockError::Service`], here or as an item.
     pub fn observe(
         &self,
-    ) -> Result<
-        impl Stream<Item = Result<Option<Leader>, LockError>> + Send + 'static + use<>,
-        LockError,
-    > {
+    ) -> Result<BoxStream<'static, Result<Option<Leader>, LockError>>, LockError> {
         let mut last = None;
         let changes = self.name.watch_holders()?.filter_map(move |holders| {
             future::ready(match holders.map(leader) {
@@ -190,7 +187,7 @@ impl Election {
                 Err(error) => Some(Err(error)),
             })
         });
-        Ok(changes)
+        Ok(changes.boxed())
     }
 
     /// Returns the leader and the candidates, like [`holders`](Self::holders), under the usual name for

@@ -42,7 +42,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LiveStatus {
-    /// Up to date: every change is followed.
+    /// Up to date: every change is followed. A lost connection is noticed at once, a server that hangs only
+    /// after ten seconds.
     Current,
     /// The connection is lost: the last known value stays, and missed changes will follow.
     Interrupted,

@@ -56,6 +56,37 @@ use crate::{
 /// # assert_eq!(limit, 10);
 /// # Ok(()) }
 /// ```
+///
+/// To wait for changes of the value and of the status at the same time, use a clone for one of them:
+///
+/// ```
+/// use shizuku::kv::{KeyValueRead, LiveStatus};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = shizuku::connect("memory:").await?;
+/// # let store = client.create_bucket("docs").await?;
+/// let mut greeting = String::live(&store, "greeting").await?;
+/// let mut status = greeting.clone();
+/// # store.put("greeting", "hello").await?;
+/// # let mut closing = Some(client);
+/// loop {
+///     tokio::select! {
+///         changed = greeting.changed() => match changed {
+///             Ok(value) => println!("{value:?}"),
+///             Err(error) => {
+///                 println!("no longer followed: {error}");
+///                 break;
+///             }
+///         },
+///         now = status.status_changed() => match now {
+///             LiveStatus::Current => println!("up to date"),
+///             _ => println!("possibly stale"),
+///         },
+///     }
+///     # if let Some(client) = closing.take() { client.close().await?; }
+/// }
+/// # Ok(()) }
+/// ```
 #[must_use = "a live value that is dropped is not followed"]
 pub struct Live<T> {
     key: Key,

@@ -350,7 +350,11 @@ pub enum Deliver {
     History,
     /// Nothing: only changes from now on.
     Updates,
-    /// Every stored revision from this one on.
+    /// Every stored revision from this one on: to resume, pass the last known revision plus one.
+    ///
+    /// Revisions that no longer exist are skipped: those that were superseded beyond the history, and removals
+    /// whose marker has expired. If the bucket was deleted and recreated, its revisions begin at 1 again; compare
+    /// with [`last_revision`](super::BucketStatus::last_revision) if that can happen.
     From(u64),
 }
 

@@ -6,16 +6,15 @@
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
 //! // In each of many processes: together they run at most four uploads at a time.
-//! let uploads = DistroSemaphore::new(&store, "uploads", 4.try_into()?)?;
+//! let uploads = DistroSemaphore::new(&store, "uploads", 4)?;
 //! let permit = uploads.acquire().await?;
 //! // … upload …
 //! permit.release().await?;
 //! # Ok(()) }
 //! ```
 
-use std::num::NonZeroU32;
-
 use super::{
+    InvalidOption,
     lock::{Ask, LockError, LockOptions, Mode, Name, guard, named},
     store::Store,
 };
@@ -31,7 +30,7 @@ guard! {
     ///
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-    /// let exports = DistroSemaphore::new(&store, "exports", 2.try_into()?)?;
+    /// let exports = DistroSemaphore::new(&store, "exports", 2)?;
     /// let (one, two) = (exports.acquire().await?, exports.acquire().await?);
     /// assert!(one.is_held() && two.is_held() && one.token() < two.token());
     /// # Ok(()) }
@@ -50,7 +49,7 @@ guard! {
 ///
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store = shizuku::connect("memory:").await?.create_bucket("docs").await?;
-/// let semaphore = DistroSemaphore::new(&store, "exports", 2.try_into()?)?;
+/// let semaphore = DistroSemaphore::new(&store, "exports", 2)?;
 /// let (one, two) = (semaphore.acquire().await?, semaphore.acquire().await?);
 /// assert!(semaphore.try_acquire().await?.is_none());
 /// one.release().await?;
@@ -61,20 +60,20 @@ guard! {
 #[derive(Clone, Debug)]
 pub struct DistroSemaphore {
     name: Name,
-    permits: NonZeroU32,
+    permits: u32,
 }
 
 named! {
     DistroSemaphore, "semaphore",
-    "DistroSemaphore::with_options(&store, \"import\", 2.try_into()?, options)?", "acquire()"
+    "DistroSemaphore::with_options(&store, \"import\", 2, options)?", "acquire()"
 }
 
 impl DistroSemaphore {
-    /// Returns the semaphore of this name.
+    /// Returns the semaphore of this name, with this number of permits, at least one.
     ///
     /// # Errors
-    /// [`LockError::InvalidName`].
-    pub fn new(store: &Store, name: &str, permits: NonZeroU32) -> Result<Self, LockError> {
+    /// [`LockError::InvalidName`], [`LockError::InvalidOption`].
+    pub fn new(store: &Store, name: &str, permits: u32) -> Result<Self, LockError> {
         Self::with_options(store, name, permits, LockOptions::new())
     }
 
@@ -85,15 +84,18 @@ impl DistroSemaphore {
     pub fn with_options(
         store: &Store,
         name: &str,
-        permits: NonZeroU32,
+        permits: u32,
         options: LockOptions,
     ) -> Result<Self, LockError> {
         let name = Name::new(store, name, options)?;
+        if permits == 0 {
+            return Err(InvalidOption::new("permits", "there must be at least one").into());
+        }
         Ok(Self { name, permits })
     }
 
     fn ask(&self) -> Ask {
-        Ask::new(Mode::Permit(self.permits.get()))
+        Ask::new(Mode::Permit(self.permits))
     }
 
     /// Waits for a permit. Dropping the future withdraws.

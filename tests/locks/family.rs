@@ -122,7 +122,7 @@ async fn a_semaphore_limits_concurrent_permits(world: World) -> Result {
         let store = client.open_bucket(&world.bucket).await?;
         let (inside, most) = (inside.clone(), most.clone());
         tasks.push(tokio::spawn(async move {
-            let semaphore = DistroSemaphore::new(&store, "s", 3.try_into().unwrap()).unwrap();
+            let semaphore = DistroSemaphore::new(&store, "s", 3).unwrap();
             for _ in 0..5 {
                 let permit = semaphore.acquire().await.unwrap();
                 most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -138,10 +138,11 @@ async fn a_semaphore_limits_concurrent_permits(world: World) -> Result {
     assert_eq!(most.load(Ordering::SeqCst), 3);
     // A participant with a smaller limit keeps to it, and so do the others meanwhile.
     let store = client.open_bucket(&world.bucket).await?;
-    let semaphore = |permits: u32| DistroSemaphore::new(&store, "s", permits.try_into().unwrap());
+    let semaphore = |permits: u32| DistroSemaphore::new(&store, "s", permits);
     let one = semaphore(1)?.try_acquire().await?.unwrap();
     assert!(semaphore(3)?.try_acquire().await?.is_none());
     one.release().await?;
+    assert!(matches!(semaphore(0), Err(LockError::InvalidOption(_))));
     Ok(())
 }
 

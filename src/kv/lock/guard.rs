@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::Stream;
+use futures::stream::BoxStream;
 
 use super::{
     error::LockError,
@@ -75,10 +75,7 @@ impl Name {
 
     pub(crate) fn watch_holders(
         &self,
-    ) -> Result<
-        impl Stream<Item = Result<Vec<Holder>, LockError>> + Send + 'static + use<>,
-        LockError,
-    > {
+    ) -> Result<BoxStream<'static, Result<Vec<Holder>, LockError>>, LockError> {
         let Self { store, name, .. } = self;
         Ok(follow(store.locks().observe(store.backend(), name)?))
     }
@@ -219,14 +216,10 @@ macro_rules! named {
             pub fn watch_holders(
                 &self,
             ) -> Result<
-                impl futures::Stream<
-                    Item = Result<
-                        Vec<$crate::kv::lock::Holder>,
-                        $crate::kv::lock::LockError,
-                    >,
-                > + Send
-                + 'static
-                + use<>,
+                futures::stream::BoxStream<
+                    'static,
+                    Result<Vec<$crate::kv::lock::Holder>, $crate::kv::lock::LockError>,
+                >,
                 $crate::kv::lock::LockError,
             > {
                 self.name.watch_holders()

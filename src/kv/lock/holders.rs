@@ -7,9 +7,9 @@ use std::{
 };
 
 use futures::{
-    Stream,
+    StreamExt,
     future::{Either, select},
-    stream,
+    stream::{self, BoxStream},
 };
 
 use super::{entry::Mode, error::LockError, participant::Observer};
@@ -79,9 +79,7 @@ pub(crate) async fn look(
 }
 
 /// Streams every list that differs from the previous one. An error ends the stream.
-pub(crate) fn follow(
-    observer: Observer,
-) -> impl Stream<Item = Result<Vec<Holder>, LockError>> + Send {
+pub(crate) fn follow(observer: Observer) -> BoxStream<'static, Result<Vec<Holder>, LockError>> {
     let start = (Some(observer), None);
     stream::unfold(start, |(observer, mut last)| async move {
         let mut observer = observer?;
@@ -96,4 +94,5 @@ pub(crate) fn follow(
             }
         }
     })
+    .boxed()
 }
