@@ -17,7 +17,7 @@ use shizuku::{
         Buckets, CreateMode,
         memory::{ManualClock, MemoryBuckets},
     },
-    kv::{BucketConfig, Key, KeyValueRead, LiveStatus, PutOptions},
+    kv::{BucketConfig, Key, KeyValueRead, KvReadError, LiveStatus, PutOptions, ServiceError},
 };
 
 /// A service for one case.
@@ -98,4 +98,23 @@ fn a_live_value_ends_with_an_error_when_its_runtime_ends() {
     assert_eq!(*live.get().unwrap(), "1");
     let changed = futures::executor::block_on(live.changed());
     assert!(changed.is_err());
+}
+
+/// Why it ended is more recent than why a revision did not decode.
+#[test]
+fn the_end_of_a_live_value_is_not_hidden_by_a_bad_revision() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let live = runtime.block_on(async {
+        let client = Client::new(Arc::new(MemoryBuckets::new()));
+        let store = client.create_bucket("b").await.unwrap();
+        store.put("a", vec![0xff]).await.unwrap();
+        String::live(&store, "a").await.unwrap()
+    });
+    let error = live.last_error().unwrap();
+    assert!(matches!(*error, KvReadError::Decode(_)), "{error}");
+    drop(runtime);
+    assert_eq!(live.status(), LiveStatus::Ended);
+    let error = live.last_error().unwrap();
+    let closed = matches!(*error, KvReadError::Service(ServiceError::Closed));
+    assert!(closed, "{error}");
 }

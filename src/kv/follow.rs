@@ -133,10 +133,6 @@ impl Errors {
         self.last = self.decode.values().next_back().cloned();
         true
     }
-
-    fn last(&self) -> Option<Arc<KvReadError>> {
-        self.end.clone().or_else(|| self.last.clone())
-    }
 }
 
 /// Converts an entry for storage: the value shared, the key copied out of its read buffer.
@@ -210,8 +206,12 @@ impl<V> Follower<V> {
 
     /// Returns the error that ended the watch, or else one of the uncleared decode errors.
     pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
-        let last = self.state.borrow().errors.last();
-        last.or_else(|| (self.status() == LiveStatus::Ended).then(closed))
+        let has_ended = self.status() == LiveStatus::Ended;
+        let errors = &self.state.borrow().errors;
+        match has_ended {
+            true => Some(errors.end.clone().unwrap_or_else(closed)),
+            false => errors.last.clone(),
+        }
     }
 
     /// Returns the error of each key, in key order.
