@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// After this time without a response, the request is sent again.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// The JetStream API of one domain.
 #[derive(Clone, Debug)]

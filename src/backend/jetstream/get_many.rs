@@ -2,16 +2,17 @@
 
 use std::{collections::VecDeque, mem, pin::pin, sync::Arc, task::Poll};
 
+use bytes::Bytes;
 use futures::{
     StreamExt, TryStreamExt,
-    future::{Either, select},
+    future::{Either, pending, select},
     poll,
     stream::{self, BoxStream},
 };
 
 use super::{
     bucket::Bucket,
-    call::{malformed, not_answered},
+    call::{Api, SILENCE, malformed, not_answered},
     entry::header,
     filters::Filters,
     mailbox::Mailbox,
@@ -26,7 +27,7 @@ use crate::{
     json::Writer,
     key::{Key, KeyFilter},
     kv::{Entry, KvReadError, Read},
-    message::{Message, Outbound},
+    message::{Message, Outbound, TransportError},
     platform,
     status::{ConnectionState, ConnectionStatus},
 };
@@ -330,8 +331,8 @@ impl Page {
                     !is_same || now.state == ConnectionState::Closed
                 };
                 let lost = pin!(status.wait_for(is_lost));
-                let patience = platform::sleep(bucket.api.timeout);
-                match select(next, select(lost, patience)).await {
+                let given_up = pin!(overdue(&bucket.api, &bucket.stream));
+                match select(next, select(lost, given_up)).await {
                     Either::Left((message, _)) => message,
                     Either::Right((Either::Left(_), _)) => {
                         return Err(ServiceError::Disconnected {
@@ -345,12 +346,7 @@ impl Page {
                         status: Some(408),
                         ..Message::default()
                     }),
-                    Either::Right(_) => {
-                        return Err(ServiceError::Timeout {
-                            operation: "DIRECT.GET".to_owned(),
-                            after: bucket.api.timeout,
-                        });
-                    }
+                    Either::Right((Either::Right((error, _)), _)) => return Err(error),
                 }
             }
         };
@@ -401,6 +397,30 @@ impl Page {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Waits for as long as a response may take, and returns why there is none: a time-out, or sooner that it is
+/// denied. A publish gets no response that would say so, but a request does.
+async fn overdue(api: &Api, stream: &str) -> ServiceError {
+    let patience = platform::sleep(api.timeout);
+    let denied = pin!(async {
+        platform::sleep(SILENCE.min(api.timeout / 2)).await;
+        let subject = api.subject("DIRECT.GET", stream);
+        // Without a body it reads nothing.
+        match api.request(subject.clone(), Bytes::new()).await {
+            Err(error @ (TransportError::PermissionDenied(_) | TransportError::Unheard(_))) => {
+                not_answered(error, &subject)
+            }
+            _ => pending().await,
+        }
+    });
+    match select(patience, denied).await {
+        Either::Left(_) => ServiceError::Timeout {
+            operation: "DIRECT.GET".to_owned(),
+            after: api.timeout,
+        },
+        Either::Right((denied, _)) => denied,
     }
 }
 
