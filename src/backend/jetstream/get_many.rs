@@ -350,8 +350,25 @@ impl Page {
                 }
             }
         };
+        let message = message.ok_or_else(|| self.ended(bucket))?;
         self.came += 1;
-        message.ok_or(ServiceError::Closed)
+        Ok(message)
+    }
+
+    /// Returns why the transport ended the subscription.
+    fn ended(&self, bucket: &Bucket) -> ServiceError {
+        let status = bucket.api.transport.status();
+        // Without a sender, the transport is gone together with its runtime.
+        if status.borrow().state == ConnectionState::Closed || status.has_changed().is_err() {
+            return ServiceError::Closed;
+        }
+        match self.came {
+            0 => ServiceError::PermissionDenied {
+                subject: self.mailbox.reply.to_string(),
+            },
+            // This reader was too slow.
+            _ => was_lost(),
+        }
     }
 
     async fn read(&mut self, bucket: &Bucket, message: Message) -> Result<Answer, ServiceError> {
@@ -392,9 +409,7 @@ impl Page {
     /// Checks that no response is missing before this one.
     fn follows(&self, message: &Message) -> Result<(), ServiceError> {
         match number(message, header::LAST_SEQUENCE) {
-            Some(before) if before != self.last => Err(ServiceError::Disconnected {
-                detail: "a response to a read was lost".to_owned(),
-            }),
+            Some(before) if before != self.last => Err(was_lost()),
             _ => Ok(()),
         }
     }
@@ -421,6 +436,12 @@ async fn overdue(api: &Api, stream: &str) -> ServiceError {
             after: api.timeout,
         },
         Either::Right((denied, _)) => denied,
+    }
+}
+
+fn was_lost() -> ServiceError {
+    ServiceError::Disconnected {
+        detail: "a response to a read was lost".to_owned(),
     }
 }
 
