@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use harness::{LATEST, NatsServer};
 use shizuku::{
-    Store, WithCauses,
+    ConnectionState, ConnectionStatus, Store, WithCauses,
     kv::{
-        BoxError, BucketError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
-        rw_lock::DistroRwLock,
+        BoxError, BucketError, KeyValueRead, KvReadError, KvWriteError, ServiceError,
+        lock::LockOptions, rw_lock::DistroRwLock,
     },
 };
 use tokio::runtime::Runtime;
@@ -120,6 +120,33 @@ async fn calls_without_a_runtime_are_refused() {
         tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
             .await
             .unwrap();
+    }
+}
+
+/// Also where a call would first wait for a connection.
+#[tokio::test]
+async fn calls_without_a_runtime_are_refused_while_disconnected() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let client = shizuku::connect(&url).await.unwrap();
+        let store = works(&client).await;
+        store.get_many("key").await.unwrap();
+        server.stop().await.unwrap();
+        let mut connection = client.connection();
+        let lost = |now: &ConnectionStatus| now.state == ConnectionState::Disconnected;
+        connection.wait_for(lost).await.unwrap();
+        let elsewhere = std::thread::spawn(move || {
+            let calls = async {
+                let error = store.get_many("key").await.unwrap_err();
+                let is_refused = matches!(error, KvReadError::Service(ServiceError::NoRuntime));
+                assert!(is_refused, "{url}: {error}");
+            };
+            futures::executor::block_on(calls);
+        });
+        tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
+            .await
+            .unwrap();
+        server.restart().await.unwrap();
     }
 }
 

@@ -123,6 +123,9 @@ impl Web {
 
     /// Waits for a connection, up to the time-out.
     async fn connected(&self) -> Result<(), TransportError> {
+        if !platform::is_running() {
+            return Err(TransportError::NoRuntime); // tokio's timers would panic
+        }
         let state = self.status.borrow().state;
         if state == ConnectionState::Disconnected {
             let mut status = self.status.clone();
