@@ -6,7 +6,7 @@ use harness::{LATEST, NatsServer};
 use shizuku::{
     ConnectionState, ConnectionStatus, Store, WithCauses,
     kv::{
-        BoxError, BucketError, KeyValueRead, KvReadError, KvWriteError, ServiceError,
+        BoxError, BucketError, KeyValueRead, KvReadError, KvWriteError, ServiceError, WatchEvent,
         lock::LockOptions, rw_lock::DistroRwLock,
     },
 };
@@ -187,6 +187,29 @@ async fn a_client_is_closed_when_its_runtime_ends() {
             store.status().await,
             BucketError::Service(ServiceError::Closed)
         );
+    }
+}
+
+/// Also those to which nothing was sent yet: a denied subscription looks the same.
+#[tokio::test]
+async fn reads_in_progress_end_when_their_runtime_ends() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let (other, store) = in_another_runtime(url.clone()).await;
+        let watch = store.watch("none").await.unwrap();
+        while !matches!(watch.next_event().await, Some(Ok(WatchEvent::Current))) {}
+        server.pause().unwrap();
+        let reading = tokio::spawn(async move { store.get_many(["a", "b"]).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        other.shutdown_background();
+        let many = reading.await.unwrap().map(drop);
+        let next = watch.next().await.unwrap().map(drop);
+        for (what, ended) in [("a batch", many), ("a watch", next)] {
+            let error = ended.unwrap_err();
+            let is_closed = matches!(error, KvReadError::Service(ServiceError::Closed));
+            assert!(is_closed, "{what} {url}: {error}");
+        }
+        server.resume().unwrap();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     key::BucketName,
     message::{Message, Outbound, TransportError},
     platform,
+    status::ConnectionState,
     transport::Transport,
 };
 
@@ -60,6 +61,12 @@ impl Api {
             prefix: prefix.into(),
             ..self.clone()
         }
+    }
+
+    /// Whether the connection is closed for good, perhaps because its runtime has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        let status = self.transport.status();
+        status.has_changed().is_err() || status.borrow().state == ConnectionState::Closed
     }
 
     pub(super) fn subject(&self, verb: &str, stream: &str) -> String {

@@ -357,12 +357,8 @@ impl Page {
 
     /// Returns why the transport ended the subscription.
     fn ended(&self, bucket: &Bucket) -> ServiceError {
-        let status = bucket.api.transport.status();
-        // Without a sender, the transport is gone together with its runtime.
-        if status.borrow().state == ConnectionState::Closed || status.has_changed().is_err() {
-            return ServiceError::Closed;
-        }
         match self.came {
+            _ if bucket.api.is_closed() => ServiceError::Closed,
             0 => ServiceError::PermissionDenied {
                 subject: self.mailbox.reply.to_string(),
             },
