@@ -80,7 +80,7 @@ enum Command {
         subject: ByteString,
         messages: oneshot::Sender<Result<Consumer, TransportError>>,
     },
-    Close(oneshot::Sender<()>),
+    Close(oneshot::Sender<bool>),
 }
 
 impl fmt::Debug for Web {
@@ -212,7 +212,9 @@ impl Transport for Web {
                 && let Some(permit) = room.next()
             {
                 permit.send(Command::Close(done));
-                _ = closed.await;
+                if closed.await == Ok(false) {
+                    return Err(TransportError::Lost);
+                }
             }
             // Without a task the connection is closed, unless the task was dropped with its runtime.
             match self.status.borrow().state {

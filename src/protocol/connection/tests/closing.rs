@@ -79,6 +79,22 @@ fn who_closes_does_not_mind_that_the_connection_is_lost() {
 }
 
 #[test]
+fn who_closes_is_told_where_something_may_not_have_been_sent() {
+    for is_lost in [true, false] {
+        let mut talk = Talk::connected();
+        let id = talk.request("a");
+        talk.client.close(talk.now);
+        match is_lost {
+            true => talk.client.lost("gone", talk.now),
+            false => talk.pass_to_deadline(),
+        }
+        talk.collect();
+        assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Unsent))));
+        assert_eq!(talk.answers()[0].0, id);
+    }
+}
+
+#[test]
 fn closing_lets_out_what_waits_for_room() {
     let (mut talk, sent) = Talk::full();
     let waiting = talk.request("b");
