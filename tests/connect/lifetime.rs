@@ -123,6 +123,27 @@ async fn calls_without_a_runtime_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_refused_close_releases_nothing() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let client = shizuku::connect(&url).await.unwrap();
+        let lock = DistroRwLock::new(&works(&client).await, "job").unwrap();
+        let guard = lock.write().await.unwrap();
+        let elsewhere = std::thread::spawn(move || {
+            let closed = futures::executor::block_on(client.close());
+            assert!(matches!(closed, Err(ServiceError::NoRuntime)));
+            client
+        });
+        let client = tokio::task::spawn_blocking(|| elsewhere.join().unwrap());
+        let client = client.await.unwrap();
+        assert!(guard.is_held(), "{url}");
+        guard.release().await.unwrap();
+        lock.write().await.unwrap().release().await.unwrap();
+        client.close().await.unwrap();
+    }
+}
+
 /// Also where a call would first wait for a connection.
 #[tokio::test]
 async fn calls_without_a_runtime_are_refused_while_disconnected() {
