@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, pin::pin, sync::Arc, task::Poll};
 use bytes::Bytes;
 use futures::{
     StreamExt, TryStreamExt,
-    future::{Either, pending, select},
+    future::{Either, select},
     poll,
     stream::{self, BoxStream},
 };
@@ -28,7 +28,7 @@ use crate::{
     key::{Key, KeyFilter},
     kv::{Entry, KvReadError, Read},
     message::{Message, Outbound, TransportError},
-    platform,
+    platform::{self, Instant},
     status::{ConnectionState, ConnectionStatus},
 };
 
@@ -415,25 +415,20 @@ impl Page {
 /// Waits for as long as a response may take, and returns why there is none: a time-out, or sooner that it is
 /// denied. A publish gets no response that would say so, but a request does.
 async fn overdue(api: &Api, stream: &str) -> ServiceError {
-    let patience = platform::sleep(api.timeout);
-    let denied = pin!(async {
-        platform::sleep(SILENCE.min(api.timeout / 2)).await;
-        let subject = api.subject("DIRECT.GET", stream);
-        // Without a body it reads nothing.
-        match api.request(subject.clone(), Bytes::new()).await {
-            Err(error @ (TransportError::PermissionDenied(_) | TransportError::Unheard(_))) => {
-                not_answered(error, &subject)
-            }
-            _ => pending().await,
+    let end = Instant::now() + api.timeout;
+    let left = || end.saturating_duration_since(Instant::now());
+    platform::sleep(SILENCE.min(api.timeout / 2)).await;
+    let subject = api.subject("DIRECT.GET", stream);
+    // Without a body it reads nothing.
+    let empty = Outbound::new(subject.clone(), Bytes::new());
+    let error = match api.transport.request(empty, left()).await {
+        Err(error @ (TransportError::PermissionDenied(_) | TransportError::Unheard(_))) => error,
+        _ => {
+            platform::sleep(left()).await;
+            TransportError::Timeout(api.timeout)
         }
-    });
-    match select(patience, denied).await {
-        Either::Left(_) => ServiceError::Timeout {
-            operation: "DIRECT.GET".to_owned(),
-            after: api.timeout,
-        },
-        Either::Right((denied, _)) => denied,
-    }
+    };
+    not_answered(error, &subject)
 }
 
 fn was_lost() -> ServiceError {
