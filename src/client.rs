@@ -196,6 +196,10 @@ impl Client {
     /// [`ServiceError`] if the connection is lost before everything is sent. The client is closed in
     /// that case too; only [`ServiceError::NoRuntime`] leaves it open.
     pub async fn close(&self) -> Result<(), ServiceError> {
+        if !platform::is_running() {
+            // Before anything is released, in case that this is refused.
+            self.buckets.close().await?;
+        }
         self.closing.store(true, Ordering::SeqCst);
         let released: Vec<_> = self.stores().iter().filter_map(LocksOf::close).collect();
         let released = pin!(async {

@@ -7,17 +7,24 @@ mod reserved;
 #[path = "support/restless.rs"]
 mod restless;
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use conformance::{Capabilities, Env, Outcome};
 use restless::Restless;
 use shizuku::{
-    Client, Store,
+    ByteDeserialize, Client, Store,
     backend::{
         Buckets, CreateMode,
         memory::{ManualClock, MemoryBuckets},
     },
-    kv::{BucketConfig, Key, KeyValueRead, LiveStatus, PutOptions},
+    kv::{
+        BoxError, BucketConfig, Key, KeyValueRead, KvReadError, Live, LiveMap, LiveStatus,
+        PutOptions, ServiceError,
+    },
 };
 
 /// A service for one case.
@@ -98,4 +105,67 @@ fn a_live_value_ends_with_an_error_when_its_runtime_ends() {
     assert_eq!(*live.get().unwrap(), "1");
     let changed = futures::executor::block_on(live.changed());
     assert!(changed.is_err());
+}
+
+/// Why it ended is more recent than why a revision did not decode.
+#[test]
+fn the_end_of_a_live_value_is_not_hidden_by_a_bad_revision() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let live = runtime.block_on(async {
+        let client = Client::new(Arc::new(MemoryBuckets::new()));
+        let store = client.create_bucket("b").await.unwrap();
+        store.put("a", vec![0xff]).await.unwrap();
+        String::live(&store, "a").await.unwrap()
+    });
+    let error = live.last_error().unwrap();
+    assert!(matches!(*error, KvReadError::Decode(_)), "{error}");
+    drop(runtime);
+    assert_eq!(live.status(), LiveStatus::Ended);
+    let error = live.last_error().unwrap();
+    let closed = matches!(*error, KvReadError::Service(ServiceError::Closed));
+    assert!(closed, "{error}");
+}
+
+static FOLLOWED: OnceLock<(Live<Curious>, LiveMap<Curious>)> = OnceLock::new();
+
+/// Reads the live value and the map that it was in, when it is dropped.
+struct Curious(usize);
+
+impl ByteDeserialize for Curious {
+    fn parse_from_bytes(bytes: &[u8]) -> Result<Self, BoxError> {
+        Ok(Self(bytes.len()))
+    }
+}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        if let Some((live, map)) = FOLLOWED.get() {
+            _ = (live.get(), map.len());
+        }
+    }
+}
+
+/// Also of a map: both replace and remove values while readers are kept out.
+#[test]
+fn a_value_may_read_its_successor_when_it_is_dropped() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let client = Client::new(Arc::new(MemoryBuckets::new()));
+            let store = client.create_bucket("b").await.unwrap();
+            store.put("a", "1").await.unwrap();
+            let mut live = Curious::live(&store, "a").await.unwrap();
+            let mut map = Curious::live_map(&store, "*").await.unwrap();
+            assert!(FOLLOWED.set((live.clone(), map.clone())).is_ok());
+            store.put("a", "22").await.unwrap();
+            assert_eq!(live.changed().await.unwrap().unwrap().0, 2);
+            map.changed().await.unwrap();
+            store.delete("a").await.unwrap();
+            assert!(live.changed().await.unwrap().is_none());
+            map.changed().await.unwrap();
+        });
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(10)).unwrap();
 }

@@ -54,8 +54,8 @@ pub enum LiveStatus {
 
 /// A state built from entries.
 pub(super) trait View<T>: Default + Send + Sync + 'static {
-    /// Applies a value or a removal; returns whether the view changed.
-    fn apply(&mut self, entry: Entry<Arc<T>>) -> bool;
+    /// Applies a value or a removal; returns the key's last entry before it.
+    fn apply(&mut self, entry: Entry<Arc<T>>) -> Option<Entry<Arc<T>>>;
 }
 
 #[derive(Debug)]
@@ -79,15 +79,24 @@ struct Errors {
 }
 
 impl<V> State<V> {
-    /// Applies an event of the watch; returns whether to notify readers.
-    fn apply<T>(&mut self, event: Result<WatchEvent<Entry<T>>, KvReadError>) -> bool
+    /// Applies an event of the watch; returns whether to notify readers. Moves the replaced entry to `old`,
+    /// because dropping its value runs the user's code, which may read this view.
+    fn apply<T>(
+        &mut self,
+        event: Result<WatchEvent<Entry<T>>, KvReadError>,
+        old: &mut Option<Entry<Arc<T>>>,
+    ) -> bool
     where
         V: View<T>,
     {
         match event {
             Ok(WatchEvent::Entry(entry)) => {
                 let forgiven = self.errors.forgive(&entry.key);
-                let changed = self.view.apply(keep(entry)) || forgiven;
+                let is_removal = entry.is_removal();
+                *old = self.view.apply(keep(entry));
+                // Removing an absent value is not a visible change.
+                let had_value = old.as_ref().is_some_and(|old| !old.is_removal());
+                let changed = !is_removal || had_value || forgiven;
                 self.changes += u64::from(changed);
                 changed
             }
@@ -134,10 +143,6 @@ impl Errors {
         self.last = self.decode.values().next_back().cloned();
         true
     }
-
-    fn last(&self) -> Option<Arc<KvReadError>> {
-        self.end.clone().or_else(|| self.last.clone())
-    }
 }
 
 /// Converts an entry for storage: the value shared, the key copied out of its read buffer.
@@ -182,7 +187,7 @@ impl<V> Follower<V> {
         while state.status != LiveStatus::Current {
             match watch.next_event().await {
                 Some(Err(error)) if !matches!(error, KvReadError::Decode(_)) => return Err(error),
-                Some(event) => _ = state.apply(event),
+                Some(event) => _ = state.apply(event, &mut None),
                 None => return Err(ServiceError::Closed.into()),
             }
         }
@@ -211,8 +216,12 @@ impl<V> Follower<V> {
 
     /// Returns the error that ended the watch, or else one of the uncleared decode errors.
     pub(super) fn last_error(&self) -> Option<Arc<KvReadError>> {
-        let last = self.state.borrow().errors.last();
-        last.or_else(|| (self.status() == LiveStatus::Ended).then(closed))
+        let has_ended = self.status() == LiveStatus::Ended;
+        let errors = &self.state.borrow().errors;
+        match has_ended {
+            true => Some(errors.end.clone().unwrap_or_else(closed)),
+            false => errors.last.clone(),
+        }
     }
 
     /// Returns the error of each key, in key order.
@@ -274,7 +283,9 @@ where
             Either::Right(_) => return,
         };
         let event = event.unwrap_or_else(|| Err(ServiceError::Closed.into()));
-        state.send_if_modified(|state| state.apply(event));
+        let mut old = None;
+        state.send_if_modified(|state| state.apply(event, &mut old));
+        drop(old); // now that readers are let in again
         if state.borrow().status == LiveStatus::Ended {
             return;
         }
@@ -298,8 +309,8 @@ mod tests {
     struct Blank;
 
     impl View<()> for Blank {
-        fn apply(&mut self, _entry: Entry<Arc<()>>) -> bool {
-            false
+        fn apply(&mut self, _entry: Entry<Arc<()>>) -> Option<Entry<Arc<()>>> {
+            None
         }
     }
 
@@ -324,9 +335,10 @@ mod tests {
             errors: Errors::default(),
             changes: 0,
         };
-        assert!(state.apply(Ok(WatchEvent::Current)));
-        assert!(!state.apply(Ok(WatchEvent::Current)));
-        assert!(!state.apply(Ok(WatchEvent::Entry(entry("a")))));
+        let apply = |state: &mut State<Blank>, event| state.apply(event, &mut None);
+        assert!(apply(&mut state, Ok(WatchEvent::Current)));
+        assert!(!apply(&mut state, Ok(WatchEvent::Current)));
+        assert!(!apply(&mut state, Ok(WatchEvent::Entry(entry("a")))));
         assert_eq!(state.changes, 0);
         let bad = DecodeError {
             bucket: BucketName::new("b").unwrap(),
@@ -335,11 +347,11 @@ mod tests {
             type_name: "()",
             source: "no".into(),
         };
-        assert!(state.apply(Err(bad.into())));
-        assert!(!state.apply(Ok(WatchEvent::Entry(entry("b")))));
+        assert!(apply(&mut state, Err(bad.into())));
+        assert!(!apply(&mut state, Ok(WatchEvent::Entry(entry("b")))));
         assert_eq!(state.changes, 1);
-        assert!(state.apply(Ok(WatchEvent::Entry(entry("a")))));
+        assert!(apply(&mut state, Ok(WatchEvent::Entry(entry("a")))));
         assert_eq!(state.changes, 2);
-        assert!(!state.apply(Ok(WatchEvent::Entry(entry("a")))));
+        assert!(!apply(&mut state, Ok(WatchEvent::Entry(entry("a")))));
     }
 }

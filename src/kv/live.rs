@@ -109,11 +109,8 @@ impl<T> Default for Latest<T> {
 }
 
 impl<T: Send + Sync + 'static> View<T> for Latest<T> {
-    fn apply(&mut self, entry: Entry<Arc<T>>) -> bool {
-        // Removing an absent value is not a visible change.
-        let changed = !entry.is_removal() || self.0.as_ref().is_some_and(|last| !last.is_removal());
-        self.0 = Some(entry);
-        changed
+    fn apply(&mut self, entry: Entry<Arc<T>>) -> Option<Entry<Arc<T>>> {
+        self.0.replace(entry)
     }
 }
 

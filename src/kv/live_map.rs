@@ -44,12 +44,11 @@ impl<T> Default for Values<T> {
 }
 
 impl<T: Send + Sync + 'static> View<T> for Values<T> {
-    fn apply(&mut self, entry: Entry<Arc<T>>) -> bool {
-        if entry.is_removal() {
-            return self.0.remove(&entry.key).is_some();
+    fn apply(&mut self, entry: Entry<Arc<T>>) -> Option<Entry<Arc<T>>> {
+        match entry.is_removal() {
+            true => self.0.remove(&entry.key),
+            false => self.0.insert(entry.key.clone(), entry),
         }
-        self.0.insert(entry.key.clone(), entry);
-        true
     }
 }
 

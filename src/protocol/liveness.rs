@@ -98,9 +98,14 @@ impl Liveness {
         }
     }
 
-    /// Whether everything that was sent is confirmed.
+    /// Whether every PING is answered.
     pub(super) fn is_settled(&self) -> bool {
         self.pings.is_empty()
+    }
+
+    /// Whether everything that was sent is confirmed.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed == self.sent
     }
 
     /// Starts a probe: the connection is in doubt, and the PING being sent must be answered soon.

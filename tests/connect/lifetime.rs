@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use harness::{LATEST, NatsServer};
 use shizuku::{
-    Store, WithCauses,
+    ConnectionState, ConnectionStatus, Store, WithCauses,
     kv::{
-        BoxError, BucketError, KeyValueRead, KvWriteError, ServiceError, lock::LockOptions,
-        rw_lock::DistroRwLock,
+        BoxError, BucketError, KeyValueRead, KvReadError, KvWriteError, ServiceError, WatchEvent,
+        lock::LockOptions, rw_lock::DistroRwLock,
     },
 };
 use tokio::runtime::Runtime;
@@ -123,6 +123,54 @@ async fn calls_without_a_runtime_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_refused_close_releases_nothing() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let client = shizuku::connect(&url).await.unwrap();
+        let lock = DistroRwLock::new(&works(&client).await, "job").unwrap();
+        let guard = lock.write().await.unwrap();
+        let elsewhere = std::thread::spawn(move || {
+            let closed = futures::executor::block_on(client.close());
+            assert!(matches!(closed, Err(ServiceError::NoRuntime)));
+            client
+        });
+        let client = tokio::task::spawn_blocking(|| elsewhere.join().unwrap());
+        let client = client.await.unwrap();
+        assert!(guard.is_held(), "{url}");
+        guard.release().await.unwrap();
+        lock.write().await.unwrap().release().await.unwrap();
+        client.close().await.unwrap();
+    }
+}
+
+/// Also where a call would first wait for a connection.
+#[tokio::test]
+async fn calls_without_a_runtime_are_refused_while_disconnected() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let client = shizuku::connect(&url).await.unwrap();
+        let store = works(&client).await;
+        store.get_many("key").await.unwrap();
+        server.stop().await.unwrap();
+        let mut connection = client.connection();
+        let lost = |now: &ConnectionStatus| now.state == ConnectionState::Disconnected;
+        connection.wait_for(lost).await.unwrap();
+        let elsewhere = std::thread::spawn(move || {
+            let calls = async {
+                let error = store.get_many("key").await.unwrap_err();
+                let is_refused = matches!(error, KvReadError::Service(ServiceError::NoRuntime));
+                assert!(is_refused, "{url}: {error}");
+            };
+            futures::executor::block_on(calls);
+        });
+        tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
+            .await
+            .unwrap();
+        server.restart().await.unwrap();
+    }
+}
+
 /// A store whose connection runs in another runtime.
 async fn in_another_runtime(url: String) -> (Runtime, Store) {
     let other = tokio::runtime::Builder::new_multi_thread()
@@ -160,6 +208,29 @@ async fn a_client_is_closed_when_its_runtime_ends() {
             store.status().await,
             BucketError::Service(ServiceError::Closed)
         );
+    }
+}
+
+/// Also those to which nothing was sent yet: a denied subscription looks the same.
+#[tokio::test]
+async fn reads_in_progress_end_when_their_runtime_ends() {
+    let server = NatsServer::start_default().await.unwrap();
+    for url in ways(&server.url()) {
+        let (other, store) = in_another_runtime(url.clone()).await;
+        let watch = store.watch("none").await.unwrap();
+        while !matches!(watch.next_event().await, Some(Ok(WatchEvent::Current))) {}
+        server.pause().unwrap();
+        let reading = tokio::spawn(async move { store.get_many(["a", "b"]).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        other.shutdown_background();
+        let many = reading.await.unwrap().map(drop);
+        let next = watch.next().await.unwrap().map(drop);
+        for (what, ended) in [("a batch", many), ("a watch", next)] {
+            let error = ended.unwrap_err();
+            let is_closed = matches!(error, KvReadError::Service(ServiceError::Closed));
+            assert!(is_closed, "{what} {url}: {error}");
+        }
+        server.resume().unwrap();
     }
 }
 

@@ -115,6 +115,73 @@ async fn a_write_reported_as_denied_was_not_stored() {
     }
 }
 
+/// A batch of direct gets has several replies, so it is no request of the transport.
+#[tokio::test]
+async fn a_denied_batch_is_reported_as_denied() {
+    let users = r#"authorization { users = [
+        { user: all, password: all }
+        { user: less, password: less, permissions: { publish: { deny: [
+            "$JS.API.DIRECT.GET.KV_b"
+        ] } } }
+    ] }"#;
+    for protocol in ["", "web+"] {
+        if !protocol.is_empty() && cfg!(not(feature = "web")) {
+            continue;
+        }
+        let builder = NatsServer::builder().version(LATEST).config(users);
+        let server = builder.start().await.unwrap();
+        let address = format!("{protocol}{}", server.url());
+        let all = sign_in(&address, "all", "all").await;
+        all.create_bucket("b").await.unwrap();
+        let less = sign_in(&address, "less", "less").await;
+        let store = less.open_bucket("b").await.unwrap();
+        let begin = Instant::now();
+        let error = store.get_many(["a", "b"]).await.unwrap_err();
+        let KvReadError::Service(ServiceError::PermissionDenied { subject }) = error else {
+            panic!("{address}: {error} after {:?}", begin.elapsed());
+        };
+        assert_eq!(subject, "$JS.API.DIRECT.GET.KV_b");
+        assert!(begin.elapsed() < Duration::from_secs(3), "{address}");
+    }
+}
+
+/// The subscription to the replies is kept for the next batch, but may have been denied in the meantime.
+#[tokio::test]
+async fn batches_whose_replies_are_denied_are_reported_as_denied() {
+    let users = |less: &str| {
+        NatsServer::builder().config(format!(
+            "authorization {{ users = [
+                {{ user: less, password: less, permissions: {{ {less} }} }}
+            ] }}"
+        ))
+    };
+    for protocol in ["", "web+"] {
+        if !protocol.is_empty() && cfg!(not(feature = "web")) {
+            continue;
+        }
+        let server = users("").start().await.unwrap();
+        let address = format!("{protocol}{}", server.url());
+        let less = sign_in(&address, "less", "less").await;
+        let store = less.create_bucket("b").await.unwrap();
+        store.put("a", "1").await.unwrap();
+        assert_eq!(store.get_many("a").await.unwrap().len(), 1);
+        server.reconfigure(|_| users(r#"subscribe: { deny: "_INBOX.>" }"#));
+        server.reload().unwrap();
+        until("the reply subjects are denied", || async {
+            store.get("a").await.is_err()
+        })
+        .await;
+        // With the subscription that was kept, and with a new one.
+        for _ in 0..2 {
+            let error = store.get_many("a").await.unwrap_err();
+            let KvReadError::Service(ServiceError::PermissionDenied { subject }) = error else {
+                panic!("{address}: {error}");
+            };
+            assert!(subject.starts_with("_INBOX."), "{address}: {subject}");
+        }
+    }
+}
+
 /// Each user can do what the text says, and needs every line of its permissions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documented_permissions_are_sufficient_and_minimal() {

@@ -2,6 +2,12 @@
 
 use std::{
     pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    task::{Context, Wake},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -195,6 +201,46 @@ fn holds_are_lost_when_their_runtime_ends() {
             Ok::<_, BoxError>(())
         })
         .unwrap();
+}
+
+/// Uses the lock from within `wake`, as an executor may that polls woken tasks at once.
+struct AtOnce(DistroRwLock, AtomicUsize);
+
+impl Wake for AtOnce {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        _ = self.0.holders().now_or_never();
+    }
+}
+
+#[test]
+fn a_renewal_does_not_wake_who_waits_for_the_loss() {
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (store, _) = World::memory().stores().await.unwrap();
+            let options = LockOptions::new().lease(Duration::from_secs(3));
+            let lock = DistroRwLock::with_options(&store, "r", options).unwrap();
+            let guard = lock.write().await.unwrap();
+            let woken = Arc::new(AtOnce(lock, AtomicUsize::new(0)));
+            let mut lost = pin!(guard.lost());
+            let waker = woken.clone().into();
+            let mut context = Context::from_waker(&waker);
+            assert!(lost.poll_unpin(&mut context).is_pending());
+            sleep(Duration::from_secs(4)).await;
+            assert!(guard.is_held());
+            assert_eq!(woken.1.load(Ordering::Relaxed), 0);
+            guard.release().await.unwrap();
+            assert_eq!(woken.1.load(Ordering::Relaxed), 1);
+            assert_eq!(lost.await, LostReason::Released);
+        });
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(10 * SOON).unwrap();
 }
 
 async fn a_dead_holder_blocks_others_for_its_lease(world: World) -> Result {

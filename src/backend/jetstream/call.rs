@@ -12,11 +12,12 @@ use crate::{
     key::BucketName,
     message::{Message, Outbound, TransportError},
     platform,
+    status::ConnectionState,
     transport::Transport,
 };
 
 /// After this time without a response, the request is sent again.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// The JetStream API of one domain.
 #[derive(Clone, Debug)]
@@ -60,6 +61,12 @@ impl Api {
             prefix: prefix.into(),
             ..self.clone()
         }
+    }
+
+    /// Whether the connection is closed for good, perhaps because its runtime has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        let status = self.transport.status();
+        status.has_changed().is_err() || status.borrow().state == ConnectionState::Closed
     }
 
     pub(super) fn subject(&self, verb: &str, stream: &str) -> String {

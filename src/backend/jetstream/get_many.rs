@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, mem, pin::pin, sync::Arc, task::Poll};
 
+use bytes::Bytes;
 use futures::{
     StreamExt, TryStreamExt,
     future::{Either, select},
@@ -11,7 +12,7 @@ use futures::{
 
 use super::{
     bucket::Bucket,
-    call::{malformed, not_answered},
+    call::{Api, SILENCE, malformed, not_answered},
     entry::header,
     filters::Filters,
     mailbox::Mailbox,
@@ -26,8 +27,8 @@ use crate::{
     json::Writer,
     key::{Key, KeyFilter},
     kv::{Entry, KvReadError, Read},
-    message::{Message, Outbound},
-    platform,
+    message::{Message, Outbound, TransportError},
+    platform::{self, Instant},
     status::{ConnectionState, ConnectionStatus},
 };
 
@@ -330,9 +331,10 @@ impl Page {
                     !is_same || now.state == ConnectionState::Closed
                 };
                 let lost = pin!(status.wait_for(is_lost));
-                let patience = platform::sleep(bucket.api.timeout);
-                match select(next, select(lost, patience)).await {
+                let given_up = pin!(overdue(&bucket.api, &bucket.stream));
+                match select(next, select(lost, given_up)).await {
                     Either::Left((message, _)) => message,
+                    Either::Right((Either::Left(_), _)) if bucket.api.is_closed() => None,
                     Either::Right((Either::Left(_), _)) => {
                         return Err(ServiceError::Disconnected {
                             detail: "the connection was lost before all responses had arrived"
@@ -345,17 +347,25 @@ impl Page {
                         status: Some(408),
                         ..Message::default()
                     }),
-                    Either::Right(_) => {
-                        return Err(ServiceError::Timeout {
-                            operation: "DIRECT.GET".to_owned(),
-                            after: bucket.api.timeout,
-                        });
-                    }
+                    Either::Right((Either::Right((error, _)), _)) => return Err(error),
                 }
             }
         };
+        let message = message.ok_or_else(|| self.ended(bucket))?;
         self.came += 1;
-        message.ok_or(ServiceError::Closed)
+        Ok(message)
+    }
+
+    /// Returns why the transport ended the subscription.
+    fn ended(&self, bucket: &Bucket) -> ServiceError {
+        match self.came {
+            _ if bucket.api.is_closed() => ServiceError::Closed,
+            0 => ServiceError::PermissionDenied {
+                subject: self.mailbox.reply.to_string(),
+            },
+            // This reader was too slow.
+            _ => was_lost(),
+        }
     }
 
     async fn read(&mut self, bucket: &Bucket, message: Message) -> Result<Answer, ServiceError> {
@@ -396,11 +406,34 @@ impl Page {
     /// Checks that no response is missing before this one.
     fn follows(&self, message: &Message) -> Result<(), ServiceError> {
         match number(message, header::LAST_SEQUENCE) {
-            Some(before) if before != self.last => Err(ServiceError::Disconnected {
-                detail: "a response to a read was lost".to_owned(),
-            }),
+            Some(before) if before != self.last => Err(was_lost()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Waits for as long as a response may take, and returns why there is none: a time-out, or sooner that it is
+/// denied. A publish gets no response that would say so, but a request does.
+async fn overdue(api: &Api, stream: &str) -> ServiceError {
+    let end = Instant::now() + api.timeout;
+    let left = || end.saturating_duration_since(Instant::now());
+    platform::sleep(SILENCE.min(api.timeout / 2)).await;
+    let subject = api.subject("DIRECT.GET", stream);
+    // Without a body it reads nothing.
+    let empty = Outbound::new(subject.clone(), Bytes::new());
+    let error = match api.transport.request(empty, left()).await {
+        Err(error @ (TransportError::PermissionDenied(_) | TransportError::Unheard(_))) => error,
+        _ => {
+            platform::sleep(left()).await;
+            TransportError::Timeout(api.timeout)
+        }
+    };
+    not_answered(error, &subject)
+}
+
+fn was_lost() -> ServiceError {
+    ServiceError::Disconnected {
+        detail: "a response to a read was lost".to_owned(),
     }
 }
 

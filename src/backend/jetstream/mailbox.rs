@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytestring::ByteString;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 
 use crate::{message::Message, transport::Subscription};
 
@@ -22,7 +22,7 @@ pub(super) struct Mailbox {
     messages: Subscription,
     requests: u64,
     /// The reply subject of the latest request.
-    reply: ByteString,
+    pub(super) reply: ByteString,
 }
 
 impl Mailbox {
@@ -71,9 +71,11 @@ impl Spare {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the spare mailbox, if there is one.
+    /// Takes the spare mailbox, if there is one that still gets messages: a transport may have ended it.
     pub(super) fn take(&self) -> Option<Mailbox> {
-        self.mailbox().take()
+        let mut mailbox = self.mailbox().take()?;
+        let has_ended = matches!(mailbox.next().now_or_never(), Some(None));
+        (!has_ended).then_some(mailbox)
     }
 
     /// Keeps a mailbox whose replies have all arrived.
@@ -114,8 +116,16 @@ mod tests {
     fn a_kept_mailbox_is_used_by_one_request_at_a_time() {
         let spare = Spare::default();
         assert!(spare.take().is_none());
-        spare.keep(mailbox(&[]));
+        let messages = Subscription::new(stream::pending());
+        spare.keep(Mailbox::new("in".into(), messages));
         assert!(spare.take().is_some());
+        assert!(spare.take().is_none());
+    }
+
+    #[test]
+    fn a_kept_mailbox_that_has_ended_is_not_used() {
+        let spare = Spare::default();
+        spare.keep(mailbox(&["in.1"]));
         assert!(spare.take().is_none());
     }
 }

@@ -365,8 +365,11 @@ impl Participant {
                 }
             }
             Notice::Extended { claim, until } => {
-                let status = core.held.get(&claim)?;
-                status.send_replace(Status::Held { until });
+                // Wakes nobody: those who wait are waiting for the loss, and a waker may use this lock.
+                core.held.get(&claim)?.send_if_modified(|status| {
+                    *status = Status::Held { until };
+                    false
+                });
                 None
             }
             Notice::Changed { claim } => {

@@ -67,7 +67,7 @@ impl Connection {
 
     pub(super) fn disconnect(&mut self, reason: &str, now: Instant) {
         if matches!(self.state, State::Closing(_)) {
-            return self.finish(CloseReason::Asked);
+            return self.cut_off();
         }
         let was_connected = self.is_up();
         self.last_failure = reason.to_owned();
@@ -113,6 +113,14 @@ impl Connection {
         }
     }
 
+    /// Ends closing without having heard of everything.
+    pub(super) fn cut_off(&mut self) {
+        self.finish(match self.liveness.is_confirmed() {
+            true => CloseReason::Asked,
+            false => CloseReason::Unsent,
+        });
+    }
+
     pub(super) fn hang_up(&mut self, now: Instant) {
         self.parser = Parser::new();
         self.out = Vec::new();
@@ -129,7 +137,7 @@ impl Connection {
         }
         for id in self.requests.take_waiting() {
             let error = match &reason {
-                CloseReason::Asked => TransportError::Closed,
+                CloseReason::Asked | CloseReason::Unsent => TransportError::Closed,
                 why => TransportError::NotConnected(why.to_string()),
             };
             self.fail(id, error);

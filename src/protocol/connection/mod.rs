@@ -62,6 +62,9 @@ pub(crate) enum CloseReason {
     /// The user closed it.
     #[error("closed")]
     Asked,
+    /// The user closed it, and it was lost before the server had confirmed everything.
+    #[error("closed, perhaps before everything was sent")]
+    Unsent,
     /// The server rejected the credentials, or they could not be obtained.
     #[error("not let in: {0}")]
     Unauthorized(String),
@@ -353,7 +356,7 @@ impl Connection {
                 self.disconnect(reason, now);
             }
             State::Moving(until) if now >= until => self.move_on(now),
-            State::Closing(until) if now >= until => self.finish(CloseReason::Asked),
+            State::Closing(until) if now >= until => self.cut_off(),
             State::Connected | State::Moving(_) | State::Closing(_) => {
                 match self.liveness.check(now) {
                     Verdict::Fine => {}

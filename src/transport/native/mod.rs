@@ -9,7 +9,7 @@ use std::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use async_nats::{HeaderMap, RequestErrorKind, client::PublishErrorKind};
 use bytes::Bytes;
 use bytestring::ByteString;
-use futures::{FutureExt, StreamExt, future::BoxFuture};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{
     sync::{RwLock, RwLockReadGuard, watch},
     time::Instant,
@@ -202,7 +202,13 @@ impl Transport for Native {
                 .subscribe(to_subject(&subject))
                 .await
                 .map_err(|_| TransportError::Closed)?;
-            Ok(Subscription::new(messages.map(from_nats)))
+            let monitor = self.monitor.clone();
+            // It ends only with the client, and if that was dropped with its runtime, nothing else reports it.
+            let end = stream::poll_fn(move |_| {
+                monitor.close();
+                Poll::Ready(None)
+            });
+            Ok(Subscription::new(messages.map(from_nats).chain(end)))
         })
     }
 

@@ -60,7 +60,8 @@ pub(super) struct Actor {
     gone_sender: mpsc::UnboundedSender<u64>,
     requests: ById<oneshot::Sender<Result<Message, TransportError>>>,
     subscriptions: SortedMap<u64, Producer>,
-    closing: Vec<oneshot::Sender<()>>,
+    /// To be told whether everything was sent.
+    closing: Vec<oneshot::Sender<bool>>,
     /// All handles were dropped.
     abandoned: bool,
     closed: bool,
@@ -309,10 +310,11 @@ impl Actor {
             }
             Output::LameDuck => tracing::info!("the server is about to shut down"),
             Output::Closed(reason) => {
+                let is_sent = reason != CloseReason::Unsent;
                 self.settle(Err(reason));
                 self.subscriptions = SortedMap::new();
                 for done in self.closing.drain(..) {
-                    _ = done.send(());
+                    _ = done.send(is_sent);
                 }
                 self.closed = true;
             }

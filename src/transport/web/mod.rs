@@ -80,7 +80,7 @@ enum Command {
         subject: ByteString,
         messages: oneshot::Sender<Result<Consumer, TransportError>>,
     },
-    Close(oneshot::Sender<()>),
+    Close(oneshot::Sender<bool>),
 }
 
 impl fmt::Debug for Web {
@@ -123,6 +123,9 @@ impl Web {
 
     /// Waits for a connection, up to the time-out.
     async fn connected(&self) -> Result<(), TransportError> {
+        if !platform::is_running() {
+            return Err(TransportError::NoRuntime); // tokio's timers would panic
+        }
         let state = self.status.borrow().state;
         if state == ConnectionState::Disconnected {
             let mut status = self.status.clone();
@@ -209,7 +212,9 @@ impl Transport for Web {
                 && let Some(permit) = room.next()
             {
                 permit.send(Command::Close(done));
-                _ = closed.await;
+                if closed.await == Ok(false) {
+                    return Err(TransportError::Lost);
+                }
             }
             // Without a task the connection is closed, unless the task was dropped with its runtime.
             match self.status.borrow().state {

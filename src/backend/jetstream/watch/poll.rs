@@ -81,8 +81,7 @@ impl Watch {
 
     /// Handles the end of the subscription by the transport.
     fn on_deaf(&mut self, heard: bool) -> Option<Event> {
-        let closed = self.plan.bucket.api.transport.status().borrow().state;
-        if closed == ConnectionState::Closed {
+        if self.plan.bucket.api.is_closed() {
             return Some(self.end(ServiceError::Closed));
         }
         if heard {

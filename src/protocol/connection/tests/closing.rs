@@ -79,6 +79,22 @@ fn losing_the_connection_while_closing_is_no_error() {
 }
 
 #[test]
+fn closing_reports_what_may_not_have_been_sent() {
+    for is_lost in [true, false] {
+        let mut talk = Talk::connected();
+        let id = talk.request("a");
+        talk.client.close(talk.now);
+        match is_lost {
+            true => talk.client.lost("gone", talk.now),
+            false => talk.pass_to_deadline(),
+        }
+        talk.collect();
+        assert!(talk.has(|o| matches!(o, Output::Closed(CloseReason::Unsent))));
+        assert_eq!(talk.answers()[0].0, id);
+    }
+}
+
+#[test]
 fn closing_sends_what_waits_for_room() {
     let (mut talk, sent) = Talk::full();
     let waiting = talk.request("b");
