@@ -227,7 +227,8 @@ export class Client {
 
   /**
    * Flushes pending writes, waits up to `requestTimeout` for replies, and closes. Further calls return the same
-   * promise; anything else called later rejects with {@link ClosedError}.
+   * promise; anything else called later rejects with {@link ClosedError}. Rejects with a {@link ConnectionError} if
+   * the connection is lost, or the server silent, before everything is known to be sent; it is closed all the same.
    *
    * If the server hangs, Node keeps running afterwards: its WebSocket waits for the server to close the connection,
    * and cannot be terminated. Call `process.exit()` then.
