@@ -1,4 +1,4 @@
-//! The JavaScript side: WebSockets, and events of pages that were suspended.
+//! The JavaScript side: the `WebSocket`, and events of pages that were suspended.
 //!
 //! Everything is looked up on the global object, so it works in windows, workers, Node and Deno.
 
