@@ -73,6 +73,7 @@ impl Display for Lasting {
 
 /// Decodes `%40` and the like.
 #[cfg(any(feature = "native", feature = "web"))]
+#[cfg_attr(not(feature = "web"), allow(dead_code))] // in a browser
 pub(crate) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
