@@ -83,6 +83,16 @@ async fn the_last_handle_closes_the_connection() {
     }
 }
 
+/// Runs calls in a thread without a runtime.
+async fn without_a_runtime<T: Send + 'static>(
+    calls: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let elsewhere = std::thread::spawn(|| futures::executor::block_on(calls));
+    tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
+        .await
+        .unwrap()
+}
+
 /// Calls from a thread without a runtime return an error instead of panicking.
 #[tokio::test]
 async fn calls_without_a_runtime_are_refused() {
@@ -116,10 +126,7 @@ async fn calls_without_a_runtime_are_refused() {
                 refused(lock.write().await.unwrap_err().into());
             }
         };
-        let elsewhere = std::thread::spawn(|| futures::executor::block_on(calls));
-        tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
-            .await
-            .unwrap();
+        without_a_runtime(calls).await;
     }
 }
 
@@ -130,13 +137,12 @@ async fn a_refused_close_releases_nothing() {
         let client = shizuku::connect(&url).await.unwrap();
         let lock = DistroRwLock::new(&works(&client).await, "job").unwrap();
         let guard = lock.write().await.unwrap();
-        let elsewhere = std::thread::spawn(move || {
-            let closed = futures::executor::block_on(client.close());
+        let client = without_a_runtime(async {
+            let closed = client.close().await;
             assert!(matches!(closed, Err(ServiceError::NoRuntime)));
             client
-        });
-        let client = tokio::task::spawn_blocking(|| elsewhere.join().unwrap());
-        let client = client.await.unwrap();
+        })
+        .await;
         assert!(guard.is_held(), "{url}");
         guard.release().await.unwrap();
         lock.write().await.unwrap().release().await.unwrap();
@@ -156,17 +162,12 @@ async fn calls_without_a_runtime_are_refused_while_disconnected() {
         let mut connection = client.connection();
         let lost = |now: &ConnectionStatus| now.state == ConnectionState::Disconnected;
         connection.wait_for(lost).await.unwrap();
-        let elsewhere = std::thread::spawn(move || {
-            let calls = async {
-                let error = store.get_many("key").await.unwrap_err();
-                let is_refused = matches!(error, KvReadError::Service(ServiceError::NoRuntime));
-                assert!(is_refused, "{url}: {error}");
-            };
-            futures::executor::block_on(calls);
-        });
-        tokio::task::spawn_blocking(|| elsewhere.join().unwrap())
-            .await
-            .unwrap();
+        without_a_runtime(async move {
+            let error = store.get_many("key").await.unwrap_err();
+            let is_refused = matches!(error, KvReadError::Service(ServiceError::NoRuntime));
+            assert!(is_refused, "{url}: {error}");
+        })
+        .await;
         server.restart().await.unwrap();
     }
 }

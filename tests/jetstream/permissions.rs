@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
-use harness::{LATEST, NatsServer, V2_10};
+use harness::{Builder, LATEST, NatsServer, V2_10};
 use shizuku::{
     Client, ConnectOptions, Store,
     kv::{
@@ -25,6 +25,22 @@ const MANY: usize = 1_500;
 async fn sign_in(address: &str, user: &str, password: &str) -> Client {
     let options = ConnectOptions::new().user_and_password(user, password);
     options.connect(address).await.unwrap()
+}
+
+/// The prefixes of an address, for every transport in this build.
+fn protocols() -> impl Iterator<Item = &'static str> {
+    let web = cfg!(feature = "web").then_some("web+");
+    [""].into_iter().chain(web)
+}
+
+/// A server with a user `all`, and a user `less` with these permissions.
+fn restricted(less: &str) -> Builder {
+    NatsServer::builder().config(format!(
+        "authorization {{ users = [
+            {{ user: all, password: all }}
+            {{ user: less, password: less, permissions: {{ {less} }} }}
+        ] }}"
+    ))
 }
 
 async fn fill(store: &Store) {
@@ -72,25 +88,14 @@ async fn a_denied_flow_control_reply_ends_a_watch() {
 /// The subscription to replies is denied while a client is connected.
 #[tokio::test]
 async fn a_write_reported_as_denied_was_not_stored() {
-    let users = |less: &str| {
-        NatsServer::builder().config(format!(
-            "authorization {{ users = [
-                {{ user: all, password: all }}
-                {{ user: less, password: less, permissions: {{ {less} }} }}
-            ] }}"
-        ))
-    };
-    for protocol in ["", "web+"] {
-        if !protocol.is_empty() && cfg!(not(feature = "web")) {
-            continue;
-        }
-        let server = users("").start().await.unwrap();
+    for protocol in protocols() {
+        let server = restricted("").start().await.unwrap();
         let address = format!("{protocol}{}", server.url());
         let all = sign_in(&address, "all", "all").await;
         let there = all.create_bucket("b").await.unwrap();
         let less = sign_in(&address, "less", "less").await;
         let store = less.open_bucket("b").await.unwrap();
-        server.reconfigure(|_| users(r#"subscribe: { deny: "_INBOX.>" }"#));
+        server.reconfigure(|_| restricted(r#"subscribe: { deny: "_INBOX.>" }"#));
         server.reload().unwrap();
         let (mut begun, mut denied) = (0, Vec::new());
         while denied.len() < 10 {
@@ -118,17 +123,9 @@ async fn a_write_reported_as_denied_was_not_stored() {
 /// A batch of direct gets has several replies, so it is no request of the transport.
 #[tokio::test]
 async fn a_denied_batch_is_reported_as_denied() {
-    let users = r#"authorization { users = [
-        { user: all, password: all }
-        { user: less, password: less, permissions: { publish: { deny: [
-            "$JS.API.DIRECT.GET.KV_b"
-        ] } } }
-    ] }"#;
-    for protocol in ["", "web+"] {
-        if !protocol.is_empty() && cfg!(not(feature = "web")) {
-            continue;
-        }
-        let builder = NatsServer::builder().version(LATEST).config(users);
+    let less = r#"publish: { deny: "$JS.API.DIRECT.GET.KV_b" }"#;
+    for protocol in protocols() {
+        let builder = restricted(less).version(LATEST);
         let server = builder.start().await.unwrap();
         let address = format!("{protocol}{}", server.url());
         let all = sign_in(&address, "all", "all").await;
@@ -148,24 +145,14 @@ async fn a_denied_batch_is_reported_as_denied() {
 /// The subscription to the replies is kept for the next batch, but may have been denied in the meantime.
 #[tokio::test]
 async fn batches_whose_replies_are_denied_are_reported_as_denied() {
-    let users = |less: &str| {
-        NatsServer::builder().config(format!(
-            "authorization {{ users = [
-                {{ user: less, password: less, permissions: {{ {less} }} }}
-            ] }}"
-        ))
-    };
-    for protocol in ["", "web+"] {
-        if !protocol.is_empty() && cfg!(not(feature = "web")) {
-            continue;
-        }
-        let server = users("").start().await.unwrap();
+    for protocol in protocols() {
+        let server = restricted("").start().await.unwrap();
         let address = format!("{protocol}{}", server.url());
         let less = sign_in(&address, "less", "less").await;
         let store = less.create_bucket("b").await.unwrap();
         store.put("a", "1").await.unwrap();
         assert_eq!(store.get_many("a").await.unwrap().len(), 1);
-        server.reconfigure(|_| users(r#"subscribe: { deny: "_INBOX.>" }"#));
+        server.reconfigure(|_| restricted(r#"subscribe: { deny: "_INBOX.>" }"#));
         server.reload().unwrap();
         until("the reply subjects are denied", || async {
             store.get("a").await.is_err()
