@@ -334,7 +334,9 @@ impl Page {
                 let given_up = pin!(overdue(&bucket.api, &bucket.stream));
                 match select(next, select(lost, given_up)).await {
                     Either::Left((message, _)) => message,
-                    Either::Right((Either::Left(_), _)) if bucket.api.is_closed() => None,
+                    Either::Right((Either::Left(_), _)) if bucket.api.is_closed() => {
+                        return Err(ServiceError::Closed);
+                    }
                     Either::Right((Either::Left(_), _)) => {
                         return Err(ServiceError::Disconnected {
                             detail: "the connection was lost before all responses had arrived"
